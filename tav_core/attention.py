@@ -1,0 +1,191 @@
+"""Attention across frames: which frames a frame looks at, and the processors that make diffusers' attention do so.
+
+b  videos      f  frames      n  tokens of a frame      m  tokens of the text      s  frames looked at
+h  heads       d  channels of all heads      e  channels of one head
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
+BACKENDS = ("sdpa", "xformers")
+
+
+class FrameCount:
+    """How many frames each video of the running batch has. All layers of one inflated UNet share one."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+
+def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, ...], ...]:
+    """For each frame, the frames whose keys and values it attends to; each named once.
+
+    Frame 0 of `sparse_causal` counts once where the original concatenates it twice: softmax over a set of keys that
+    stands twice gives the same result.
+
+    Args:
+        mode: one of `MODES`. "sparse_causal" is Tune-A-Video's (arXiv 2212.11565, eq. 5), "first" is
+            Text2Video-Zero's (arXiv 2303.13439, eq. 8).
+        k: the longer step back of "sparse_causal_k".
+
+    Raises:
+        ConfigError: an unknown mode, or k below 1.
+    """
+    if k < 1:
+        raise ConfigError(got=f"attention_k {k}", expected="1 or more", mend="Give the number of frames to look back.")
+    rules = {
+        "spatial": lambda i: (i,),
+        "first": lambda i: (0,),
+        "sparse_causal": lambda i: (0, max(i - 1, 0)),
+        "sparse_causal_k": lambda i: (0, max(i - 1, 0), max(i - k, 0)),
+        "causal": lambda i: tuple(range(i + 1)),
+        "full": lambda i: tuple(range(num_frames)),
+    }
+    if mode not in rules:
+        raise ConfigError(got=f"attention mode {mode!r}", expected=f"one of {', '.join(MODES)}", mend="Choose one.")
+    return tuple(tuple(dict.fromkeys(rules[mode](i))) for i in range(num_frames))
+
+
+@lru_cache(maxsize=256)
+def group_frames(mode: str, num_frames: int, k: int) -> tuple[tuple[slice, tuple[tuple[int, ...], ...]], ...]:
+    """Neighbouring frames that look at equally many frames, so that each group is one batched attention."""
+    visible = visible_frames(mode, num_frames, k)
+    starts = [i for i in range(num_frames) if i == 0 or len(visible[i]) != len(visible[i - 1])]
+    ends = [*starts[1:], num_frames]
+    return tuple((slice(start, end), visible[start:end]) for start, end in zip(starts, ends, strict=True))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: bool, backend: str) -> Tensor:
+    """Multi-head attention without a mask: `b n (h e)` and twice `b m (h e)` to `b n (h e)`.
+
+    Args:
+        upcast: compute in float32, as Stable Diffusion 2.1 needs in half precision.
+    """
+    dtype = query.dtype
+    if upcast and dtype != torch.float32:
+        with torch.autocast(query.device.type, enabled=False):
+            query, key, value = query.float(), key.float(), value.float()
+            return attend(query, key, value, heads=heads, upcast=False, backend=backend).to(dtype)
+    if backend == "xformers":
+        from xformers.ops import memory_efficient_attention
+
+        query, key, value = (rearrange(x, "b n (h e) -> b n h e", h=heads).contiguous() for x in (query, key, value))
+        return rearrange(memory_efficient_attention(query, key, value), "b n h e -> b n (h e)")
+    query, key, value = (rearrange(x, "b n (h e) -> b h n e", h=heads) for x in (query, key, value))
+    return rearrange(F.scaled_dot_product_attention(query, key, value), "b h n e -> b n (h e)")
+
+
+def attend_frames(query: Tensor, key: Tensor, value: Tensor, *, mode: str, num_frames: int, k: int, **how) -> Tensor:
+    """Attention in which each frame looks at the frames its mode names; `(b f) n d` in and out.
+
+    Frames that look at the same frames share one set of keys; others gather theirs. Nothing is masked.
+    """
+    if mode == "spatial":
+        return attend(query, key, value, **how)
+    query, key, value = (rearrange(x, "(b f) n d -> b f n d", f=num_frames) for x in (query, key, value))
+    outputs = []
+    for frames, visible in group_frames(mode, num_frames, k):
+        size = frames.stop - frames.start
+        if len(set(visible)) == 1:
+            seen = list(visible[0])
+            keys, values = (rearrange(x[:, seen], "b s n d -> b (s n) d") for x in (key, value))
+            output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values, **how)
+            outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
+        else:
+            seen = torch.tensor(visible, device=key.device)
+            keys, values = (rearrange(x[:, seen], "b f s n d -> (b f) (s n) d") for x in (key, value))
+            output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values, **how)
+            outputs.append(rearrange(output, "(b f) n d -> b f n d", f=size))
+    return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
+
+
+@dataclass(kw_only=True)
+class SelfAttention:
+    """Processor for attn1 and attn_temp: tokens attend to the tokens of the frames that the mode names.
+
+    Args:
+        frames: the frame count, shared with the UNet.
+        mode: one of `MODES`; "spatial" is plain self-attention.
+        k: for "sparse_causal_k".
+        backend: one of `BACKENDS`.
+    """
+
+    frames: FrameCount
+    mode: str = "spatial"
+    k: int = 2
+    backend: str = "sdpa"
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states=None, attention_mask=None
+    ) -> Tensor:
+        assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
+        query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        output = attend_frames(
+            query,
+            key,
+            value,
+            mode=self.mode,
+            num_frames=self.frames.value,
+            k=self.k,
+            heads=attn.heads,
+            upcast=attn.upcast_attention,
+            backend=self.backend,
+        )
+        return attn.to_out[1](attn.to_out[0](output))
+
+
+@dataclass(kw_only=True)
+class TextAttention:
+    """Processor for attn2: all frames of a video attend to one text, projected once per video.
+
+    The text is `b m d`, one row a video; `(b f) m d`, one row a frame, is taken as it is.
+    """
+
+    frames: FrameCount
+    backend: str = "sdpa"
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask=None
+    ) -> Tensor:
+        assert attention_mask is None, "Stable Diffusion attends to every token of the text, padding too"
+        num_frames = hidden_states.shape[0] // encoder_hidden_states.shape[0]
+        tokens = rearrange(hidden_states, "(b f) n d -> b (f n) d", f=num_frames)
+        query, key, value = attn.to_q(tokens), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        output = attend(query, key, value, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend)
+        output = attn.to_out[1](attn.to_out[0](output))
+        return rearrange(output, "b (f n) d -> (b f) n d", f=num_frames)
+
+
+def check_backend(backend: str) -> None:
+    """Checks that an attention backend can be used here.
+
+    Raises:
+        ConfigError: an unknown backend, or xformers is asked for and not installed.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(
+            got=f"attention backend {backend!r}", expected=f"one of {', '.join(BACKENDS)}", mend="Choose one."
+        )
+    if backend == "xformers":
+        from importlib.util import find_spec
+
+        if find_spec("xformers") is None:
+            raise ConfigError(
+                got="backend 'xformers', which is not installed",
+                expected="an installed xformers, or 'sdpa'",
+                mend="Use 'sdpa', PyTorch's own: it needs no package and is about as fast.",
+            )

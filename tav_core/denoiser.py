@@ -1,0 +1,43 @@
+"""What the stages ask of a model: the noise in some latents, and the schedule. Conventions are adapted here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from .schedule import NoiseSchedule
+
+if TYPE_CHECKING:
+    from .unet import InflatedUNet
+
+
+class Denoiser(Protocol):
+    """A host of a text-to-video model. Inversion and editing know nothing else of it."""
+
+    schedule: NoiseSchedule
+
+    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+        """The noise in latents `b c f h w` at one timestep, under text embeddings `b m d`; shaped like the latents."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetDenoiser:
+    """The diffusers host: an inflated UNet and the schedule of its checkpoint.
+
+    Latents stay in the dtype that they come in (float32, so that many small steps add up exactly); the UNet computes in
+    its own.
+    """
+
+    unet: InflatedUNet
+    schedule: NoiseSchedule
+
+    def predict(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+        """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
+        dtype = self.unet.dtype
+        return self.unet(latents.to(dtype), timestep, context.to(dtype)).to(latents.dtype)
+
+    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+        return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)

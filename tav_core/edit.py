@@ -1,0 +1,202 @@
+"""Editing: from an inversion's noise, or from random noise, to the latents of a video under a new prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .errors import ConfigError, LatentsError, explain_out_of_memory
+from .invert import Trajectory
+from .layouts import check_latents, check_num_frames
+from .schedule import ddim_step
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+OnLatents = Callable[[int, int, Tensor], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditConfig:
+    """How to sample. The defaults are the original's (configs/*.yaml and pipeline_tuneavideo.py).
+
+    Args:
+        num_steps: as many as the inversion had.
+        guidance_scale: 1 or less samples without guidance, at half the cost.
+        eta: 0 is deterministic DDIM; above 0 the steps draw noise from the seed.
+        seed: for eta above 0 and for schedulers that draw noise.
+    """
+
+    num_steps: int = 50
+    guidance_scale: float = 12.5
+    eta: float = 0.0
+    seed: int = 33
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise ConfigError(got=f"num_steps {self.num_steps}", expected="1 or more", mend="Use 50.")
+        if not 0 <= self.eta <= 1:
+            raise ConfigError(got=f"eta {self.eta}", expected="0 to 1", mend="Use 0 to keep the source's motion.")
+        if not self.guidance_scale >= 0:
+            raise ConfigError(
+                got=f"guidance_scale {self.guidance_scale}", expected="0 or more", mend="Use 7.5 to 12.5."
+            )
+
+
+@torch.no_grad()
+def edit(
+    denoiser: Denoiser,
+    start: Trajectory | Tensor,
+    context: Tensor,
+    negative_context: Tensor,
+    *,
+    config: EditConfig | None = None,
+    scheduler: SchedulerMixin | None = None,
+    num_frames: int | None = None,
+    on_step: OnLatents | None = None,
+) -> Tensor:
+    """Samples a video for each prompt from one start, by DDIM with classifier-free guidance.
+
+    Args:
+        denoiser: a tuned model.
+        start: a trajectory, or noise `1 c f h w`; the same start serves every prompt.
+        context: embeddings of the prompts, `p m d`.
+        negative_context: embeddings of the negative prompt ("" in the original), `1 m d` or `p m d`.
+        config: see `EditConfig`.
+        scheduler: any diffusers scheduler, for a start of random noise; DDIM where None.
+        num_frames: frames of the clip at hand, where the caller knows; checked against the start.
+        on_step: called with (steps done over all prompts, steps in all, latents) after each step.
+
+    Returns:
+        Latents `p c f h w`.
+
+    Raises:
+        LatentsError: a start of another rank or frame count.
+        ConfigError: as many steps as the inversion did not have, or a scheduler from an inverted start.
+        OutOfMemory: says what to lower.
+    """
+    config = config or EditConfig()
+    noise = start.noise if isinstance(start, Trajectory) else start
+    check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    negative_context = negative_context.expand(context.shape[0], -1, -1)
+    sample = sample_ddim if scheduler is None else sample_with(scheduler)
+    videos = []
+    with explain_out_of_memory(f"rendering {noise.shape[2]} frames", "Use fewer frames or a smaller size."):
+        for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
+            model = guided(denoiser, positive, negative, config.guidance_scale)
+            report = count_on(on_step, done=len(videos) * config.num_steps, total=len(context) * config.num_steps)
+            videos.append(sample(denoiser, model, noise, config, report))
+    return torch.cat(videos)
+
+
+def check_start(
+    start: Trajectory | Tensor,
+    noise: Tensor,
+    *,
+    config: EditConfig,
+    scheduler: SchedulerMixin | None,
+    num_frames: int | None,
+) -> None:
+    """Checks that a start fits the settings, before anything is computed."""
+    check_latents(noise)
+    if noise.shape[0] != 1:
+        raise LatentsError(
+            got=f"a start of {noise.shape[0]} videos", expected="one video, 1 c f h w", mend="Edit the videos in turn."
+        )
+    if num_frames is not None:
+        check_num_frames(noise, num_frames)
+    if not isinstance(start, Trajectory):
+        return
+    if len(start.timesteps) != config.num_steps:
+        raise ConfigError(
+            got=f"{config.num_steps} sampling steps for an inversion of {len(start.timesteps)}",
+            expected="as many steps as the inversion had",
+            mend=f"Use {len(start.timesteps)} steps, or invert again.",
+        )
+    if scheduler is not None:
+        raise ConfigError(
+            got=f"{type(scheduler).__name__} for an inverted start",
+            expected="DDIM, which is what the inversion ran backwards",
+            mend="Leave the scheduler out, or start from random noise.",
+        )
+
+
+def guided(denoiser: Denoiser, positive: Tensor, negative: Tensor, scale: float) -> Callable[[Tensor, int], Tensor]:
+    """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6), unconditional and conditional in one batch."""
+
+    def epsilon(latents: Tensor, timestep: int) -> Tensor:
+        if scale <= 1:
+            return denoiser.epsilon(latents, timestep, positive)
+        pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, torch.cat([negative, positive]))
+        unconditional, conditional = pair.chunk(2)
+        return unconditional + scale * (conditional - unconditional)
+
+    return epsilon
+
+
+def sample_ddim(
+    denoiser: Denoiser,
+    model: Callable[[Tensor, int], Tensor],
+    latents: Tensor,
+    config: EditConfig,
+    report: Callable[[int, Tensor], None],
+) -> Tensor:
+    """DDIM from noise to clean latents, `1 c f h w`."""
+    schedule = denoiser.schedule
+    generator = torch.Generator().manual_seed(config.seed)
+    for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
+        noise = torch.randn(latents.shape, generator=generator).to(latents) if config.eta else None
+        latents = ddim_step(
+            latents,
+            model(latents, timestep),
+            alpha=schedule.alpha(timestep),
+            alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),
+            eta=config.eta,
+            noise=noise,
+        )
+        report(done, latents)
+    return latents
+
+
+def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` that steps by a diffusers scheduler of the given class and settings."""
+
+    def sample(denoiser, model, latents, config, report) -> Tensor:
+        own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
+        stepper = scheduler.from_config(scheduler.config, **own, prediction_type="epsilon")
+        stepper.set_timesteps(config.num_steps, device=latents.device)
+        draws = {"generator": torch.Generator().manual_seed(config.seed)} if takes_generator(stepper) else {}
+        latents = latents * stepper.init_noise_sigma
+        for done, timestep in enumerate(stepper.timesteps, start=1):
+            scaled = stepper.scale_model_input(latents, timestep)
+            latents = stepper.step(model(scaled, int(timestep)), timestep, latents, return_dict=False, **draws)[0]
+            report(done, latents)
+        return latents
+
+    return sample
+
+
+# What a scheduler must share with the checkpoint for its noise to be the noise that the model knows.
+NOISE_SETTINGS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+
+
+def takes_generator(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler's step draws noise from a generator."""
+    from inspect import signature
+
+    return "generator" in signature(scheduler.step).parameters
+
+
+def count_on(on_step: OnLatents | None, *, done: int, total: int) -> Callable[[int, Tensor], None]:
+    """Steps of one prompt reported as steps of all prompts."""
+
+    def report(step: int, latents: Tensor) -> None:
+        if on_step is not None:
+            on_step(done + step, total, latents)
+
+    return report

@@ -1,0 +1,89 @@
+"""Safetensors files, written whole or not at all, and read with errors that say what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import InputError, explain_write_failure
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
+    """Writes tensors and string metadata to a temporary file beside `path`, then moves it into place.
+
+    A crash, a full disk or a kill leaves the old file as it was.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with explain_write_failure(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                save_file(ready, temporary, dict(metadata))
+            except SafetensorError as error:
+                raise as_os_error(error) from error
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def as_os_error(error: Exception) -> OSError:
+    """The OSError behind a SafetensorError, which holds the system's error number only in its text."""
+    import re
+
+    number = re.search(r"os error (\d+)", str(error))
+    code = int(number.group(1)) if number else 0
+    return OSError(code, os.strerror(code) if code else str(error))
+
+
+def load_tensors(
+    path: str | Path, *, error: type[InputError], what: str, device: str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a safetensors file and its metadata.
+
+    Args:
+        error: the class to raise.
+        what: what the file should be, for the message: "a motion file".
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as cause:
+        raise error(
+            got=f"{path}, which cannot be read as safetensors ({cause})",
+            expected=what,
+            mend="The file is damaged or of another kind: make or copy it again.",
+        ) from cause
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and float16 values, so that a checkpoint and its half-precision copy agree."""
+    import hashlib
+
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach()
+        total.update(f"{name} {tuple(tensor.shape)}".encode())
+        total.update(tensor.to("cpu", torch.float16).contiguous().numpy().data)
+    return total.hexdigest()

@@ -1,0 +1,109 @@
+"""DDIM inversion: from a clip's latents to the noise that the model would make them from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .errors import LatentsError, explain_out_of_memory
+from .files import load_tensors, save_tensors
+from .layouts import check_latents
+from .schedule import ddim_step
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """The latents that an inversion went through, from the clip to the noise.
+
+    Args:
+        latents: `s b c f h w`, s = steps + 1: [0] is the clip, [-1] the noise.
+        timesteps: ascending; `latents[i + 1]` is at `timesteps[i]`.
+    """
+
+    latents: Tensor
+    timesteps: tuple[int, ...]
+
+    @property
+    def noise(self) -> Tensor:
+        """Where sampling starts, `b c f h w`."""
+        return self.latents[-1]
+
+    @property
+    def num_frames(self) -> int:
+        return self.latents.shape[3]
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the trajectory as one safetensors file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        return save_tensors(path, {"latents": self.latents}, {"timesteps": json.dumps(self.timesteps)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            LatentsError: no such file, or not a trajectory.
+        """
+        tensors, metadata = load_tensors(path, error=LatentsError, what="a trajectory file")
+        if "latents" not in tensors or "timesteps" not in metadata:
+            raise LatentsError(
+                got=f"{path}, which holds no trajectory",
+                expected="a file written by the invert stage",
+                mend="Invert the clip and give the file it writes.",
+            )
+        return cls(latents=tensors["latents"], timesteps=tuple(json.loads(metadata["timesteps"])))
+
+
+@torch.no_grad()
+def invert(
+    denoiser: Denoiser,
+    latents: Tensor,
+    context: Tensor,
+    *,
+    num_steps: int = 50,
+    on_step: OnStep | None = None,
+) -> Trajectory:
+    """Inverts a clip by DDIM run backwards, without guidance (arXiv 2010.02502, section 4.3).
+
+    Each step takes epsilon at the timestep it goes to, on the latents it comes from, as the original does.
+
+    Args:
+        denoiser: a tuned model.
+        latents: the clip, `b c f h w`.
+        context: text embeddings, `b m d` or `1 m d`: of "" as in the original, or of the source prompt.
+        num_steps: 50 in the original. Sampling must use as many.
+        on_step: called with (steps done, num_steps) after each step; what it raises ends the inversion.
+
+    Raises:
+        LatentsError: latents that are not `b c f h w`.
+        ConfigError: a number of steps that the schedule has no room for.
+        OutOfMemory: says what to lower.
+    """
+    check_latents(latents)
+    schedule = denoiser.schedule
+    timesteps = schedule.timesteps(num_steps)
+    context = context.expand(latents.shape[0], -1, -1)
+    trajectory = [latents]
+    with explain_out_of_memory(f"inverting {latents.shape[2]} frames", "Use fewer frames or a smaller size."):
+        for done, timestep in enumerate(timesteps, start=1):
+            latents = ddim_step(
+                latents,
+                denoiser.epsilon(latents, timestep, context),
+                alpha=schedule.alpha(schedule.previous(timestep, num_steps)),
+                alpha_to=schedule.alpha(timestep),
+            )
+            trajectory.append(latents)
+            if on_step is not None:
+                on_step(done, num_steps)
+    return Trajectory(latents=torch.stack(trajectory), timesteps=timesteps)

@@ -1,0 +1,149 @@
+"""The noise schedule and the DDIM maths on it: pure functions of latents, epsilon and alphas.
+
+    alpha   cumulative product of (1 - beta) up to a timestep, as in diffusers' `alphas_cumprod`
+    x_t     = sqrt(alpha) x_0 + sqrt(1 - alpha) epsilon                     (DDPM, arXiv 2006.11239, eq. 4)
+    v       = sqrt(alpha) epsilon - sqrt(1 - alpha) x_0                     (arXiv 2202.00512, appendix D)
+
+Coefficients are Python floats (float64), so they never wait for a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError, ConfigError
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSchedule:
+    """What a checkpoint says about its noise: the alphas, where the timesteps start, and what the UNet predicts.
+
+    Args:
+        alphas: `alphas_cumprod`, one float for each training timestep (1000 for Stable Diffusion).
+        final_alpha: the alpha that stands before timestep 0; alphas[0] where `set_alpha_to_one` is false.
+        steps_offset: added to every inference timestep; 1 for Stable Diffusion.
+        prediction_type: "epsilon" or "v_prediction".
+        config: the scheduler config it was read from, for building other diffusers schedulers on the same noise.
+    """
+
+    alphas: tuple[float, ...]
+    final_alpha: float
+    steps_offset: int
+    prediction_type: str
+    config: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
+        """Reads a diffusers scheduler config (`scheduler_config.json`), whatever scheduler class it names.
+
+        Raises:
+            CheckpointError: the prediction type is neither epsilon nor v_prediction.
+        """
+        from diffusers import DDIMScheduler
+
+        scheduler = DDIMScheduler.from_config(dict(config))
+        prediction_type = scheduler.config.prediction_type
+        if prediction_type not in PREDICTION_TYPES:
+            raise CheckpointError(
+                got=f"prediction_type {prediction_type!r}",
+                expected=f"one of {', '.join(PREDICTION_TYPES)}",
+                mend="Use a Stable Diffusion 1.x or 2.x checkpoint.",
+            )
+        return cls(
+            alphas=tuple(scheduler.alphas_cumprod.double().tolist()),
+            final_alpha=float(scheduler.final_alpha_cumprod),
+            steps_offset=scheduler.config.steps_offset,
+            prediction_type=prediction_type,
+            config=dict(config),
+        )
+
+    @property
+    def num_train_timesteps(self) -> int:
+        return len(self.alphas)
+
+    def alpha(self, timestep: int) -> float:
+        """The alpha at a timestep; `final_alpha` for any timestep before 0."""
+        return self.alphas[timestep] if timestep >= 0 else self.final_alpha
+
+    def timesteps(self, num_steps: int) -> tuple[int, ...]:
+        """Inference timesteps in ascending order, evenly spaced: 1, 21, ..., 981 for 50 steps of 1000.
+
+        The "leading" spacing of diffusers' DDIMScheduler, which the original uses.
+
+        Raises:
+            ConfigError: fewer than one step, or more than the schedule has room for.
+        """
+        most = self.num_train_timesteps - self.steps_offset
+        if not 1 <= num_steps <= most:
+            raise ConfigError(
+                got=f"{num_steps} steps",
+                expected=f"1 to {most}",
+                mend="Use 50 steps, the original's setting, or fewer.",
+            )
+        stride = self.num_train_timesteps // num_steps
+        return tuple(index * stride + self.steps_offset for index in range(num_steps))
+
+    def previous(self, timestep: int, num_steps: int) -> int:
+        """The timestep one inference step nearer to the clean latents; may be negative, meaning `final_alpha`."""
+        return timestep - self.num_train_timesteps // num_steps
+
+    def epsilon_from(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+        """Epsilon from what the UNet predicted at `timestep` on `noisy`; shapes alike."""
+        if self.prediction_type == "epsilon":
+            return output
+        alpha = self.alpha(timestep)
+        return alpha**0.5 * output + (1 - alpha) ** 0.5 * noisy
+
+    def training_target(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """What the UNet should predict for `add_noise(latents, noise, timestep)`: the noise, or the velocity."""
+        if self.prediction_type == "epsilon":
+            return noise
+        alpha = self.alpha(timestep)
+        return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Latents noised to `timestep`; shapes alike."""
+        alpha = self.alpha(timestep)
+        return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
+
+
+def predict_clean(latents: Tensor, epsilon: Tensor, alpha: float) -> Tensor:
+    """The clean latents that `latents` at `alpha` hold if `epsilon` is their noise (DDIM, arXiv 2010.02502, eq. 9)."""
+    return (latents - (1 - alpha) ** 0.5 * epsilon) / alpha**0.5
+
+
+def ddim_step(
+    latents: Tensor,
+    epsilon: Tensor,
+    *,
+    alpha: float,
+    alpha_to: float,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """Moves latents from the noise level `alpha` to `alpha_to` (DDIM, arXiv 2010.02502, eq. 12 and 16).
+
+    The same formula samples (`alpha_to` > `alpha`) and inverts (`alpha_to` < `alpha`, eta 0).
+
+    Args:
+        latents: `b c f h w`.
+        epsilon: the noise in `latents`, same shape.
+        eta: 0 is deterministic DDIM, 1 is DDPM.
+        noise: fresh Gaussian noise of the same shape, needed where eta is above 0.
+    """
+    assert eta == 0.0 or (noise is not None and alpha_to >= alpha), "stochastic steps need noise and go towards clean"
+    sigma = eta * ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)) ** 0.5 if eta else 0.0
+    stepped = alpha_to**0.5 * predict_clean(latents, epsilon, alpha) + (1 - alpha_to - sigma**2) ** 0.5 * epsilon
+    return stepped + sigma * noise if eta else stepped
+
+
+def gaussian_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
+    """float32 noise from a seed, drawn on the CPU so that every device gets the same."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
