@@ -89,7 +89,7 @@ def edit(
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", "Use fewer frames or a smaller size."):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
-            report = count_on(on_step, done=len(videos) * config.num_steps, total=len(context) * config.num_steps)
+            report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report))
     return torch.cat(videos)
 
@@ -144,7 +144,7 @@ def sample_ddim(
     model: Callable[[Tensor, int], Tensor],
     latents: Tensor,
     config: EditConfig,
-    report: Callable[[int, Tensor], None],
+    report: Callable[[int, int, Tensor], None],
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
     schedule = denoiser.schedule
@@ -159,7 +159,7 @@ def sample_ddim(
             eta=config.eta,
             noise=noise,
         )
-        report(done, latents)
+        report(done, config.num_steps, latents)
     return latents
 
 
@@ -174,8 +174,10 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
         latents = latents * stepper.init_noise_sigma
         for done, timestep in enumerate(stepper.timesteps, start=1):
             scaled = stepper.scale_model_input(latents, timestep)
-            latents = stepper.step(model(scaled, int(timestep)), timestep, latents, return_dict=False, **draws)[0]
-            report(done, latents)
+            latents = stepper.step(
+                model(scaled, round(float(timestep))), timestep, latents, return_dict=False, **draws
+            )[0]
+            report(done, len(stepper.timesteps), latents)
         return latents
 
     return sample
@@ -192,11 +194,11 @@ def takes_generator(scheduler: SchedulerMixin) -> bool:
     return "generator" in signature(scheduler.step).parameters
 
 
-def count_on(on_step: OnLatents | None, *, done: int, total: int) -> Callable[[int, Tensor], None]:
+def count_on(on_step: OnLatents | None, *, prompt: int, num_prompts: int) -> Callable[[int, int, Tensor], None]:
     """Steps of one prompt reported as steps of all prompts."""
 
-    def report(step: int, latents: Tensor) -> None:
+    def report(done: int, num_steps: int, latents: Tensor) -> None:
         if on_step is not None:
-            on_step(done + step, total, latents)
+            on_step(prompt * num_steps + done, num_prompts * num_steps, latents)
 
     return report

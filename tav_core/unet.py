@@ -91,7 +91,7 @@ class InflatedUNet(UNet2DConditionModel):
         """
         if isinstance(unet, InflatedUNet):
             raise ConfigError(
-                got="an inflated UNet", expected="a 2-D UNet", mend="Call its `reinflate` to change modes."
+                got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes by `set_modes`."
             )
         check_options(attention, attention_k, group_norm, backend)
         inflated = recast(copy_structure(unet), cls)

@@ -1,0 +1,275 @@
+"""One-shot tuning: the loop that teaches an inflated model the motion of one clip (Tune-A-Video, arXiv 2212.11565).
+
+The recipe is the original's (configs/*.yaml and train_tuneavideo.py), save for its flaws: latents and text are encoded
+once, gradient checkpointing is non-reentrant so that every trainable tensor trains, and a run can be resumed.
+
+Everything random in a step comes from (seed, step). So a resumed run draws what an unbroken one draws.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .denoiser import UNetDenoiser
+from .errors import ConfigError, TuningDiverged, explain_out_of_memory
+from .layouts import check_latents
+from .tune_config import TuneConfig, resolve_precision
+from .tune_state import RunState
+from .unet import InflatedUNet, copy_structure, is_temporal
+from .version import __version__
+from .weights import Motion, MotionInfo, describe_architecture, hash_base, set_parameter
+
+if TYPE_CHECKING:
+    from .latents import LatentMoments
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneProgress:
+    """What a callback learns after each step.
+
+    Args:
+        step: steps done.
+        num_steps: steps in all.
+        loss: of this step.
+        learning_rate: of this step.
+        eta_seconds: estimated time left.
+        motion: gives the motion so far, for a preview.
+    """
+
+    step: int
+    num_steps: int
+    loss: float
+    learning_rate: float
+    eta_seconds: float
+    motion: Callable[[], Motion]
+
+
+def tune(
+    denoiser: UNetDenoiser,
+    clip: LatentMoments | Tensor,
+    context: Tensor,
+    *,
+    config: TuneConfig | None = None,
+    state_path: str | Path | None = None,
+    prompt: str = "",
+    fps: float = 0.0,
+    stride: int = 0,
+    on_step: Callable[[TuneProgress], None] | None = None,
+) -> Motion:
+    """Tunes a model on one clip. The given model, latents and text stay as they are.
+
+    Args:
+        denoiser: an untuned model; its UNet's modes are the ones tuned in and recorded.
+        clip: the VAE's posterior over the clip, drawn from anew at each step as the original does, or fixed latents
+            `1 c f h w`.
+        context: embeddings of the source prompt, `1 m d`.
+        config: see `TuneConfig`.
+        state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
+            raises. If it is there already, `config.resume` says what happens.
+        prompt, fps, stride: recorded in the motion.
+        on_step: called after each step. What it raises cancels the run, after the state was saved.
+
+    Returns:
+        The motion after `config.num_steps` steps.
+
+    Raises:
+        ConfigError: settings that do not fit, or a state file of another run.
+        TuningDiverged: the loss or the gradient is no longer a number. The state of the last good step is saved.
+        OutOfMemory: says what to lower.
+        OutputError: the state cannot be written.
+    """
+    config = config or TuneConfig()
+    with torch.inference_mode(False), torch.enable_grad():
+        about = {"prompt": prompt, "fps": fps, "stride": stride}
+        run = TuningRun(denoiser, clip, context, config=config, about=about)
+        state = RunState(state_path, run)
+        state.begin()
+        started, begun_at = time.monotonic(), run.step
+        mend = "Use fewer frames, a smaller size, gradient checkpointing or fp16/bf16 precision."
+        while run.step < config.num_steps:
+            try:
+                with explain_out_of_memory(f"tuning on {run.num_frames} frames", mend):
+                    run.advance()
+            except TuningDiverged:
+                state.save()
+                raise
+            if on_step is not None:
+                pace = (time.monotonic() - started) / (run.step - begun_at)
+                try:
+                    on_step(run.progress(eta_seconds=pace * (config.num_steps - run.step)))
+                except BaseException:
+                    state.save()
+                    raise
+            if config.save_every and run.step % config.save_every == 0:
+                state.save()
+        state.save()
+        return run.motion()
+
+
+class TuningRun:
+    """A tuning in progress: the trainable copy of the model, the optimizer, and how far it got.
+
+    Args: see `tune`.
+    """
+
+    def __init__(
+        self,
+        denoiser: UNetDenoiser,
+        clip: LatentMoments | Tensor,
+        context: Tensor,
+        *,
+        config: TuneConfig,
+        about: dict | None = None,
+    ) -> None:
+        self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
+        self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
+        self.unet = copy_for_training(self.base, config.modules)
+        if config.gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+        self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            self.trainable.values(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.epsilon,
+            weight_decay=config.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
+        self.mean, self.std = split_moments(clip, self.base.device)
+        self.context = context.detach().clone().to(self.base.device)
+        self.about = about or {}
+        self.step, self.losses = 0, []
+
+    @property
+    def num_frames(self) -> int:
+        return self.mean.shape[2]
+
+    def draw(self) -> tuple[Tensor, Tensor, int]:
+        """Latents, noise and timestep of the next step, from the seed and the step alone."""
+        word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(word)
+        timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
+        posterior, noise = torch.randn((2, *self.mean.shape), generator=generator).to(self.mean)
+        return self.mean + self.std * posterior, noise, timestep
+
+    def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Mean squared error of the prediction, in float32, for one video at one timestep."""
+        noisy = self.schedule.add_noise(latents, noise, timestep)
+        target = self.schedule.training_target(latents, noise, timestep)
+        enabled = self.precision != torch.float32
+        with torch.autocast(noisy.device.type, self.precision, enabled=enabled):
+            predicted = self.unet(noisy, timestep, self.context)
+        return F.mse_loss(predicted.float(), target.float())
+
+    def advance(self) -> float:
+        """One optimizer step on freshly drawn inputs; returns the loss."""
+        return self.train_on(*self.draw())
+
+    def train_on(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
+        """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate_at(self.step)
+        loss = self.loss(latents, noise, timestep)
+        value = loss.item()
+        self.check_finite("loss", value)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.trainable.values(), self.config.max_grad_norm)
+        if self.precision != torch.float16:
+            # The fp16 scaler skips a step whose gradients overflow, and lowers its scale: no divergence.
+            self.check_finite("gradient norm", norm.item())
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self.losses.append(value)
+        return value
+
+    def check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TuningDiverged(
+                got=f"a {what} of {value} at step {self.step + 1}",
+                expected="a finite number",
+                mend=f"Lower the learning rate ({self.config.learning_rate:g}) or use bf16 or fp32 precision; "
+                f"the state after step {self.step} is kept.",
+            )
+
+    def progress(self, *, eta_seconds: float) -> TuneProgress:
+        return TuneProgress(
+            step=self.step,
+            num_steps=self.config.num_steps,
+            loss=self.losses[-1],
+            learning_rate=self.config.learning_rate_at(self.step - 1),
+            eta_seconds=eta_seconds,
+            motion=self.motion,
+        )
+
+    def motion(self) -> Motion:
+        """The motion so far: copies, on the CPU in float32."""
+        tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
+        base = dict(self.base.named_parameters())
+        deltas = {n: t - base[n].detach().cpu().float() for n, t in tuned.items() if not is_temporal(n)}
+        temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
+        info = MotionInfo(
+            architecture=describe_architecture(self.base),
+            base_hash=self.base_hash,
+            num_frames=self.num_frames,
+            height=self.mean.shape[3] * 8,
+            width=self.mean.shape[4] * 8,
+            modes={name: value for name, value in self.base.modes.items() if name != "backend"},
+            config=asdict(self.config),
+            steps_done=self.step,
+            pack_version=__version__,
+            **self.about,
+        )
+        return Motion(deltas=deltas, temporal=temporal, info=info)
+
+    @cached_property
+    def base_hash(self) -> str:
+        """The hash of the base model's weights."""
+        return hash_base(self.base)
+
+
+def copy_for_training(unet: InflatedUNet, modules: Sequence[str]) -> InflatedUNet:
+    """A copy of a UNet that shares its frozen weights and owns float32 masters of the trainable ones.
+
+    Args:
+        modules: endings of module names, as the original selects them.
+
+    Raises:
+        ConfigError: an ending that no module has.
+    """
+    copied = copy_structure(unet).requires_grad_(False).train()
+    for ending in modules:
+        chosen = [name for name, _ in copied.named_modules() if name.endswith(ending)]
+        if not chosen:
+            raise ConfigError(
+                got=f"modules ending in {ending!r}, of which the UNet has none",
+                expected="endings such as attn1.to_q, attn2.to_q, attn_temp",
+                mend="Check the spelling.",
+            )
+        for name in chosen:
+            for inner, parameter in list(copied.get_submodule(name).named_parameters()):
+                master = nn.Parameter(parameter.detach().to(torch.float32, copy=True), requires_grad=True)
+                set_parameter(copied, f"{name}.{inner}", master)
+    return copied
+
+
+def split_moments(clip: LatentMoments | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a clip's latents, `1 c f h w`, as float32 copies; fixed latents have none."""
+    mean, std = (clip, torch.zeros_like(clip)) if isinstance(clip, Tensor) else (clip.mean, clip.std)
+    check_latents(mean)
+    if mean.shape[0] != 1:
+        raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on each clip by itself.")
+    return tuple(x.detach().clone().to(device, torch.float32) for x in (mean, std))

@@ -1,0 +1,128 @@
+"""The resumable state of a tuning run: one safetensors file, written whole or not at all.
+
+    param.<name>, exp_avg.<name>, exp_avg_sq.<name>, adam_step.<name>   float32 masters and AdamW's moments
+    losses                                                             one a step done
+    metadata: step, identity (what makes it this run and no other), scaler (the fp16 loss scale)
+
+No random state is stored: every draw of a step comes from the seed and the step's number.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError
+from .files import digest, load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from .tune import TuningRun
+
+MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
+
+
+class RunState:
+    """Saves a run to a file and restores it from there.
+
+    Args:
+        path: the file, or None to keep nothing.
+        run: the run.
+    """
+
+    def __init__(self, path: str | Path | None, run: TuningRun) -> None:
+        self.path = None if path is None else Path(path)
+        self.run = run
+        self.saved_step: int | None = None
+
+    def begin(self) -> None:
+        """Does what `config.resume` says with a file that is there already.
+
+        Raises:
+            ConfigError: it is another run's, or there should be none.
+        """
+        if self.path is None or not self.path.exists() or self.run.config.resume == "restart":
+            return
+        if self.run.config.resume == "new":
+            raise ConfigError(
+                got=f"a run that is there already, {self.path}",
+                expected="no such file, as resume is 'new'",
+                mend="Choose another name, or resume by 'continue' or 'restart'.",
+            )
+        tensors, metadata = load_tensors(self.path, error=ConfigError, what="the state of a tuning run")
+        self.check_identity(metadata)
+        restore(self.run, tensors, metadata)
+        self.saved_step = self.run.step
+
+    def save(self) -> None:
+        """Writes the state, unless this step is on disk already.
+
+        Raises:
+            OutputError: the file cannot be written; the one before it is still whole.
+        """
+        if self.path is None or self.saved_step == self.run.step:
+            return
+        metadata = {
+            "step": str(self.run.step),
+            "identity": json.dumps(identity(self.run)),
+            "scaler": json.dumps(self.run.scaler.state_dict()),
+        }
+        save_tensors(self.path, collect(self.run), metadata)
+        self.saved_step = self.run.step
+
+    def check_identity(self, metadata: dict[str, str]) -> None:
+        """Raises ConfigError if the file belongs to a run on other data, another model or other draws."""
+        try:
+            saved = json.loads(metadata["identity"])
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                got=f"{self.path}, which is not the state of a tuning run",
+                expected="a file that tune wrote",
+                mend="Choose another name for the run.",
+            ) from error
+        for name, value in identity(self.run).items():
+            if saved.get(name) != value:
+                raise ConfigError(
+                    got=f"the state of another run, {self.path}: its {name} is not the one asked for",
+                    expected="the same model, clip, prompt, modules, modes and seed as when it was saved",
+                    mend="Choose another name for the run, or resume by 'restart'.",
+                )
+
+
+def identity(run: TuningRun) -> dict:
+    """What two runs must share for one to go on where the other stopped. Steps and learning rate may change."""
+    data = {"mean": run.mean, "std": run.std, "context": run.context}
+    return {
+        "model": run.base_hash,
+        "clip and prompt": digest(data),
+        "modules": list(run.config.modules),
+        "modes": {name: value for name, value in run.base.modes.items() if name != "backend"},
+        "seed": run.config.seed,
+    }
+
+
+def collect(run: TuningRun) -> dict[str, Tensor]:
+    """The tensors of a run's state."""
+    tensors = {f"param.{name}": parameter for name, parameter in run.trainable.items()}
+    for name, parameter in run.trainable.items():
+        moments = run.optimizer.state.get(parameter, {})
+        tensors |= {f"{key}.{name}": moments[own] for key, own in MOMENTS.items() if own in moments}
+    tensors["losses"] = torch.tensor(run.losses, dtype=torch.float64)
+    return tensors
+
+
+def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Puts a saved state into a run."""
+    with torch.no_grad():
+        for name, parameter in run.trainable.items():
+            parameter.copy_(tensors[f"param.{name}"])
+            if f"exp_avg.{name}" in tensors:
+                run.optimizer.state[parameter] = {
+                    own: tensors[f"{key}.{name}"].to("cpu" if own == "step" else parameter.device)
+                    for key, own in MOMENTS.items()
+                }
+    run.scaler.load_state_dict(json.loads(metadata["scaler"]))
+    run.step, run.losses = int(metadata["step"]), tensors["losses"].tolist()

@@ -1,0 +1,161 @@
+"""tav_core/edit.py against the original, and its settings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tav_core.edit import EditConfig, edit, guided
+from tav_core.errors import ConfigError, LatentsError
+from tav_core.invert import invert
+from tav_core.schedule import ddim_step, gaussian_noise
+
+TEN = {"num_steps": 10, "guidance_scale": 12.5}
+
+
+@pytest.fixture
+def texts(goldens):
+    unet = goldens("unet")
+    return {name: unet[f"ctx.{name}"] for name in ("empty", "src", "edit")}
+
+
+@pytest.mark.parametrize("scale", [1.0, 7.5, 12.5])
+def test_each_step_matches_the_original(denoiser, goldens, texts, close, scale):
+    ddim, schedule = goldens("ddim"), denoiser.schedule
+    steps = ddim[f"sample10.g{scale}.trajectory"]
+    model = guided(denoiser, texts["edit"], texts["empty"], scale)
+    latents = ddim["inv10.final"]
+    with torch.no_grad():
+        for timestep, expected in zip(reversed(schedule.timesteps(10)), steps, strict=True):
+            alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(schedule.previous(timestep, 10))
+            got = ddim_step(latents, model(latents, timestep), alpha=alpha, alpha_to=alpha_to)
+            close(got, expected, 2e-5, f"timestep {timestep}")
+            latents = expected
+
+
+@pytest.mark.parametrize("scale", [1.0, 7.5, 12.5])
+def test_whole_sampling_matches_the_original(denoiser, goldens, texts, close, scale):
+    ddim, seen = goldens("ddim"), []
+    config = EditConfig(num_steps=10, guidance_scale=scale)
+    collect = lambda done, total, latents: seen.append(latents)  # noqa: E731
+    got = edit(denoiser, ddim["inv10.final"], texts["edit"], texts["empty"], config=config, on_step=collect)
+    close(torch.stack(seen), ddim[f"sample10.g{scale}.trajectory"], 5e-5)
+    close(got, ddim[f"sample10.g{scale}.trajectory"][-1], 5e-5)
+
+
+def test_negative_prompt_matches_the_original(denoiser, goldens, texts, close):
+    ddim = goldens("ddim")
+    got = edit(denoiser, ddim["inv10.final"], texts["edit"], texts["src"], config=EditConfig(**TEN))
+    close(got, ddim["sample10.g12.5.negative_src.final"], 5e-5)
+
+
+def test_random_start_matches_the_original(denoiser, goldens, texts, close):
+    ddim = goldens("ddim")
+    noise = gaussian_noise((1, 4, 4, 8, 8), seed=33)
+    assert torch.equal(noise, ddim["sample10.g12.5.random_seed33.init"])
+    got = edit(denoiser, noise, texts["edit"], texts["empty"], config=EditConfig(**TEN))
+    close(got, ddim["sample10.g12.5.random_seed33.final"], 5e-5)
+
+
+def test_several_prompts_share_one_inversion(denoiser, goldens, texts):
+    trajectory = invert(denoiser, goldens("ddim")["x0"], texts["empty"], num_steps=4)
+    config, seen = EditConfig(num_steps=4), []
+    prompts = torch.cat([texts["edit"], texts["src"]])
+    report = lambda done, total, latents: seen.append((done, total))  # noqa: E731
+    both = edit(denoiser, trajectory, prompts, texts["empty"], config=config, on_step=report)
+    alone = [edit(denoiser, trajectory, texts[name], texts["empty"], config=config) for name in ("edit", "src")]
+    assert torch.equal(both, torch.cat(alone))
+    assert seen == [(i, 8) for i in range(1, 9)]
+
+
+def test_eta_draws_from_the_seed(denoiser, goldens, texts):
+    start = goldens("ddim")["inv10.final"]
+    sample = lambda **kw: edit(  # noqa: E731
+        denoiser, start, texts["edit"], texts["empty"], config=EditConfig(num_steps=3, **kw)
+    )
+    assert torch.equal(sample(seed=1), sample(seed=2))
+    assert torch.equal(sample(seed=1, eta=1.0), sample(seed=1, eta=1.0))
+    assert not torch.equal(sample(seed=1, eta=1.0), sample(seed=2, eta=1.0))
+    assert not torch.equal(sample(seed=1), sample(seed=1, eta=1.0))
+
+
+def test_diffusers_ddim_gives_what_ours_gives(denoiser, texts, close):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(denoiser.schedule.config)
+    noise = gaussian_noise((1, 4, 3, 8, 8), seed=1)
+    sample = lambda scheduler: edit(  # noqa: E731
+        denoiser, noise, texts["edit"], texts["empty"], config=EditConfig(num_steps=5), scheduler=scheduler
+    )
+    close(sample(scheduler), sample(None), 1e-5)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DPMSolverMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "UniPCMultistepScheduler",
+        "DDPMScheduler",
+    ],
+)
+def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type):
+    """The exact model of one known clip: every solver must end at that clip."""
+    import diffusers
+
+    from tav_core.denoiser import UNetDenoiser
+    from tav_core.schedule import NoiseSchedule
+
+    schedule = NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": prediction_type})
+    clip = torch.randn(1, 4, 2, 4, 4)
+
+    class Knows(UNetDenoiser):
+        def predict(self, latents, timestep, context):
+            alpha = self.schedule.alpha(timestep)
+            noise = (latents - alpha**0.5 * clip) / (1 - alpha) ** 0.5
+            return self.schedule.training_target(clip, noise, timestep)
+
+    ends = []
+    got = edit(
+        Knows(unet=None, schedule=schedule),
+        gaussian_noise(clip.shape, seed=3),
+        torch.zeros(1, 1, 1),
+        torch.zeros(1, 1, 1),
+        config=EditConfig(num_steps=30, guidance_scale=1.0),
+        scheduler=getattr(diffusers, name)(),
+        on_step=lambda done, total, latents: ends.append((done, total)),
+    )
+    assert float((got - clip).abs().max()) < 0.1
+    assert ends[-1][0] == ends[-1][1]
+
+
+def test_inputs_stay_bit_identical(denoiser, goldens, texts):
+    start = goldens("ddim")["inv10.final"]
+    given = [start, texts["edit"], texts["empty"], *denoiser.unet.state_dict().values()]
+    before = [x.clone() for x in given]
+    edit(denoiser, start, texts["edit"], texts["empty"], config=EditConfig(num_steps=2, eta=0.5))
+    assert all(torch.equal(x, y) for x, y in zip(before, given, strict=True))
+
+
+def test_what_does_not_fit_the_inversion_is_refused(denoiser, goldens, texts):
+    from diffusers import EulerDiscreteScheduler
+
+    trajectory = invert(denoiser, goldens("ddim")["x0"], texts["empty"], num_steps=4)
+    go = lambda start=trajectory, **kw: edit(denoiser, start, texts["edit"], texts["empty"], **kw)  # noqa: E731
+    with pytest.raises(LatentsError, match=r"24 frames for an inversion of 4.*invert the clip again with 24"):
+        go(num_frames=24, config=EditConfig(num_steps=4))
+    with pytest.raises(ConfigError, match="50 sampling steps for an inversion of 4"):
+        go()
+    with pytest.raises(ConfigError, match="EulerDiscreteScheduler for an inverted start"):
+        go(config=EditConfig(num_steps=4), scheduler=EulerDiscreteScheduler())
+    with pytest.raises(LatentsError, match="2 videos"):
+        go(torch.randn(2, 4, 3, 8, 8))
+
+
+@pytest.mark.parametrize("wrong", [{"num_steps": 0}, {"eta": 1.5}, {"eta": -0.1}, {"guidance_scale": float("nan")}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        EditConfig(**wrong)

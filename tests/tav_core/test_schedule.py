@@ -1,0 +1,95 @@
+"""tav_core/schedule.py against diffusers' schedulers and the definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tav_core.errors import CheckpointError, ConfigError
+from tav_core.schedule import NoiseSchedule, ddim_step
+
+
+@pytest.fixture
+def velocity(meta):
+    return NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": "v_prediction"})
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 10, 50, 999])
+def test_timesteps_are_diffusers(schedule, num_steps):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(schedule.config)
+    scheduler.set_timesteps(num_steps)
+    assert list(reversed(schedule.timesteps(num_steps))) == scheduler.timesteps.tolist()
+
+
+def test_original_timesteps(schedule, meta):
+    assert list(schedule.timesteps(10)) == meta["inv10_timesteps_in_order"]
+    assert list(schedule.timesteps(50)) == meta["inv50_timesteps_in_order"]
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1000])
+def test_impossible_step_counts_are_refused(schedule, num_steps):
+    with pytest.raises(ConfigError, match="1 to 999"):
+        schedule.timesteps(num_steps)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("timestep", [1, 401, 981])
+def test_ddim_step_is_diffusers(schedule, close, eta, timestep):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(schedule.config)
+    scheduler.set_timesteps(50)
+    latents, epsilon, noise = torch.randn(3, 1, 4, 2, 4, 4)
+    expected = scheduler.step(epsilon, timestep, latents, eta=eta, variance_noise=noise).prev_sample
+    got = ddim_step(
+        latents,
+        epsilon,
+        alpha=schedule.alpha(timestep),
+        alpha_to=schedule.alpha(schedule.previous(timestep, 50)),
+        eta=eta,
+        noise=noise,
+    )
+    close(got, expected, 1e-6)
+
+
+@pytest.mark.parametrize("timestep", [0, 481, 999])
+def test_epsilon_comes_back_from_both_kinds_of_target(schedule, velocity, timestep):
+    latents, noise = torch.randn(2, 1, 4, 2, 4, 4, dtype=torch.float64)
+    for kind in (schedule, velocity):
+        noisy = kind.add_noise(latents, noise, timestep)
+        target = kind.training_target(latents, noise, timestep)
+        torch.testing.assert_close(kind.epsilon_from(target, noisy, timestep), noise)
+
+
+def test_velocity_target_is_diffusers(velocity, close):
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler.from_config(velocity.config)
+    latents, noise = torch.randn(2, 1, 4, 2, 4, 4)
+    step = torch.tensor([481])
+    close(velocity.training_target(latents, noise, 481), scheduler.get_velocity(latents, noise, step), 1e-6)
+    close(velocity.add_noise(latents, noise, 481), scheduler.add_noise(latents, noise, step), 1e-6)
+
+
+def test_pndm_config_of_published_checkpoints_is_read():
+    config = {
+        "_class_name": "PNDMScheduler",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": 1000,
+        "set_alpha_to_one": False,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "clip_sample": False,
+    }
+    schedule = NoiseSchedule.from_config(config)
+    assert (schedule.prediction_type, schedule.steps_offset) == ("epsilon", 1)
+    assert schedule.final_alpha == schedule.alpha(0) == pytest.approx(1 - 0.00085)
+
+
+def test_other_predictions_are_refused(meta):
+    with pytest.raises(CheckpointError, match="sample"):
+        NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": "sample"})

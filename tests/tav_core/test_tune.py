@@ -1,0 +1,359 @@
+"""tav_core/tune.py against the original's training, and the promises of a run: same seed, same weights; resumable."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tav_core.denoiser import UNetDenoiser
+from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
+from tav_core.files import load_tensors
+from tav_core.latents import LatentMoments
+from tav_core.tune import TuningRun, tune
+from tav_core.tune_config import TuneConfig, resolve_precision
+from tav_core.unet import is_temporal
+
+SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}
+FAST = {"learning_rate": 1e-3, "gradient_checkpointing": False}
+
+
+class TestParity:
+    """Losses, gradients and weights against three AdamW steps of the original."""
+
+    @pytest.fixture
+    def steps(self, goldens, meta):
+        io = goldens("train_io")
+        timesteps = meta["train_no_gradient_checkpointing"]["timesteps"]
+        return [(io[f"step{i}.latents"], io[f"step{i}.noise"], t) for i, t in enumerate(timesteps)]
+
+    def run(self, denoiser, goldens, steps, **config):
+        run = TuningRun(denoiser, steps[0][0], goldens("unet")["ctx.src"], config=TuneConfig(**config))
+        for step in steps:
+            run.train_on(*step)
+        return run
+
+    @pytest.mark.parametrize("checkpointing", [False, True])
+    def test_losses_and_weights(self, denoiser, goldens, meta, steps, checkpointing):
+        run = self.run(denoiser, goldens, steps, gradient_checkpointing=checkpointing)
+        assert run.losses == pytest.approx(meta["train_no_gradient_checkpointing"]["losses"], rel=1e-5)
+        assert_deltas(run, denoiser, goldens("train_all"), "delta3.", mean=3e-8, largest=5e-6)
+
+    def test_clipped(self, denoiser, goldens, meta, steps):
+        run = self.run(denoiser, goldens, steps, max_grad_norm=0.02)
+        assert run.losses == pytest.approx(meta["train_no_gc_max_grad_norm_0.02"]["losses"], rel=1e-5)
+        assert_deltas(run, denoiser, goldens("train_all"), "clip0.02_delta3.", mean=3e-8, largest=5e-6)
+
+    def test_sharp_settings(self, denoiser, goldens, meta, steps):
+        run = self.run(denoiser, goldens, steps, **SHARP)
+        assert run.losses == pytest.approx(meta["train_no_gc_lr1e-3_wd0.1_max_grad_norm_0.02"]["losses"], rel=1e-5)
+        assert_deltas(run, denoiser, goldens("train_all"), "lr1e-3_wd0.1_clip0.02_delta3.", mean=2e-7, largest=5e-5)
+
+    @pytest.mark.parametrize("checkpointing", [False, True])
+    def test_gradients(self, denoiser, goldens, meta, steps, close, checkpointing):
+        config = TuneConfig(gradient_checkpointing=checkpointing)
+        run = TuningRun(denoiser, steps[0][0], goldens("unet")["ctx.src"], config=config)
+        run.loss(*steps[0]).backward()
+        expected = goldens("train_all")
+        assert set(run.trainable) == set(meta["train_no_gradient_checkpointing"]["trainable"])
+        for name, parameter in run.trainable.items():
+            close(parameter.grad, expected[f"grad0.{name}"], 2e-4, name)
+        norm = torch.stack([p.grad.norm() for p in run.trainable.values()]).norm().item()
+        assert norm == pytest.approx(meta["train_no_gradient_checkpointing"]["grad_norms_before_clip"][0], rel=1e-5)
+
+    def test_predictions(self, denoiser, goldens, steps, close):
+        run = self.run(denoiser, goldens, steps[:2])
+        latents, noise, timestep = steps[2]
+        with torch.no_grad():
+            noisy = run.schedule.add_noise(latents, noise, timestep)
+            close(run.unet(noisy, timestep, run.context), goldens("train_io")["step2.pred"], 2e-5)
+        close(noisy, goldens("train_io")["step2.noisy"], 1e-6)
+
+
+def assert_deltas(run, denoiser, expected, prefix, *, mean, largest):
+    before = dict(denoiser.unet.named_parameters())
+    names = [name.removeprefix(prefix) for name in expected if name.startswith(prefix)]
+    assert names
+    errors = torch.cat([((run.trainable[n] - before[n]) - expected[prefix + n]).abs().flatten() for n in names])
+    assert errors.mean() <= mean
+    assert errors.max() <= largest
+
+
+def test_every_trainable_tensor_moves(untuned, clip_latents, context):
+    run = TuningRun(untuned, clip_latents, context, config=TuneConfig(learning_rate=1e-3))
+    before = {name: p.detach().clone() for name, p in run.trainable.items()}
+    # The temporal queries get a gradient once the output projection has left zero, after the first step.
+    run.advance()
+    run.advance()
+    assert len(run.trainable) == 28
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in run.trainable.values())
+    assert all(not torch.equal(p, before[name]) for name, p in run.trainable.items())
+
+
+def test_tuning_lowers_the_loss_on_draws_it_has_not_seen(untuned, unet_2d, clip_latents, context):
+    def average_loss(denoiser):
+        run = TuningRun(denoiser, clip_latents, context, config=TuneConfig(seed=7))
+        losses = []
+        for run.step in range(20):
+            losses.append(run.loss(*run.draw()).item())
+        return sum(losses) / len(losses)
+
+    motion = tune(untuned, clip_latents, context, config=TuneConfig(num_steps=60, **FAST))
+    tuned = UNetDenoiser(unet=motion.apply_to(unet_2d), schedule=untuned.schedule)
+    assert average_loss(tuned) < 0.97 * average_loss(untuned)
+
+
+def equal(one, other):
+    parts = [(one.deltas, other.deltas), (one.temporal, other.temporal)]
+    return all(a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a) for a, b in parts)
+
+
+def test_a_seed_gives_one_result(untuned, clip_latents, context):
+    go = lambda seed: tune(untuned, clip_latents, context, config=TuneConfig(num_steps=3, seed=seed, **FAST))  # noqa: E731
+    torch.manual_seed(5)
+    first = go(1)
+    torch.manual_seed(6)
+    assert equal(first, go(1))
+    assert not equal(first, go(2))
+
+
+def test_checkpointing_changes_nothing(untuned, clip_latents, context):
+    go = lambda on: tune(  # noqa: E731
+        untuned, clip_latents, context, config=TuneConfig(num_steps=3, learning_rate=1e-3, gradient_checkpointing=on)
+    )
+    with_it, without = go(True), go(False)
+    for name, delta in with_it.deltas.items():
+        torch.testing.assert_close(delta, without.deltas[name], rtol=1e-3, atol=1e-6)
+
+
+def test_inputs_stay_bit_identical(untuned, context):
+    clip = LatentMoments(mean=torch.randn(1, 4, 3, 8, 8), std=torch.rand(1, 4, 3, 8, 8))
+    given = [clip.mean, clip.std, context, *untuned.unet.state_dict().values()]
+    before = copy.deepcopy(given)
+    flags = [p.requires_grad for p in untuned.unet.parameters()]
+    tune(untuned, clip, context, config=TuneConfig(num_steps=2, **FAST))
+    assert all(torch.equal(x, y) for x, y in zip(before, given, strict=True))
+    assert flags == [p.requires_grad for p in untuned.unet.parameters()]
+
+
+def test_tunes_inside_inference_mode(untuned, clip_latents, context):
+    """ComfyUI runs nodes so, with tensors made there."""
+    with torch.inference_mode():
+        inside = tune(untuned, clip_latents + 0, context + 0, config=TuneConfig(num_steps=2, **FAST))
+    assert equal(inside, tune(untuned, clip_latents, context, config=TuneConfig(num_steps=2, **FAST)))
+
+
+def test_posterior_is_drawn_anew_at_each_step(untuned, context):
+    mean, std = torch.zeros(1, 4, 3, 8, 8), torch.ones(1, 4, 3, 8, 8)
+    run = TuningRun(untuned, LatentMoments(mean=mean, std=std), context, config=TuneConfig())
+    draws = []
+    for run.step in range(3):
+        draws.append(run.draw())
+    assert len({timestep for _, _, timestep in draws}) == 3
+    assert not torch.equal(draws[0][0], draws[1][0])
+    assert not torch.equal(draws[0][0], draws[0][1])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_keeps_float32_masters(untuned, clip_latents, context, precision):
+    run = TuningRun(untuned, clip_latents, context, config=TuneConfig(precision=precision, **FAST))
+    full = TuningRun(untuned, clip_latents, context, config=TuneConfig(precision="fp32", **FAST))
+    for _ in range(3):
+        run.advance()
+        full.advance()
+    assert {p.dtype for p in run.trainable.values()} == {torch.float32}
+    assert run.losses == pytest.approx(full.losses, rel=2e-2)
+    assert run.losses != full.losses
+
+
+def test_model_loaded_in_half_precision(untuned, clip_latents, context):
+    half = UNetDenoiser(unet=untuned.unet.to(torch.bfloat16), schedule=untuned.schedule)
+    motion = tune(half, clip_latents, context, config=TuneConfig(num_steps=2, **FAST))
+    assert all(torch.isfinite(delta).all() for delta in motion.deltas.values())
+    with pytest.raises(ConfigError, match=r"fp32 for a model loaded in torch\.bfloat16"):
+        tune(half, clip_latents, context, config=TuneConfig(precision="fp32"))
+
+
+def test_auto_precision():
+    cpu = torch.device("cpu")
+    assert resolve_precision("auto", cpu, torch.float32) == torch.float32
+    assert resolve_precision("auto", cpu, torch.float16) == torch.float16
+    assert resolve_precision("bf16", cpu, torch.float32) == torch.bfloat16
+
+
+SIX_STEPS = {"num_steps": 6, "save_every": 2, "lr_schedule": "cosine", **FAST}
+
+
+class TestResume:
+    def go(self, untuned, clip_latents, context, path=None, **kw):
+        on_step = kw.pop("on_step", None)
+        config = TuneConfig(**{**SIX_STEPS, **kw})
+        return tune(untuned, clip_latents, context, config=config, state_path=path, on_step=on_step)
+
+    @pytest.mark.parametrize("stop", [1, 3, 4])
+    def test_cancel_saves_and_resuming_gives_the_unbroken_run(self, tmp_path, untuned, clip_latents, context, stop):
+        whole, losses = [], []
+
+        def cancel(progress):
+            losses.append(progress.loss)
+            if progress.step == stop:
+                raise KeyboardInterrupt
+
+        expected = self.go(untuned, clip_latents, context, on_step=lambda p: whole.append(p.loss))
+        path = tmp_path / "state.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            self.go(untuned, clip_latents, context, path, on_step=cancel)
+        resumed = self.go(untuned, clip_latents, context, path, on_step=lambda p: losses.append(p.loss))
+        assert losses == whole
+        assert equal(resumed, expected)
+        assert resumed.info == expected.info
+
+    def test_a_finished_run_costs_nothing_and_can_be_prolonged(self, tmp_path, untuned, clip_latents, context):
+        path, steps = tmp_path / "state.safetensors", []
+        first = self.go(untuned, clip_latents, context, path)
+        again = self.go(untuned, clip_latents, context, path, on_step=lambda p: steps.append(p.step))
+        assert steps == []
+        assert equal(first, again)
+        self.go(untuned, clip_latents, context, path, num_steps=8, on_step=lambda p: steps.append(p.step))
+        assert steps == [7, 8]
+
+    def test_restart_and_new(self, tmp_path, untuned, clip_latents, context):
+        path, steps = tmp_path / "state.safetensors", []
+        self.go(untuned, clip_latents, context, path)
+        with pytest.raises(ConfigError, match="resume is 'new'"):
+            self.go(untuned, clip_latents, context, path, resume="new")
+        self.go(untuned, clip_latents, context, path, resume="restart", on_step=lambda p: steps.append(p.step))
+        assert steps == [1, 2, 3, 4, 5, 6]
+
+    def test_the_state_of_another_run_is_refused(self, tmp_path, untuned, clip_latents, context):
+        path = tmp_path / "state.safetensors"
+        self.go(untuned, clip_latents, context, path)
+        with pytest.raises(ConfigError, match="its seed is not"):
+            self.go(untuned, clip_latents, context, path, seed=1)
+        with pytest.raises(ConfigError, match="its clip and prompt is not"):
+            self.go(untuned, clip_latents, context + 1, path)
+        with pytest.raises(ConfigError, match="its modules is not"):
+            self.go(untuned, clip_latents, context, path, modules=("attn_temp",))
+
+    def test_a_damaged_state_is_refused(self, tmp_path, untuned, clip_latents, context):
+        path = tmp_path / "state.safetensors"
+        self.go(untuned, clip_latents, context, path)
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(ConfigError, match="cannot be read"):
+            self.go(untuned, clip_latents, context, path)
+
+    def test_killed_run_resumes_bit_for_bit(self, tmp_path):
+        """kill -9 in the middle, twice; then the losses and weights are those of an unbroken run."""
+        script = Path(__file__).parent / "tune_in_process.py"
+        run = lambda folder: subprocess.Popen([sys.executable, script, tmp_path / folder])  # noqa: E731
+        assert run("whole").wait(timeout=120) == 0
+        for _ in range(2):
+            process = run("broken")
+            seen = steps_done(tmp_path / "broken")
+            deadline = time.monotonic() + 60
+            while steps_done(tmp_path / "broken") <= seen and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        assert 0 < steps_done(tmp_path / "broken") < 40
+        assert run("broken").wait(timeout=120) == 0
+        states = [
+            load_tensors(tmp_path / f / "state.safetensors", error=ConfigError, what="")[0] for f in ("whole", "broken")
+        ]
+        assert states[0].keys() == states[1].keys()
+        assert len(states[0]["losses"]) == 40
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def steps_done(folder):
+    """Steps in a run's state file; it is replaced whole, so it can be read at any moment."""
+    path = folder / "state.safetensors"
+    return int(load_tensors(path, error=ConfigError, what="")[1]["step"]) if path.exists() else 0
+
+
+def test_nan_stops_with_the_last_good_state(tmp_path, untuned, clip_latents, context, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    honest = TuningRun.loss
+    monkeypatch.setattr(TuningRun, "loss", lambda run, *a: honest(run, *a) * (float("nan") if run.step == 3 else 1))
+    with pytest.raises(TuningDiverged, match=r"loss of nan at step 4.*Lower the learning rate.*step 3 is kept"):
+        tune(untuned, clip_latents, context, config=TuneConfig(num_steps=6, **FAST), state_path=path)
+    tensors, metadata = load_tensors(path, error=ConfigError, what="")
+    assert metadata["step"] == "3"
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(untuned, clip_latents, context):
+    run = TuningRun(untuned, clip_latents, context, config=TuneConfig(**FAST))
+    run.advance()
+    before = {name: p.detach().clone() for name, p in run.trainable.items()}
+    next(iter(run.trainable.values())).register_hook(lambda grad: grad * float("inf"))
+    with pytest.raises(TuningDiverged, match="gradient norm"):
+        run.advance()
+    assert all(torch.equal(p, before[name]) for name, p in run.trainable.items())
+
+
+def test_out_of_memory_says_what_to_lower(untuned, clip_latents, context, monkeypatch):
+    def exhausted(run, *args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TuningRun, "loss", exhausted)
+    with pytest.raises(OutOfMemory, match=r"while tuning on 4 frames.*fewer frames"):
+        tune(untuned, clip_latents, context)
+
+
+def test_progress_tells_step_loss_rate_and_time(untuned, clip_latents, context):
+    seen = []
+    config = TuneConfig(num_steps=4, lr_schedule="linear", warmup_steps=2, **FAST)
+    motion = tune(untuned, clip_latents, context, config=config, on_step=seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4]
+    assert [p.learning_rate for p in seen] == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4])
+    assert seen[-1].eta_seconds == 0 < seen[0].eta_seconds
+    assert equal(seen[-1].motion(), motion)
+
+
+def test_motion_records_its_origin(untuned, clip_latents, context):
+    config = TuneConfig(num_steps=1, **FAST)
+    info = tune(untuned, clip_latents, context, config=config, prompt="a man", fps=12.5, stride=2).info
+    assert (info.prompt, info.fps, info.stride, info.steps_done) == ("a man", 12.5, 2, 1)
+    assert (info.num_frames, info.width, info.height) == (4, 64, 64)
+    assert info.modes["attention"] == "sparse_causal"
+    assert info.config["learning_rate"] == 1e-3
+
+
+def test_only_chosen_modules_train(untuned, clip_latents, context):
+    config = TuneConfig(modules=("attn_temp",), **FAST)
+    run = TuningRun(untuned, clip_latents, context, config=config)
+    assert run.trainable and all(is_temporal(name) for name in run.trainable)
+    with pytest.raises(ConfigError, match="attn9"):
+        TuningRun(untuned, clip_latents, context, config=TuneConfig(modules=("attn9",)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_steps": 0},
+        {"learning_rate": float("nan")},
+        {"learning_rate": -1.0},
+        {"precision": "int8"},
+        {"lr_schedule": "square"},
+        {"resume": "maybe"},
+        {"modules": ()},
+        {"save_every": -1},
+        {"warmup_steps": 501},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong)).split("_")[0]):
+        TuneConfig(**wrong)
+
+
+def test_several_clips_are_refused(untuned, context):
+    with pytest.raises(ConfigError, match="2 clips"):
+        tune(untuned, torch.randn(2, 4, 3, 8, 8), context)
