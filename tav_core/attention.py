@@ -7,7 +7,6 @@ h  heads       d  channels of all heads      e  channels of one head
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,12 +14,12 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from .attention_modes import group_frames
 from .errors import ConfigError
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
-MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
 BACKENDS = ("sdpa", "xformers")
 
 
@@ -29,44 +28,6 @@ class FrameCount:
 
     def __init__(self) -> None:
         self.value = 1
-
-
-def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, ...], ...]:
-    """For each frame, the frames whose keys and values it attends to; each named once.
-
-    Frame 0 of `sparse_causal` counts once where the original concatenates it twice: softmax over a set of keys that
-    stands twice gives the same result.
-
-    Args:
-        mode: one of `MODES`. "sparse_causal" is Tune-A-Video's (arXiv 2212.11565, eq. 5), "first" is
-            Text2Video-Zero's (arXiv 2303.13439, eq. 8).
-        k: the longer step back of "sparse_causal_k".
-
-    Raises:
-        ConfigError: an unknown mode, or k below 1.
-    """
-    if k < 1:
-        raise ConfigError(got=f"attention_k {k}", expected="1 or more", mend="Give the number of frames to look back.")
-    rules = {
-        "spatial": lambda i: (i,),
-        "first": lambda i: (0,),
-        "sparse_causal": lambda i: (0, max(i - 1, 0)),
-        "sparse_causal_k": lambda i: (0, max(i - 1, 0), max(i - k, 0)),
-        "causal": lambda i: tuple(range(i + 1)),
-        "full": lambda i: tuple(range(num_frames)),
-    }
-    if mode not in rules:
-        raise ConfigError(got=f"attention mode {mode!r}", expected=f"one of {', '.join(MODES)}", mend="Choose one.")
-    return tuple(tuple(dict.fromkeys(rules[mode](i))) for i in range(num_frames))
-
-
-@lru_cache(maxsize=256)
-def group_frames(mode: str, num_frames: int, k: int) -> tuple[tuple[slice, tuple[tuple[int, ...], ...]], ...]:
-    """Neighbouring frames that look at equally many frames, so that each group is one batched attention."""
-    visible = visible_frames(mode, num_frames, k)
-    starts = [i for i in range(num_frames) if i == 0 or len(visible[i]) != len(visible[i - 1])]
-    ends = [*starts[1:], num_frames]
-    return tuple((slice(start, end), visible[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: bool, backend: str) -> Tensor:

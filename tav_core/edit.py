@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .edit_config import EditConfig
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
 from .layouts import check_latents, check_num_frames
@@ -19,33 +19,6 @@ if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 OnLatents = Callable[[int, int, Tensor], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditConfig:
-    """How to sample. The defaults are the original's (configs/*.yaml and pipeline_tuneavideo.py).
-
-    Args:
-        num_steps: as many as the inversion had.
-        guidance_scale: 1 or less samples without guidance, at half the cost.
-        eta: 0 is deterministic DDIM; above 0 the steps draw noise from the seed.
-        seed: for eta above 0 and for schedulers that draw noise.
-    """
-
-    num_steps: int = 50
-    guidance_scale: float = 12.5
-    eta: float = 0.0
-    seed: int = 33
-
-    def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise ConfigError(got=f"num_steps {self.num_steps}", expected="1 or more", mend="Use 50.")
-        if not 0 <= self.eta <= 1:
-            raise ConfigError(got=f"eta {self.eta}", expected="0 to 1", mend="Use 0 to keep the source's motion.")
-        if not self.guidance_scale >= 0:
-            raise ConfigError(
-                got=f"guidance_scale {self.guidance_scale}", expected="0 or more", mend="Use 7.5 to 12.5."
-            )
 
 
 @torch.no_grad()

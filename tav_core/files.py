@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,15 +52,30 @@ def as_os_error(error: Exception) -> OSError:
     return OSError(code, os.strerror(code) if code else str(error))
 
 
-def load_tensors(
-    path: str | Path, *, error: type[InputError], what: str, device: str = "cpu"
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file and its metadata.
+def load_tensors(path: str | Path, *, error: type[InputError], what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a safetensors file, onto the CPU, and its metadata.
 
     Args:
         error: the class to raise.
         what: what the file should be, for the message: "a motion file".
     """
+    with open_tensors(path, error=error, what=what) as file:
+        # A safetensors handle is no dict: it has keys(), but no iteration.
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def load_header(
+    path: str | Path, *, error: type[InputError], what: str
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Reads the shapes and the metadata of a safetensors file, and none of its tensors. Arguments: see above."""
+    with open_tensors(path, error=error, what=what) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        return shapes, dict(file.metadata() or {})
+
+
+@contextmanager
+def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Iterator[Any]:
+    """Opens a safetensors file, with errors that say what is wrong with it."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -66,9 +83,8 @@ def load_tensors(
         found = "a folder" if path.is_dir() else "no such file"
         raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")
     try:
-        with safe_open(path, framework="pt", device=device) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return tensors, dict(file.metadata() or {})
+        with safe_open(path, framework="pt") as file:
+            yield file
     except (SafetensorError, OSError) as cause:
         raise error(
             got=f"{path}, which cannot be read as safetensors ({cause})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,10 +26,12 @@ class Trajectory:
     Args:
         latents: `s b c f h w`, s = steps + 1: [0] is the clip, [-1] the noise.
         timesteps: ascending; `latents[i + 1]` is at `timesteps[i]`.
+        fps: at which the clip plays; 0 where unknown.
     """
 
     latents: Tensor
     timesteps: tuple[int, ...]
+    fps: float = 0.0
 
     @property
     def noise(self) -> Tensor:
@@ -40,13 +42,18 @@ class Trajectory:
     def num_frames(self) -> int:
         return self.latents.shape[3]
 
+    def to(self, device: torch.device | str) -> Trajectory:
+        """The same trajectory on another device."""
+        return replace(self, latents=self.latents.to(device))
+
     def save(self, path: str | Path) -> Path:
         """Writes the trajectory as one safetensors file, whole or not at all.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        return save_tensors(path, {"latents": self.latents}, {"timesteps": json.dumps(self.timesteps)})
+        metadata = {"timesteps": json.dumps(self.timesteps), "fps": json.dumps(self.fps)}
+        return save_tensors(path, {"latents": self.latents}, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
@@ -62,7 +69,8 @@ class Trajectory:
                 expected="a file written by the invert stage",
                 mend="Invert the clip and give the file it writes.",
             )
-        return cls(latents=tensors["latents"], timesteps=tuple(json.loads(metadata["timesteps"])))
+        timesteps, fps = tuple(json.loads(metadata["timesteps"])), json.loads(metadata.get("fps", "0"))
+        return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps)
 
 
 @torch.no_grad()
@@ -72,6 +80,7 @@ def invert(
     context: Tensor,
     *,
     num_steps: int = 50,
+    fps: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Trajectory:
     """Inverts a clip by DDIM run backwards, without guidance (arXiv 2010.02502, section 4.3).
@@ -83,6 +92,7 @@ def invert(
         latents: the clip, `b c f h w`.
         context: text embeddings, `b m d` or `1 m d`: of "" as in the original, or of the source prompt.
         num_steps: 50 in the original. Sampling must use as many.
+        fps: recorded in the trajectory.
         on_step: called with (steps done, num_steps) after each step; what it raises ends the inversion.
 
     Raises:
@@ -106,4 +116,4 @@ def invert(
             trajectory.append(latents)
             if on_step is not None:
                 on_step(done, num_steps)
-    return Trajectory(latents=torch.stack(trajectory), timesteps=timesteps)
+    return Trajectory(latents=torch.stack(trajectory), timesteps=timesteps, fps=fps)

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from .denoiser import UNetDenoiser
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
 from .layouts import check_latents
-from .tune_config import TuneConfig, resolve_precision
+from .precision import resolve_precision
+from .tune_config import TuneConfig
 from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure, is_temporal
 from .version import __version__
-from .weights import Motion, MotionInfo, describe_architecture, hash_base, set_parameter
+from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base, set_parameter
 
 if TYPE_CHECKING:
     from .latents import LatentMoments
@@ -228,7 +229,7 @@ class TuningRun:
             height=self.mean.shape[3] * 8,
             width=self.mean.shape[4] * 8,
             modes={name: value for name, value in self.base.modes.items() if name != "backend"},
-            config=asdict(self.config),
+            config=as_json(asdict(self.config)),
             steps_done=self.step,
             pack_version=__version__,
             **self.about,

@@ -25,7 +25,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import FrameCount, SelfAttention, TextAttention, check_backend, visible_frames
+from .attention import FrameCount, SelfAttention, TextAttention, check_backend
+from .attention_modes import visible_frames
 from .errors import ConfigError, MotionError
 from .layouts import check_latents, fold, unfold
 
@@ -90,9 +91,7 @@ class InflatedUNet(UNet2DConditionModel):
             ConfigError: an unknown mode, norm or backend, or a UNet that is inflated already.
         """
         if isinstance(unet, InflatedUNet):
-            raise ConfigError(
-                got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes by `set_modes`."
-            )
+            raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes by `set_modes`.")
         check_options(attention, attention_k, group_norm, backend)
         inflated = recast(copy_structure(unet), cls)
         inflated.frames = FrameCount()

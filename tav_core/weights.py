@@ -78,7 +78,10 @@ class MotionInfo:
             KeyError, TypeError, ValueError: not a motion's metadata.
         """
         known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: json.loads(value) for name, value in metadata.items() if name in known})
+        info = cls(**{name: json.loads(value) for name, value in metadata.items() if name in known})
+        if not all(isinstance(part, dict) for part in (info.architecture, info.modes, info.config)):
+            raise TypeError("architecture, modes and config should be objects")
+        return info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +203,12 @@ def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
 
 def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
     """The settings that a motion's base must share, as plain JSON values."""
-    return {name: json.loads(json.dumps(unet.config[name])) for name in ARCHITECTURE}
+    return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
+
+
+def as_json(value: Any) -> Any:
+    """A value as it comes back from a file: tuples become lists."""
+    return json.loads(json.dumps(value))
 
 
 def hash_base(unet: UNet2DConditionModel) -> str:

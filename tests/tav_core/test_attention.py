@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tav_core.attention import MODES, attend, attend_frames, check_backend, group_frames, visible_frames
+from tav_core.attention import attend, attend_frames, check_backend
+from tav_core.attention_modes import MODES, group_frames, visible_frames
 from tav_core.errors import ConfigError
 from tav_core.unet import InflatedUNet
 

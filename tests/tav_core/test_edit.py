@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tav_core.edit import EditConfig, edit, guided
+from tav_core.edit import edit, guided
+from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.invert import invert
 from tav_core.schedule import ddim_step, gaussian_noise

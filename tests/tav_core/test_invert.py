@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tav_core.denoiser import UNetDenoiser
-from tav_core.edit import EditConfig, edit
+from tav_core.edit import edit
+from tav_core.edit_config import EditConfig
 from tav_core.errors import LatentsError
 from tav_core.invert import Trajectory, invert
 from tav_core.schedule import NoiseSchedule

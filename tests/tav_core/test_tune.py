@@ -17,8 +17,9 @@ from tav_core.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.files import load_tensors
 from tav_core.latents import LatentMoments
+from tav_core.precision import resolve_precision
 from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import TuneConfig, resolve_precision
+from tav_core.tune_config import TuneConfig
 from tav_core.unet import is_temporal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}

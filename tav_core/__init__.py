@@ -1,0 +1,60 @@
+"""Tune-A-Video: tune a text-to-image model on one clip, invert the clip, and render it again under another prompt.
+
+    video file -> frames -> latents -> tune -> motion -> invert -> trajectory -> edit -> latents -> frames -> video
+
+Names are imported when they are first used, so that `import tav_core` costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from .version import __version__
+
+HOMES = {
+    "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "denoiser": ("Denoiser", "UNetDenoiser"),
+    "edit": ("edit",),
+    "edit_config": ("EditConfig",),
+    "errors": ("TavError",),
+    "invert": ("Trajectory", "invert"),
+    "latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "schedule": ("NoiseSchedule", "gaussian_noise"),
+    "text": ("encode_prompt",),
+    "tune": ("TuneProgress", "tune"),
+    "tune_config": ("TuneConfig",),
+    "unet": ("InflatedUNet",),
+    "video": ("VideoClip", "read_clip", "write_video"),
+    "weights": ("Motion", "MotionInfo", "import_original"),
+}
+NAMES = {name: home for home, names in HOMES.items() for name in names}
+
+__all__ = ["__version__", *NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{NAMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class LazyPackage(ModuleType):
+    """A stage's module is named after its one function, and `tav_core.tune` means the function.
+
+    The import system would put the module there, as soon as anything imports it.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if NAMES.get(name) == name and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = LazyPackage

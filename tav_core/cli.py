@@ -1,0 +1,128 @@
+"""The command line: `python -m tav_core tune | invert | edit | info`. Parses, calls commands.py, prints errors."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .attention_modes import MODES
+from .edit_config import EditConfig
+from .errors import TavError
+from .tune_config import TuneConfig
+from .version import __version__
+
+FITS = ("crop", "pad", "stretch")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options; the settings' defaults and help come from their dataclasses."""
+    parser = argparse.ArgumentParser(prog="python -m tav_core", description="One-shot video tuning (Tune-A-Video).")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    tune = commands.add_parser("tune", help="tune a model on one clip; writes a motion file")
+    add_model(tune)
+    add_clip(tune)
+    tune.add_argument("--prompt", required=True, help="what the clip shows")
+    tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
+    tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
+    tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
+    add_settings(tune, TuneConfig)
+
+    invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
+    add_model(invert)
+    add_motion(invert)
+    add_clip(invert)
+    invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
+    invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
+
+    edit = commands.add_parser("edit", help="render videos under new prompts")
+    add_model(edit)
+    add_motion(edit)
+    edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
+    edit.add_argument("--negative", default="", help="what should not be seen")
+    edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
+    edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
+    edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
+    edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
+    edit.add_argument("--fps", type=float, help="of the videos; the source's by default")
+    edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
+    edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
+    edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
+    add_settings(edit, EditConfig)
+
+    info = commands.add_parser("info", help="say what a motion, trajectory, run or checkpoint is")
+    info.add_argument("path", type=Path)
+    return parser
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint: a diffusers folder or a single file")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="of the weights (default: fp32 on a CPU)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, where the model has none"
+    )
+    parser.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="where the model does not say")
+    parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
+
+
+def add_motion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
+    parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    """The clip's options. None means: as the motion was tuned, or read_clip's default."""
+    parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
+    parser.add_argument("--start", type=int, help="first frame")
+    parser.add_argument("--stride", type=int, help="step between frames")
+    parser.add_argument("--num-frames", type=int, help="number of frames")
+    parser.add_argument("--width", type=int, help="in pixels, a multiple of 8")
+    parser.add_argument("--height", type=int, help="in pixels, a multiple of 8")
+    parser.add_argument("--fit", choices=FITS, help="how the frames get that size")
+
+
+def add_settings(parser: argparse.ArgumentParser, config: type) -> None:
+    """One option for each field of a settings dataclass, with its default, choices and help."""
+    for field in dataclasses.fields(config):
+        option = "--" + field.name.replace("_", "-")
+        about: dict[str, Any] = {
+            "help": f"{field.metadata['help']} (default: {field.default})",
+            "default": field.default,
+        }
+        if isinstance(field.default, bool):
+            about["action"] = argparse.BooleanOptionalAction
+        elif isinstance(field.default, tuple):
+            about |= {"nargs": "+", "type": type(field.default[0])}
+        else:
+            about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
+        parser.add_argument(option, **about)
+
+
+def read_settings(args: argparse.Namespace, config: type) -> Any:
+    """A settings dataclass from parsed options."""
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command. Returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+    args = build_parser().parse_args(argv)
+    try:
+        from . import commands
+
+        getattr(commands, f"run_{args.command}")(args)
+    except TavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,198 @@
+"""What each command of the command line does: files in, one stage, files out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .checkpoints import Checkpoint, load_checkpoint
+from .cli import read_settings
+from .denoiser import UNetDenoiser
+from .edit import edit
+from .edit_config import EditConfig
+from .errors import ConfigError
+from .invert import Trajectory, invert
+from .latents import decode_latents, encode_frames
+from .precision import DTYPES
+from .schedule import gaussian_noise
+from .text import encode_prompt
+from .tune import TuneProgress, tune
+from .tune_config import TuneConfig
+from .unet import InflatedUNet
+from .video import VideoClip, read_clip, write_video
+from .weights import Motion, MotionInfo
+
+
+def run_tune(args: argparse.Namespace) -> None:
+    """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
+    config = read_settings(args, TuneConfig)
+    checkpoint, clip = load_model(args), load_clip(args)
+    modes = {"attention": args.attention, "group_norm": args.group_norm, "backend": args.backend}
+    denoiser = UNetDenoiser(
+        unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
+    )
+    with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:
+
+        def on_step(progress: TuneProgress) -> None:
+            bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
+            bar.update(progress.step - bar.n)
+            check()
+
+        motion = tune(
+            denoiser,
+            encode_frames(checkpoint.vae, clip.frames),
+            encode_prompt(checkpoint, args.prompt),
+            config=config,
+            state_path=args.out / "state.safetensors",
+            prompt=args.prompt,
+            fps=clip.fps,
+            stride=clip.stride,
+            on_step=on_step,
+        )
+    print(motion.save(args.out / "motion.safetensors"))
+
+
+def run_invert(args: argparse.Namespace) -> None:
+    """Inverts a clip under a motion and writes the trajectory."""
+    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    clip = load_clip(args, motion.info)
+    with progress_bar("invert", args.num_steps) as bar:
+        trajectory = invert(
+            load_denoiser(args, checkpoint, motion),
+            encode_frames(checkpoint.vae, clip.frames).mean,
+            encode_prompt(checkpoint, args.prompt),
+            num_steps=args.num_steps,
+            fps=clip.fps,
+            on_step=lambda done, total: bar.update(done - bar.n),
+        )
+    print(trajectory.save(args.out))
+
+
+def run_edit(args: argparse.Namespace) -> None:
+    """Renders a video for each prompt and writes them, named by their prompts."""
+    config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
+    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    start = load_start(args, motion.info, config, checkpoint)
+    fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
+    with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
+        latents = edit(
+            load_denoiser(args, checkpoint, motion),
+            start,
+            encode_prompt(checkpoint, args.prompt),
+            encode_prompt(checkpoint, args.negative),
+            config=config,
+            scheduler=scheduler,
+            num_frames=args.num_frames,
+            on_step=lambda done, total, latents: bar.update(done - bar.n),
+        )
+    for path, frames in zip(name_videos(args), decode_latents(checkpoint.vae, latents), strict=True):
+        print(write_video(path, frames, fps=fps))
+
+
+def run_info(args: argparse.Namespace) -> None:
+    """Prints what a file or folder is, without loading more of it than needed."""
+    from .info import describe
+
+    for name, value in describe(args.path).items():
+        print(f"{name:>14}  {value}")
+
+
+def load_model(args: argparse.Namespace) -> Checkpoint:
+    device = args.device or best_device()
+    dtype = args.dtype or ("fp32" if device == "cpu" else "fp16")
+    return load_checkpoint(
+        args.model,
+        dtype=DTYPES[dtype],
+        device=device,
+        prediction_type=args.prediction_type,
+        tokenizer=args.tokenizer,
+    )
+
+
+def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> UNetDenoiser:
+    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
+    unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
+    return UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+
+
+def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
+    """Reads the clip: by the options given, else as the motion was tuned, else by `read_clip`'s defaults."""
+    names = ("start", "stride", "num_frames", "width", "height", "fit")
+    options = {name: getattr(tuned, name, None) or None for name in names} if tuned else {}
+    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return read_clip(args.clip, **{name: value for name, value in options.items() if value is not None})
+
+
+def load_start(
+    args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
+) -> Trajectory | torch.Tensor:
+    """The trajectory, or random noise of the size asked for or tuned on."""
+    device = checkpoint.unet.device
+    if args.trajectory:
+        return Trajectory.load(args.trajectory).to(device)
+    num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
+    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // 8, width // 8)
+    return gaussian_noise(shape, config.seed).to(device)
+
+
+def find_scheduler(name: str | None) -> Any:
+    """A diffusers scheduler by its class name, with its default settings."""
+    if name is None:
+        return None
+    import diffusers
+
+    scheduler = getattr(diffusers, name, None)
+    if not hasattr(scheduler, "set_timesteps"):
+        raise ConfigError(
+            got=f"scheduler {name!r}",
+            expected="a scheduler class of diffusers, as in EulerDiscreteScheduler",
+            mend="Check the spelling, or leave it out for DDIM.",
+        )
+    return scheduler()
+
+
+def name_videos(args: argparse.Namespace) -> list[Path]:
+    """A path for each prompt; a prompt that comes twice, or shortens to the same name, gets a number."""
+    paths: list[Path] = []
+    for prompt in args.prompt:
+        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60] or "empty-prompt"
+        ending = "" if args.format == "png" else f".{args.format}"
+        path, number = args.out / f"{stem}{ending}", 2
+        while path in paths:
+            path, number = args.out / f"{stem}-{number}{ending}", number + 1
+        paths.append(path)
+    return paths
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def progress_bar(name: str, total: int) -> tqdm:
+    return tqdm(total=total, desc=name, unit="step", leave=True)
+
+
+@contextmanager
+def raise_between_steps() -> Iterator[Callable[[], None]]:
+    """Holds Ctrl-C back until a step is whole, so that the state saved on a cancel is one."""
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

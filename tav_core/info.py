@@ -1,0 +1,54 @@
+"""Says what a file or folder is: a motion, a trajectory, a run's state, or a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What is at `path`, as names and values to print; of a safetensors file only the header is read.
+
+    Raises:
+        InputError: nothing there, or nothing that this library knows.
+    """
+    if path.suffix == ".safetensors" and path.is_file():
+        known = describe_own_file(path)
+        if known:
+            return known
+    return describe_checkpoint(path)
+
+
+def describe_own_file(path: Path) -> dict[str, Any] | None:
+    """A file that one of the stages wrote, or None."""
+    from .files import load_header
+    from .weights import read_info
+
+    shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
+    if "base_hash" in metadata:
+        return {"kind": "motion", "tensors": len(shapes), **dataclasses.asdict(read_info(path, metadata))}
+    if "timesteps" in metadata:
+        steps, _, channels, num_frames, height, width = shapes["latents"]
+        latents = f"{num_frames} frames, {channels} channels, {width}x{height}"
+        return {"kind": "trajectory", "steps": steps - 1, "latents": latents, "fps": metadata.get("fps")}
+    if "identity" in metadata:
+        return {"kind": "state of a tuning run", "steps done": metadata["step"]}
+    return None
+
+
+def describe_checkpoint(path: Path) -> dict[str, Any]:
+    """A Stable Diffusion checkpoint, loaded to be sure that it can be."""
+    from .checkpoints import load_checkpoint
+    from .weights import describe_architecture
+
+    checkpoint = load_checkpoint(path)
+    parameters = sum(p.numel() for p in checkpoint.unet.parameters())
+    return {
+        "kind": f"checkpoint, {checkpoint.architecture}",
+        "predicts": checkpoint.schedule.prediction_type,
+        "UNet": f"{parameters / 1e6:.1f} M parameters",
+        **describe_architecture(checkpoint.unet),
+    }

@@ -1,0 +1,70 @@
+"""tav_core/errors.py: three beats in every message, and one tree."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from tav_core import errors
+from tav_core.errors import InputError, OutOfMemory, OutputError, TavError, explain_out_of_memory, explain_write_failure
+
+CLASSES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, TavError)]
+CORE = Path(errors.__file__).parent
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_message_has_three_beats(cls):
+    message = str(cls(got="a cat", expected="a dog", mend="Call the dog."))
+    assert message == "Got a cat. Expected a dog. Call the dog."
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    for cls in CLASSES:
+        assert cls.__name__ in errors.__doc__
+    assert all(issubclass(cls, ValueError) for cls in CLASSES if issubclass(cls, InputError))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_is_explained(error):
+    with (
+        pytest.raises(OutOfMemory, match=r"while tuning.*Use fewer frames"),
+        explain_out_of_memory("tuning", "Use fewer frames."),
+    ):
+        raise error
+
+
+def test_a_real_allocation_failure_is_explained():
+    with pytest.raises(OutOfMemory), explain_out_of_memory("tuning", "Use fewer frames."):
+        torch.empty(2**60)
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(RuntimeError, match="shape"), explain_out_of_memory("tuning", "Use fewer frames."):
+        raise RuntimeError("shape mismatch")
+
+
+def test_write_failures_are_explained():
+    with pytest.raises(OutputError, match=r"no space left.*Free some space"), explain_write_failure(Path("x")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError, match="may be written to"), explain_write_failure(Path("x")):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_nothing_in_the_library_prints_or_asserts_on_input():
+    """Messages go through errors; only the command line prints."""
+    for path in CORE.glob("*.py"):
+        text = path.read_text()
+        if path.name not in ("cli.py", "commands.py"):
+            assert not re.search(r"^\s*print\(", text, re.MULTILINE), path
+        assert not re.search(r"raise (RuntimeError|Exception|NotImplementedError)\(", text), path

@@ -1,0 +1,89 @@
+"""tav_core/files.py: a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tav_core.errors import InputError, MotionError, OutputError
+from tav_core.files import as_os_error, digest, load_header, load_tensors, save_tensors
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.float16)}
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def test_round_trip(tmp_path):
+    path = save_tensors(tmp_path / "new" / "x.safetensors", TENSORS, {"note": "hello"})
+    tensors, metadata = load_tensors(path, error=InputError, what="")
+    assert metadata == {"note": "hello"}
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in TENSORS.items())
+    assert load_header(path, error=InputError, what="") == ({"a": (2, 3), "b": (1,)}, metadata)
+    assert names(path.parent) == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, code):
+    path = save_tensors(tmp_path / "x.safetensors", TENSORS, {})
+    before = path.read_bytes()
+
+    def fail(tensors, name, metadata):
+        name.write_bytes(b"half")
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    with pytest.raises(OutputError) as caught:
+        save_tensors(path, TENSORS, {})
+    assert ("Free some space" in str(caught.value)) == (code == errno.ENOSPC)
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["x.safetensors"]
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    """On a file system of 1 MB, where one can be mounted."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small tmpfs needs root on Linux")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("this system does not let the tests mount a tmpfs")
+    try:
+        path = save_tensors(tmp_path / "x.safetensors", TENSORS, {})
+        with pytest.raises(OutputError, match="no space left"):
+            save_tensors(path, {"big": torch.zeros(1_000_000)}, {})
+        assert load_tensors(path, error=InputError, what="")[0].keys() == TENSORS.keys()
+        assert names(tmp_path) == ["x.safetensors"]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_the_error_number_is_found_in_safetensors_text():
+    assert as_os_error(Exception("I/O error: No space left on device (os error 28)")).errno == errno.ENOSPC
+    assert as_os_error(Exception("something else")).errno == 0
+
+
+def test_unreadable_files_raise_the_class_asked_for(tmp_path):
+    (tmp_path / "text.safetensors").write_text("hello, this is not a safetensors file at all")
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    for name, said in {"text": "cannot be read", "empty": "cannot be read", "none": "no such file"}.items():
+        with pytest.raises(MotionError, match=said):
+            load_tensors(tmp_path / f"{name}.safetensors", error=MotionError, what="a motion file")
+    with pytest.raises(MotionError, match="a folder"):
+        load_tensors(tmp_path, error=MotionError, what="a motion file")
+
+
+def test_digest_sees_names_shapes_and_values_but_not_precision():
+    one = digest({"a": torch.ones(2, 3), "b": torch.zeros(1)})
+    assert one == digest({"b": torch.zeros(1).half(), "a": torch.ones(2, 3).half()})
+    others = [
+        {"a": torch.ones(3, 2), "b": torch.zeros(1)},
+        {"c": torch.ones(2, 3), "b": torch.zeros(1)},
+        {"a": torch.ones(2, 3), "b": torch.ones(1)},
+    ]
+    assert one not in [digest(tensors) for tensors in others]
