@@ -1,0 +1,101 @@
+"""When the frames of a source are shown, and which of them a clip takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from .errors import ClipError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Presentation times of all frames of a source.
+
+    Args:
+        ticks: time of each frame, strictly increasing, in units of `tick`; the first may be any number.
+        tick: seconds per unit.
+        stated_rates: frame rates that the file claims, in frames per second, the most trusted first; they may be wrong.
+    """
+
+    ticks: Sequence[int]
+    tick: Fraction
+    stated_rates: tuple[Fraction, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @property
+    def rate(self) -> Fraction:
+        """Average frames per second: the simplest rate that explains the ticks, else what they measure."""
+        stated = [rate for rate in self.stated_rates if rate > 0]
+        if len(self) < 2:
+            return stated[0] if stated else 1 / self.tick
+        measured = (len(self) - 1) / ((self.ticks[-1] - self.ticks[0]) * self.tick)
+        simple = [measured.limit_denominator(limit) for limit in (1, 2, 3, 1001)]
+        return next((rate for rate in [*stated, *simple] if rate > 0 and self.explained_by(rate)), measured)
+
+    def explained_by(self, rate: Fraction) -> bool:
+        """Whether every frame lies within one tick of an even grid of `rate` frames per second."""
+        grid = np.arange(len(self)) * float(1 / (rate * self.tick))
+        return bool(np.abs(self._since_first() - grid).max() <= 1 + 1e-6)
+
+    def even_grid(self) -> np.ndarray:
+        """The frame shown at each of `len(self)` evenly spaced moments from the first frame to the last.
+
+        A constant rate gives 0, 1, 2, ...: jitter and rounding that stay within half a step to either side are ignored.
+        A variable rate repeats or leaves out frames, and so keeps the speed of the motion.
+        """
+        ticks, numbers = self._since_first(), np.arange(len(self))
+        step = ticks[-1] / max(len(self) - 1, 1)
+        if np.ptp(ticks - numbers * step) <= step:
+            return numbers
+        # Half a step late, in the middle of the time for which each moment's frame will be shown.
+        return np.searchsorted(ticks, (numbers + 0.5) * step, side="right") - 1
+
+    def _since_first(self) -> np.ndarray:
+        return np.asarray(self.ticks, np.int64) - self.ticks[0]
+
+
+def pick_frames(timeline: Timeline, *, start: int, stride: int, num_frames: int, name: str) -> list[int]:
+    """The frames of a clip by the original's rule `range(start, total, stride)[:num_frames]`, on the even grid.
+
+    Returns:
+        Positions in `timeline.ticks`, not decreasing; at a variable rate one may occur twice.
+
+    Raises:
+        ConfigError: start below 0, stride or num_frames below 1.
+        ClipError: the source has too few frames; says how many, and what settings would fit.
+    """
+    for setting, value, least in (("start", start, 0), ("stride", stride, 1), ("num_frames", num_frames, 1)):
+        if int(value) != value or value < least:
+            raise ConfigError(
+                got=f"{setting} {value}",
+                expected=f"a whole number, {least} or more",
+                mend=f"Set {setting} to {least} or more.",
+            )
+    total = len(timeline)
+    wanted = range(start, start + num_frames * stride, stride)
+    if wanted[-1] >= total:
+        raise _too_short(total, start, stride, num_frames, name)
+    return [int(position) for position in timeline.even_grid()[wanted.start : wanted[-1] + 1 : stride]]
+
+
+def _too_short(total: int, start: int, stride: int, num_frames: int, name: str) -> ClipError:
+    left = len(range(start, total, stride))
+    span = (num_frames - 1) * stride
+    ways = []
+    if left:
+        ways.append(f"num_frames to {left}")
+    if num_frames > 1 and (total - 1 - start) // (num_frames - 1) >= 1:
+        ways.append(f"stride to {(total - 1 - start) // (num_frames - 1)}")
+    if total > span:
+        ways.append(f"start to {total - 1 - span}")
+    return ClipError(
+        got=f"{total} frame{'s' * (total != 1)} in {name}, of which start {start} and stride {stride} leave {left}",
+        expected=f"{num_frames}, which takes a source of {start + span + 1} frames or more",
+        mend=f"Lower {', or '.join(ways)}." if ways else f"Set start 0, stride 1 and num_frames {total}.",
+    )

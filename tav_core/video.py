@@ -1,0 +1,148 @@
+"""Clips: `read_clip` takes the frames of a video that tuning needs, `write_video` saves frames as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import ClipError, ConfigError, explain_out_of_memory
+from .frame_size import check_fit, check_size, fit_image, resize_frames
+from .timeline import pick_frames
+from .video_decode import VideoFile
+from .video_images import DEFAULT_FPS, ImageFolder, WebPFile
+from .video_write import write_video
+
+__all__ = ["VideoClip", "check_size", "read_clip", "resize_frames", "write_video"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoClip:
+    """Frames taken from a video.
+
+    Args:
+        frames: `f h w c` float32 in [0, 1], RGB.
+        fps: frames per second at which these frames play at the speed of the source: its rate over the stride.
+        source_fps: average frame rate of the source.
+        source_size: width and height of the source in pixels, after its rotation.
+        source_frames: how many frames the source has.
+        rotation: degrees clockwise by which the source asked to be turned (done already).
+        path: where it came from.
+        start: first frame taken, counted from 0.
+        stride: step between frames taken.
+        frames_decoded: how many frames had to be decoded for these.
+    """
+
+    frames: torch.Tensor
+    fps: float
+    source_fps: float
+    source_size: tuple[int, int]
+    source_frames: int
+    rotation: int
+    path: Path
+    start: int
+    stride: int
+    frames_decoded: int
+
+    @property
+    def name(self) -> str:
+        """The file or folder name without its ending."""
+        return self.path.stem
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames were taken."""
+        return len(self.frames)
+
+
+def read_clip(
+    path: str | Path,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    num_frames: int = 24,
+    width: int = 512,
+    height: int = 512,
+    fit: str = "crop",
+    folder_fps: float = DEFAULT_FPS,
+) -> VideoClip:
+    """Reads frames `range(start, total, stride)[:num_frames]` of a video, resized, each decoded once and none kept.
+
+    The rule, 24 frames and 512x512 are the original's. At a variable frame rate the positions are even steps in time
+    (`Timeline.even_grid`). Transparency is laid over white, rotation flags and non-square pixels are undone, 10- and
+    12-bit video becomes 8-bit (HDR is not tone mapped). Resizing is Pillow's Lanczos.
+
+    Args:
+        path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
+        start: first frame, counted from 0.
+        stride: step between frames.
+        num_frames: how many frames to take.
+        width: pixels, a multiple of 8.
+        height: pixels, a multiple of 8.
+        fit: "crop" cuts the sides to the new aspect, "pad" adds black bars, "stretch" distorts (as the original did).
+        folder_fps: frames per second of a folder of pictures, which states none; for folders alone.
+
+    Returns:
+        The clip; its `frames` are `num_frames height width 3`.
+
+    Raises:
+        ClipError: no such file, not a video, damaged, or too short (says how many frames there are and what would fit).
+        ConfigError: a size that is not a multiple of 8, an unknown fit, a number out of range.
+        OutOfMemory: so many frames of this size do not fit in memory.
+    """
+    check_size(width, height)
+    check_fit(fit)
+    source = _open_source(Path(path).expanduser(), folder_fps)
+    name = source.path.name
+    picks = pick_frames(source.timeline, start=start, stride=stride, num_frames=num_frames, name=name)
+    doing = f"reading {num_frames} frames at {width}x{height}"
+    with explain_out_of_memory(doing, "Lower num_frames, width or height."):
+        frames = torch.empty(num_frames, height, width, 3)
+        for frame, image in zip(frames, source.images(picks), strict=True):
+            fitted = fit_image(image, width, height, fit, source.pixel_aspect)
+            frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
+    rate = source.timeline.rate
+    return VideoClip(
+        frames=frames,
+        fps=float(rate / stride),
+        source_fps=float(rate),
+        source_size=image.size,
+        source_frames=len(source.timeline),
+        rotation=source.rotation,
+        path=source.path,
+        start=start,
+        stride=stride,
+        frames_decoded=source.frames_decoded,
+    )
+
+
+def _open_source(path: Path, folder_fps: float) -> VideoFile | WebPFile | ImageFolder:
+    if not path.exists():
+        folder = path.resolve().parent
+        raise ClipError(
+            got=f"{path}, which does not exist",
+            expected="a video file or a folder of frames",
+            mend=f"Check the name; the folder {folder} {'exists' if folder.is_dir() else 'does not exist either'}.",
+        )
+    if path.is_dir():
+        if not folder_fps > 0:
+            raise ConfigError(got=f"folder_fps {folder_fps}", expected="more than 0", mend="Set it to 8, for example.")
+        return ImageFolder(path, folder_fps)
+    return WebPFile(path) if _is_webp(path) else VideoFile(path)
+
+
+def _is_webp(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise ClipError(
+            got=f"{error.strerror} for {path}", expected="a file that can be read", mend="Check its permissions."
+        ) from error
+    if not head:
+        raise ClipError(
+            got=f"{path}, which is empty (0 bytes)", expected="a video file", mend="Copy or download it again."
+        )
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"

@@ -1,0 +1,75 @@
+"""From a decoded PyAV frame to an 8-bit RGB picture: matrix, range, transparency, and which way is up."""
+
+from __future__ import annotations
+
+import struct
+
+import av
+from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
+
+WHITE = (255, 255, 255, 255)
+"""What shows through transparent pixels: as on a web page, where dark outlines stay visible."""
+
+# Signs of a display matrix (a, b, c, d), as in ISO/IEC 14496-12 8.5.3 -> how Pillow turns so, degrees clockwise.
+ORIENTATIONS = {
+    (0, 1, -1, 0): (Image.Transpose.ROTATE_270, 90),
+    (-1, 0, 0, -1): (Image.Transpose.ROTATE_180, 180),
+    (0, -1, 1, 0): (Image.Transpose.ROTATE_90, 270),
+    (-1, 0, 0, 1): (Image.Transpose.FLIP_LEFT_RIGHT, 0),
+    (1, 0, 0, -1): (Image.Transpose.FLIP_TOP_BOTTOM, 0),
+    (0, 1, 1, 0): (Image.Transpose.TRANSPOSE, 90),
+    (0, -1, -1, 0): (Image.Transpose.TRANSVERSE, 270),
+}
+
+# AVColorSpace (ITU-T H.273 table 4) -> swscale's matrices.
+MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+}
+BT2020 = (9, 10)
+
+
+def to_rgb(frame: av.VideoFrame) -> Image.Image:
+    """Converts a decoded frame of any pixel format to 8-bit RGB, with its own matrix and range, over white.
+
+    10- and 12-bit frames are scaled to 8 bits; HDR transfer curves (PQ, HLG) are left as they are, not tone mapped.
+    """
+    palette = frame.format.name == "pal8"
+    transparent = palette or any(component.is_alpha for component in frame.format.components)
+    colours = {} if palette or frame.format.is_rgb else _colours(frame)
+    pixels = frame.reformat(format="rgba" if transparent else "rgb24", **colours).to_ndarray()
+    image = Image.fromarray(pixels)
+    return over_white(image) if transparent else image
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """Composites an RGBA picture over white."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
+
+
+def _colours(frame: av.VideoFrame) -> dict:
+    """Says matrix and range out loud: what `reformat` assumes for them changes between PyAV's versions."""
+    full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
+    colours = {
+        "dst_colorspace": Colorspace.ITU601,
+        "src_color_range": ColorRange.JPEG if full else ColorRange.MPEG,
+        "dst_color_range": ColorRange.JPEG,
+    }
+    if int(frame.colorspace) not in BT2020:
+        # Untagged video: high definition is BT.709, the rest BT.601, as browsers and players take it.
+        guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+        colours["src_colorspace"] = MATRICES.get(int(frame.colorspace), guess)
+    return colours
+
+
+def orientation(frame: av.VideoFrame) -> tuple[Image.Transpose | None, int]:
+    """How Pillow must turn a decoded frame to show it upright (None: not at all), and that in degrees clockwise."""
+    for data in frame.side_data:
+        if str(data.type).endswith("DISPLAYMATRIX"):
+            a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
+            return ORIENTATIONS.get(tuple(round(x / 65536) for x in (a, b, c, d)), (None, 0))
+    return None, 0

@@ -1,0 +1,127 @@
+"""Reading frames from what Pillow knows better than ffmpeg: animated WebP and folders of pictures."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import ClipError
+from .timeline import Timeline
+from .video_frame import over_white
+
+DEFAULT_FPS = 8
+"""Frames per second of a folder of pictures: what the original saves its results with."""
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+class PictureSource:
+    """What a WebP and a folder share with `video_decode.VideoFile`: square pixels, nothing to rotate."""
+
+    pixel_aspect, rotation, frames_decoded = 1.0, 0, 0
+
+    def __init__(self, path: Path, timeline: Timeline) -> None:
+        self.path, self.timeline = path, timeline
+
+
+class WebPFile(PictureSource):
+    """An animated (or still) WebP; ffmpeg before 2025 cannot read the animated ones."""
+
+    def __init__(self, path: Path) -> None:
+        # Browsers show a frame of 10 ms or less for 100 ms.
+        held = [duration if duration > 10 else 100 for duration in webp_durations(path.read_bytes())]
+        ticks = [0, *accumulate(held[:-1])]
+        still_rate = (Fraction(1000, held[0]) if held else Fraction(DEFAULT_FPS),) if len(ticks) == 1 else ()
+        super().__init__(path, Timeline(ticks=ticks, tick=Fraction(1, 1000), stated_rates=still_rate))
+
+    def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
+        """Yields the RGB picture of each position (not decreasing), over white."""
+        with _explained(self.path), Image.open(self.path) as file:
+            for position in positions:
+                file.seek(position)
+                image = to_rgb(file)
+                self.frames_decoded += 1
+                yield image
+
+
+class ImageFolder(PictureSource):
+    """A folder of pictures of one size, in natural order (frame2 before frame10); hidden files are passed over."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        names = [item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "."]
+        self.files = sorted(names, key=_natural)
+        if not self.files:
+            raise ClipError(
+                got=f"the folder {path} without a picture in it",
+                expected=f"frames as {', '.join(PICTURE_ENDINGS)}",
+                mend="Choose the folder that holds the frames themselves.",
+            )
+        super().__init__(path, Timeline(ticks=range(len(self.files)), tick=1 / Fraction(fps).limit_denominator(1001)))
+
+    def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
+        """Yields the RGB picture of each position, turned as its EXIF says, over white.
+
+        Raises:
+            ClipError: a picture that cannot be read, or of another size than the first.
+        """
+        size = None
+        for position in positions:
+            file = self.files[position]
+            with _explained(file), Image.open(file) as opened:
+                image = to_rgb(ImageOps.exif_transpose(opened))
+            self.frames_decoded += 1
+            size = size or image.size
+            if image.size != size:
+                raise ClipError(
+                    got=f"{file.name} of {image.width}x{image.height} pixels in {self.path}",
+                    expected=f"{size[0]}x{size[1]} as in the frames before it",
+                    mend="Keep frames of one clip only in the folder.",
+                )
+            yield image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts a picture of any mode to 8-bit RGB; transparency over white, 16-bit greys scaled down."""
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).astype(np.float32) / 257
+        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return over_white(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def webp_durations(data: bytes) -> list[int]:
+    """Milliseconds of each frame of an animated WebP, read from its ANMF chunks without decoding; [] for a still."""
+    durations, place = [], 12
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, place)
+        if kind == b"ANMF" and place + 24 <= len(data):
+            # X, Y, width, height and duration are 24 bits each: the duration starts 12 bytes in.
+            durations.append(int.from_bytes(data[place + 20 : place + 23], "little"))
+        place += 8 + size + size % 2
+    return durations
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ClipError(
+            got=f"{path}, which cannot be read as a picture ({error})",
+            expected="an undamaged picture",
+            mend="Copy or export it again.",
+        ) from error

@@ -1,0 +1,119 @@
+"""Saving frames as a video (.mp4), an animated image (.gif, .webp) or a folder of PNGs: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from .errors import ConfigError, OutputError, explain_write_failure
+from .frame_size import check_frames
+from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
+
+FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
+"""Frames per second by ending: browsers slow down a GIF frame under 20 ms and a WebP frame under 11 ms."""
+
+
+def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: float | Fraction) -> Path:
+    """Saves frames under a temporary name beside `path`, then moves them into place; a failure leaves nothing behind.
+
+    Args:
+        path: the ending decides. `.mp4`: H.264 with yuv420p, CRF 17, BT.709, playable in browsers; an odd width or
+            height grows by one repeated pixel, which yuv420p needs. `.gif`: one palette made for the whole clip.
+            `.webp`: animated, quality 90. No ending, or a `/` at the end: a folder of 00000.png, 00001.png, ...
+            Missing parent folders are made. An existing file, or folder of such PNGs, is replaced.
+        frames: `f h w 3` RGB, torch or numpy, float in [0, 1] (clamped) or uint8.
+        fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not keep it.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ConfigError: an unknown ending, or a rate that the format cannot hold.
+        InputError: frames of another shape or number type, or not finite.
+        OutputError: no space, no permission, or a folder that holds other files.
+    """
+    target = Path(path).expanduser()
+    ending = "" if str(path).endswith(("/", os.sep)) else target.suffix.lower()
+    if ending not in FASTEST:
+        raise ConfigError(
+            got=f"the ending {ending} of {target}",
+            expected=".mp4, .gif, .webp, or no ending for a folder of PNGs",
+            mend="Change the ending, or end the path with / for a folder.",
+        )
+    rate = _checked_rate(fps, ending)
+    pixels = EachFrame(check_frames(frames, channels=3))
+    write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
+    with explain_write_failure(target), _put_in_place(target) as temporary, _explained(target):
+        write(temporary, pixels, rate)
+    return target
+
+
+def _checked_rate(fps: float | Fraction, ending: str) -> Fraction:
+    fastest = FASTEST[ending]
+    # NTSC rates are n * 1000 / 1001.
+    rate = Fraction(fps).limit_denominator(1001) if np.isfinite(float(fps)) else Fraction(0)
+    if 0 < rate <= fastest:
+        return rate
+    raise ConfigError(
+        got=f"{float(fps):g} frames per second for {ending or 'a folder'}",
+        expected=f"more than 0 and at most {fastest}",
+        mend="Save as .mp4, or take fewer frames a second." if fps > fastest else "Use the fps of the clip.",
+    )
+
+
+@contextmanager
+def _put_in_place(target: Path) -> Iterator[Path]:
+    """Gives a temporary path in the same folder; moves it to `target` at the end, or removes it after a failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _check_replaceable(target)
+    unique = uuid.uuid4().hex[:8]
+    temporary, replaced = (target.with_name(f".{target.name}.{unique}.{what}") for what in ("tmp", "old"))
+    try:
+        yield temporary
+        if temporary.is_dir() and target.is_dir():
+            # A folder cannot be replaced in one step.
+            target.replace(replaced)
+        temporary.replace(target)
+    except BaseException:
+        if replaced.exists():
+            replaced.replace(target)
+        raise
+    finally:
+        for left in (temporary, replaced):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _check_replaceable(target: Path) -> None:
+    held = [item.name for item in target.iterdir()] if target.is_dir() else []
+    others = sorted(name for name in held if not re.fullmatch(r"\d{5,}\.png", name))
+    if others:
+        raise OutputError(
+            got=f"the folder {target}, which holds {others[0]}",
+            expected="a new folder, or one with nothing but numbered PNGs",
+            mend="Choose another folder; nothing was overwritten.",
+        )
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Turns an encoder's refusal (not a failure of the disk) into `OutputError`."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise OutputError(
+            got=f"{error.strerror} from the encoder of {target}",
+            expected="frames of a size and rate that the format can hold",
+            mend="Lower the size or the rate, or save as a folder of PNGs.",
+        ) from error
