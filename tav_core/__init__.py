@@ -22,6 +22,7 @@ HOMES = {
     "errors": ("TavError",),
     "invert": ("Trajectory", "invert"),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),
     "text": ("encode_prompt",),
     "tune": ("TuneProgress", "tune"),

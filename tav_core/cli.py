@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
+    invert.add_argument("--check", action="store_true", help="sample the clip back and say how much was lost")
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)

@@ -20,8 +20,10 @@ from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
 from .invert import Trajectory, invert
+from .layouts import VAE_FACTOR
 from .latents import decode_latents, encode_frames
 from .precision import DTYPES
+from .reconstruct import psnr, reconstruct
 from .schedule import gaussian_noise
 from .text import encode_prompt
 from .tune import TuneProgress, tune
@@ -64,16 +66,33 @@ def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     clip = load_clip(args, motion.info)
+    denoiser, context = load_denoiser(args, checkpoint, motion), encode_prompt(checkpoint, args.prompt)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
-            load_denoiser(args, checkpoint, motion),
+            denoiser,
             encode_frames(checkpoint.vae, clip.frames).mean,
-            encode_prompt(checkpoint, args.prompt),
+            context,
             num_steps=args.num_steps,
             fps=clip.fps,
             on_step=lambda done, total: bar.update(done - bar.n),
         )
     print(trajectory.save(args.out))
+    if args.check:
+        print_reconstruction(denoiser, trajectory, context, checkpoint, clip)
+
+
+def print_reconstruction(
+    denoiser: UNetDenoiser, trajectory: Trajectory, context: torch.Tensor, checkpoint: Checkpoint, clip: VideoClip
+) -> None:
+    """Says how near sampling comes back to the clip, beside what the VAE alone loses."""
+    with progress_bar("check", len(trajectory.timesteps)) as bar:
+        back = reconstruct(
+            denoiser, trajectory, context, on_step=lambda done, total, latents: bar.update(done - bar.n)
+        )
+    for name, latents in {"reconstruction": back.latents, "VAE alone": trajectory.latents[0]}.items():
+        frames = decode_latents(checkpoint.vae, latents)[0]
+        print(f"{name:>14}  {psnr(frames, clip.frames):.1f} dB")
+    print(f"{'latents':>14}  {back.error:.1%} off")
 
 
 def run_edit(args: argparse.Namespace) -> None:
@@ -139,7 +158,7 @@ def load_start(
     if args.trajectory:
         return Trajectory.load(args.trajectory).to(device)
     num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
-    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // 8, width // 8)
+    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
     return gaussian_noise(shape, config.seed).to(device)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from .denoiser import UNetDenoiser
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
-from .layouts import check_latents
+from .layouts import VAE_FACTOR, check_latents
 from .precision import resolve_precision
 from .tune_config import TuneConfig
 from .tune_state import RunState
@@ -226,8 +226,8 @@ class TuningRun:
             architecture=describe_architecture(self.base),
             base_hash=self.base_hash,
             num_frames=self.num_frames,
-            height=self.mean.shape[3] * 8,
-            width=self.mean.shape[4] * 8,
+            height=self.mean.shape[3] * VAE_FACTOR,
+            width=self.mean.shape[4] * VAE_FACTOR,
             modes={name: value for name, value in self.base.modes.items() if name != "backend"},
             config=as_json(asdict(self.config)),
             steps_done=self.step,

@@ -62,9 +62,9 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_every_public_name_is_there_and_a_stage_is_its_function():
     for name in tav_core.__all__:
         assert getattr(tav_core, name) is not None
-    for stage in ("tune", "invert", "edit"):
+    for stage in ("tune", "invert", "edit", "reconstruct"):
         importlib.import_module(f"tav_core.{stage}")
-    assert all(callable(getattr(tav_core, stage)) for stage in ("tune", "invert", "edit"))
+    assert all(callable(getattr(tav_core, stage)) for stage in ("tune", "invert", "edit", "reconstruct"))
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         tav_core.nothing_of_the_kind  # noqa: B018
 

@@ -40,6 +40,8 @@ def test_one_prompt_is_one_prompt_and_not_its_letters(checkpoint):
 
 def test_75_tokens_fit_and_the_words_beyond_are_named(checkpoint):
     assert encode_prompt(checkpoint, " ".join(["cat"] * 75)).shape == (1, 77, 64)
+    with pytest.raises(PromptError, match=r"76 tokens.*words would be cut: 'dog'"):
+        encode_prompt(checkpoint, " ".join(["cat"] * 75) + " dog")
     prompt = " ".join(["cat"] * 74) + "  Surfing  dogs, at\tDawn"
     with pytest.raises(PromptError, match=r"'dogs, at Dawn'") as caught:
         encode_prompt(checkpoint, ["a cat", prompt])

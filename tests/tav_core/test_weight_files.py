@@ -132,5 +132,5 @@ def test_no_such_file_and_no_such_kind(tmp_path):
     with pytest.raises(CheckpointError, match=r"gone\.ckpt, no such file"):
         open_weights(tmp_path / "gone.ckpt")
     Path(tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(CheckpointError, match=r"notes\.txt, a \.txt file.*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"notes\.txt, a file of type \.txt.*\.safetensors"):
         open_weights(tmp_path / "notes.txt")

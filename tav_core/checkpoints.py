@@ -1,0 +1,168 @@
+"""Stable Diffusion 1.x and 2.x checkpoints, loaded offline: nothing is ever asked of a model hub.
+
+The public entry is `load_checkpoint`. Folders are read by diffusers_folder.py, single files by single_file.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .diffusers_folder import load_folder, load_original_unet
+from .errors import CheckpointError, ConfigError
+from .modules import Parts
+from .schedule import PREDICTION_TYPES, NoiseSchedule
+from .single_file import load_single_file
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+__all__ = ["Checkpoint", "load_checkpoint", "load_original_unet", "name_architecture"]
+
+CLIP_TOKENIZER = Path(__file__).parent / "data" / "clip_tokenizer"
+OFFICIAL = {"sd1": ((320, 640, 1280, 1280), 768), "sd2": ((320, 640, 1280, 1280), 1024)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A text-to-image model, frozen: no weight of it takes gradients.
+
+    Args:
+        unet: the 2-D UNet.
+        vae: the autoencoder between frames and latents.
+        text_encoder: gives the embeddings that the UNet attends to.
+        tokenizer: splits prompts for it.
+        schedule: the alphas, and what the UNet predicts.
+        architecture: a name for messages: "sd1", "sd2", or with its widths where they are not the official ones.
+        path: where it was loaded from.
+    """
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    schedule: NoiseSchedule
+    architecture: str
+    path: Path
+
+
+@torch.inference_mode(False)
+def load_checkpoint(
+    path: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    prediction_type: str | None = None,
+    tokenizer: str | Path | None = None,
+) -> Checkpoint:
+    """Loads a Stable Diffusion 1.x or 2.x checkpoint from the disk.
+
+    Args:
+        path: a diffusers folder (unet, vae, text_encoder, tokenizer, scheduler), a pipeline that the original
+            Tune-A-Video saved (its temporal blocks are left out: read them with `load_original_unet`), or a single
+            file: .safetensors, or .ckpt, .pt, .bin as long as they hold nothing but tensors.
+        dtype: of all weights.
+        device: of all weights.
+        prediction_type: "epsilon" or "v_prediction". Needed only where the checkpoint does not say or says it wrong: a
+            folder states it; for a single file 1.x is epsilon and 2.x is guessed from the spread of one bias, as
+            ComfyUI does, which is right for Stability's models and may fail for models tuned far from them.
+        tokenizer: a folder with vocab.json and merges.txt. Default: the folder's own, or the CLIP vocabulary that comes
+            with this library for a single file.
+
+    Raises:
+        CheckpointError: nothing there, damaged, would run code, parts that do not belong together, or another family.
+        ConfigError: an unknown prediction type.
+    """
+    path = Path(path).expanduser()
+    _check_arguments(path, prediction_type)
+    if path.is_dir():
+        parts = load_folder(path, dtype=dtype, device=device)
+    else:
+        parts = load_single_file(path, dtype=dtype, device=device, prediction_type=prediction_type)
+    override = {"prediction_type": prediction_type} if prediction_type else {}
+    checkpoint = Checkpoint(
+        unet=parts.unet,
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=_load_tokenizer(path, tokenizer, parts),
+        schedule=NoiseSchedule.from_config({**parts.scheduler_config, **override}),
+        architecture=name_architecture(parts.unet.config),
+        path=path,
+    )
+    _check_parts(checkpoint)
+    return checkpoint
+
+
+def name_architecture(config: Mapping[str, Any]) -> str:
+    """A short name of a UNet's architecture from its config: "sd1", "sd2", "sd1-64-128-128-text64", for messages."""
+    family = "sd2" if config["use_linear_projection"] else "sd1"
+    widths, text = tuple(config["block_out_channels"]), config["cross_attention_dim"]
+    if (widths, text) == OFFICIAL[family]:
+        return family
+    return "-".join([family, *map(str, widths), f"text{text}"])
+
+
+def _check_arguments(path: Path, prediction_type: str | None) -> None:
+    if prediction_type is not None and prediction_type not in PREDICTION_TYPES:
+        raise ConfigError(
+            got=f"prediction_type {prediction_type!r}",
+            expected=f"one of {', '.join(PREDICTION_TYPES)}, or None",
+            mend="Leave it out to use what the checkpoint says.",
+        )
+    if not path.exists():
+        raise CheckpointError(
+            got=f"{path}, no such file or folder",
+            expected="a checkpoint on this machine: a diffusers folder or a single file",
+            mend="Check the path. Names on a model hub do not work: download the model first.",
+        )
+
+
+def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPTokenizer:
+    from transformers import CLIPTokenizer
+
+    folder = Path(given).expanduser() if given else path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
+    settings = {"model_max_length": parts.text_encoder.config.max_position_embeddings}
+    if folder == CLIP_TOKENIZER and parts.unet.config.use_linear_projection:
+        # OpenCLIP pads with id 0, and so was 2.x trained; CLIP pads with <|endoftext|>.
+        settings["pad_token"] = "!"
+    if not any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json")):
+        raise CheckpointError(
+            got=f"{folder} without a tokenizer",
+            expected="vocab.json and merges.txt",
+            mend="Get the folder again, whole, or give a folder that holds them as the tokenizer.",
+        )
+    # transformers has no error class of its own for vocabularies that it cannot read.
+    try:
+        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **settings)
+    except Exception as error:
+        raise CheckpointError(
+            got=f"{folder}, a tokenizer that cannot be read ({error})",
+            expected="vocab.json and merges.txt in CLIP's format",
+            mend="Get the tokenizer folder again.",
+        ) from error
+
+
+def _check_parts(checkpoint: Checkpoint) -> None:
+    """Refuses parts of different models, which would fail later, deep inside, or give noise."""
+    unet, text, vae = checkpoint.unet.config, checkpoint.text_encoder.config, checkpoint.vae.config
+    pairs = (
+        (unet.cross_attention_dim, text.hidden_size, "a UNet for text embeddings of width {}, a text encoder of {}"),
+        (unet.in_channels, vae.latent_channels, "a UNet for latents of {} channels, a VAE of {}"),
+    )
+    mend = "Choose another checkpoint; this one was put together from parts of different models."
+    for wanted, found, what in pairs:
+        if wanted != found:
+            raise CheckpointError(
+                got=f"{what.format(wanted, found)}: {checkpoint.path}", expected="the same in both", mend=mend
+            )
+    if len(checkpoint.tokenizer) > text.vocab_size:
+        raise CheckpointError(
+            got=f"a tokenizer of {len(checkpoint.tokenizer)} tokens, a text encoder of {text.vocab_size}",
+            expected="no more tokens than the text encoder knows",
+            mend="Give the folder of the tokenizer that belongs to this checkpoint.",
+        )

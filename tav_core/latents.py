@@ -1,0 +1,104 @@
+"""Frames to latents and back, through the VAE of a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .errors import ClipError
+from .layouts import check_latents
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentMoments:
+    """What the VAE makes of a clip: a Gaussian for every latent value. Draw from it instead of encoding again.
+
+    Args:
+        mean: `b c f h w`, float32, scaled by the VAE's factor.
+        std: the standard deviation, likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Latents `b c f h w` drawn from the Gaussians. The generator is a CPU's, so every device draws the same."""
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=torch.float32)
+        return self.mean + self.std * noise.to(self.mean.device)
+
+
+@torch.no_grad()
+def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
+    """Encodes one clip, a frame at a time, so that memory does not grow with its length.
+
+    Args:
+        vae: the checkpoint's autoencoder. One in half precision whose config says `force_upcast` (all of Stable
+            Diffusion's do unless they say otherwise) is used as a float32 copy, because its activations overflow.
+        frames: `f h w c`, float in [0, 1], height and width multiples of the VAE's factor (8 for Stable Diffusion).
+
+    Returns:
+        Moments `1 c f h w` in float32, on the VAE's device.
+
+    Raises:
+        ClipError: another rank, another number of channels, no frames, or a size that is not such a multiple.
+    """
+    _check_frames(frames, channels=vae.config.in_channels, factor=2 ** (len(vae.config.block_out_channels) - 1))
+    vae = _in_full_precision(vae)
+    means, stds = [], []
+    for frame in rearrange(frames, "f h w c -> f 1 c h w"):
+        posterior = vae.encode(frame.to(vae.device, vae.dtype) * 2 - 1).latent_dist
+        means.append(posterior.mean.float())
+        stds.append(posterior.std.float())
+    factor = vae.config.scaling_factor
+    return LatentMoments(mean=_as_clip(means) * factor, std=_as_clip(stds) * factor)
+
+
+@torch.no_grad()
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Decodes latents `b c f h w`, a frame at a time, to `b f h w c`, float32 in [0, 1], on the CPU.
+
+    One clip's frames `f h w c` are the result's [0]. About half precision see `encode_frames`.
+
+    Raises:
+        LatentsError: another rank, or another number of channels than the VAE's.
+    """
+    check_latents(latents, channels=vae.config.latent_channels)
+    vae = _in_full_precision(vae)
+    unscaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
+    folded = rearrange(unscaled, "b c f h w -> (b f) 1 c h w")
+    images = [(vae.decode(frame).sample.float() / 2 + 0.5).clamp(0, 1).cpu() for frame in folded]
+    return rearrange(images, "(b f) 1 c h w -> b f h w c", b=latents.shape[0])
+
+
+def _as_clip(frames: list[Tensor]) -> Tensor:
+    return rearrange(frames, "f b c h w -> b c f h w")
+
+
+def _in_full_precision(vae: AutoencoderKL) -> AutoencoderKL:
+    """The VAE itself, or a float32 copy of one that must not compute in half precision; the given one stays as is."""
+    half = vae.dtype in (torch.float16, torch.bfloat16)
+    return copy.deepcopy(vae).float() if half and vae.config.force_upcast else vae
+
+
+def _check_frames(frames: Tensor, *, channels: int, factor: int) -> None:
+    shape = tuple(frames.shape)
+    if frames.ndim != 4 or 0 in shape or shape[-1] != channels or not frames.is_floating_point():
+        raise ClipError(
+            got=f"frames of shape {shape} and type {frames.dtype}",
+            expected=f"f h w {channels}, floats in [0, 1]",
+            mend="Put the channels last, drop an alpha channel, divide bytes by 255.",
+        )
+    if shape[1] % factor or shape[2] % factor:
+        raise ClipError(
+            got=f"frames of {shape[2]}x{shape[1]} pixels",
+            expected=f"width and height in multiples of {factor}",
+            mend="Crop, pad or stretch the clip when reading it.",
+        )

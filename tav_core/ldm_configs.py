@@ -1,0 +1,168 @@
+"""The diffusers configs of a single-file checkpoint, inferred from the shapes of its tensors.
+
+A single file holds no config. What shapes do not tell is fixed by the family: 32 groups in every group norm, 8 heads in
+Stable Diffusion 1.x, heads of 64 channels in 2.x and in the text encoders (CompVis' v1-inference.yaml, Stability's
+v2-inference.yaml and v2-inference-v.yaml).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+SD1_HEADS = 8
+HEAD_SIZE = 64
+SCALING_FACTOR = 0.18215
+# Both reference configs share one noise schedule; steps_offset and set_alpha_to_one are those of the diffusers folders.
+SCHEDULER_CONFIG = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+}
+# Stable Diffusion 2.x takes the penultimate layer of OpenCLIP ViT-H, so diffusers keeps 23 of its 24.
+VIT_H_WIDTH, VIT_H_LAYERS = 1024, 23
+
+
+class Level(NamedTuple):
+    """One resolution of the UNet: its channels, its ResNets, and whether it attends to the text."""
+
+    width: int
+    layers: int
+    attends: bool
+
+
+def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]:
+    """The config of a UNet2DConditionModel from the shapes under `model.diffusion_model.`, the prefix taken off.
+
+    Args:
+        v_prediction: whether it predicts velocity; such models attend in float32 and were trained at 768x768.
+
+    Raises:
+        KeyError: a tensor that every such UNet has is missing.
+        ValueError: the levels differ in their number of layers.
+    """
+    levels = _read_levels(shapes)
+    if len({level.layers for level in levels}) > 1:
+        raise ValueError(f"levels of {[level.layers for level in levels]} layers")
+    first_attention = next(name for name in shapes if name.endswith(".proj_in.weight"))
+    linear = len(shapes[first_attention]) == 2
+    attends = [level.attends for level in levels]
+    return {
+        "sample_size": 96 if v_prediction else 64,
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "down_block_types": ["CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
+        "up_block_types": ["CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
+        "block_out_channels": [level.width for level in levels],
+        "layers_per_block": levels[0].layers,
+        "cross_attention_dim": shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
+        "attention_head_dim": [_heads(level.width) for level in levels] if linear else SD1_HEADS,
+        "use_linear_projection": linear,
+        "upcast_attention": v_prediction,
+    }
+
+
+def _read_levels(shapes: Shapes) -> list[Level]:
+    """Walks down the input blocks: a level ends where a downsampler stands."""
+    levels = [Level(0, 0, False)]
+    for index in range(1, count_parts(shapes, "input_blocks.")):
+        if f"input_blocks.{index}.0.op.weight" in shapes:
+            levels.append(Level(0, 0, False))
+            continue
+        width = shapes[f"input_blocks.{index}.0.in_layers.2.weight"][0]
+        attends = f"input_blocks.{index}.1.proj_in.weight" in shapes
+        levels[-1] = Level(width, levels[-1].layers + 1, levels[-1].attends or attends)
+    return levels
+
+
+def vae_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of an AutoencoderKL from the shapes under `first_stage_model.`, the prefix taken off.
+
+    Raises:
+        KeyError: a tensor that every such VAE has is missing.
+    """
+    levels = count_parts(shapes, "encoder.down.")
+    return {
+        "sample_size": 512,
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
+        "layers_per_block": count_parts(shapes, "encoder.down.0.block."),
+        "latent_channels": shapes["post_quant_conv.weight"][1],
+        "scaling_factor": SCALING_FACTOR,
+    }
+
+
+def clip_text_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of the CLIPTextModel of 1.x from its shapes, in transformers' names without `text_model.`.
+
+    Raises:
+        KeyError: a tensor that every such text encoder has is missing.
+    """
+    vocab_size, width = shapes["embeddings.token_embedding.weight"]
+    return _text_config(
+        vocab_size=vocab_size,
+        width=width,
+        positions=shapes["embeddings.position_embedding.weight"][0],
+        inner_width=shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        layers=count_parts(shapes, "encoder.layers."),
+        activation="quick_gelu",
+    )
+
+
+def open_clip_text_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of the CLIPTextModel of 2.x from the shapes under `cond_stage_model.model.`, the prefix taken off.
+
+    The last layer is left out: `last_hidden_state` is then the penultimate layer, normed, as 2.x was trained with.
+
+    Raises:
+        KeyError: a tensor that every such text encoder has is missing.
+    """
+    vocab_size, width = shapes["token_embedding.weight"]
+    layers = count_parts(shapes, "transformer.resblocks.")
+    return _text_config(
+        vocab_size=vocab_size,
+        width=width,
+        positions=shapes["positional_embedding"][0],
+        inner_width=shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        # Files converted back from a diffusers folder hold 23 layers to begin with.
+        layers=min(layers, VIT_H_LAYERS) if width == VIT_H_WIDTH else layers - 1,
+        activation="gelu",
+    )
+
+
+def _text_config(
+    *, vocab_size: int, width: int, positions: int, inner_width: int, layers: int, activation: str
+) -> dict[str, Any]:
+    return {
+        "vocab_size": vocab_size,
+        "hidden_size": width,
+        "projection_dim": width,
+        "max_position_embeddings": positions,
+        "intermediate_size": inner_width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": _heads(width),
+        "hidden_act": activation,
+        # A CLIP vocabulary ends with <|startoftext|> and <|endoftext|>.
+        "bos_token_id": vocab_size - 2,
+        "eos_token_id": vocab_size - 1,
+    }
+
+
+def _heads(width: int) -> int:
+    return max(1, width // HEAD_SIZE)
+
+
+def count_parts(names: Iterable[str], prefix: str) -> int:
+    """How many numbered parts stand under a prefix: 3 for names that start with `prefix` and 0., 1. or 2."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
+    return len({match[1] for name in names if (match := pattern.match(name))})

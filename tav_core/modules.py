@@ -1,0 +1,121 @@
+"""Frozen modules of a checkpoint from a config and tensors in diffusers' or transformers' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import CheckpointError
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+Config = Mapping[str, Any]
+Tensors = Mapping[str, Tensor]
+
+# diffusers below 0.12, which the original Tune-A-Video saved its pipelines with, named the VAE's attention so.
+OLD_VAE_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+TEXT_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
+
+
+class Parts(NamedTuple):
+    """What a diffusers folder and a single file both give."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    scheduler_config: Config
+
+
+class Builder(NamedTuple):
+    """Builds the modules of the checkpoint at `path`, in one dtype, on one device."""
+
+    path: Path
+    dtype: torch.dtype
+    device: torch.device | str
+
+    def unet(self, config: Config, tensors: Tensors) -> UNet2DConditionModel:
+        from diffusers import UNet2DConditionModel
+
+        return self._build("UNet", lambda: UNet2DConditionModel.from_config(dict(config)), tensors)
+
+    def vae(self, config: Config, tensors: Tensors) -> AutoencoderKL:
+        from diffusers import AutoencoderKL
+
+        return self._build("VAE", lambda: AutoencoderKL.from_config(dict(config)), _rename_vae_attention(tensors))
+
+    def text_encoder(self, config: Config, tensors: Tensors) -> CLIPTextModel:
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        def make() -> CLIPTextModel:
+            return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+
+        # Some versions of transformers put `text_model.` before every name and some do not; so do files.
+        return self._build("text encoder", make, bare_text_names(tensors), prefix="text_model.")
+
+    def _build(self, what: str, make: Callable[[], ModuleT], tensors: Tensors, prefix: str = "") -> ModuleT:
+        try:
+            with torch.device("meta"):
+                module = make()
+        except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                got=f"a {what} that cannot be built ({error}): {self.path}",
+                expected=f"the config of a Stable Diffusion 1.x or 2.x {what}",
+                mend="Choose another checkpoint, or get this one again.",
+            ) from error
+        expected = module.state_dict()
+        if prefix and any(name.startswith(prefix) for name in expected):
+            tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+        self._check_fit(what, expected, tensors)
+        # Copied, because tensors of a file opened with mmap would follow a change of the file.
+        ready = {name: tensors[name].to(self.device, self.dtype, copy=True) for name in expected}
+        module.load_state_dict(ready, assign=True)
+        _fill_positions(module, self.device)
+        return module.requires_grad_(False).eval()
+
+    def _check_fit(self, what: str, expected: Tensors, found: Tensors) -> None:
+        misfits = [f"{name} is missing" for name in expected if name not in found]
+        misfits += [f"{name} has no place" for name in found if name not in expected]
+        misfits += [
+            f"{name} has shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in found and found[name].shape != tensor.shape
+        ]
+        if misfits:
+            more = f", and {len(misfits) - 1} more such" if len(misfits) > 1 else ""
+            raise CheckpointError(
+                got=f"weights that do not fit the {what} ({misfits[0]}{more}): {self.path}",
+                expected=f"the {len(expected)} tensors that the config of this {what} asks for",
+                mend="The file is cut short, or of another family than Stable Diffusion 1.x and 2.x: choose another.",
+            )
+
+
+def bare_text_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a CLIP text model alone, without `text_model.`, position ids and projections."""
+    bare = {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
+    return {name: t for name, t in bare.items() if name.startswith(TEXT_PARTS) and not name.endswith("position_ids")}
+
+
+def _rename_vae_attention(tensors: Tensors) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in OLD_VAE_ATTENTION.items():
+            name = name.replace(old, new) if ".attentions." in name else name
+        renamed[name] = tensor
+    return renamed
+
+
+def _fill_positions(module: nn.Module, device: torch.device | str) -> None:
+    """Gives CLIP's position ids, a buffer that no file needs to hold, the values that the meta device took away."""
+    for part in module.modules():
+        if "position_ids" in part._buffers:
+            positions = torch.arange(part.position_ids.shape[-1], device=device)[None]
+            part.register_buffer("position_ids", positions, persistent=False)
+    left = [name for name, buffer in module.named_buffers() if buffer.is_meta]
+    assert not left, f"buffers without values: {left}"

@@ -1,0 +1,54 @@
+"""How much of a clip survives an inversion: sample back with the same prompt and no guidance, and compare."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .edit import OnLatents, edit
+from .edit_config import EditConfig
+from .invert import Trajectory
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reconstruction:
+    """A clip after inversion and sampling.
+
+    Args:
+        latents: `1 c f h w`.
+        error: norm of the difference from the clip's latents over their norm; 0 is perfect.
+    """
+
+    latents: Tensor
+    error: float
+
+
+def reconstruct(
+    denoiser: Denoiser, trajectory: Trajectory, context: Tensor, *, on_step: OnLatents | None = None
+) -> Reconstruction:
+    """Samples an inverted clip back.
+
+    What is lost is the error of DDIM inversion, which takes epsilon at the wrong end of each step: it falls as the
+    number of steps grows.
+
+    Args:
+        denoiser: the model it was inverted with.
+        trajectory: the inversion.
+        context: the text embeddings it was inverted under, `1 m d`.
+
+    Raises:
+        OutOfMemory: says what to lower.
+    """
+    config = EditConfig(num_steps=len(trajectory.timesteps), guidance_scale=1.0)
+    latents = edit(denoiser, trajectory, context, context, config=config, on_step=on_step)
+    clip = trajectory.latents[0]
+    return Reconstruction(latents=latents, error=float((latents - clip).norm() / clip.norm()))
+
+
+def psnr(frames: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of two videos in [0, 1], of the same shape."""
+    error = float((frames - reference).square().mean())
+    return math.inf if error == 0 else -10 * math.log10(error)

@@ -1,0 +1,209 @@
+"""The command line, end to end on a tiny checkpoint, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from tav_core.cli import build_parser, main, read_settings
+from tav_core.edit_config import EditConfig
+from tav_core.invert import Trajectory
+from tav_core.tune_config import TuneConfig
+from tav_core.video import read_clip, write_video
+from tav_core.weights import Motion
+
+SIZE = ["--num-frames", "4", "--width", "32", "--height", "32"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, sd1, sd2, write_folder):
+    """A folder with two tiny checkpoints, a clip, and a motion and trajectory made from them."""
+    place = tmp_path_factory.mktemp("cli")
+    write_folder(sd1, place / "model")
+    write_folder(sd2, place / "other")
+    clip = np.random.default_rng(0).random((6, 48, 64, 3), dtype=np.float32)
+    write_video(place / "clip.mp4", clip, fps=12)
+    (place / "text.mp4").write_text("this is no video")
+    assert tune(place, "--num-steps", "2", "--prompt", "a cat runs") == 0
+    assert invert(place) == 0
+    return place
+
+
+def tune(place, *more, model="model", clip="clip.mp4", out="run"):
+    model = ["--model", f"{place / model}", "--clip", f"{place / clip}", "--out", f"{place / out}"]
+    return main(["tune", *model, *SIZE, "--no-gradient-checkpointing", *more])
+
+
+def invert(place, *more, model="model"):
+    files = ["--model", f"{place / model}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    out = ["--clip", f"{place / 'clip.mp4'}", "--out", f"{place / 'trajectory.safetensors'}"]
+    return main(["invert", *files, *out, "--num-steps", "2", *more])
+
+
+def edit(place, *more, model="model", out="edits"):
+    files = ["--model", f"{place / model}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    return main(["edit", *files, "--num-steps", "2", "--out", f"{place / out}", *more])
+
+
+def test_tune_writes_a_motion_that_says_how_it_was_made(place):
+    info = Motion.load(place / "run" / "motion.safetensors").info
+    assert (info.prompt, info.steps_done, info.num_frames, info.width, info.fps) == ("a cat runs", 2, 4, 32, 12)
+    assert (place / "run" / "state.safetensors").is_file()
+
+
+def test_invert_takes_the_clip_as_it_was_tuned(place):
+    trajectory = Trajectory.load(place / "trajectory.safetensors")
+    assert trajectory.latents.shape == (3, 1, 4, 4, 8, 8)  # this VAE halves twice
+    assert trajectory.fps == 12
+
+
+def test_edit_writes_a_video_for_each_prompt_at_the_rate_of_the_source(place):
+    prompts = ["--prompt", "a dog runs", "--prompt", "A dog, runs!", "--prompt", "a cow"]
+    assert edit(place, "--trajectory", f"{place / 'trajectory.safetensors'}", *prompts) == 0
+    names = sorted(path.name for path in (place / "edits").iterdir())
+    assert names == ["a-cow.mp4", "a-dog-runs-2.mp4", "a-dog-runs.mp4"]
+    clip = read_clip(place / "edits" / "a-cow.mp4", num_frames=4, width=32, height=32)
+    assert clip.fps == 12
+    assert clip.source_frames == 4
+
+
+def test_edit_from_random_noise_with_another_scheduler(place):
+    more = ["--scheduler", "EulerDiscreteScheduler", "--format", "png", "--prompt", "a cow", "--fps", "5"]
+    assert edit(place, *more, out="random") == 0
+    assert len(list((place / "random" / "a-cow").glob("*.png"))) == 4
+
+
+def test_strength_zero_is_the_untuned_model(place):
+    more = ["--prompt", "a cow", "--format", "png", "--num-steps", "1"]
+    for out, strength in {"none": "0", "full": "1"}.items():
+        assert edit(place, *more, "--strength", strength, "--temporal-strength", strength, out=out) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("run/motion.safetensors", ["motion", "a cat runs", "sparse_causal"]),
+        ("run/state.safetensors", ["state of a tuning run", "2"]),
+        ("trajectory.safetensors", ["trajectory", "4 frames"]),
+        ("model", ["checkpoint", "sd1", "epsilon", "M parameters"]),
+    ],
+)
+def test_info_says_what_a_file_is(place, capsys, path, said):
+    assert main(["info", f"{place / path}"]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in said)
+
+
+def test_tuning_goes_on_where_it_stopped(place, capsys):
+    assert tune(place, "--num-steps", "2", "--prompt", "a cat runs") == 0
+    assert "0step" not in capsys.readouterr().err.split("tune:")[0]
+    assert tune(place, "--num-steps", "3", "--prompt", "a cat runs", "--out", f"{place / 'longer'}") == 0
+    assert Motion.load(place / "longer" / "motion.safetensors").info.steps_done == 3
+
+
+def fails(capsys, status, *said):
+    assert status == 1
+    printed = capsys.readouterr().err
+    message = printed[printed.index("error: ") :]
+    assert message.startswith("error: Got ") and "Expected " in message and message.strip().endswith(".")
+    assert "Traceback" not in printed
+    for words in said:
+        assert words in message, message
+
+
+class TestErrors:
+    """Each says what it got, what it expected and what to do."""
+
+    def test_missing_clip(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "x", clip="none.mp4"), "none.mp4", "no such file")
+
+    def test_missing_model(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "x", model="none"), "no such file or folder")
+
+    def test_not_a_video(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "x", clip="text.mp4"), "text.mp4")
+
+    def test_too_short_a_clip(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "x", "--num-frames", "24"), "6 frames")
+
+    def test_a_size_that_is_not_a_multiple_of_8(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "x", "--width", "36"), "36", "multiple", "32", "40")
+
+    def test_prompt_too_long(self, place, capsys):
+        prompt = "cat " * 75 + "zebra crossing"
+        fails(capsys, tune(place, "--prompt", prompt), "77 tokens", "zebra crossing")
+
+    def test_motion_of_another_architecture(self, place, capsys):
+        fails(capsys, invert(place, model="other"), "block_out_channels", "[32, 64, 64]", "[64, 128]")
+
+    def test_frame_count_other_than_the_inversions(self, place, capsys):
+        more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-frames", "9"]
+        fails(capsys, edit(place, *more), "9 frames for an inversion of 4", "invert the clip again with 9")
+
+    def test_step_count_other_than_the_inversions(self, place, capsys):
+        more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-steps", "5"]
+        fails(capsys, edit(place, *more), "5 sampling steps for an inversion of 2")
+
+    def test_not_a_motion(self, place, capsys):
+        fails(capsys, main(["info", f"{place / 'clip.mp4'}"]), "clip.mp4")
+        motion = ["--motion", f"{place / 'trajectory.safetensors'}"]
+        fails(capsys, edit(place, *motion, "--prompt", "x"), "not a motion's")
+
+    def test_unknown_scheduler(self, place, capsys):
+        fails(capsys, edit(place, "--scheduler", "Eular", "--prompt", "x"), "'Eular'", "EulerDiscreteScheduler")
+
+    def test_another_run_in_the_folder(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "another prompt"), "state of another run", "restart")
+
+    def test_no_space_on_the_disk(self, place, capsys, monkeypatch):
+        def full(*args):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("safetensors.torch.save_file", full)
+        fails(capsys, tune(place, "--num-steps", "1", "--prompt", "x", out="full"), "no space left", "Free some space")
+
+    @pytest.mark.parametrize("command", [tune, edit, invert])
+    def test_out_of_memory(self, place, capsys, monkeypatch, command):
+        def exhausted(*args, **kwargs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+        monkeypatch.setattr("tav_core.unet.InflatedUNet.forward", exhausted)
+        options = {tune: {"out": "oom"}}.get(command, {})
+        fails(capsys, command(place, "--prompt", "x", **options), "out of memory while", "fewer frames", "smaller size")
+
+
+def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
+    import signal
+
+    from tav_core.tune import TuningRun
+
+    honest = TuningRun.loss
+
+    def interrupted(run, *args):
+        if run.step == 1:
+            signal.raise_signal(signal.SIGINT)  # in the middle of the second step
+        return honest(run, *args)
+
+    monkeypatch.setattr(TuningRun, "loss", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert tune(place, "--num-steps", "5", "--prompt", "x", out="stopped") == 130
+    assert "cancelled" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+    assert main(["info", f"{place / 'stopped' / 'state.safetensors'}"]) == 0
+    assert capsys.readouterr().out.split()[-1] == "2"
+
+
+def test_options_have_the_settings_defaults():
+    required = ["--model", "m", "--clip", "c", "--prompt", "p", "--out", "o"]
+    assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
+    args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
+    assert read_settings(args, EditConfig) == EditConfig()
+    more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--no-gradient-checkpointing", "--precision", "bf16"]
+    config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
+    assert config == TuneConfig(
+        modules=("attn_temp",), betas=(0.8, 0.9), gradient_checkpointing=False, precision="bf16"
+    )
