@@ -1,0 +1,1 @@
+"""Timings of whole stages on random weights: `python run.py bench`."""

@@ -1,0 +1,146 @@
+"""One command for everything: `python run.py demo | test | bench`. Needs nothing but Python 3.10 or newer.
+
+Makes the environment `.venv` beside this file, installs into it (never into your own Python), and runs the command
+there. Later runs install again only after a change of the requirements.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036
+    sys.exit("This needs Python 3.10 or newer; it was started with " + sys.version.split()[0] + ". See python.org.")
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP, LOG = VENV / "installed.txt", VENV / "install.log"
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+CONSTRAINTS = "constraints.txt"
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+COMMANDS = {
+    "demo": [["-m", "demo.showcase"]],
+    "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest"]],
+    "bench": [["-m", "benchmarks.bench"]],
+}
+USAGE = """usage: python run.py demo | test | bench [arguments passed on]
+
+  demo    tune, invert and edit a clip with the bundled model; results in demo/out
+  test    lint, format check and the whole test suite; arguments go to pytest
+  bench   time the stages on this machine"""
+
+
+def main(argv: list[str]) -> int:
+    """Runs a command in the environment; returns its exit status."""
+    if not argv or argv[0] not in COMMANDS:
+        print(USAGE)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    prepare()
+    *first, last = COMMANDS[argv[0]]
+    steps = [*first, [*last, *argv[1:]]]
+    statuses = [call([PYTHON, *step]) for step in steps]
+    for step, status in zip(steps, statuses, strict=True):
+        if status and len(steps) > 1:
+            print("failed:", " ".join(step[1:]), flush=True)
+    return next((status for status in statuses if status), 0)
+
+
+def prepare() -> None:
+    """Makes the environment, unless it is there and its requirements are as they were."""
+    wanted = fingerprint()
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    STAMP.unlink(missing_ok=True)
+    make_venv()
+    if wants_cpu_torch():
+        # Else the registry's build for Linux brings gigabytes of CUDA. Where this fails, the next call decides.
+        pip("torch (CPU)", "install", "-c", CONSTRAINTS, "torch", "--index-url", CPU_WHEELS, "--retries", "1")
+    named = [part for name in REQUIREMENTS for part in ("-r", name)]
+    if pip("packages", "install", "-c", CONSTRAINTS, *named):
+        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-12:])
+        stop(
+            f"Installing the packages failed. The end of {LOG}:\n\n{tail}\n",
+            "Check the network and the disk, then run the same command again: it goes on from here.",
+            "If no torch is found for this Python, use one of the versions named at pytorch.org.",
+        )
+    STAMP.write_text(wanted)
+
+
+def fingerprint() -> str:
+    """A hash of the files that say what is installed."""
+    content = b"\0".join((ROOT / name).read_bytes() for name in (*REQUIREMENTS, CONSTRAINTS))
+    return hashlib.sha256(content).hexdigest()
+
+
+def make_venv() -> None:
+    """Makes the environment, or mends one that was left half made; one that works stays."""
+    for options in ([], ["--clear"]):
+        if pip_works():
+            return
+        print(f"making the environment {VENV}", flush=True)
+        made = subprocess.run([sys.executable, "-m", "venv", *options, VENV], capture_output=True, text=True)
+    if not pip_works():
+        stop(
+            f"The environment {VENV} could not be made:\n\n{made.stdout}{made.stderr}",
+            "On Debian and Ubuntu: sudo apt install python3-venv. Else: is there space, and may you write here?",
+        )
+
+
+def pip_works() -> bool:
+    """Whether the environment can install packages."""
+    if not PYTHON.exists():
+        return False
+    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def wants_cpu_torch() -> bool:
+    """On Linux without an NVIDIA driver, unless pip was told where to look, or a torch is there already."""
+    if not sys.platform.startswith("linux") or shutil.which("nvidia-smi"):
+        return False
+    told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    there = subprocess.run([PYTHON, "-m", "pip", "show", "torch"], capture_output=True).returncode == 0
+    return not there and "index-url" not in told and "find-links" not in told
+
+
+def pip(what: str, *arguments: str) -> int:
+    """Runs pip with its output in a log, and a progress line on a terminal; returns its exit status."""
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments, "--progress-bar", "off"]
+    print(f"installing {what}; this takes a few minutes the first time", flush=True)
+    started = time.monotonic()
+    with LOG.open("w") as log, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT) as process:
+        while process.poll() is None:
+            time.sleep(0.2)
+            if sys.stdout.isatty():
+                lines = LOG.read_text(errors="replace").split("\n")
+                doing = next((line.strip() for line in reversed(lines) if line.strip()), "")
+                print(f"\r{time.monotonic() - started:4.0f} s  {doing:70.70}", end="", flush=True)
+    done = "done" if process.returncode == 0 else "failed"
+    print("\r" * sys.stdout.isatty() + f"{done} after {time.monotonic() - started:.0f} s".ljust(78), flush=True)
+    return process.returncode
+
+
+def call(command: list) -> int:
+    """Runs a command here and waits for its end; Ctrl-C goes to the command, which may have work to save."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def stop(*lines: str) -> None:
+    """Ends with a message."""
+    sys.exit("\n".join(lines))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
