@@ -20,8 +20,8 @@ from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
 from .invert import Trajectory, invert
-from .layouts import VAE_FACTOR
 from .latents import decode_latents, encode_frames
+from .layouts import VAE_FACTOR
 from .precision import DTYPES
 from .reconstruct import psnr, reconstruct
 from .schedule import gaussian_noise
@@ -86,9 +86,7 @@ def print_reconstruction(
 ) -> None:
     """Says how near sampling comes back to the clip, beside what the VAE alone loses."""
     with progress_bar("check", len(trajectory.timesteps)) as bar:
-        back = reconstruct(
-            denoiser, trajectory, context, on_step=lambda done, total, latents: bar.update(done - bar.n)
-        )
+        back = reconstruct(denoiser, trajectory, context, on_step=lambda done, total, latents: bar.update(done - bar.n))
     for name, latents in {"reconstruction": back.latents, "VAE alone": trajectory.latents[0]}.items():
         frames = decode_latents(checkpoint.vae, latents)[0]
         print(f"{name:>14}  {psnr(frames, clip.frames):.1f} dB")

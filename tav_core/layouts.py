@@ -19,10 +19,7 @@ from .errors import LatentsError
 VAE_FACTOR = 8
 
 FOLD = "b c f h w -> (b f) c h w"
-UN# Every VAE of Stable Diffusion 1.x and 2.x halves height and width three times.
-VAE_FACTOR = 8
-
-FOLD = "(b f) c h w -> b c f h w"
+UNFOLD = "(b f) c h w -> b c f h w"
 
 
 def fold(latents: Tensor) -> Tensor:
