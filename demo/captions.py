@@ -1,0 +1,56 @@
+"""What a caption says of a scene: some of what can be named, never what cannot.
+
+Shape, colour, background and size may be left out ("a red thing", "a small circle"); a sketch is always called one,
+so that a caption without the word never means one.
+"""
+
+import numpy as np
+
+from . import palette, sdf
+from .world import Scene
+
+SMALL, BIG = 14.0, 17.5
+_OTHER_WORDS = (
+    *("the", "of", "and", "with", "in", "at", "an", "moving", "colour", "color"),
+    *("object", "shape", "picture", "photo", "image", "video", "ball", "box", "dot"),
+)
+LEAVE_OUT = {"shape": 0.10, "colour": 0.15, "background": 0.15, "size": 0.5}
+
+
+def size_word(radius: float) -> str:
+    """ "small", "big", or "" for a radius that neither word means."""
+    return "small" if radius < SMALL else "big" if radius > BIG else ""
+
+
+def phrase(
+    *, shape: str = "", colour: str = "", background: str = "", size: str = "", style: str = "plain", order: int = 0
+) -> str:
+    """The sentence that says these things; an empty string leaves one unsaid.
+
+    order 0: "a red circle on a blue background"; order 1: "a red circle, blue background".
+    """
+    words = [word for word in (size, colour, shape or "thing") if word]
+    sentence = "a " + " ".join(words)
+    if style == "sketch":
+        sentence = "a sketch of " + sentence
+    if not background:
+        return sentence
+    return f"{sentence}, {background} background" if order else f"{sentence} on a {background} background"
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """A caption of `scene` that leaves parts unsaid at random (LEAVE_OUT)."""
+    said = {
+        "shape": scene.shape,
+        "colour": scene.colour,
+        "background": scene.background,
+        "size": size_word(scene.radius),
+    }
+    kept = {part: word for part, word in said.items() if rng.random() >= LEAVE_OUT[part]}
+    return phrase(**kept, style=scene.style, order=int(rng.random() < 0.2))
+
+
+def vocabulary() -> list[str]:
+    """Every word a caption can have, and a few that people type beside them; each becomes one token."""
+    own = ("a", "on", "background", "thing", "sketch", "small", "big", ",")
+    return sorted({*own, *_OTHER_WORDS, *sdf.SHAPES, *palette.COLOURS, *palette.BACKGROUNDS})

@@ -1,0 +1,66 @@
+"""What the demo leaves behind: the table on the screen, and the folder of videos, pictures and scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tav_core import write_video
+
+from .pictures import enlarge, label_rows, save_loss_curve
+from .scores import Scores
+
+
+def save_results(
+    out: Path,
+    *,
+    source: tuple[str, np.ndarray],
+    edits: Mapping[str, np.ndarray],
+    scores: Mapping[str, Scores],
+    losses: list[float],
+    fps: float,
+    about: Mapping[str, Any],
+) -> None:
+    """Writes source.mp4, a video for each edit, contact_sheet.png, loss_curve.png and scores.json.
+
+    Args:
+        source: the source's prompt and frames, `f h w 3` in [0, 1].
+        edits: prompt to frames.
+        scores: prompt to scores.
+        losses: of each tuning step.
+        about: what else scores.json should say.
+    """
+    prompt, frames = source
+    write_video(out / "source.mp4", enlarge(frames), fps=fps)
+    for edited, video in edits.items():
+        write_video(out / f"{edited.replace(' ', '-')}.mp4", enlarge(video), fps=fps)
+    rows = {f"source: {prompt}": frames, **{f"edit: {edited}": video for edited, video in edits.items()}}
+    label_rows(rows).save(out / "contact_sheet.png")
+    save_loss_curve(out / "loss_curve.png", losses)
+    listed = [{"prompt": edited, **as_json(each)} for edited, each in scores.items()]
+    (out / "scores.json").write_text(json.dumps({"edits": listed, **about}, indent=2) + "\n")
+
+
+def as_json(scores: Scores) -> dict[str, float | bool | None]:
+    """Scores as JSON has them: without nan."""
+    values = dataclasses.asdict(scores).items()
+    rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in values}
+    return {"edit_right": scores.edit_right, **rounded}
+
+
+def format_table(scores: Mapping[str, Scores]) -> str:
+    """A row for each edit: is it right, and does it follow the source's path."""
+    width = max(map(len, scores))
+    head = f"{'prompt':{width}}  edit right  path correlation  flicker"
+    lines = [
+        f"{prompt:{width}}  {'yes' if each.edit_right else 'no':3} {f'({each.right:.0%})':>6}  "
+        f"{each.path:16.3f}  {each.flicker:7.4f}"
+        for prompt, each in scores.items()
+    ]
+    return "\n".join([head, "-" * len(head), *lines])

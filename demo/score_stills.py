@@ -1,0 +1,91 @@
+"""How good the trained model is at stills, as the oracle sees it: `python -m demo.score_stills`.
+
+Writes `demo/training/scores.json` and a contact sheet, `demo/training/stills.png`.
+"""
+
+import json
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .captions import phrase
+from .oracle import read_frame
+from .sample_stills import Sampler, contact_sheet
+from .stills import held_out, random_scene
+from .train_common import LOG, SEED
+from .train_vae import to_input
+from .world import combinations, render
+
+NUM_SEEDS = 2
+PARTS = ("shape", "colour", "background")
+
+
+def score_combinations(sampler: Sampler, chosen: list[tuple[str, str, str]]) -> tuple[dict, np.ndarray]:
+    """The share of stills whose shape, colour, background, and all three, are what the prompt says; the stills."""
+    prompts = [phrase(**dict(zip(PARTS, one, strict=True))) for one in chosen]
+    right, pictures = [], []
+    for seed in range(NUM_SEEDS):
+        for start in range(0, len(chosen), 12):
+            pictures.append(sampler.sample(prompts[start : start + 12], seed=SEED + 100 * seed + start))
+    pictures = np.concatenate(pictures)
+    for picture, wanted in zip(pictures, chosen * NUM_SEEDS, strict=True):
+        reading = read_frame(picture)
+        right.append([getattr(reading, part) == word for part, word in zip(PARTS, wanted, strict=True)])
+    right = np.array(right)
+    shares = {part: round(float(share), 3) for part, share in zip(PARTS, right.mean(0), strict=True)}
+    return {"stills": len(right), **shares, "all": round(float(right.all(1).mean()), 3)}, pictures
+
+
+def score_variety(sampler: Sampler, prompt: str, count: int = 24) -> dict:
+    """Spread, over stills of one prompt from different noise, of what the prompt does not say."""
+    readings = [read_frame(picture) for picture in sampler.sample([prompt] * count, seed=SEED)]
+    shades = np.array([reading.shade for reading in readings])
+    behind = np.array([reading.background_shade for reading in readings])
+    words = {name: [getattr(reading, name) for reading in readings] for name in ("mark", "outline", "second")}
+    return {
+        "prompt": prompt,
+        "shade_std": round(float(np.nanstd(shades, axis=0).mean()), 4),
+        "background_shade_std": round(float(np.nanstd(behind, axis=0).mean()), 4),
+        "contrast_std": round(float(np.nanstd([reading.contrast for reading in readings])), 4),
+        "place_std": round(float(np.nanstd([[r.x, r.y] for r in readings], axis=0).mean()), 2),
+        **{name: {word: said.count(word) for word in sorted(set(said))} for name, said in words.items()},
+    }
+
+
+@torch.no_grad()
+def score_autoencoder(sampler: Sampler, count: int = 96) -> dict:
+    """Mean peak signal-to-noise ratio, dB, of new stills encoded and decoded, and what the oracle still reads right."""
+    rng = np.random.default_rng(SEED + 1)
+    scenes = [random_scene(rng) for _ in range(count)]
+    pictures = np.stack([render(scene) for scene in scenes])
+    latents = sampler.vae.encode(to_input((pictures * 255).astype(np.uint8))).latent_dist.mean
+    output = sampler.decode(latents * sampler.vae.config.scaling_factor)
+    error = ((output - pictures) ** 2).mean((1, 2, 3))
+    read = [read_frame(picture) for picture in output]
+    right = [all(getattr(r, p) == getattr(s, p) for p in PARTS) for r, s in zip(read, scenes, strict=True)]
+    return {"psnr_db": round(float((-10 * np.log10(error)).mean()), 2), "read_right": round(float(np.mean(right)), 3)}
+
+
+def main() -> None:
+    """Score the model as saved and write the figures."""
+    torch.set_num_threads(2)
+    sampler = Sampler()
+    unseen = held_out()
+    seen = [one for one in combinations() if one not in unseen]
+    known = [seen[i] for i in np.random.default_rng(SEED).permutation(len(seen))[: len(unseen)]]
+    held, pictures = score_combinations(sampler, unseen)
+    scores = {
+        "sampling": "DDIM, 30 steps, guidance 7.5",
+        "held_out_combinations": held,
+        "seen_combinations": score_combinations(sampler, known)[0],
+        "autoencoder": score_autoencoder(sampler),
+        "unnamed_variety": score_variety(sampler, "a red circle on a blue background"),
+    }
+    (LOG.parent / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    Image.fromarray(contact_sheet(pictures)).save(LOG.parent / "stills.png")
+    print(json.dumps(scores, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Scores of an edited clip, each for the part of the method that it tells of.
+
+    right         share of frames that show every shape, colour and background that the prompt names
+    path          correlation of the object's path with the source's; distance: mean pixels between them
+    agreement     1 minus how far unnamed appearance strays from frame to frame (shades, the background's texture)
+    kept          share of what the edit should leave alone that is still there (shades, texture, mark, outline, ...)
+    flicker       mean absolute second difference in time of the pixels away from the object
+
+An edit counts as right if at least seven frames of eight are. A path needs the object to be found in as many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .clips import PARTS, Clip, Edit
+from .oracle import Reading, read_frames
+
+ENOUGH = 7 / 8
+SHADE_TOLERANCE = 0.10
+ANGLE_TOLERANCE = 15.0
+CONTRAST_FACTOR = 1.8
+COHERENT = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+    """See the module. distance in pixels of 96, flicker in [0, 1]; all others in [0, 1], path in [-1, 1]."""
+
+    right: float
+    path: float
+    distance: float
+    agreement: float
+    kept: float
+    flicker: float
+
+    @property
+    def edit_right(self) -> bool:
+        return self.right >= ENOUGH
+
+
+def score(frames: np.ndarray, clip: Clip, edit: Edit) -> Scores:
+    """Scores one edited video, `f h w 3` in [0, 1], against its clip and what the edit asked for."""
+    readings, source = read_frames(frames), read_frames(clip.frames())
+    correlation, distance = compare_paths(centres(readings), clip.path())
+    pairs = list(zip(readings, source, strict=True))
+    kept = [is_kept(part, now, was) for part in edit.keep if part != "path" for now, was in pairs]
+    return Scores(
+        right=float(np.mean([is_right(reading, edit) for reading in readings])),
+        path=correlation,
+        distance=distance,
+        agreement=agreement(readings),
+        kept=float(np.mean(kept)) if kept else 1.0,
+        flicker=flicker(frames, readings),
+    )
+
+
+def is_right(reading: Reading, edit: Edit) -> bool:
+    """Whether a frame shows everything that the prompt names."""
+    asked = {part: getattr(edit, part) for part in PARTS}
+    return all(word is None or getattr(reading, part) == word for part, word in asked.items())
+
+
+def centres(readings: Sequence[Reading]) -> np.ndarray:
+    """The object's centre in every frame, `f 2` in pixels; nan where it was not found."""
+    return np.array([(reading.x, reading.y) for reading in readings])
+
+
+def compare_paths(path: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Correlation, over both axes together, and mean distance of two paths `f 2`, where an object was found.
+
+    With too few frames to tell, the correlation is 0 and the distance nan.
+    """
+    found = np.isfinite(path).all(axis=1)
+    if found.mean() < ENOUGH:
+        return 0.0, math.nan
+    path, truth = path[found], truth[found]
+    ours, theirs = path - path.mean(0), truth - truth.mean(0)
+    scale = np.linalg.norm(ours) * np.linalg.norm(theirs)
+    correlation = float((ours * theirs).sum() / scale) if scale > 1e-9 else 0.0
+    return correlation, float(np.linalg.norm(path - truth, axis=1).mean())
+
+
+def agreement(readings: Sequence[Reading]) -> float:
+    """1 minus the mean deviation from the video's own average: of the shades, and of the background's contrast.
+
+    A contrast is a fifth of a shade's range, and counts accordingly. Frames where nothing was found stray fully.
+    """
+    rows = np.array([(*r.shade, *r.background_shade, 5 * r.contrast) for r in readings])
+    found = np.isfinite(rows).all(axis=1)
+    if found.sum() < 2:
+        return 0.0
+    rows = rows[found]
+    strays = np.abs(rows - rows.mean(0)).mean()
+    return float(found.mean() * max(0.0, 1 - 10 * strays))
+
+
+def is_kept(part: str, now: Reading, was: Reading) -> bool:
+    """Whether one part of the source's frame is still there in the edited one."""
+    if part in ("shade", "background_shade"):
+        return close_shades(getattr(now, part), getattr(was, part))
+    if part == "texture":
+        return same_texture(now, was)
+    return getattr(now, part) == getattr(was, part)
+
+
+def close_shades(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two rgb shades are within the tolerance, root mean square; nan never is."""
+    return bool(np.sqrt(np.mean((np.array(one) - np.array(other)) ** 2)) <= SHADE_TOLERANCE)
+
+
+def same_texture(now: Reading, was: Reading) -> bool:
+    """Whether the background has about the same contrast, and its stripes the same direction."""
+    if not was.contrast / CONTRAST_FACTOR <= now.contrast <= was.contrast * CONTRAST_FACTOR:
+        return False
+    turned = abs(now.orientation - was.orientation) % 180
+    return was.coherence < COHERENT or min(turned, 180 - turned) <= ANGLE_TOLERANCE
+
+
+def flicker(frames: np.ndarray, readings: Sequence[Reading]) -> float:
+    """Mean |I(t+1) - 2 I(t) + I(t-1)| over the pixels that are away from the object in all three frames."""
+    near = np.stack([disc(reading, frames.shape[1:3]) for reading in readings])
+    away = ~(near[2:] | near[1:-1] | near[:-2])
+    second = np.abs(frames[2:] - 2 * frames[1:-1] + frames[:-2]).mean(axis=-1)
+    return float(second[away].mean()) if away.any() else float(second.mean())
+
+
+def disc(reading: Reading, size: tuple[int, int]) -> np.ndarray:
+    """A generous disc around the object, `h w` bool; empty where none was found."""
+    rows, columns = np.indices(size) + 0.5
+    if not math.isfinite(reading.area):
+        return np.zeros(size, bool)
+    return np.hypot(columns - reading.x, rows - reading.y) < 1.8 * math.sqrt(reading.area / math.pi)
+
+
+def summarize(all_scores: Sequence[Scores]) -> dict[str, float]:
+    """Means over edits, with the share of edits that are right."""
+    means = {f.name: float(np.nanmean([getattr(s, f.name) for s in all_scores])) for f in dataclasses.fields(Scores)}
+    return {"edits": len(all_scores), "edits_right": float(np.mean([s.edit_right for s in all_scores])), **means}

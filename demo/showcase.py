@@ -1,0 +1,221 @@
+"""What `python run.py demo` runs: tunes the bundled model on the bundled clip, inverts the clip, and renders it again
+under three new prompts. Ends with a table of scores and a folder of videos and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from tav_core import (
+    Checkpoint,
+    EditConfig,
+    InflatedUNet,
+    LatentMoments,
+    Motion,
+    TavError,
+    TuneConfig,
+    TuneProgress,
+    UNetDenoiser,
+    decode_latents,
+    edit,
+    encode_frames,
+    encode_prompt,
+    invert,
+    load_checkpoint,
+    read_clip,
+    tune,
+)
+from tav_core.errors import ConfigError
+from tav_core.files import load_tensors
+
+from .clips import Edit, clip_named
+from .make_clip import CLIP, FPS, NAME
+from .report import format_table, save_results
+from .scores import Scores, score
+from .settings import EDIT, MODEL, TUNE
+from .world import SIZE
+
+OUT = Path(__file__).parent / "out"
+EDITS = (0, 1, 2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Showcase:
+    """One demonstration.
+
+    Args:
+        out: folder for the results.
+        model: checkpoint.
+        tuning, sampling: the settings.
+    """
+
+    out: Path = OUT
+    model: Path = MODEL
+    tuning: TuneConfig = TUNE
+    sampling: EditConfig = EDIT
+
+    @property
+    def state(self) -> Path:
+        """The tuning's state, from which a second run goes on."""
+        return self.out / "tuning-state.safetensors"
+
+
+class Timer:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 1)
+
+
+def run_showcase(showcase: Showcase) -> dict[str, Scores]:
+    """Does it all; returns the scores by prompt.
+
+    Raises:
+        TavError: with what to do.
+    """
+    timer, clip = Timer(), clip_named(NAME)
+    edits = [clip.edits[index] for index in EDITS]
+    with timer.stage("load"):
+        checkpoint = load_checkpoint(showcase.model, device="cuda" if torch.cuda.is_available() else "cpu")
+        source = read_clip(CLIP, num_frames=len(clip.scenes), width=SIZE, height=SIZE)
+        latents = encode_frames(checkpoint.vae, source.frames)
+    print(f'{source.num_frames} frames of {source.path}: "{clip.prompt}"', flush=True)
+    with timer.stage("tune"):
+        motion = tune_clip(showcase, checkpoint, latents, clip.prompt)
+        motion.save(showcase.out / "motion.safetensors")
+    videos = render_edits(showcase, checkpoint, motion, latents, edits, timer)
+    scores = {each.prompt: score(videos[each.prompt], clip, each) for each in edits}
+    save_results(
+        showcase.out,
+        source=(clip.prompt, source.frames.numpy()),
+        edits=videos,
+        scores=scores,
+        losses=load_tensors(showcase.state, error=ConfigError, what="a tuning's state")[0]["losses"].tolist(),
+        fps=FPS,
+        about=describe(showcase, timer),
+    )
+    return scores
+
+
+def tune_clip(showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, prompt: str) -> Motion:
+    """The motion of the clip; goes on from what an earlier run left, unless that was of another clip or model."""
+    if not showcase.state.exists():
+        return tune_from(showcase.tuning, showcase, checkpoint, latents, prompt)
+    print(f"going on from the tuning found in {showcase.out}", flush=True)
+    try:
+        return tune_from(showcase.tuning, showcase, checkpoint, latents, prompt)
+    except ConfigError as error:
+        print(f"tuning anew instead: {error.got}", flush=True)
+        anew = dataclasses.replace(showcase.tuning, resume="restart")
+        return tune_from(anew, showcase, checkpoint, latents, prompt)
+
+
+def tune_from(
+    config: TuneConfig, showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, prompt: str
+) -> Motion:
+    """Tunes by these settings, with a progress bar."""
+    untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=config.seed), schedule=checkpoint.schedule)
+    with progress_bar("tune", config.num_steps) as bar:
+
+        def on_step(progress: TuneProgress) -> None:
+            bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+            bar.update(progress.step - bar.n)
+
+        motion = tune(
+            untuned,
+            latents,
+            encode_prompt(checkpoint, prompt),
+            config=config,
+            state_path=showcase.state,
+            prompt=prompt,
+            fps=FPS,
+            stride=1,
+            on_step=on_step,
+        )
+        bar.update(motion.info.steps_done - bar.n)
+    return motion
+
+
+def render_edits(
+    showcase: Showcase,
+    checkpoint: Checkpoint,
+    motion: Motion,
+    latents: LatentMoments,
+    edits: Sequence[Edit],
+    timer: Timer,
+) -> dict[str, np.ndarray]:
+    """The clip under each edit's prompt: prompt to frames, `f h w 3` in [0, 1]."""
+    config, prompts = showcase.sampling, [each.prompt for each in edits]
+    denoiser = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
+    empty = encode_prompt(checkpoint, "")
+    with timer.stage("invert"), progress_bar("invert", config.num_steps) as bar:
+        trajectory = invert(
+            denoiser,
+            latents.mean,
+            empty,
+            num_steps=config.num_steps,
+            on_step=lambda done, total: bar.update(done - bar.n),
+        )
+    with timer.stage("edit"), progress_bar("edit", config.num_steps * len(edits)) as bar:
+        edited = edit(
+            denoiser,
+            trajectory,
+            encode_prompt(checkpoint, prompts),
+            empty,
+            config=config,
+            on_step=lambda done, total, latents: bar.update(done - bar.n),
+        )
+    with timer.stage("decode"):
+        videos = decode_latents(checkpoint.vae, edited).numpy()
+    return dict(zip(prompts, videos, strict=True))
+
+
+def describe(showcase: Showcase, timer: Timer) -> dict[str, object]:
+    """What the scores come from."""
+    return {
+        "settings": {"tune": dataclasses.asdict(showcase.tuning), "edit": dataclasses.asdict(showcase.sampling)},
+        "seconds": timer.seconds,
+        "torch": {"version": torch.__version__, "threads": torch.get_num_threads()},
+    }
+
+
+def progress_bar(name: str, total: int) -> tqdm:
+    return tqdm(total=total, desc=f"{name:>6}", unit="step")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the demo; returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python run.py demo", description="Tune, invert and edit the bundled clip.")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the results (default: demo/out)")
+    showcase = Showcase(out=parser.parse_args(argv).out)
+    started = time.monotonic()
+    try:
+        scores = run_showcase(showcase)
+    except TavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last saved step", file=sys.stderr)
+        return 130
+    print(f"\n{format_table(scores)}\n\n{time.monotonic() - started:.0f} s. Videos and pictures are in {showcase.out}:")
+    print("\n".join(f"  {path.name}" for path in sorted(showcase.out.iterdir())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Stage 3: the UNet, on cached latents and embeddings."""
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch.nn import functional as F
+
+from .train_common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm
+from .train_text import WIDTH, embed_captions
+from .train_vae import encode_stills
+
+NUM_STEPS = 5000
+BATCH = 32
+PEAK_RATE = 6e-4
+WARM_UP = 100
+EMPTY_SHARE = 0.10
+SNR_CEILING = 5.0
+EMA_DECAY = 0.998
+SAVE_EVERY = 250
+STATE = CACHE / "unet_state.pt"
+
+
+def make_unet() -> UNet2DConditionModel:
+    """An untrained UNet of the demo's size: 8 heads and 32 groups, as Stable Diffusion 1.x has."""
+    return UNet2DConditionModel(
+        sample_size=12,
+        block_out_channels=(64, 128, 128),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=8,
+        norm_num_groups=32,
+        cross_attention_dim=WIDTH,
+    )
+
+
+def make_scheduler() -> DDIMScheduler:
+    """Stable Diffusion 1.x's noise schedule."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        steps_offset=1,
+        set_alpha_to_one=False,
+        clip_sample=False,
+        prediction_type="epsilon",
+    )
+
+
+def snr_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
+    """Loss weight of each timestep, min(SNR, 5) / SNR (min-SNR for epsilon: Hang et al., 2023, section 3.4)."""
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    return snr.clamp(max=SNR_CEILING) / snr
+
+
+class Trainer:
+    """UNet, its moving average, optimizer and data, with a state on disk that a later run goes on from."""
+
+    def __init__(self):
+        torch.manual_seed(SEED)
+        self.unet = make_unet().to(memory_format=torch.channels_last)
+        self.average = {name: value.clone() for name, value in self.unet.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+        self.scheduler = make_scheduler()
+        self.weights = snr_weights(self.scheduler.alphas_cumprod)
+        latents = encode_stills()
+        self.latents = latents / latents.std()
+        self.embeddings, self.captions = embed_captions()
+        self.step = 0
+        if STATE.exists():
+            self._load()
+
+    def _load(self) -> None:
+        state = torch.load(STATE, weights_only=True)
+        self.unet.load_state_dict(state["unet"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.step = state["average"], state["step"]
+
+    def save(self) -> None:
+        """Write the state whole or not at all."""
+        parts = {"unet": self.unet, "optimizer": self.optimizer}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        torch.save({**state, "average": self.average, "step": self.step}, STATE.with_suffix(".tmp"))
+        STATE.with_suffix(".tmp").replace(STATE)
+
+    def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng([SEED, self.step])
+        torch.manual_seed(SEED + self.step)
+        chosen = rng.integers(0, len(self.latents), BATCH)
+        captions = self.captions[chosen, rng.integers(0, self.captions.shape[1], BATCH)]
+        captions[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = 0
+        return self.latents[chosen].contiguous(memory_format=torch.channels_last), self.embeddings[captions]
+
+    def _loss(self) -> torch.Tensor:
+        latents, context = self._batch()
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(0, 1000, (BATCH,))
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        predicted = self.unet(noisy, timesteps, context).sample
+        each = F.mse_loss(predicted, noise, reduction="none").mean(dim=(1, 2, 3))
+        return (each * self.weights[timesteps]).mean()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        for name, value in self.unet.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+
+    def train_step(self) -> float:
+        """One optimizer step; returns its loss."""
+        set_learning_rate(self.optimizer, learning_rate(self.step, NUM_STEPS, PEAK_RATE, WARM_UP))
+        loss = self._loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return loss.item()
+
+    def averaged(self) -> UNet2DConditionModel:
+        """A UNet with the moving average's weights."""
+        unet = make_unet()
+        unet.load_state_dict(self.average)
+        return unet.eval()
+
+
+def train_unet() -> None:
+    """Train the UNet, going on from the cached state if there is one, and save its average in fp16."""
+    speed_up_group_norm()
+    trainer = Trainer()
+    log, first, losses = Log("unet", NUM_STEPS), trainer.step, []
+    while trainer.step < NUM_STEPS:
+        losses.append(trainer.train_step())
+        if trainer.step % 50 == 0:
+            log.write(trainer.step, first=first, loss=float(np.mean(losses[-50:])))
+        if trainer.step % SAVE_EVERY == 0:
+            trainer.save()
+    trainer.scheduler.save_pretrained(MODEL / "scheduler")
+    trainer.averaged().half().save_pretrained(MODEL / "unet")

@@ -1,0 +1,139 @@
+"""The demo from end to end with a random model of the demo's own layout, a few steps long."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from demo import showcase as demo
+from demo.scores import Scores
+from tav_core import Motion, read_clip
+from tav_core.tune import TuningRun
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that knows nothing, in the bundled one's layout but smaller."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+    from demo.train_text import make_text_model
+    from demo.vocabulary import write_tokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    text = make_text_model(write_tokenizer(folder / "tokenizer"))
+    widths = (32, 32)
+    unet = UNet2DConditionModel(
+        block_out_channels=widths,
+        layers_per_block=1,
+        cross_attention_dim=text.config.hidden_size,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(32, 32, 32, 32),
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        layers_per_block=1,
+    )
+    parts = {"unet": unet, "vae": vae, "text_encoder": text, "scheduler": DDIMScheduler(steps_offset=1)}
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture
+def small(model, tmp_path):
+    return demo.Showcase(
+        out=tmp_path / "out",
+        model=model,
+        tuning=dataclasses.replace(demo.TUNE, num_steps=STEPS),
+        sampling=dataclasses.replace(demo.EDIT, num_steps=2),
+    )
+
+
+def test_it_leaves_the_videos_pictures_scores_and_motion(small):
+    from PIL import Image
+
+    scores = demo.run_showcase(small)
+    assert len(scores) == 3
+    assert {path.name for path in small.out.iterdir()} == {
+        "source.mp4",
+        *(f"{prompt.replace(' ', '-')}.mp4" for prompt in scores),
+        "contact_sheet.png",
+        "loss_curve.png",
+        "scores.json",
+        "motion.safetensors",
+        "tuning-state.safetensors",
+    }
+    video = read_clip(small.out / "source.mp4", num_frames=8, width=384, height=384)
+    assert video.source_size == (384, 384) and video.source_frames == 8 and video.fps == 8
+    assert Image.open(small.out / "contact_sheet.png").width > 8 * 96
+    assert Motion.load(small.out / "motion.safetensors").info.steps_done == STEPS
+    report = json.loads((small.out / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert [each["prompt"] for each in report["edits"]] == list(scores)
+    assert report["settings"]["tune"]["num_steps"] == STEPS
+    assert set(report["seconds"]) == {"load", "tune", "invert", "edit", "decode"}
+
+
+def test_a_second_run_reuses_the_tuning_and_gives_the_same(small, monkeypatch, capsys):
+    first = demo.run_showcase(small)
+    before = Motion.load(small.out / "motion.safetensors")
+    capsys.readouterr()
+    monkeypatch.setattr(TuningRun, "advance", lambda self: pytest.fail("it tuned again"))
+    second = demo.run_showcase(small)
+    assert "going on from the tuning found in" in capsys.readouterr().out
+    after = Motion.load(small.out / "motion.safetensors")
+    assert all(torch.equal(after.deltas[name], delta) for name, delta in before.deltas.items())
+    assert all(torch.equal(after.temporal[name], weight) for name, weight in before.temporal.items())
+    np.testing.assert_equal([vars(s) for s in second.values()], [vars(s) for s in first.values()])
+
+
+def test_a_tuning_of_another_model_is_not_reused(small, model, tmp_path, capsys):
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    demo.run_showcase(small)
+    other = shutil.copytree(model, tmp_path / "other")
+    unet = UNet2DConditionModel.from_pretrained(other / "unet")
+    torch.nn.init.normal_(unet.conv_in.weight)
+    unet.save_pretrained(other / "unet")
+    demo.run_showcase(dataclasses.replace(small, model=other))
+    assert "tuning anew instead: the state of another run" in capsys.readouterr().out
+
+
+def test_errors_end_it_with_a_message_and_ctrl_c_with_what_to_do(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(demo, "load_checkpoint", lambda *_, **__: demo.read_clip(tmp_path / "none.mp4"))
+    assert demo.main(["--out", str(tmp_path)]) == 1
+    assert "error: Got" in capsys.readouterr().err
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "load_checkpoint", interrupt)
+    assert demo.main(["--out", str(tmp_path)]) == 130
+    assert "goes on" in capsys.readouterr().err
+
+
+def test_the_bundled_clip_is_the_one_the_edits_are_for():
+    clip = demo.clip_named(demo.NAME)
+    bundled = read_clip(demo.CLIP, num_frames=len(clip.scenes), width=demo.SIZE, height=demo.SIZE)
+    assert bundled.source_frames == len(clip.scenes) and bundled.source_size == (demo.SIZE, demo.SIZE)
+    assert np.abs(bundled.frames.numpy() - clip.frames()).mean() < 0.02
+
+
+def test_the_table_has_a_row_for_each_edit_with_its_verdict():
+    values = {"distance": 1.0, "agreement": 1.0, "kept": 1.0, "flicker": 0.0123}
+    table = demo.format_table(
+        {"a red star": Scores(right=1.0, path=0.987, **values), "a box": Scores(right=0.5, path=-0.2, **values)}
+    )
+    right, wrong = (next(line for line in table.splitlines() if prompt in line) for prompt in ("a red star", "a box"))
+    assert "yes (100%)" in right and "0.987" in right and "0.0123" in right
+    assert "no   (50%)" in wrong and "-0.200" in wrong
