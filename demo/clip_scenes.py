@@ -15,37 +15,37 @@ def _shade(hue: float, saturation: float, value: float) -> tuple[float, float, f
 
 
 def _slide(scene, course):
-    return {"x": 21 + 54 * course, "y": 48 + 8 * math.sin(2 * math.pi * course)}
+    return {"x": 25 + 46 * course, "y": 48 + 8 * math.sin(2 * math.pi * course)}
 
 
 def _drop(scene, course):
-    return {"x": 34 + 26 * course, "y": 21 + 54 * course**1.5}
+    return {"x": 36 + 24 * course, "y": 25 + 46 * course**1.5}
 
 
 def _arc(scene, course):
-    return {"x": 22 + 52 * course, "y": 66 - 40 * math.sin(math.pi * course), "rotation": 40 * course}
+    return {"x": 25 + 46 * course, "y": 67 - 41 * math.sin(math.pi * course), "rotation": 40 * course}
 
 
 def _grow(scene, course):
-    return {"x": 27 + 40 * course, "y": 68 - 38 * course, "radius": 12 + 7 * course}
+    return {"x": 28 + 35 * course, "y": 68 - 35 * course, "radius": 15 + 6 * course}
 
 
 def _turn(scene, course):
-    return {"x": 73 - 50 * course, "y": 40 + 14 * course, "rotation": 110 * course}
+    return {"x": 71 - 46 * course, "y": 40 + 14 * course, "rotation": 110 * course}
 
 
 def _behind(scene, course):
-    return {"x": 21 + 54 * course, "y": 40 + 6 * course}
+    return {"x": 25 + 46 * course, "y": 40 + 6 * course}
 
 
 def _cross(scene, course):
     second = dataclasses.replace(scene.second, x=82 - 68 * course)
-    return {"x": 23 + 50 * course, "y": 60 - 6 * course, "second": second}
+    return {"x": 25 + 46 * course, "y": 64 - 6 * course, "second": second}
 
 
 def _loop(scene, course):
     angle = 2 * math.pi * (0.8 * course)
-    return {"x": 48 - 24 * math.cos(angle), "y": 48 - 22 * math.sin(angle)}
+    return {"x": 48 - 23 * math.cos(angle), "y": 48 - 22 * math.sin(angle)}
 
 
 PATHS = {
@@ -73,7 +73,7 @@ SOURCES = {
             texture_rgb=_shade(208, 0.42, 0.70),
             texture_angle=35,
             texture_period=32,
-            radius=14,
+            radius=17,
             shading=0.2,
             light=220,
         ),
@@ -98,7 +98,7 @@ SOURCES = {
             texture_rgb=(0.83, 0.82, 0.80),
             texture_angle=20,
             texture_period=34,
-            radius=14,
+            radius=17,
             rotation=12,
             mark="light",
         ),
@@ -123,8 +123,8 @@ SOURCES = {
             texture_rgb=(0.19, 0.19, 0.24),
             texture_angle=120,
             texture_period=30,
-            radius=13,
-            second=Second(shape="circle", rgb=_shade(222, 0.75, 0.95), x=48, y=82, radius=8),
+            radius=16.5,
+            second=Second(shape="circle", rgb=_shade(222, 0.75, 0.95), x=48, y=84, radius=8),
         ),
         (
             {"shape": "circle"},
@@ -147,7 +147,7 @@ SOURCES = {
             texture_rgb=(0.40, 0.39, 0.38),
             texture_angle=80,
             texture_period=28,
-            radius=12,
+            radius=15,
             outline="light",
         ),
         (
@@ -168,7 +168,7 @@ SOURCES = {
             background="pink",
             background_rgb=_shade(338, 0.30, 0.95),
             texture="plain",
-            radius=14,
+            radius=17,
             mark="light",
             shading=0.2,
             light=90,
@@ -194,9 +194,9 @@ SOURCES = {
             texture_rgb=_shade(112, 0.40, 0.46),
             texture_angle=45,
             texture_period=34,
-            radius=14,
+            radius=17,
             outline="dark",
-            second=Second(shape="circle", rgb=(0.97, 0.96, 0.93), x=48, y=58, radius=8),
+            second=Second(shape="circle", rgb=(0.97, 0.96, 0.93), x=48, y=62, radius=8.5),
         ),
         (
             {"colour": "blue"},
@@ -218,8 +218,8 @@ SOURCES = {
             texture="gradient",
             texture_rgb=_shade(216, 0.55, 0.42),
             texture_angle=90,
-            radius=14,
-            second=Second(shape="square", rgb=_shade(54, 0.9, 0.95), x=82, y=20, radius=7.5),
+            radius=17,
+            second=Second(shape="square", rgb=_shade(54, 0.9, 0.95), x=82, y=18, radius=8),
         ),
         (
             {"shape": "star"},
@@ -242,7 +242,7 @@ SOURCES = {
             texture_rgb=(0.81, 0.82, 0.84),
             texture_angle=150,
             texture_period=30,
-            radius=15,
+            radius=17,
             rotation=10,
         ),
         (

@@ -102,7 +102,7 @@ class VideoFile:
             if packet.size and _is_shown(packet, stream.codec_context.name)
         ]
         if any(key for _, key, _ in packets):
-            # Where a recording starts between keyframes, nothing can be decoded from the first packets.
+            # Where a recording starts between keyframes, nothing sound can be decoded from the first packets.
             packets = list(dropwhile(lambda packet: not packet[1], packets))
         # An edit list of MP4 may have the first frames decoded, but not shown.
         times = [time for time, _, discarded in packets if not discarded]
@@ -139,22 +139,12 @@ class VideoFile:
                 container.seek(keyframe, stream=stream)
             count = 0
             for packet in container.demux(stream):
-                for frame in self._decoded(decoder, packet, count):
+                for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
                     if not count:
                         self._look_at(stream, frame)
                     yield (frame.pts if self._timed else count), frame
                     count += 1
-
-    def _decoded(self, decoder: av.VideoCodecContext, packet: av.Packet, count: int) -> list[av.VideoFrame]:
-        try:
-            frames = decoder.decode(packet)
-        except av.error.InvalidDataError:
-            # Recordings cut between keyframes begin with packets that nothing can decode.
-            if count:
-                raise
-            return []
-        return [frame for frame in frames if not self._timed or frame.pts is not None]
 
     def _look_at(self, stream: av.VideoStream, frame: av.VideoFrame) -> None:
         # Once a file: a PyAV frame whose side data was read sits in a reference cycle, and an 8K frame is 50 MB.
@@ -179,6 +169,16 @@ def _is_cover(stream: av.VideoStream) -> bool:
 def _is_shown(packet: av.Packet, codec: str) -> bool:
     # VP8 stores its hidden reference pictures as packets of their own (RFC 6386, 9.1: the show_frame bit).
     return codec != "vp8" or bool(bytes(packet)[0] & 0x10)
+
+
+def _decoded(decoder: av.VideoCodecContext, packet: av.Packet, *, lenient: bool) -> list[av.VideoFrame]:
+    try:
+        return decoder.decode(packet)
+    except av.error.InvalidDataError:
+        # Recordings cut between keyframes may begin with packets that nothing can decode.
+        if lenient:
+            return []
+        raise
 
 
 def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:

@@ -54,16 +54,17 @@ def over_white(image: Image.Image) -> Image.Image:
 def _colours(frame: av.VideoFrame) -> dict:
     """Says matrix and range out loud: what `reformat` assumes for them changes between PyAV's versions."""
     full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
+    # Untagged video: high definition is BT.709, the rest BT.601, as browsers and players take it.
+    guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+    source = MATRICES.get(int(frame.colorspace), guess)
     colours = {
-        "dst_colorspace": Colorspace.ITU601,
+        # RGB has no matrix; naming another one here keeps PyAV before 17 from taking the conversion for a plain copy.
+        "dst_colorspace": Colorspace.ITU709 if source == Colorspace.ITU601 else Colorspace.ITU601,
         "src_color_range": ColorRange.JPEG if full else ColorRange.MPEG,
         "dst_color_range": ColorRange.JPEG,
     }
-    if int(frame.colorspace) not in BT2020:
-        # Untagged video: high definition is BT.709, the rest BT.601, as browsers and players take it.
-        guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        colours["src_colorspace"] = MATRICES.get(int(frame.colorspace), guess)
-    return colours
+    # PyAV before 17 has no name for BT.2020's matrix, but takes it from the frame.
+    return colours if int(frame.colorspace) in BT2020 else colours | {"src_colorspace": source}
 
 
 def orientation(frame: av.VideoFrame) -> tuple[Image.Transpose | None, int]:

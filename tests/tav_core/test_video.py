@@ -160,12 +160,30 @@ class TestWhichFrames:
         clip = read(tmp_path / "cut.mp4", num_frames=33)
         assert numbers(clip) == list(range(7, 40)) and clip.source_frames == 33
 
-    def test_begin_where_a_cut_recording_can_be_decoded(self, tmp_path):
-        data = encode(tmp_path / "whole.ts", [numbered(n) for n in range(100)], g="20").read_bytes()
+    @pytest.mark.parametrize(("ending", "codec"), [(".ts", "libx264"), (".ts", "mpeg4"), (".m4v", "mpeg4")])
+    def test_begin_where_a_cut_recording_can_be_decoded(self, tmp_path, ending, codec):
+        # Large frames, so that what a decoder makes of a cut stream differs.
+        frames = [numbered(n).repeat(4, 0).repeat(4, 1) for n in range(100)]
+        data = encode(tmp_path / f"whole{ending}", frames, codec=codec, g="20", b="4000000").read_bytes()
         # Transport streams are made of packets of 188 bytes, and may begin with any.
-        (tmp_path / "cut.ts").write_bytes(data[len(data) // 188 // 3 * 188 :])
-        seen = numbers(read(tmp_path / "cut.ts", num_frames=40))
+        (tmp_path / f"cut{ending}").write_bytes(data[len(data) // 188 // 3 * 188 :])
+        seen = numbers(read(tmp_path / f"cut{ending}", num_frames=40))
         assert seen[0] in (20, 40) and seen == list(range(seen[0], seen[0] + 40))
+
+    def test_begin_behind_packets_that_nothing_can_decode(self, tmp_path):
+        encode(tmp_path / "whole.mkv", [numbered(n) for n in range(20)], codec="ffv1", pix_fmt="bgr0", g="1")
+        with av.open(str(tmp_path / "whole.mkv")) as source, av.open(str(tmp_path / "junk.mkv"), "w") as target:
+            stream = copy_stream(target, source.streams.video[0])
+            packets = list(source.demux(video=0))[:-1]
+            for number, packet in enumerate(packets):
+                if number < 3:
+                    time = packet.pts
+                    packet = av.Packet(b"\x00junk")
+                    packet.pts = packet.dts = time
+                    packet.time_base = packets[-1].time_base
+                packet.stream = stream
+                target.mux(packet)
+        assert numbers(read(tmp_path / "junk.mkv", num_frames=17)) == list(range(3, 20))
 
     def test_do_not_pile_up_in_memory(self, tmp_path):
         path = encode(tmp_path / "clip.mp4", [numbered(n) for n in range(60)])
@@ -212,6 +230,13 @@ class TestVariableFrameRate:
         frames = [numbered(n) for n in range(40)]
         path = encode(tmp_path / "jitter.mkv", frames, rate=1000, times=times, tick=Fraction(1, 1000), bf="0")
         assert numbers(read(path, num_frames=40)) == list(range(40))
+
+    @pytest.mark.parametrize("ending", [".gif", ".webp"])
+    def test_frames_without_a_duration_last_as_in_browsers(self, tmp_path, ending):
+        pictures = [Image.fromarray(numbered(n)) for n in range(5)]
+        path = tmp_path / f"hasty{ending}"
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=0)
+        assert read(path).fps == 10
 
 
 def four_corners(width, height):
@@ -273,24 +298,35 @@ class TestOrientation:
 
 
 class TestColours:
-    @pytest.mark.parametrize(
-        ("matrix", "full", "planes"),
-        [(1, False, (63, 102, 240)), (5, False, (81, 90, 240)), (1, True, (54, 99, 255)), (5, True, (76, 85, 255))],
-    )
+    RED, BROWN = (255, 0, 0), (180, 90, 60)
+
+    @pytest.mark.parametrize("matrix", ["bt709", "bt470bg", "bt2020nc"])
+    @pytest.mark.parametrize("full", [False, True])
     @pytest.mark.parametrize("bits", [8, 10])
-    def test_red_is_red_by_every_matrix_and_range(self, tmp_path, matrix, full, planes, bits):
+    @pytest.mark.parametrize("colour", [RED, BROWN])
+    def test_are_right_by_every_matrix_and_range(self, tmp_path, matrix, full, bits, colour):
         pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
-        frame = self.yuv_frame(planes, pix_fmt, bits)
-        options = {"color_range": "pc" if full else "tv", "colorspace": {1: "bt709", 5: "bt470bg"}[matrix]}
-        path = encode(tmp_path / "red.mkv", [frame], codec="libx264", pix_fmt=pix_fmt, qp="0", **options)
-        assert torch.allclose(read(path).frames[0, 20, 20], torch.tensor([1.0, 0, 0]), atol=0.012)
+        frame = self.yuv_frame(self.planes(colour, matrix, full), pix_fmt, bits)
+        options = {"color_range": "pc" if full else "tv", "colorspace": matrix, "qp": "0"}
+        path = encode(tmp_path / "plain.mkv", [frame], pix_fmt=pix_fmt, **options)
+        assert torch.allclose(read(path).frames[0, 20, 20], torch.tensor(colour) / 255, atol=0.012)
 
     def test_untagged_video_is_read_as_players_do(self, tmp_path):
-        small = self.yuv_frame((81, 90, 240), "yuv420p", 8)
-        large = self.yuv_frame((63, 102, 240), "yuv420p", 8, 1280, 720)
-        for name, frame in (("small", small), ("large", large)):
-            path = encode(tmp_path / f"{name}.mkv", [frame], codec="ffv1")
-            assert torch.allclose(read(path).frames[0, 20, 20], torch.tensor([1.0, 0, 0]), atol=0.012)
+        for matrix, width, height in (("bt470bg", WIDTH, HEIGHT), ("bt709", 1280, 720)):
+            frame = self.yuv_frame(self.planes(self.BROWN, matrix, False), "yuv420p", 8, width, height)
+            path = encode(tmp_path / f"{height}.mkv", [frame], codec="ffv1")
+            assert torch.allclose(read(path).frames[0, 20, 20], torch.tensor(self.BROWN) / 255, atol=0.012)
+
+    @staticmethod
+    def planes(colour, matrix, full):
+        """8-bit luma and colour differences by the weights of red and blue (ITU-T H.273, table 4)."""
+        red, blue = {"bt709": (0.2126, 0.0722), "bt470bg": (0.299, 0.114), "bt2020nc": (0.2627, 0.0593)}[matrix]
+        r, g, b = (level / 255 for level in colour)
+        luma = red * r + (1 - red - blue) * g + blue * b
+        differences = (b - luma) / (2 - 2 * blue), (r - luma) / (2 - 2 * red)
+        if full:
+            return [255 * luma, *(128 + 255 * difference for difference in differences)]
+        return [16 + 219 * luma, *(128 + 224 * difference for difference in differences)]
 
     @pytest.mark.parametrize(
         ("codec", "pix_fmt"), [("libx264", "yuv420p10le"), ("ffv1", "yuv420p10le"), ("ffv1", "yuv444p12le")]
@@ -318,7 +354,8 @@ class TestColours:
         frame = av.VideoFrame(width, height, pix_fmt)
         for plane, value in zip(frame.planes, values, strict=True):
             kind = np.uint8 if bits == 8 else np.uint16
-            plane.update(np.full(plane.buffer_size // kind().itemsize, value << (bits - 8), kind).tobytes())
+            level = min(round(value * 2 ** (bits - 8)), 2**bits - 1)
+            plane.update(np.full(plane.buffer_size // kind().itemsize, level, kind).tobytes())
         return frame
 
 
