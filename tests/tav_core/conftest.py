@@ -62,7 +62,7 @@ def randomize(module, seed):
 def make_vae(seed):
     from diffusers import AutoencoderKL
 
-    widths = (32, 32, 64)
+    widths = (32, 32, 32, 64)
     vae = AutoencoderKL(
         block_out_channels=widths,
         down_block_types=["DownEncoderBlock2D"] * len(widths),

@@ -16,7 +16,7 @@ from tav_core.tune_config import TuneConfig
 from tav_core.video import read_clip, write_video
 from tav_core.weights import Motion
 
-SIZE = ["--num-frames", "4", "--width", "32", "--height", "32"]
+SIZE = ["--num-frames", "4", "--width", "64", "--height", "64"]
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,13 @@ def edit(place, *more, model="model", out="edits"):
 
 def test_tune_writes_a_motion_that_says_how_it_was_made(place):
     info = Motion.load(place / "run" / "motion.safetensors").info
-    assert (info.prompt, info.steps_done, info.num_frames, info.width, info.fps) == ("a cat runs", 2, 4, 32, 12)
+    assert (info.prompt, info.steps_done, info.num_frames, info.width, info.fps) == ("a cat runs", 2, 4, 64, 12)
     assert (place / "run" / "state.safetensors").is_file()
 
 
 def test_invert_takes_the_clip_as_it_was_tuned(place):
     trajectory = Trajectory.load(place / "trajectory.safetensors")
-    assert trajectory.latents.shape == (3, 1, 4, 4, 8, 8)  # this VAE halves twice
+    assert trajectory.latents.shape == (3, 1, 4, 4, 8, 8)
     assert trajectory.fps == 12
 
 
@@ -66,7 +66,7 @@ def test_edit_writes_a_video_for_each_prompt_at_the_rate_of_the_source(place):
     assert edit(place, "--trajectory", f"{place / 'trajectory.safetensors'}", *prompts) == 0
     names = sorted(path.name for path in (place / "edits").iterdir())
     assert names == ["a-cow.mp4", "a-dog-runs-2.mp4", "a-dog-runs.mp4"]
-    clip = read_clip(place / "edits" / "a-cow.mp4", num_frames=4, width=32, height=32)
+    clip = read_clip(place / "edits" / "a-cow.mp4", num_frames=4, width=64, height=64)
     assert clip.fps == 12
     assert clip.source_frames == 4
 
@@ -119,10 +119,10 @@ class TestErrors:
     """Each says what it got, what it expected and what to do."""
 
     def test_missing_clip(self, place, capsys):
-        fails(capsys, tune(place, "--prompt", "x", clip="none.mp4"), "none.mp4", "no such file")
+        fails(capsys, tune(place, "--prompt", "x", clip="gone.mp4"), "gone.mp4", "does not exist")
 
     def test_missing_model(self, place, capsys):
-        fails(capsys, tune(place, "--prompt", "x", model="none"), "no such file or folder")
+        fails(capsys, tune(place, "--prompt", "x", model="gone"), "no such file or folder")
 
     def test_not_a_video(self, place, capsys):
         fails(capsys, tune(place, "--prompt", "x", clip="text.mp4"), "text.mp4")
@@ -131,7 +131,7 @@ class TestErrors:
         fails(capsys, tune(place, "--prompt", "x", "--num-frames", "24"), "6 frames")
 
     def test_a_size_that_is_not_a_multiple_of_8(self, place, capsys):
-        fails(capsys, tune(place, "--prompt", "x", "--width", "36"), "36", "multiple", "32", "40")
+        fails(capsys, tune(place, "--prompt", "x", "--width", "60"), "60", "multiple", "56", "64")
 
     def test_prompt_too_long(self, place, capsys):
         prompt = "cat " * 75 + "zebra crossing"

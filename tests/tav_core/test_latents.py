@@ -13,7 +13,7 @@ from tav_core.latents import LatentMoments, decode_latents, encode_frames
 
 @pytest.fixture
 def frames():
-    return torch.rand((3, 16, 24, 3), generator=torch.Generator().manual_seed(1))
+    return torch.rand((3, 32, 48, 3), generator=torch.Generator().manual_seed(1))
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def test_samples_are_drawn_from_the_moments_and_repeat_with_the_seed(sd1, frames
 def test_decoding_is_the_vaes_unscaled_and_clamped(sd1):
     latents = torch.randn((2, 4, 3, 4, 6), generator=torch.Generator().manual_seed(2))
     decoded = decode_latents(sd1.vae, latents)
-    assert decoded.shape == (2, 3, 16, 24, 3)
+    assert decoded.shape == (2, 3, 32, 48, 3)
     for video in range(2):
         for index in range(3):
             image = sd1.vae.decode(latents[video : video + 1, :, index] / 0.18215).sample
@@ -76,7 +76,7 @@ def test_inputs_are_left_as_they_were_and_take_no_gradients(sd1, frames):
 @pytest.mark.parametrize(
     "bad, message",
     [
-        (torch.zeros(3, 16, 18, 3), r"18x16 pixels.*multiples of 4"),
+        (torch.zeros(3, 16, 20, 3), r"20x16 pixels.*multiples of 8"),
         (torch.zeros(3, 3, 16, 16), r"f h w 3"),
         (torch.zeros(16, 16, 3), r"f h w 3"),
         (torch.zeros(3, 16, 16, 4), r"drop an alpha channel"),
