@@ -266,6 +266,22 @@ class TestFailure:
         write_video(tmp_path / "out", frames[:3], fps=8)
         assert len(list((tmp_path / "out").iterdir())) == 3 and len(list(tmp_path.iterdir())) == 1
 
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_a_last_step_that_fails_leaves_the_old_one(self, tmp_path, frames, monkeypatch, ending):
+        path = write_video(tmp_path / f"clip{ending}", frames, fps=8)
+        replace = Path.replace
+
+        def refuse_new(source, target):
+            if source.suffix == ".tmp":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", refuse_new)
+        with pytest.raises(OutputError, match="Permission denied"):
+            write_video(path, frames[:3], fps=8)
+        assert read_back(path).source_frames == COUNT
+        assert list(tmp_path.iterdir()) == [path]
+
     def test_a_size_that_the_format_cannot_hold(self, tmp_path):
         with pytest.raises(OutputError, match="Lower the size"):
             write_video(tmp_path / "clip.webp", torch.zeros(1, 8, 17000, 3), fps=8)
