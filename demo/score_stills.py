@@ -18,16 +18,20 @@ from .train_vae import to_input
 from .world import combinations, render
 
 NUM_SEEDS = 2
+GUIDANCES = (7.5, 4.0)
 PARTS = ("shape", "colour", "background")
 
 
-def score_combinations(sampler: Sampler, chosen: list[tuple[str, str, str]]) -> tuple[dict, np.ndarray]:
+def score_combinations(
+    sampler: Sampler, chosen: list[tuple[str, str, str]], guidance: float
+) -> tuple[dict, np.ndarray]:
     """The share of stills whose shape, colour, background, and all three, are what the prompt says; the stills."""
     prompts = [phrase(**dict(zip(PARTS, one, strict=True))) for one in chosen]
     right, pictures = [], []
     for seed in range(NUM_SEEDS):
         for start in range(0, len(chosen), 12):
-            pictures.append(sampler.sample(prompts[start : start + 12], seed=SEED + 100 * seed + start))
+            part = prompts[start : start + 12]
+            pictures.append(sampler.sample(part, seed=SEED + 100 * seed + start, guidance=guidance))
     pictures = np.concatenate(pictures)
     for picture, wanted in zip(pictures, chosen * NUM_SEEDS, strict=True):
         reading = read_frame(picture)
@@ -74,11 +78,12 @@ def main() -> None:
     unseen = held_out()
     seen = [one for one in combinations() if one not in unseen]
     known = [seen[i] for i in np.random.default_rng(SEED).permutation(len(seen))[: len(unseen)]]
-    held, pictures = score_combinations(sampler, unseen)
-    scores = {
-        "sampling": "DDIM, 30 steps, guidance 7.5",
-        "held_out_combinations": held,
-        "seen_combinations": score_combinations(sampler, known)[0],
+    scores = {"sampling": "DDIM, 30 steps"}
+    for guidance in GUIDANCES:
+        held, pictures = score_combinations(sampler, unseen, guidance)
+        seen_scores, _ = score_combinations(sampler, known, guidance)
+        scores[f"guidance_{guidance}"] = {"held_out_combinations": held, "seen_combinations": seen_scores}
+    scores |= {
         "autoencoder": score_autoencoder(sampler),
         "unnamed_variety": score_variety(sampler, "a red circle on a blue background"),
     }

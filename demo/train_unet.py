@@ -9,9 +9,11 @@ from .train_common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_r
 from .train_text import WIDTH, embed_captions
 from .train_vae import encode_stills
 
-NUM_STEPS = 5000
+# (steps, peak learning rate) of each course, with its own warm-up and cosine. To go on with a finished training, add a
+# course and remove demo/model/unet: the cached state knows how far it is
+COURSES = ((5000, 6e-4),)
+NUM_STEPS = sum(steps for steps, _ in COURSES)
 BATCH = 32
-PEAK_RATE = 6e-4
 WARM_UP = 100
 EMPTY_SHARE = 0.10
 SNR_CEILING = 5.0
@@ -52,6 +54,15 @@ def snr_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
     """Loss weight of each timestep, min(SNR, 5) / SNR (min-SNR for epsilon: Hang et al., 2023, section 3.4)."""
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return snr.clamp(max=SNR_CEILING) / snr
+
+
+def rate_at(step: int) -> float:
+    """The learning rate at `step` of the whole training."""
+    for steps, peak in COURSES:
+        if step < steps:
+            return learning_rate(step, steps, peak, WARM_UP)
+        step -= steps
+    return 0.0
 
 
 class Trainer:
@@ -109,7 +120,7 @@ class Trainer:
 
     def train_step(self) -> float:
         """One optimizer step; returns its loss."""
-        set_learning_rate(self.optimizer, learning_rate(self.step, NUM_STEPS, PEAK_RATE, WARM_UP))
+        set_learning_rate(self.optimizer, rate_at(self.step))
         loss = self._loss()
         self.optimizer.zero_grad()
         loss.backward()

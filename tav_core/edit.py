@@ -141,7 +141,9 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
 
     def sample(denoiser, model, latents, config, report) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
-        stepper = scheduler.from_config(scheduler.config, **own, prediction_type="epsilon")
+        # Clipping is for pixels in [-1, 1], and on by default in some classes; latents reach further.
+        own |= {"prediction_type": "epsilon", "clip_sample": False}
+        stepper = scheduler.from_config(scheduler.config, **own)
         stepper.set_timesteps(config.num_steps, device=latents.device)
         draws = {"generator": torch.Generator().manual_seed(config.seed)} if takes_generator(stepper) else {}
         latents = latents * stepper.init_noise_sigma

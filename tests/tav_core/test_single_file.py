@@ -188,7 +188,7 @@ def drop_one(tensors):
     name = "first_stage_model.decoder.up.1.block.0.conv1.weight"
     return {
         n: t for n, t in tensors.items() if n != name
-    }, r"decoder\.up_blocks\.1\.resnets\.0\.conv1\.weight is missing"
+    }, r"decoder\.up_blocks\.2\.resnets\.0\.conv1\.weight is missing"
 
 
 def add_one(tensors):

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from demo.train_common import learning_rate
+from demo.train_text import ATTRIBUTES, read_caption
+from demo.train_unet import COURSES, NUM_STEPS, make_scheduler, make_unet, rate_at, snr_weights
+from demo.train_vae import make_vae, reconstruction_loss, to_input
+from demo.vae_start import start_linear
+from demo.world import Scene, render
+
+
+def test_learning_rate_warms_up_and_falls_to_zero():
+    rates = [learning_rate(step, 100, 1e-3, 10) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-4) and max(rates) == pytest.approx(1e-3)
+    assert rates[100] == pytest.approx(0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_each_course_has_its_own_rate():
+    assert rate_at(0) < COURSES[0][1] and rate_at(NUM_STEPS) == 0
+    assert max(rate_at(step) for step in range(0, NUM_STEPS, 10)) == pytest.approx(COURSES[0][1], rel=1e-2)
+
+
+def test_captions_are_read_as_they_are_meant():
+    read = read_caption("a sketch of a small blue star, green background")
+    assert {name: ATTRIBUTES[name][i] for name, i in read.items()} == {
+        "shape": "star",
+        "colour": "blue",
+        "background": "green",
+        "size": "small",
+        "style": "sketch",
+    }
+    assert set(read_caption("a thing").values()) == {0}
+    white = read_caption("a thing on a white background")
+    assert white["colour"] == 0 and ATTRIBUTES["background"][white["background"]] == "white"
+
+
+def test_loss_weights_are_min_snr_for_epsilon():
+    weights = snr_weights(make_scheduler().alphas_cumprod)
+    assert weights.max() == 1 and weights[-1] == 1
+    assert weights[0] == pytest.approx(5 * 0.00085, rel=0.01)
+
+
+def test_the_untrained_models_have_stable_diffusions_groups_and_heads():
+    unet, vae = make_unet(), make_vae()
+    for model in (unet, vae):
+        groups = {m.num_groups for m in model.modules() if isinstance(m, torch.nn.GroupNorm)}
+        assert groups == {32}
+    heads = {m.heads for name, m in unet.named_modules() if name.endswith(("attn1", "attn2"))}
+    assert heads == {8}
+
+
+def test_the_linear_start_passes_colours_through():
+    torch.manual_seed(0)
+    colours = ((0.8, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.2, 0.9), (0.95, 0.8, 0.1))
+    scenes = [
+        Scene(shape="circle", colour="red", rgb=rgb, background="white", background_rgb=behind, radius=20)
+        for rgb, behind in zip(colours, colours[1:] + colours[:1], strict=True)
+    ]
+    pictures = to_input(np.stack([(render(scene) * 255).astype(np.uint8) for scene in scenes]))
+    vae = make_vae()
+    with torch.no_grad():
+        random_error = (vae(pictures).sample - pictures).square().mean()
+        start_linear(vae, pictures)
+        error = (vae(pictures).sample - pictures).square().mean()
+    assert error < 0.2 * random_error and error < 0.1
+
+
+def test_reconstruction_loss_is_zero_only_for_the_same_picture():
+    picture = torch.rand(2, 3, 16, 16)
+    assert reconstruction_loss(picture, picture) == 0
+    assert reconstruction_loss(picture + 0.1, picture) > 0.05
