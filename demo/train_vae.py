@@ -108,7 +108,8 @@ def encode_stills() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             means.append(vae.encode(to_input(np.array(pictures[start : start + 100]))).latent_dist.mean.float())
     latents = torch.cat(means)
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    # The folder it was cached in is nobody else's business.
+    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5), _name_or_path="")
     vae.half().save_pretrained(MODEL / "vae")
     torch.save(latents, latents_at)
     return latents
