@@ -9,9 +9,9 @@ from .train_common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_r
 from .train_text import WIDTH, embed_captions
 from .train_vae import encode_stills
 
-# (steps, peak learning rate) of each course, with its own warm-up and cosine. To go on with a finished training, add a
-# course and remove demo/model/unet: the cached state knows how far it is
-COURSES = ((5000, 6e-4),)
+# (steps, peak learning rate) of each course, with its own warm-up and cosine. A course starts from the average of the
+# one before with a fresh optimizer. To train a finished model on, add a course and run `python -m demo.train --further`
+COURSES = ((5000, 6e-4), (4000, 5e-4))
 NUM_STEPS = sum(steps for steps, _ in COURSES)
 BATCH = 32
 WARM_UP = 100
@@ -56,31 +56,37 @@ def snr_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
     return snr.clamp(max=SNR_CEILING) / snr
 
 
-def rate_at(step: int) -> float:
-    """The learning rate at `step` of the whole training."""
+def course_at(step: int) -> tuple[int, int, float]:
+    """Where `step` of the whole training lies in its course: (step in the course, its steps, its peak rate)."""
     for steps, peak in COURSES:
         if step < steps:
-            return learning_rate(step, steps, peak, WARM_UP)
+            return step, steps, peak
         step -= steps
-    return 0.0
+    raise ValueError(f"{COURSES} end {step} steps before this one")
 
 
 class Trainer:
-    """UNet, its moving average, optimizer and data, with a state on disk that a later run goes on from."""
+    """UNet, its moving average, optimizer and data, with a state on disk that a later run goes on from.
 
-    def __init__(self):
+    finished: a UNet that has been through every course but the last, to start the last one from.
+    """
+
+    def __init__(self, finished: UNet2DConditionModel | None = None):
         torch.manual_seed(SEED)
-        self.unet = make_unet().to(memory_format=torch.channels_last)
-        self.average = {name: value.clone() for name, value in self.unet.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+        self._start_course(finished or make_unet())
         self.scheduler = make_scheduler()
         self.weights = snr_weights(self.scheduler.alphas_cumprod)
         latents = encode_stills()
         self.latents = latents / latents.std()
         self.embeddings, self.captions = embed_captions()
-        self.step = 0
+        self.step = NUM_STEPS - COURSES[-1][0] if finished else 0
         if STATE.exists():
             self._load()
+
+    def _start_course(self, unet: UNet2DConditionModel) -> None:
+        self.unet = unet.train().to(memory_format=torch.channels_last)
+        self.average = {name: value.clone() for name, value in unet.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
 
     def _load(self) -> None:
         state = torch.load(STATE, weights_only=True)
@@ -114,13 +120,17 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        done, _, _ = course_at(self.step - 1)
+        decay = min(EMA_DECAY, (2 + done) / (11 + done))
         for name, value in self.unet.state_dict().items():
             self.average[name].lerp_(value, 1 - decay)
 
     def train_step(self) -> float:
         """One optimizer step; returns its loss."""
-        set_learning_rate(self.optimizer, rate_at(self.step))
+        done, steps, peak = course_at(self.step)
+        if done == 0 and self.step:
+            self._start_course(self.averaged())
+        set_learning_rate(self.optimizer, learning_rate(done, steps, peak, WARM_UP))
         loss = self._loss()
         self.optimizer.zero_grad()
         loss.backward()
@@ -137,10 +147,14 @@ class Trainer:
         return unet.eval()
 
 
-def train_unet() -> None:
-    """Train the UNet, going on from the cached state if there is one, and save its average in fp16."""
+def train_unet(further: bool = False) -> None:
+    """Train the UNet, going on from the cached state if there is one, and save its average in fp16.
+
+    further: start the last course from the model as it was saved, as if that had been through the courses before it.
+    """
     speed_up_group_norm()
-    trainer = Trainer()
+    finished = UNet2DConditionModel.from_pretrained(MODEL / "unet").float() if further else None
+    trainer = Trainer(finished)
     log, first, losses = Log("unet", NUM_STEPS), trainer.step, []
     while trainer.step < NUM_STEPS:
         losses.append(trainer.train_step())

@@ -101,15 +101,16 @@ def encode_stills() -> torch.Tensor:
     if latents_at.exists():
         return torch.load(latents_at, weights_only=True)
     speed_up_group_norm()
-    vae = AutoencoderKL.from_pretrained(CACHE / "vae").to(memory_format=torch.channels_last)
+    trained = CACHE / "vae" if (CACHE / "vae").exists() else MODEL / "vae"
+    vae = AutoencoderKL.from_pretrained(trained).float().to(memory_format=torch.channels_last)
     pictures, _ = load_stills()
     means = []
     for start in range(0, len(pictures), 100):
-        with torch.autocast("cpu", torch.bfloat16):
-            means.append(vae.encode(to_input(np.array(pictures[start : start + 100]))).latent_dist.mean.float())
+        means.append(vae.encode(to_input(np.array(pictures[start : start + 100]))).latent_dist.mean)
     latents = torch.cat(means)
     # The folder it was cached in is nobody else's business.
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5), _name_or_path="")
-    vae.half().save_pretrained(MODEL / "vae")
+    if trained != MODEL / "vae":
+        vae.half().save_pretrained(MODEL / "vae")
     torch.save(latents, latents_at)
     return latents

@@ -6,7 +6,9 @@ h  heads       d  channels of all heads      e  channels of one head
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,18 +18,12 @@ from torch import Tensor
 
 from .attention_modes import group_frames
 from .errors import ConfigError
+from .inflation import FrameCount
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
 BACKENDS = ("sdpa", "xformers")
-
-
-class FrameCount:
-    """How many frames each video of the running batch has. All layers of one inflated UNet share one."""
-
-    def __init__(self) -> None:
-        self.value = 1
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: bool, backend: str) -> Tensor:
@@ -50,13 +46,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: boo
     return rearrange(F.scaled_dot_product_attention(query, key, value), "b h n e -> b n (h e)")
 
 
-def attend_frames(query: Tensor, key: Tensor, value: Tensor, *, mode: str, num_frames: int, k: int, **how) -> Tensor:
+def attend_frames(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mode: str,
+    num_frames: int,
+    k: int,
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
     """Attention in which each frame looks at the frames its mode names; `(b f) n d` in and out.
 
     Frames that look at the same frames share one set of keys; others gather theirs. Nothing is masked.
+
+    Args:
+        attend: plain attention, `b n d` and twice `b m d` to `b n d`.
     """
     if mode == "spatial":
-        return attend(query, key, value, **how)
+        return attend(query, key, value)
     query, key, value = (rearrange(x, "(b f) n d -> b f n d", f=num_frames) for x in (query, key, value))
     outputs = []
     for frames, visible in group_frames(mode, num_frames, k):
@@ -64,12 +72,12 @@ def attend_frames(query: Tensor, key: Tensor, value: Tensor, *, mode: str, num_f
         if len(set(visible)) == 1:
             seen = list(visible[0])
             keys, values = (rearrange(x[:, seen], "b s n d -> b (s n) d") for x in (key, value))
-            output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values, **how)
+            output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values)
             outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
         else:
             seen = torch.tensor(visible, device=key.device)
             keys, values = (rearrange(x[:, seen], "b f s n d -> (b f) (s n) d") for x in (key, value))
-            output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values, **how)
+            output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values)
             outputs.append(rearrange(output, "(b f) n d -> b f n d", f=size))
     return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
 
@@ -102,9 +110,7 @@ class SelfAttention:
             mode=self.mode,
             num_frames=self.frames.value,
             k=self.k,
-            heads=attn.heads,
-            upcast=attn.upcast_attention,
-            backend=self.backend,
+            attend=partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend),
         )
         return attn.to_out[1](attn.to_out[0](output))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from .errors import CheckpointError
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
 from .modules import Builder, Parts
+from .names import is_temporal
 from .weight_files import SUFFIXES, open_weights
 
 CONFIGS = {
@@ -27,8 +28,6 @@ WEIGHTS = tuple(
     for variant in ("", ".fp16")
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
 )
-# What the original adds to a 2-D UNet: the names that every file of its temporal blocks uses.
-TEMPORAL = (".attn_temp.", ".norm_temp.")
 
 
 def load_folder(path: Path, *, dtype: torch.dtype, device: torch.device | str) -> Parts:
@@ -130,9 +129,9 @@ def _flatten_original(
     path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The 2-D part of an original UNet: its config in the names of the 2-D classes, and its spatial weights."""
-    if not any(TEMPORAL[0] in name for name in tensors):
+    if not any(is_temporal(name) for name in tensors):
         raise wrong_family(path, "a text-to-video model (UNet3DConditionModel without attn_temp)")
-    spatial = {name: t for name, t in tensors.items() if not any(part in name for part in TEMPORAL)}
+    spatial = {name: t for name, t in tensors.items() if not is_temporal(name)}
     return {setting: _name_2d(value) for setting, value in config.items()}, spatial
 
 

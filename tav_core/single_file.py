@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from .families import SUPPORTED, name_family, refuse_in_channels, wrong_family
 from .ldm_configs import SCHEDULER_CONFIG, clip_text_config, open_clip_text_config, unet_config, vae_config
 from .modules import Builder, Parts, bare_text_names
 from .weight_files import WeightFile, open_weights
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 CLIP, OPEN_CLIP = TEXT + "transformer.", TEXT + "model."
@@ -50,7 +53,7 @@ def load_single_file(
     builder = Builder(path, dtype, device)
     try:
         return Parts(
-            unet=_load_unet(file, builder, v_prediction=prediction_type == "v_prediction"),
+            unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == "v_prediction"),
             vae=_load_vae(file, builder),
             text_encoder=_load_text_encoder(file, builder),
             scheduler_config={**SCHEDULER_CONFIG, "prediction_type": prediction_type},
@@ -94,11 +97,17 @@ def _refuse_others(file: WeightFile) -> None:
         refuse_in_channels(file.path, first[1], last[0])
 
 
-def _load_unet(file: WeightFile, builder: Builder, *, v_prediction: bool) -> Any:
+def unet_from_ldm(tensors: Mapping[str, Tensor], builder: Builder, *, v_prediction: bool) -> UNet2DConditionModel:
+    """A 2-D UNet from tensors under LDM's names, `model.diffusion_model.*`.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    config = unet_config(file.shapes_under(UNET), v_prediction=v_prediction)
-    return builder.unet(config, convert_ldm_unet_checkpoint(file.read(UNET), config))
+    shapes = {name.removeprefix(UNET): tuple(tensor.shape) for name, tensor in tensors.items()}
+    config = unet_config(shapes, v_prediction=v_prediction)
+    return builder.unet(config, convert_ldm_unet_checkpoint(dict(tensors), config))
 
 
 def _load_vae(file: WeightFile, builder: Builder) -> Any:

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from .denoiser import UNetDenoiser
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_latents
+from .names import is_temporal
 from .precision import resolve_precision
 from .tune_config import TuneConfig
 from .tune_state import RunState
-from .unet import InflatedUNet, copy_structure, is_temporal
+from .unet import InflatedUNet, copy_structure
 from .version import __version__
 from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base, set_parameter
 

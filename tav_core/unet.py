@@ -21,41 +21,22 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
-from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import FrameCount, SelfAttention, TextAttention, check_backend
+from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import visible_frames
 from .errors import ConfigError, MotionError
+from .inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .layouts import check_latents, fold, unfold
+from .names import is_temporal
 
 GROUP_NORMS = ("clip", "frame")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-class ClipGroupNorm(nn.GroupNorm):
-    """A group norm with statistics over all frames of a clip: `(b f) c h w` in and out."""
-
-    frames: FrameCount
-
-    def forward(self, folded: Tensor) -> Tensor:
-        num_frames = self.frames.value
-        if num_frames == 1:
-            return super().forward(folded)
-        clips = rearrange(folded, "(b f) c h w -> b c f h w", f=num_frames)
-        return rearrange(super().forward(clips), "b c f h w -> (b f) c h w")
-
-
-class InflatedBlock(BasicTransformerBlock):
-    """A spatial transformer block with a temporal attention after it: `(b f) n d` in and out."""
-
-    frames: FrameCount
-
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        tokens = super().forward(hidden_states, *args, **kwargs)
-        lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
-        return tokens + rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+class InflatedBlock(TemporalLayer, BasicTransformerBlock):
+    """A spatial transformer block of diffusers with a temporal attention after it."""
 
 
 class InflatedUNet(UNet2DConditionModel):
@@ -197,11 +178,6 @@ def check_options(attention: str, attention_k: int, group_norm: str, backend: st
         )
 
 
-def is_temporal(name: str) -> bool:
-    """Whether a parameter's name is one that inflation added."""
-    return ".attn_temp." in name or ".norm_temp." in name
-
-
 def check_same_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], *, what: str) -> None:
     """Checks that two sets of weights have the same names and shapes.
 
@@ -244,17 +220,6 @@ def copy_structure(module: ModuleT) -> ModuleT:
         shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
     shared.update({id(buffer): buffer for buffer in module.buffers()})
     return copy.deepcopy(module, shared)
-
-
-def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:
-    """A shallow copy of a module as another class that shares its submodules and parameters."""
-    twin = cls.__new__(cls)
-    twin.__dict__ = {
-        name: value.copy() if name in ("_modules", "_parameters", "_buffers") else value
-        for name, value in module.__dict__.items()
-    }
-    twin.__dict__.update(attributes)
-    return twin
 
 
 def replace_modules(root: nn.Module, cls: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:

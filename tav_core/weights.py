@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from .errors import MotionError
 from .files import digest, load_tensors, save_tensors
-from .unet import InflatedUNet, check_same_shapes, is_temporal
+from .names import is_temporal
+from .unet import InflatedUNet, check_same_shapes
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

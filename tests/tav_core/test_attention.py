@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_visible_frames(mode):
 @pytest.mark.parametrize("num_frames", [1, 2, 5])
 def test_gathering_equals_a_masked_attention(mode, num_frames):
     query, key, value = torch.randn(3, 2 * num_frames, 4, 8, dtype=torch.float64)
-    got = attend_frames(query, key, value, mode=mode, num_frames=num_frames, k=3, **HOW)
+    got = attend_frames(query, key, value, mode=mode, num_frames=num_frames, k=3, attend=partial(attend, **HOW))
 
     visible = visible_frames(mode, num_frames, 3)
     mask = torch.tensor([[j in visible[i] for j in range(num_frames)] for i in range(num_frames)])

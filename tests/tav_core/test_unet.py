@@ -10,7 +10,8 @@ import torch
 from einops import repeat
 
 from tav_core.errors import ConfigError, LatentsError, MotionError
-from tav_core.unet import ClipGroupNorm, InflatedUNet
+from tav_core.inflation import ClipGroupNorm
+from tav_core.unet import InflatedUNet
 
 FORWARDS = [(f, "8x8", t) for f in (1, 2, 5, 8) for t in (0, 1, 481, 981, 999)]
 FORWARDS += [(f, size, 481) for f in (2, 5) for size in ("8x12", "12x8", "7x10")]

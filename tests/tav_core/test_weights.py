@@ -12,9 +12,10 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from tav_core.errors import MotionError
+from tav_core.names import is_temporal
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
-from tav_core.unet import InflatedUNet, is_temporal
+from tav_core.unet import InflatedUNet
 from tav_core.weights import Motion, hash_base, import_original
 
 CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, gradient_checkpointing=False)

@@ -1,0 +1,59 @@
+"""What inflation adds to a 2-D network's modules, whichever host they come from: diffusers' UNet or ComfyUI's.
+
+A module is not replaced but re-cast: a shallow copy of another class that shares its submodules and weights. So its
+names stay, and whatever knows them (a LoRA, a checkpoint) goes on working.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from einops import rearrange
+from torch import Tensor, nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class FrameCount:
+    """How many frames each video of the running batch has. All layers of one inflated UNet share one."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+
+class ClipGroupNorm(nn.GroupNorm):
+    """A group norm with statistics over all frames of a clip: `(b f) c h w` in and out."""
+
+    frames: FrameCount
+
+    def forward(self, folded: Tensor) -> Tensor:
+        num_frames = self.frames.value
+        if num_frames == 1:
+            return super().forward(folded)
+        clips = rearrange(folded, "(b f) c h w -> b c f h w", f=num_frames)
+        return rearrange(super().forward(clips), "b c f h w -> (b f) c h w")
+
+
+class TemporalLayer:
+    """Stands before a transformer block's class and adds a temporal attention after it: `(b f) n d` in and out.
+
+    The block then has two more submodules, `norm_temp` and `attn_temp`.
+    """
+
+    frames: FrameCount
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        tokens = super().forward(hidden_states, *args, **kwargs)
+        lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
+        return tokens + rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+
+
+def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:
+    """A shallow copy of a module as another class that shares its submodules and parameters."""
+    twin = cls.__new__(cls)
+    twin.__dict__ = {
+        name: value.copy() if name in ("_modules", "_parameters", "_buffers") else value
+        for name, value in module.__dict__.items()
+    }
+    twin.__dict__.update(attributes)
+    return twin
