@@ -1,6 +1,14 @@
-"""Names of weights, as the original published them."""
+"""Names of weights, as the original published them, and the check that two sets of weights agree."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .errors import MotionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What inflation adds to every transformer block.
 TEMPORAL = (".attn_temp.", ".norm_temp.")
@@ -9,3 +17,20 @@ TEMPORAL = (".attn_temp.", ".norm_temp.")
 def is_temporal(name: str) -> bool:
     """Whether a parameter's name is one that inflation added."""
     return any(part in name for part in TEMPORAL)
+
+
+def check_same_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], *, what: str) -> None:
+    """Checks that two sets of weights have the same names and shapes.
+
+    Raises:
+        MotionError: names the first that differs.
+    """
+    for name in [*own, *given]:
+        got = tuple(given[name].shape) if name in given else "none"
+        expected = tuple(own[name].shape) if name in own else "none"
+        if got != expected:
+            raise MotionError(
+                got=f"{what} made for another architecture: {name} is {got}",
+                expected=f"{expected}, as in this model",
+                mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
+            )

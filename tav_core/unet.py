@@ -26,10 +26,10 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import visible_frames
-from .errors import ConfigError, MotionError
+from .errors import ConfigError
 from .inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .layouts import check_latents, fold, unfold
-from .names import is_temporal
+from .names import check_same_shapes, is_temporal
 
 GROUP_NORMS = ("clip", "frame")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -176,23 +176,6 @@ def check_options(attention: str, attention_k: int, group_norm: str, backend: st
         raise ConfigError(
             got=f"group_norm {group_norm!r}", expected=f"one of {', '.join(GROUP_NORMS)}", mend="Use 'clip'."
         )
-
-
-def check_same_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], *, what: str) -> None:
-    """Checks that two sets of weights have the same names and shapes.
-
-    Raises:
-        MotionError: names the first that differs.
-    """
-    for name in [*own, *given]:
-        got = tuple(given[name].shape) if name in given else "none"
-        expected = tuple(own[name].shape) if name in own else "none"
-        if got != expected:
-            raise MotionError(
-                got=f"{what} made for another architecture: {name} is {got}",
-                expected=f"{expected}, as in this model",
-                mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
-            )
 
 
 def inflate_block(block: BasicTransformerBlock, frames: FrameCount) -> InflatedBlock:

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from .errors import MotionError
 from .files import digest, load_tensors, save_tensors
-from .names import is_temporal
-from .unet import InflatedUNet, check_same_shapes
+from .names import check_same_shapes, is_temporal
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
+
+    from .unet import InflatedUNet
 
 FORMAT_VERSION = 1
 ARCHITECTURE = (
@@ -152,6 +153,8 @@ class Motion:
         Raises:
             MotionError: another architecture; names the first thing that differs.
         """
+        from .unet import InflatedUNet
+
         self.check_fits(unet)
         inflated = InflatedUNet.from_2d(unet, **{**self.info.modes, **modes})
         inflated.load_temporal(self.temporal)
@@ -171,16 +174,24 @@ class Motion:
         Raises:
             MotionError: names the first thing that differs.
         """
-        own = describe_architecture(unet)
-        for name, value in self.info.architecture.items():
-            if own.get(name) != value:
-                raise MotionError(
-                    got=f"a motion tuned on a model with {name} {value}",
-                    expected=f"{name} {own.get(name)}, as in this model",
-                    mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
-                )
+        self.check_architecture(unet.config)
         base = {name: tensor for name, tensor in unet.state_dict().items() if name in self.deltas}
         check_same_shapes(self.deltas, base, what="a motion")
+
+    def check_architecture(self, config: Mapping[str, Any]) -> None:
+        """Checks that this motion was tuned on a UNet of the same config.
+
+        Raises:
+            MotionError: names the first setting that differs.
+        """
+        for name, value in self.info.architecture.items():
+            own = as_json(config.get(name))
+            if own != value:
+                raise MotionError(
+                    got=f"a motion tuned on a model with {name} {value}",
+                    expected=f"{name} {own}, as in this model",
+                    mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
+                )
 
 
 def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:

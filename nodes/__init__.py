@@ -1,0 +1,52 @@
+"""The nodes, in the order in which a graph runs through them.
+
+    load_clip  demo_model          what goes in
+    tune  tune_options             one-shot tuning
+    motion_files  apply_motion     the motion as a file, and on a MODEL
+    invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    compare                        side by side
+
+Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
+diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_demo` (the demo model as core objects).
+"""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply_motion import ApplyMotion
+from .compare import CompareVideos
+from .demo_model import LoadDemoModel
+from .folders import register_motion_folder
+from .invert import DDIMInvert
+from .load_clip import LoadClip
+from .motion_files import ImportOriginal, LoadMotion, SaveMotion
+from .sample_edit import SampleEdit
+from .tune import OneShotTune
+from .tune_options import TuneOptions
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadClip,
+    LoadDemoModel,
+    OneShotTune,
+    TuneOptions,
+    SaveMotion,
+    LoadMotion,
+    ImportOriginal,
+    ApplyMotion,
+    DDIMInvert,
+    SampleEdit,
+    CompareVideos,
+]
+
+
+class TuneAVideoExtension(ComfyExtension):
+    """What ComfyUI asks for the nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not in on_load, which ComfyUI 0.8 never awaits.
+        register_motion_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

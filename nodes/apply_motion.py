@@ -1,0 +1,70 @@
+"""Apply Motion: a tuned motion on a MODEL, which then renders batches of frames as one video."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from ..tav_core.attention_modes import MODES
+from .widgets import CATEGORY, Motion, schema
+
+if TYPE_CHECKING:
+    from ..tav_core import weights
+
+AS_TUNED = "as tuned"
+
+
+class ApplyMotion(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        factor = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05}
+        return schema(
+            node_id="TAVApplyMotion",
+            display_name="Apply Motion (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned one "
+                "of the same family, with LoRAs on it or after it. A batch of latents is then one video, for our "
+                "samplers and the stock ones. The MODEL that comes in stays as it is."
+            ),
+            search_aliases=["tune a video", "video lora", "motion model", "dreambooth"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="Stable Diffusion 1.x or 2.x, of the family that the motion was tuned on."
+                ),
+                Motion.Input("motion", tooltip="From One-Shot Tune, Load Motion or Import Original."),
+                io.Float.Input(
+                    "strength", tooltip="How much of what tuning changed is applied; 1 is as tuned.", **factor
+                ),
+                io.Float.Input(
+                    "temporal_strength",
+                    tooltip="How much the frames' attention to each other adds; 1 is as tuned.",
+                    **factor,
+                ),
+                io.Combo.Input(
+                    "attention",
+                    options=[AS_TUNED, *MODES],
+                    default=AS_TUNED,
+                    tooltip="Which frames each frame looks at: the first and the previous one in sparse_causal, the paper's.",
+                ),
+            ],
+            outputs=[io.Model.Output("model", display_name="model", tooltip="For any sampler, on a batch of frames.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, motion: weights.Motion, strength: float, temporal_strength: float, attention: str
+    ) -> io.NodeOutput:
+        from .native import apply_motion, same_base
+
+        modes = {} if attention == AS_TUNED else {"attention": attention}
+        patched = apply_motion(model, motion, strength=strength, temporal_strength=temporal_strength, **modes)
+        if not same_base(model, motion):
+            logging.info(
+                "Apply Motion: tuned on other weights than this MODEL's; that is how a DreamBooth swap is meant."
+            )
+        return io.NodeOutput(patched)

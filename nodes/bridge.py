@@ -1,0 +1,84 @@
+"""ComfyUI's values and the library's. Only this file knows that a LATENT is unscaled `f c h w`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from einops import rearrange
+from torch import Tensor
+
+from ..tav_core.errors import ConfigError, LatentsError
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
+
+
+def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
+    """The samples of a LATENT that holds one clip, `f c h w`, unscaled.
+
+    Raises:
+        LatentsError: another rank or number of channels, or a noise mask, which these stages do not honour.
+    """
+    samples = latent["samples"]
+    if samples.ndim != 4 or samples.shape[1] != 4 or not len(samples):
+        raise LatentsError(
+            got=f"{socket} of shape {tuple(samples.shape)}",
+            expected="f 4 h w, one image a frame",
+            mend="Connect VAE Encode, with a Stable Diffusion VAE, of the clip's frames.",
+        )
+    if latent.get("noise_mask") is not None:
+        raise LatentsError(
+            got=f"{socket} with a noise mask",
+            expected="a LATENT without one",
+            mend="A mask works with KSampler and the other stock samplers on the MODEL of Apply Motion.",
+        )
+    return samples
+
+
+def to_latents(samples: Tensor, model: ModelPatcher) -> Tensor:
+    """Unscaled `f c h w` to scaled latents `1 c f h w` in float32."""
+    return rearrange(model.get_model_object("latent_format").process_in(samples.float()), TO_LATENTS)
+
+
+def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
+    """Scaled latents `1 c f h w` to a LATENT, on the CPU."""
+    samples = model.get_model_object("latent_format").process_out(rearrange(latents, TO_SAMPLES))
+    return {"samples": samples.detach().cpu()}
+
+
+def to_context(conditioning: list, socket: str) -> Tensor:
+    """The text embeddings of a CONDITIONING, `1 m d`.
+
+    Raises:
+        ConfigError: none, several prompts, or one that holds more than text.
+    """
+    if len(conditioning) != 1:
+        raise ConfigError(
+            got=f"{len(conditioning)} prompts at {socket}",
+            expected="one prompt",
+            mend="Connect one CLIP Text Encode; Combine and Average nodes make several.",
+        )
+    embeddings, extras = conditioning[0]
+    if extras.get("control") is not None:
+        raise ConfigError(
+            got=f"a ControlNet at {socket}",
+            expected="the text alone",
+            mend="Tune without it, and connect the ControlNet where the clip is sampled.",
+        )
+    return embeddings[:1]
+
+
+def check_context(context: Tensor, width: int, socket: str) -> None:
+    """Checks that text embeddings are of the family of a model that attends to `width` channels.
+
+    Raises:
+        ConfigError: they are of another.
+    """
+    if context.shape[-1] != width:
+        raise ConfigError(
+            got=f"text of width {context.shape[-1]} at {socket}",
+            expected=f"{width}, as this MODEL attends to",
+            mend="Use the CLIP of the same checkpoint as the MODEL.",
+        )

@@ -1,0 +1,75 @@
+"""What the cockpit and the comparison draw, with Pillow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+SIZE = (768, 300)
+MARGIN, TEXT, FONT_SIZE = 12, 26, 16
+PAPER, AXIS, DOT, LINE, INK = (250, 250, 250), (200, 200, 200), (190, 205, 225), (30, 100, 200), (40, 40, 40)
+SMOOTHING = 20
+
+
+def draw_chart(losses: Sequence[float], *, first: int, last: int, facts: str, strip: np.ndarray | None) -> Image.Image:
+    """The loss of each step and its running mean, a line of facts above, and a preview below.
+
+    Args:
+        losses: of the steps from `first` on.
+        last: the step at the right end.
+        strip: frames `f h w 3` in [0, 1], or None.
+    """
+    width, height = SIZE
+    rows = [] if strip is None else [strip_image(strip, width - 2 * MARGIN)]
+    sheet = Image.new("RGB", (width, height + sum(row.height + MARGIN for row in rows)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), facts, INK, ImageFont.load_default(FONT_SIZE))
+    box = (MARGIN, MARGIN + TEXT, width - MARGIN, height - MARGIN)
+    draw.rectangle(box, outline=AXIS)
+    if losses:
+        plot(draw, losses, box, first=first, last=last)
+    for row in rows:
+        sheet.paste(row, (MARGIN, height))
+    return sheet
+
+
+def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...], *, first: int, last: int) -> None:
+    """Dots for steps and a line for their mean. One step's loss tells little: it hangs on the timestep drawn."""
+    left, top, right, bottom = box
+    highest = max(losses) or 1.0
+    steps = np.arange(first, first + len(losses))
+    across = left + (right - left) * (steps - first) / max(last - first, 1)
+    heights = lambda values: bottom - (bottom - top) * 0.95 * np.asarray(values) / highest  # noqa: E731
+    for x, y in zip(across, heights(losses), strict=True):
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=DOT)
+    window = min(SMOOTHING, len(losses))
+    means = np.convolve(losses, np.ones(window) / window, mode="valid")
+    if len(means) > 1:
+        draw.line(list(zip(across[window - 1 :], heights(means), strict=True)), LINE, 2)
+    small = ImageFont.load_default(FONT_SIZE - 4)
+    draw.text((left + 4, top + 2), f"{highest:.3g}", INK, small)
+    draw.text((right - 4, bottom - 2), str(last), INK, small, anchor="rd")
+    draw.text((left + 4, bottom - 2), str(first), INK, small, anchor="ld")
+
+
+def strip_image(frames: np.ndarray, width: int) -> Image.Image:
+    """Frames side by side, fitted to a width."""
+    joined = np.concatenate(list(frames), axis=1)
+    picture = Image.fromarray((joined.clip(0, 1) * 255).round().astype(np.uint8))
+    return picture.resize((width, max(1, round(picture.height * width / picture.width))))
+
+
+def draw_label(text: str, width: int) -> np.ndarray:
+    """A label, `h w 3` in [0, 1], cut off where it is wider."""
+    sheet = Image.new("RGB", (width, TEXT), PAPER)
+    ImageDraw.Draw(sheet).text((6, TEXT // 2), text, INK, ImageFont.load_default(FONT_SIZE), anchor="lm")
+    return np.asarray(sheet, dtype=np.float32) / 255
+
+
+def to_image(picture: Image.Image) -> Tensor:
+    """A picture as an IMAGE, `1 h w c` in [0, 1]."""
+    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]

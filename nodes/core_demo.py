@@ -1,0 +1,149 @@
+"""The bundled demo model as core's own objects, so that every stock node takes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import comfy.latent_formats
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import comfy.sd1_clip
+import comfy.supported_models
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent.parent / "demo"
+MODEL = HERE / "model"
+CLIP = HERE / "clip.mp4"
+# core's text model makes room for the vocabulary of Stable Diffusion, whatever the config says.
+CORE_VOCABULARY = 49408
+# The demo's UNet (64, 128, 128; attention on two levels) in core's terms, one entry a ResNet.
+UNET_CONFIG = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 64,
+    "channel_mult": [1, 2, 2],
+    "num_res_blocks": [1, 1, 1],
+    "transformer_depth": [1, 1, 0],
+    "transformer_depth_output": [1, 1, 1, 1, 0, 0],
+    "transformer_depth_middle": 1,
+    "context_dim": 128,
+    "use_spatial_transformer": True,
+    "use_linear_in_transformer": False,
+    "adm_in_channels": None,
+    "use_temporal_attention": False,
+    "legacy": False,
+}
+
+
+class DemoModels(NamedTuple):
+    """MODEL, CLIP and VAE."""
+
+    model: Any
+    clip: Any
+    vae: Any
+
+
+class Width:
+    """A factor by which core multiplies the first width of an autoencoder, to get this width instead: the demo's widths
+    are no whole multiples of its first."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __rmul__(self, first: int) -> int:
+        return self.width
+
+
+def load_demo() -> DemoModels:
+    """The demo model from the files that come with the pack."""
+    return DemoModels(load_unet(), load_clip(), load_vae())
+
+
+def read_part(part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and weights of one part of the diffusers folder."""
+    (weights,) = (MODEL / part).glob("*.safetensors")
+    return json.loads((MODEL / part / "config.json").read_text()), comfy.utils.load_torch_file(str(weights))
+
+
+def load_unet() -> Any:
+    """A MODEL: core's Stable Diffusion 1.x with the demo's sizes and latent scale."""
+    _, weights = read_part("unet")
+    config = comfy.supported_models.SD15(UNET_CONFIG)
+    config.latent_format = comfy.latent_formats.SD15(scale_factor=read_part("vae")[0]["scaling_factor"])
+    device = comfy.model_management.get_torch_device()
+    dtypes = config.supported_inference_dtypes
+    dtype = comfy.model_management.unet_dtype(model_params=0, supported_dtypes=dtypes)
+    cast = comfy.model_management.unet_manual_cast(dtype, device, dtypes)
+    config.set_inference_dtype(dtype, cast)
+    model = config.get_model({}, "")
+    names = comfy.utils.unet_to_diffusers(config.unet_config)
+    model.diffusion_model.load_state_dict({names[name]: weight.to(dtype) for name, weight in weights.items()})
+    patcher = core_patcher()(model, load_device=device, offload_device=comfy.model_management.unet_offload_device())
+    return patcher
+
+
+def core_patcher() -> type:
+    """core's patcher of this moment: from 0.33 on it puts another in the place of `ModelPatcher` on some machines."""
+    module = comfy.model_patcher
+    return getattr(module, "CoreModelPatcher", module.ModelPatcher)
+
+
+def load_clip() -> Any:
+    """A CLIP: core's text model with the demo's sizes, and the demo's own vocabulary."""
+    config, weights = read_part("text_encoder")
+    ends = {"start": config["bos_token_id"], "end": config["eos_token_id"], "pad": config["eos_token_id"]}
+
+    class Tokenizer(comfy.sd1_clip.SD1Tokenizer):
+        def __init__(self, embedding_directory=None, tokenizer_data=None) -> None:
+            super().__init__(embedding_directory=embedding_directory, tokenizer_data={}, tokenizer=tokenizer)
+
+    def tokenizer(embedding_directory=None, tokenizer_data=None) -> Any:
+        path, width = str(MODEL / "tokenizer"), config["hidden_size"]
+        return comfy.sd1_clip.SDTokenizer(path, embedding_directory=embedding_directory, embedding_size=width)
+
+    class TextModel(comfy.sd1_clip.SDClipModel):
+        def __init__(self, device="cpu", dtype=None, model_options=None) -> None:
+            sizes = {"textmodel_json_config": dict(config), "special_tokens": ends}
+            super().__init__(device=device, dtype=dtype, return_projected_pooled=False, **sizes)
+
+    class ClipModel(comfy.sd1_clip.SD1ClipModel):
+        def __init__(self, device="cpu", dtype=None, model_options=None) -> None:
+            super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=TextModel)
+
+    clip = comfy.sd.CLIP(comfy.supported_models_base.ClipTarget(Tokenizer, ClipModel))
+    clip.cond_stage_model.clip_l.transformer.load_state_dict(text_weights(weights), strict=False)
+    return clip
+
+
+def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A text model's weights under core's names, its vocabulary filled up with zeros."""
+    named = {"text_model." + name.removeprefix("text_model."): tensor for name, tensor in weights.items()}
+    words = "text_model.embeddings.token_embedding.weight"
+    room = named[words].new_zeros(CORE_VOCABULARY - len(named[words]), named[words].shape[1])
+    return {**named, words: torch.cat([named[words], room])}
+
+
+def load_vae() -> Any:
+    """A VAE: core's autoencoder with the demo's widths."""
+    config, weights = read_part("vae")
+    widths = config["block_out_channels"]
+    sizes = {
+        "double_z": True,
+        "z_channels": config["latent_channels"],
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": widths[0],
+        "ch_mult": [1, *map(Width, widths[1:])],
+        "num_res_blocks": config["layers_per_block"],
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    return comfy.sd.VAE(sd=weights, config={"params": {"ddconfig": sizes, "embed_dim": config["latent_channels"]}})

@@ -1,0 +1,104 @@
+"""Inversion and editing on a core MODEL: the library's loops inside core's sampling.
+
+So core loads and frees the model, and ControlNets, hooks, areas and guidance in the conditioning count as they do with
+its own samplers. The maths is the library's, on `CoreDenoiser`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import comfy.samplers
+import latent_preview
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..tav_core.layouts import fold, unfold
+from ..tav_core.schedule import NoiseSchedule
+from .bridge import TO_LATENTS, TO_SAMPLES
+from .core_unet import read_schedule
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], Tensor]
+NO_CONTEXT = torch.zeros(1, 1, 1)
+
+
+@dataclass(kw_only=True)
+class CoreDenoiser:
+    """core's guider as the library's Denoiser. Conditioning and guidance are the guider's; a context is not looked at.
+
+    core's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
+    """
+
+    guider: Callable[..., Tensor]
+    extra_args: dict[str, Any]
+    schedule: NoiseSchedule
+    clean: Tensor | None = None
+
+    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+        alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
+        sigma = ((1 - alpha) / alpha) ** 0.5
+        noisy = fold(latents) / alpha**0.5
+        self.clean = self.guider(noisy, noisy.new_full((len(noisy),), sigma), **self.extra_args)
+        return unfold((noisy - self.clean) / sigma, num_frames)
+
+
+class StageSampler(comfy.samplers.Sampler):
+    """One of the library's stages where core expects a sampler."""
+
+    def __init__(self, stage: Stage, schedule: NoiseSchedule) -> None:
+        self.stage, self.schedule = stage, schedule
+
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+    ) -> Tensor:
+        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule)
+
+        def report(done: int, total: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            callback(done - 1, denoiser.clean, None, total)
+
+        latents = self.stage(denoiser, rearrange(latent_image, TO_LATENTS), report)
+        return rearrange(latents, TO_SAMPLES)
+
+
+def run_stage(
+    model: ModelPatcher,
+    samples: Tensor,
+    stage: Stage,
+    *,
+    positive: list,
+    negative: list | None = None,
+    guidance_scale: float = 1.0,
+    num_steps: int,
+) -> Tensor:
+    """Runs a stage on a MODEL.
+
+    Args:
+        samples: a LATENT's, unscaled `f c h w`.
+        stage: from a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all) to latents.
+        positive, negative: CONDITIONING; without a negative there is no guidance.
+
+    Returns:
+        Unscaled samples `f c h w`, on the CPU.
+    """
+    schedule = read_schedule(model)
+    guider = comfy.samplers.CFGGuider(model)
+    if negative is None:
+        guider.inner_set_conds({"positive": positive})
+    else:
+        guider.set_conds(positive, negative)
+    guider.set_cfg(guidance_scale)
+    # core asks for the sigmas that a sampler goes through, for what depends on them: here the two ends.
+    sigmas = model.get_model_object("model_sampling").sigmas
+    ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
+    callback = latent_preview.prepare_callback(model, num_steps)
+    sampler = StageSampler(stage, schedule)
+    result = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
+    return result.to(comfy.model_management.intermediate_device())

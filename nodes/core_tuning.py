@@ -1,0 +1,128 @@
+"""Tuning on a core MODEL: a diffusers UNet is made of its weights, tuned by the library, and given back."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..tav_core.denoiser import UNetDenoiser
+from ..tav_core.edit import edit
+from ..tav_core.edit_config import EditConfig
+from ..tav_core.errors import MotionError
+from ..tav_core.invert import invert
+from ..tav_core.precision import DTYPES
+from ..tav_core.tune import TuneProgress, tune
+from ..tav_core.tune_config import TuneConfig
+from ..tav_core.unet import InflatedUNet
+from ..tav_core.weights import Motion
+from .bridge import check_context, to_latent, to_latents
+from .core_unet import check_model, read_schedule, read_unet
+from .native import carries_motion
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from .cockpit import Cockpit
+    from .tune import Prompts
+
+PREVIEW_STEPS, PREVIEW_FRAMES, PREVIEW_GUIDANCE = 10, 8, 7.5
+
+
+def tune_model(
+    model: ModelPatcher,
+    vae: Any,
+    frames: Tensor,
+    prompts: Prompts,
+    *,
+    config: TuneConfig,
+    modes: dict[str, Any],
+    half: bool,
+    state_path: Path,
+    about: dict[str, Any],
+    cockpit: Cockpit,
+) -> Motion:
+    """Tunes a MODEL on a clip, leaving it as it is.
+
+    Args:
+        frames: `f h w c` in [0, 1].
+        modes: attention, attention_k of the inflated UNet.
+        half: hold the frozen weights in half precision even where core holds them in float32.
+        cockpit: told of each step; what it raises ends the run, whose state is then saved.
+
+    Raises:
+        what `tune` raises, and CheckpointError for a model of another family.
+    """
+    check_model(model)
+    if carries_motion(model):
+        raise MotionError(
+            got="a MODEL that has a motion on it",
+            expected="the MODEL of a checkpoint loader, with LoRAs or without",
+            mend="Connect One-Shot Tune to the loader.",
+        )
+    device = comfy.model_management.get_torch_device()
+    latents = to_latents(vae.encode(frames[..., :3]), model)
+    # Tuning needs the room that core's models take.
+    comfy.model_management.unload_all_models()
+    comfy.model_management.soft_empty_cache()
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            base = read_unet(model, dtype=frozen_dtype(model, config.precision, half, device), device=device)
+            for socket, context in prompts._asdict().items():
+                if context is not None:
+                    check_context(context, base.config.cross_attention_dim, socket)
+            untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
+            latents = latents.clone().to(device)
+            cockpit.begin(untuned, base, latents)
+            context = prompts.source.float().clone()
+            return tune(untuned, latents, context, config=config, state_path=state_path, on_step=cockpit, **about)
+    finally:
+        cockpit.end()
+        gc.collect()
+        comfy.model_management.soft_empty_cache()
+
+
+def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.device) -> torch.dtype:
+    """The dtype of the weights that do not train: the MODEL's own, unless the user asks for another."""
+    if precision in ("fp16", "bf16"):
+        return DTYPES[precision]
+    if precision == "fp32" or (device.type == "cpu" and not half):
+        return torch.float32
+    own = model.model_dtype()
+    if own in (torch.float16, torch.bfloat16) or not half:
+        return own
+    return torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
+
+
+@dataclass
+class Preview:
+    """Renders the clip with the motion so far: inverted and sampled in a few steps.
+
+    Args:
+        vae, model: core's, for decoding.
+        prompts: the source's, and what to show.
+    """
+
+    vae: Any
+    model: ModelPatcher
+    prompts: Prompts
+
+    def render(self, progress: TuneProgress, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
+        """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
+        source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
+        shown = source if shown is None else shown
+        guidance = 1.0 if negative is None else PREVIEW_GUIDANCE
+        config = EditConfig(num_steps=PREVIEW_STEPS, guidance_scale=guidance)
+        tuned = UNetDenoiser(unet=progress.motion().apply_to(base), schedule=untuned.schedule)
+        start = invert(tuned, latents, source, num_steps=PREVIEW_STEPS)
+        video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
+        chosen = np.unique(np.linspace(0, video.shape[2] - 1, PREVIEW_FRAMES).round().astype(int))
+        with torch.inference_mode():
+            decoded = self.vae.decode(to_latent(video[:, :, chosen], self.model)["samples"])
+        return decoded.cpu().numpy()

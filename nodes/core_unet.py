@@ -1,0 +1,104 @@
+"""A core MODEL read: its architecture, its noise schedule, and its UNet as diffusers' class with its LoRAs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.lora
+import comfy.model_base
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ..tav_core.errors import CheckpointError
+from ..tav_core.families import SUPPORTED, refuse_in_channels, wrong_family
+from ..tav_core.ldm_configs import unet_config
+from ..tav_core.schedule import NoiseSchedule
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from diffusers import UNet2DConditionModel
+
+PREFIX = "diffusion_model."
+LDM_PREFIX = "model.diffusion_model."
+FAMILIES = {
+    "SDXL": "Stable Diffusion XL",
+    "SDXLRefiner": "Stable Diffusion XL's refiner",
+    "SVD_img2vid": "a video model",
+}
+
+
+def check_model(model: ModelPatcher) -> None:
+    """Checks that a MODEL is Stable Diffusion 1.x or 2.x.
+
+    Raises:
+        CheckpointError: names the family that it is of.
+    """
+    config = getattr(model.model.model_config, "unet_config", {})
+    family = type(model.model.model_config).__name__
+    where = Path("the MODEL input")
+    if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
+        raise wrong_family(where, FAMILIES.get(family, family), "Load a Stable Diffusion 1.x or 2.x checkpoint.")
+    refuse_in_channels(where, config["in_channels"], config["out_channels"])
+
+
+def predicts_velocity(model: ModelPatcher) -> bool:
+    """Whether a MODEL predicts velocity; else it is epsilon."""
+    return model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
+
+
+def read_config(model: ModelPatcher) -> dict[str, Any]:
+    """The config of a MODEL's UNet as diffusers writes it, as far as shapes tell."""
+    state = model.model.diffusion_model.state_dict()
+    return unet_config({name: tuple(t.shape) for name, t in state.items()}, v_prediction=predicts_velocity(model))
+
+
+def core_names(model: ModelPatcher) -> dict[str, str]:
+    """diffusers' names of a MODEL's weights, mapped to core's."""
+    names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
+    return {ours: PREFIX + theirs for ours, theirs in names.items()}
+
+
+def read_schedule(model: ModelPatcher) -> NoiseSchedule:
+    """A MODEL's noise: x_sigma = x_0 + sigma noise there, so alpha = 1 / (1 + sigma^2)."""
+    sigmas = model.get_model_object("model_sampling").sigmas.double().cpu()
+    alphas = tuple((1 / (1 + sigmas**2)).tolist())
+    return NoiseSchedule(
+        alphas=alphas,
+        final_alpha=alphas[0],
+        steps_offset=1,
+        prediction_type="v_prediction" if predicts_velocity(model) else "epsilon",
+        config={},
+    )
+
+
+def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) -> UNet2DConditionModel:
+    """The UNet of a MODEL, with the LoRAs on it, as a frozen diffusers UNet: copies, nothing shared.
+
+    Raises:
+        CheckpointError: weights that are not a plain UNet's, as those of a quantised one.
+    """
+    from ..tav_core.modules import Builder
+    from ..tav_core.single_file import unet_from_ldm
+
+    weights = {LDM_PREFIX + name.removeprefix(PREFIX): tensor for name, tensor in read_weights(model).items()}
+    builder = Builder(Path("the MODEL input"), dtype, device)
+    return unet_from_ldm(weights, builder, v_prediction=predicts_velocity(model))
+
+
+def read_weights(model: ModelPatcher) -> Mapping[str, Tensor]:
+    """A MODEL's weights on the CPU in float32, its weight patches applied once: live ones may hold them already."""
+    weights = {}
+    for name, (original, *patches) in model.get_key_patches(PREFIX).items():
+        weight, convert = original
+        if not weight.is_floating_point() or weight.dtype.itemsize < 2:
+            raise CheckpointError(
+                got=f"a quantised MODEL: {name} is {weight.dtype}",
+                expected=f"{SUPPORTED} in fp16, bf16 or fp32",
+                mend="Load the checkpoint unquantised, with weight_dtype default.",
+            )
+        weight = convert(weight.detach().to("cpu", torch.float32, copy=True), inplace=True)
+        weights[name] = comfy.lora.calculate_weight(patches, weight, name) if patches else weight
+    return weights

@@ -1,0 +1,44 @@
+"""Load Demo Model: everything that the quickstart needs, from files that come with the pack."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..tav_core.video import read_clip
+from .core_demo import CLIP, load_demo
+from .widgets import CATEGORY, schema
+
+NUM_FRAMES, SIZE = 8, 96
+
+
+class LoadDemoModel(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVLoadDemoModel",
+            display_name="Load Demo Model (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "A tiny text-to-image model that comes with the pack, and a clip it has never seen: to try the whole "
+                "way in minutes, on a CPU too. It knows circles, squares, triangles and stars in six colours on six "
+                "backgrounds, at 96x96."
+            ),
+            search_aliases=["demo checkpoint", "example model", "quickstart"],
+            inputs=[],
+            outputs=[
+                io.Model.Output("model", display_name="model"),
+                io.Clip.Output("clip", display_name="clip"),
+                io.Vae.Output("vae", display_name="vae"),
+                io.Image.Output(
+                    "frames", display_name="frames", tooltip="A red circle on a blue background, 8 frames."
+                ),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the clip."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        clip = read_clip(CLIP, num_frames=NUM_FRAMES, width=SIZE, height=SIZE)
+        return io.NodeOutput(*load_demo(), clip.frames, clip.fps)

@@ -1,0 +1,64 @@
+"""Where files lie: motions among ComfyUI's models, runs in its output folder. Names never leave these folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+from ..tav_core.errors import ConfigError
+
+MOTIONS = "tav_motion"
+RUNS = "tav_runs"
+SUFFIX = ".safetensors"
+# Windows keeps these for devices, with any ending.
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+FORBIDDEN = '<>:"|?*\\/'
+MAX_LENGTH = 100
+
+
+def register_motion_folder() -> None:
+    """Makes `models/tav_motion` known to ComfyUI, beside folders that a user's extra_model_paths.yaml names."""
+    paths, _ = folder_paths.folder_names_and_paths.get(MOTIONS, ([], set()))
+    own = str(Path(folder_paths.models_dir) / MOTIONS)
+    folder_paths.folder_names_and_paths[MOTIONS] = ([*paths, *([] if own in paths else [own])], {SUFFIX})
+
+
+def list_motions() -> list[str]:
+    """The motion files that Load Motion offers."""
+    return folder_paths.get_filename_list(MOTIONS)
+
+
+def find_motion(name: str) -> Path | None:
+    """The path of a motion file that Load Motion offers; None if there is none."""
+    found = folder_paths.get_full_path(MOTIONS, name)
+    return None if found is None else Path(found)
+
+
+def motion_path(name: str) -> Path:
+    """Where a motion of this name is written."""
+    folders, _ = folder_paths.folder_names_and_paths[MOTIONS]
+    return Path(folders[0]) / (check_name(name) + SUFFIX)
+
+
+def run_path(name: str) -> Path:
+    """Where the resumable state of a run of this name lies."""
+    return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
+
+
+def check_name(name: str) -> str:
+    """A name that is safe as a file's on every system, without its ending.
+
+    Raises:
+        ConfigError: an empty one, a path, or one that some system cannot write.
+    """
+    bare = name.strip().removesuffix(SUFFIX).rstrip(". ")
+    unsafe = any(letter in FORBIDDEN or ord(letter) < 32 for letter in bare)
+    too_long = len(bare.encode()) > MAX_LENGTH
+    if not bare or unsafe or too_long or bare.startswith(".") or bare.split(".")[0].lower() in RESERVED:
+        raise ConfigError(
+            got=f"the name {name[:120]!r}",
+            expected=f"a plain file name of up to {MAX_LENGTH} bytes, without folders or any of {FORBIDDEN}",
+            mend="Use letters, digits, - and _.",
+        )
+    return bare

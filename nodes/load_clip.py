@@ -1,0 +1,99 @@
+"""Load Clip: the frames of a video that tuning needs, and no more, with the sound that goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..tav_core.audio import read_audio
+from ..tav_core.frame_size import FITS
+from ..tav_core.video import read_clip
+from .widgets import CATEGORY, schema
+
+ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
+
+
+def list_videos() -> list[str]:
+    """The videos in ComfyUI's input folder."""
+    folder = Path(folder_paths.get_input_directory())
+    return sorted(file.name for file in folder.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
+
+
+class LoadClip(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        size = {"min": 8, "max": 8192, "step": 8, "default": 512}
+        return schema(
+            node_id="TAVLoadClip",
+            display_name="Load Clip (Tune-A-Video)",
+            category=CATEGORY,
+            description="Reads the frames of a video that one-shot tuning needs, resized; decodes no others.",
+            search_aliases=["load video", "video frames", "tune a video clip"],
+            inputs=[
+                io.Combo.Input(
+                    "video",
+                    options=list_videos(),
+                    upload=io.UploadType.video,
+                    tooltip="A video, GIF or animated WebP in ComfyUI's input folder. The button uploads one.",
+                ),
+                io.Int.Input("start", default=0, min=0, max=2**31, tooltip="First frame taken, counted from 0."),
+                io.Int.Input(
+                    "stride",
+                    default=1,
+                    min=1,
+                    max=1000,
+                    tooltip="Step between frames taken: 2 takes every other frame, so the clip spans twice the time.",
+                ),
+                io.Int.Input(
+                    "num_frames",
+                    default=24,
+                    min=1,
+                    max=4096,
+                    tooltip="How many frames to take. Memory and time of tuning grow with it; 8 to 32 is usual.",
+                ),
+                io.Int.Input("width", tooltip="Width in pixels, a multiple of 8.", **size),
+                io.Int.Input("height", tooltip="Height in pixels, a multiple of 8.", **size),
+                io.Combo.Input(
+                    "fit",
+                    options=list(FITS),
+                    default="crop",
+                    tooltip="If the shape differs: crop cuts the video's sides, pad adds black bars, stretch distorts.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("frames", display_name="frames", tooltip="One image a frame."),
+                io.Float.Output(
+                    "fps", display_name="fps", tooltip="Frames a second at which they play at natural speed."
+                ),
+                io.Int.Output("count", display_name="count", tooltip="How many frames there are."),
+                io.Audio.Output(
+                    "audio", display_name="audio", tooltip="The sound of this part; nothing if it is silent."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video: str, **choice: Any) -> io.NodeOutput:
+        path = Path(folder_paths.get_annotated_filepath(video))
+        clip = read_clip(path, **choice)
+        audio = read_audio(path, start=clip.start / clip.source_fps, duration=clip.num_frames / clip.fps)
+        return io.NodeOutput(clip.frames, clip.fps, clip.num_frames, audio)
+
+    @classmethod
+    def fingerprint_inputs(cls, video: str, **choice: Any) -> str:
+        found = Path(folder_paths.get_annotated_filepath(video))
+        about = found.stat() if found.exists() else None
+        return f"{about.st_mtime_ns} {about.st_size}" if about else "gone"
+
+    @classmethod
+    def validate_inputs(cls, video: str) -> bool | str:
+        if folder_paths.exists_annotated_filepath(video):
+            return True
+        return (
+            f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload it by the button."
+        )

@@ -1,0 +1,164 @@
+"""Save Motion, Load Motion, Import Original: motions on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..tav_core.errors import ConfigError, MotionError
+from .folders import MOTIONS, find_motion, list_motions, motion_path
+from .widgets import CATEGORY, Motion, schema
+
+if TYPE_CHECKING:
+    from ..tav_core import weights
+
+PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
+# Where a pipeline or UNet that the original saved may lie.
+SOURCES = ("diffusers", "diffusion_models", MOTIONS)
+ENDINGS = {".bin", ".safetensors", ".pt", ".pth", ".ckpt"}
+
+
+class SaveMotion(io.ComfyNode):
+    """Writes a motion to models/tav_motion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVSaveMotion",
+            display_name="Save Motion (Tune-A-Video)",
+            category=CATEGORY,
+            description="Writes a motion to models/tav_motion under another name. One-Shot Tune has saved it already.",
+            search_aliases=["export motion", "safetensors"],
+            is_output_node=True,
+            inputs=[
+                Motion.Input("motion", tooltip="From One-Shot Tune or Import Original."),
+                io.String.Input("name", default="my_motion_copy", tooltip="File name, without folders or ending."),
+                io.Combo.Input(
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="fp16",
+                    tooltip="fp16 halves the file; fp32 keeps every bit.",
+                ),
+                io.Boolean.Input(
+                    "overwrite", default=False, tooltip="Replace a motion of this name that is there already."
+                ),
+            ],
+            outputs=[Motion.Output("motion", display_name="motion", tooltip="The same motion.")],
+        )
+
+    @classmethod
+    def execute(cls, motion: weights.Motion, name: str, precision: str, overwrite: bool) -> io.NodeOutput:
+        path = motion_path(name)
+        if path.exists() and not overwrite:
+            raise ConfigError(
+                got=f"name {name!r}, of which there is a motion already: {path}",
+                expected="a name that is free",
+                mend="Choose another name, or turn overwrite on.",
+            )
+        motion.save(path, dtype=PRECISIONS[precision])
+        return io.NodeOutput(motion)
+
+
+class LoadMotion(io.ComfyNode):
+    """Reads a motion from models/tav_motion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVLoadMotion",
+            display_name="Load Motion (Tune-A-Video)",
+            category=CATEGORY,
+            description="Reads a tuned motion from models/tav_motion.",
+            search_aliases=["import motion", "motion lora"],
+            inputs=[
+                io.Combo.Input(
+                    "motion_name", options=list_motions(), tooltip="A file in models/tav_motion; press R to refresh."
+                )
+            ],
+            outputs=[Motion.Output("motion", display_name="motion", tooltip="For Apply Motion.")],
+        )
+
+    @classmethod
+    def execute(cls, motion_name: str) -> io.NodeOutput:
+        from ..tav_core.weights import Motion
+
+        return io.NodeOutput(Motion.load(find_motion(motion_name)))
+
+    @classmethod
+    def fingerprint_inputs(cls, motion_name: str) -> str:
+        found = find_motion(motion_name)
+        return f"{found.stat().st_mtime_ns} {found.stat().st_size}" if found else "gone"
+
+    @classmethod
+    def validate_inputs(cls, motion_name: str) -> bool | str:
+        if find_motion(motion_name) is not None:
+            return True
+        return (
+            f"motion_name: got {motion_name!r}. Expected a file in models/tav_motion. Tune a clip, or copy one there."
+        )
+
+
+class ImportOriginal(io.ComfyNode):
+    """Makes a motion of a model that the original implementation saved."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVImportOriginal",
+            display_name="Import Original (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Makes a motion of a pipeline folder or UNet file that the original Tune-A-Video saved. Put it in "
+                "models/diffusers, models/diffusion_models or models/tav_motion."
+            ),
+            search_aliases=["convert tune-a-video", "original pipeline"],
+            inputs=[
+                io.Model.Input("model", tooltip="The checkpoint that it was tuned on."),
+                io.Combo.Input("source", options=list_sources(), tooltip="A folder or file that the original saved."),
+            ],
+            outputs=[Motion.Output("motion", display_name="motion", tooltip="For Apply Motion and Save Motion.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, source: str) -> io.NodeOutput:
+        from ..tav_core.checkpoints import load_original_unet
+        from ..tav_core.weights import import_original
+        from .core_unet import check_model, read_unet
+
+        check_model(model)
+        with torch.inference_mode(False), torch.no_grad():
+            base = read_unet(model, dtype=torch.float32, device=torch.device("cpu"))
+            return io.NodeOutput(import_original(load_original_unet(find_source(source)), base))
+
+
+def list_sources() -> list[str]:
+    """Folders and files, as "models folder/name", that may be the original's."""
+    found = [(kind, path) for kind in SOURCES for folder in source_folders(kind) for path in sorted(folder.iterdir())]
+    return [f"{kind}/{path.name}" for kind, path in found if path.is_dir() or path.suffix in ENDINGS]
+
+
+def source_folders(kind: str) -> list[Path]:
+    """The folders of one kind of models that are there."""
+    return [folder for folder in map(Path, folder_paths.get_folder_paths(kind)) if folder.is_dir()]
+
+
+def find_source(source: str) -> Path:
+    """The path behind a name that `list_sources` gives.
+
+    Raises:
+        MotionError: there is none any more, or the name leads elsewhere.
+    """
+    kind, _, name = source.partition("/")
+    if kind in SOURCES:
+        for folder in source_folders(kind):
+            if name in {path.name for path in folder.iterdir()}:
+                return folder / name
+    raise MotionError(
+        got=f"source {source!r}",
+        expected="a folder or file in models/diffusers, models/diffusion_models or models/tav_motion",
+        mend="Put what the original saved there, refresh with R, and choose it.",
+    )

@@ -1,0 +1,210 @@
+"""A motion on a core MODEL, so that the stock samplers, LoRAs, ControlNets and masks work on a tuned model.
+
+Nothing of the model is changed: a clone is patched, and core takes the patches off again.
+    queries          weight patches, as a LoRA's are
+    blocks           object patches: each block re-cast with a temporal layer, its submodules and names the same
+    attn1            re-cast in the block, so that its keys and values come from the frames that the mode names
+    group norms      object patches: re-cast to take their statistics over all frames of a clip
+    frame count      from the batch, in a wrapper around the model: core lays n videos out as (n f) c h w
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import comfy.ldm.modules.attention as core_attention
+import comfy.ops
+import comfy.patcher_extension
+from torch import Tensor, nn
+
+from ..tav_core.attention import attend_frames
+from ..tav_core.errors import MotionError
+from ..tav_core.files import digest
+from ..tav_core.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from ..tav_core.names import check_same_shapes
+from .core_unet import PREFIX, check_model, core_names, read_config
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from ..tav_core.weights import Motion
+
+KEY = "tune_a_video"
+# Where a model keeps the hash of its weights: they are many, and do not change.
+HASH = "tune_a_video_base_hash"
+BLOCK_MARK = ".norm1.weight"
+NORMS = ("in_layers.0", "out_layers.0")
+
+
+def apply_motion(
+    model: ModelPatcher,
+    motion: Motion,
+    *,
+    strength: float = 1.0,
+    temporal_strength: float = 1.0,
+    **modes: Any,
+) -> ModelPatcher:
+    """A clone of a MODEL with a motion on it; the given one stays as it is.
+
+    Args:
+        model: Stable Diffusion 1.x or 2.x of the architecture that the motion was tuned on, LoRAs and all.
+        strength: factor on the tuned queries' differences.
+        temporal_strength: factor on what the temporal blocks add.
+        modes: attention, attention_k, group_norm; as tuned where left out.
+
+    Raises:
+        CheckpointError: a model of another family.
+        MotionError: a motion for another architecture, or a model that has one already.
+    """
+    check_model(model)
+    check_motion_fits(model, motion)
+    modes = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", **motion.info.modes, **modes}
+    names, frames, patched = core_names(model), FrameCount(), model.clone()
+    patched.add_patches({names[name]: ("diff", (delta,)) for name, delta in motion.deltas.items()}, strength)
+    for place, path in block_paths(names).items():
+        weights = {n.removeprefix(place): t for n, t in motion.temporal.items() if n.startswith(place)}
+        block = inflate_block(model.get_model_object(path), weights, frames, modes, temporal_strength)
+        patched.add_object_patch(path, block)
+        patched.size += sum(p.nbytes for part in (block.norm_temp, block.attn_temp) for p in part.parameters())
+    if modes["group_norm"] == "clip":
+        for path in norm_paths(model):
+            norm = model.get_model_object(path)
+            patched.add_object_patch(path, recast(norm, spanning(type(norm)), frames=frames))
+    wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
+    patched.add_wrapper_with_key(wrapper, KEY, partial(count_frames, frames))
+    return patched
+
+
+def carries_motion(model: ModelPatcher) -> bool:
+    """Whether a MODEL has a motion on it."""
+    return any(isinstance(patch, TemporalLayer) for patch in model.object_patches.values())
+
+
+def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
+    """Checks that a motion was tuned on the architecture of a MODEL.
+
+    Raises:
+        MotionError: names the first thing that differs, or says that there is a motion on the MODEL already.
+    """
+    if carries_motion(model):
+        raise MotionError(
+            got="a MODEL that has a motion on it already",
+            expected="the MODEL of a checkpoint loader, with LoRAs or without",
+            mend="Connect Apply Motion to the loader; one motion goes on one clone.",
+        )
+    motion.check_architecture(read_config(model))
+    names, state = core_names(model), model.model.state_dict()
+    own = {name: state[names[name]] for name in motion.deltas if names.get(name) in state}
+    check_same_shapes(motion.deltas, own, what="a motion")
+    blocks = block_paths(names)
+    missing = [place for place in blocks if not any(name.startswith(place) for name in motion.temporal)]
+    if missing:
+        raise MotionError(
+            got=f"a motion without temporal weights for {missing[0]}",
+            expected="the temporal blocks of every transformer block",
+            mend="The file is damaged or of another architecture: tune again on this checkpoint.",
+        )
+
+
+def block_paths(names: Mapping[str, str]) -> dict[str, str]:
+    """diffusers' path of each transformer block, with a dot at its end, mapped to core's path."""
+    marked = {
+        ours: theirs for ours, theirs in names.items() if ours.endswith(BLOCK_MARK) and ".transformer_blocks." in ours
+    }
+    return {ours.removesuffix(BLOCK_MARK) + ".": theirs.removesuffix(BLOCK_MARK) for ours, theirs in marked.items()}
+
+
+def norm_paths(model: ModelPatcher) -> Iterator[str]:
+    """core's paths of the group norms that span a clip: those of the ResNets, and the last."""
+    modules = dict(model.model.named_modules())
+    yield from (name for name in modules if name.startswith(PREFIX) and name.endswith(NORMS))
+    yield f"{PREFIX}out.0"
+
+
+@lru_cache
+def spanning(norm: type[nn.Module]) -> type[nn.Module]:
+    """core's group norm with statistics over a clip; it still casts its weights as core's does."""
+    return type("ClipGroupNorm", (ClipGroupNorm, norm), {})
+
+
+@lru_cache
+def temporal(block: type[nn.Module]) -> type[nn.Module]:
+    """core's transformer block with a temporal layer after it."""
+    return type("InflatedBlock", (TemporalLayer, block), {})
+
+
+def inflate_block(
+    block: nn.Module, weights: Mapping[str, Tensor], frames: FrameCount, modes: Mapping[str, Any], strength: float
+) -> nn.Module:
+    """A block with a motion's temporal weights, whose first attention looks across frames."""
+    inflated = recast(block, temporal(type(block)), frames=frames)
+    like = block.attn1.to_q.weight
+    make = {"dtype": like.dtype, "device": like.device}
+    inflated.norm_temp = comfy.ops.manual_cast.LayerNorm(block.norm1.normalized_shape, **make)
+    inflated.attn_temp = core_attention.CrossAttention(
+        query_dim=like.shape[1],
+        heads=block.n_heads,
+        dim_head=block.d_head,
+        attn_precision=block.attn_precision,
+        operations=comfy.ops.manual_cast,
+        **make,
+    )
+    own = {
+        f"{part}.{n}": t for part in ("norm_temp", "attn_temp") for n, t in getattr(inflated, part).state_dict().items()
+    }
+    check_same_shapes(weights, own, what="temporal weights")
+    for name, tensor in own.items():
+        scale = strength if name.startswith("attn_temp.to_out.") else 1.0
+        tensor.copy_(weights[name] * scale)
+    inflated._modules["attn1"] = recast(block.attn1, FrameAttention, frames=frames, modes=modes)
+    return inflated.requires_grad_(False)
+
+
+class FrameAttention(core_attention.CrossAttention):
+    """core's attention with keys and values from the frames that a mode names, projected once a frame."""
+
+    frames: FrameCount
+    modes: Mapping[str, Any]
+
+    def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
+        assert mask is None, "self-attention sees every token of its frames"
+        context = x if context is None else context
+        output = attend_frames(
+            self.to_q(x),
+            self.to_k(context),
+            self.to_v(context if value is None else value),
+            mode=self.modes["attention"],
+            num_frames=self.frames.value,
+            k=self.modes["attention_k"],
+            attend=partial(
+                core_attention.optimized_attention,
+                heads=self.heads,
+                attn_precision=self.attn_precision,
+                transformer_options=transformer_options or {},
+            ),
+        )
+        return self.to_out(output)
+
+
+def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Around core's `apply_model`: notes how many frames each video of this batch has.
+
+    core may run the conditioning and its negative apart, but never parts of a video.
+    """
+    options = kwargs.get("transformer_options") or next(
+        (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
+    )
+    frames.value = x.shape[0] // len(options.get("cond_or_uncond", [0]))
+    return executor(x, *args, **kwargs)
+
+
+def same_base(model: ModelPatcher, motion: Motion) -> bool:
+    """Whether a motion was tuned on the very weights of a MODEL, LoRAs not counted."""
+    held = model.model
+    if not hasattr(held, HASH):
+        originals = model.get_key_patches(PREFIX)
+        names = {theirs: ours for ours, theirs in core_names(model).items()}
+        setattr(held, HASH, digest({names[name]: originals[name][0][0] for name in originals}))
+    return getattr(held, HASH) == motion.info.base_hash

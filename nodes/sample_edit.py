@@ -1,0 +1,79 @@
+"""Sample Edit: the clip again, under another prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tav_core.edit_config import EditConfig
+from .bridge import check_samples
+from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
+
+if TYPE_CHECKING:
+    from ..tav_core import invert
+
+
+class SampleEdit(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVSampleEdit",
+            display_name="Sample Edit (Tune-A-Video)",
+            category=CATEGORY,
+            description="Renders the clip under an edited prompt, from its inverted latent: DDIM with guidance.",
+            search_aliases=["video edit", "ksampler video", "ddim sampler"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="From Apply Motion, the same as for DDIM Invert; a ControlNet may differ."
+                ),
+                io.Conditioning.Input("positive", tooltip="The edited prompt, with a ControlNet if you like."),
+                io.Conditioning.Input(
+                    "negative", tooltip="The empty prompt, as in the paper, or what should not be seen."
+                ),
+                io.Latent.Input("latent", tooltip="The inverted latent of DDIM Invert."),
+                widget(EditConfig, "num_steps"),
+                widget(EditConfig, "guidance_scale", id="cfg", display_name="cfg", step=0.5),
+                widget(EditConfig, "eta"),
+                seed_widget(EditConfig, "edit_seed"),
+                Trajectory.Input(
+                    "trajectory", optional=True, tooltip="Of the inversion: its steps and frames are then checked."
+                ),
+            ],
+            outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        latent: dict[str, Any],
+        num_steps: int,
+        cfg: float,
+        eta: float,
+        edit_seed: int,
+        trajectory: invert.Trajectory | None = None,
+    ) -> io.NodeOutput:
+        from ..tav_core.edit import check_start, edit
+        from .bridge import to_latents
+        from .core_sampling import NO_CONTEXT, run_stage
+
+        # Guidance is core's here, so the library's own is off.
+        config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
+        samples = check_samples(latent)
+        if trajectory is not None:
+            start = to_latents(samples, model)
+            check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
+
+        def stage(denoiser, latents, report) -> Tensor:
+            nothing = NO_CONTEXT.to(latents)
+            count = lambda done, total, _: report(done, total)  # noqa: E731
+            return edit(denoiser, latents, nothing, nothing, config=config, on_step=count)
+
+        guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
+        return io.NodeOutput({"samples": run_stage(model, samples, stage, num_steps=num_steps, **guided)})

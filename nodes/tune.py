@@ -1,0 +1,193 @@
+"""One-Shot Tune: the model learns the motion of one clip. Cancel keeps what was done; queue again to go on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..tav_core.errors import ClipError, ConfigError
+from ..tav_core.layouts import VAE_FACTOR
+from ..tav_core.tune_config import TuneConfig
+from .bridge import to_context
+from .folders import motion_path, run_path
+from .widgets import CATEGORY, Motion, TuneOptionsType, schema, seed_widget, widget
+
+MEMORY = ("balanced", "speed", "low")
+
+
+class Prompts(NamedTuple):
+    """Text embeddings, `1 m d` each: what the clip shows, and what previews show, if anything else."""
+
+    source: Tensor
+    preview: Tensor | None
+    negative: Tensor | None
+
+
+class OneShotTune(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVOneShotTune",
+            display_name="One-Shot Tune (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and a "
+                "preview. The motion is written to models/tav_motion under the run's name; a cancelled run goes on "
+                "where it stopped when it is queued again."
+            ),
+            search_aliases=["train", "fine-tune video", "tune a video", "one shot"],
+            is_output_node=True,
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="Stable Diffusion 1.x or 2.x, with LoRAs or without. It stays as it is."
+                ),
+                io.Vae.Input("vae", tooltip="The VAE of that checkpoint."),
+                io.Image.Input("frames", tooltip="The clip, one image a frame, from Load Clip."),
+                io.Conditioning.Input("positive", tooltip="A prompt that says what the clip shows."),
+                widget(TuneConfig, "num_steps"),
+                widget(TuneConfig, "learning_rate", step=1e-6),
+                seed_widget(TuneConfig, "tune_seed"),
+                widget(TuneConfig, "precision"),
+                io.Combo.Input(
+                    "memory",
+                    options=list(MEMORY),
+                    default="balanced",
+                    tooltip=(
+                        "balanced recomputes activations; speed keeps them, for large cards; low also holds the frozen "
+                        "weights in half precision and shows no previews."
+                    ),
+                ),
+                io.Int.Input(
+                    "preview_every",
+                    default=100,
+                    min=0,
+                    max=100_000,
+                    tooltip="Steps between previews, each about as long as ten steps. 0 shows none.",
+                ),
+                widget(TuneConfig, "save_every"),
+                io.String.Input(
+                    "run_name", default="my_motion", tooltip="Names the run, and the motion file in models/tav_motion."
+                ),
+                widget(
+                    TuneConfig,
+                    "resume",
+                    tooltip=(
+                        "With a run of this name that is there already: continue goes on where it stopped, restart "
+                        "begins anew and replaces it, new refuses."
+                    ),
+                ),
+                TuneOptionsType.Input("options", optional=True, tooltip="From Tune Options."),
+                io.Conditioning.Input(
+                    "preview_positive", optional=True, tooltip="An edited prompt for the previews; else the clip's own."
+                ),
+                io.Conditioning.Input(
+                    "preview_negative", optional=True, tooltip="The empty prompt, for guided previews."
+                ),
+                io.Float.Input(
+                    "fps",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    tooltip="Of the clip; noted in the motion file.",
+                ),
+            ],
+            outputs=[
+                Motion.Output("motion", display_name="motion", tooltip="For Apply Motion."),
+                io.Image.Output("loss_plot", display_name="loss plot", tooltip="The loss of every step."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        vae: Any,
+        frames: Tensor,
+        positive: list,
+        memory: str,
+        preview_every: int,
+        run_name: str,
+        tune_seed: int,
+        options: dict[str, Any] | None = None,
+        preview_positive: list | None = None,
+        preview_negative: list | None = None,
+        fps: float = 0.0,
+        **settings: Any,
+    ) -> io.NodeOutput:
+        from .chart import to_image
+        from .cockpit import Cockpit
+        from .core_tuning import Preview, tune_model
+
+        options = options or {"tuning": {}, "modes": {}}
+        tuning = {"gradient_checkpointing": memory != "speed", **options["tuning"], **settings}
+        config = TuneConfig(seed=tune_seed, **tuning)
+        check_frames(frames)
+        check_run(run_name, config.resume)
+        prompts = Prompts(
+            to_context(positive, "positive"),
+            preview_positive and to_context(preview_positive, "preview_positive"),
+            preview_negative and to_context(preview_negative, "preview_negative"),
+        )
+        about = {"fps": fps, "prompt": find_prompt(cls.hidden.prompt, cls.hidden.unique_id)}
+        preview = Preview(vae, model, prompts) if preview_every and memory != "low" else None
+        cockpit = Cockpit(config.num_steps, preview, preview_every)
+        motion = tune_model(
+            model,
+            vae,
+            frames,
+            prompts,
+            config=config,
+            modes=options["modes"],
+            half=memory == "low",
+            state_path=run_path(run_name),
+            about=about,
+            cockpit=cockpit,
+        )
+        motion.save(motion_path(run_name))
+        chart = to_image(cockpit.draw())
+        return io.NodeOutput(motion, chart, ui=ui.PreviewImage(chart, cls=cls))
+
+
+def check_frames(frames: Tensor) -> None:
+    """Checks that an IMAGE can be tuned on.
+
+    Raises:
+        ClipError: one frame alone, or a size that is no multiple of 8.
+    """
+    count, height, width, _ = frames.shape
+    if count < 2:
+        raise ClipError(got="one frame", expected="two or more", mend="Connect the frames of Load Clip.")
+    if height % VAE_FACTOR or width % VAE_FACTOR:
+        raise ClipError(
+            got=f"frames of {width}x{height}",
+            expected=f"multiples of {VAE_FACTOR}",
+            mend="Set such a size in Load Clip, or resize the images.",
+        )
+
+
+def check_run(name: str, resume: str) -> None:
+    """Checks that no other motion would be overwritten.
+
+    Raises:
+        ConfigError: there is a motion of this name which this run did not make, or any where resume is "new".
+    """
+    motion, state = motion_path(name), run_path(name)
+    if motion.exists() and resume != "restart" and (resume == "new" or not state.exists()):
+        raise ConfigError(
+            got=f"run_name {name!r}, of which there is a motion already: {motion}",
+            expected="a name that is free, or a run that can go on",
+            mend="Choose another run_name, or resume by 'restart' to replace it.",
+        )
+
+
+def find_prompt(graph: dict[str, Any] | None, node: str | None) -> str:
+    """The text behind this node's `positive` input, to be noted in the motion; "" where it is not plain text."""
+    link = (graph or {}).get(str(node), {}).get("inputs", {}).get("positive")
+    text = graph.get(str(link[0]), {}).get("inputs", {}).get("text") if isinstance(link, list) else ""
+    return text if isinstance(text, str) else ""

@@ -1,0 +1,76 @@
+"""Tune Options: what rarely needs a change when tuning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..tav_core.attention_modes import MODES
+from ..tav_core.tune_config import TuneConfig
+from .widgets import CATEGORY, TuneOptionsType, schema, widget
+
+GROUPS = {
+    "as the paper": ("attn1.to_q", "attn2.to_q", "attn_temp"),
+    "temporal only": ("attn_temp",),
+    "queries only": ("attn1.to_q", "attn2.to_q"),
+    "queries, keys and values": ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn2.to_q", "attn_temp"),
+}
+RECOMPUTE = {"as the memory mode says": None, "on": True, "off": False}
+
+
+class TuneOptions(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        decay = {"min": 0.0, "max": 0.99999, "step": 0.001, "round": False}
+        return schema(
+            node_id="TAVTuneOptions",
+            display_name="Tune Options (Tune-A-Video)",
+            category=CATEGORY,
+            description="Settings of One-Shot Tune that rarely need a change. As they stand they are the paper's.",
+            search_aliases=["training options", "adamw", "learning rate schedule"],
+            inputs=[
+                widget(TuneConfig, "lr_schedule"),
+                widget(TuneConfig, "warmup_steps"),
+                widget(TuneConfig, "max_grad_norm", step=0.1),
+                widget(TuneConfig, "weight_decay", step=0.001),
+                widget(TuneConfig, "epsilon", step=1e-9),
+                io.Float.Input("beta1", default=0.9, tooltip="AdamW's decay rate of the first moment.", **decay),
+                io.Float.Input("beta2", default=0.999, tooltip="AdamW's decay rate of the second moment.", **decay),
+                io.Combo.Input(
+                    "modules", options=list(GROUPS), default="as the paper", tooltip="Which weights of the model train."
+                ),
+                io.Combo.Input(
+                    "attention",
+                    options=list(MODES),
+                    default="sparse_causal",
+                    tooltip="Which frames each frame looks at: the first and the previous one in sparse_causal, the paper's.",
+                ),
+                io.Int.Input(
+                    "attention_k",
+                    default=2,
+                    min=1,
+                    max=1000,
+                    tooltip="The longer step back of sparse_causal_k, in frames.",
+                ),
+                io.Combo.Input(
+                    "recompute",
+                    options=list(RECOMPUTE),
+                    default="as the memory mode says",
+                    tooltip="Recompute activations in the backward pass: slower, but several times less memory.",
+                ),
+            ],
+            outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, beta1: float, beta2: float, modules: str, attention: str, attention_k: int, recompute: str, **settings: Any
+    ) -> io.NodeOutput:
+        tuning = {**settings, "betas": (beta1, beta2), "modules": GROUPS[modules]}
+        if RECOMPUTE[recompute] is not None:
+            tuning["gradient_checkpointing"] = RECOMPUTE[recompute]
+        TuneConfig(**{**tuning, "warmup_steps": 0})
+        return io.NodeOutput({"tuning": tuning, "modes": {"attention": attention, "attention_k": attention_k}})

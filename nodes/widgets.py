@@ -1,0 +1,56 @@
+"""Widgets made from the library's settings: name, default, bounds and tooltip are written down there, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from comfy_api.latest import io
+
+# What the front end's number widgets can hold.
+LARGEST_INT, LARGEST_FLOAT = 2**53 - 1, 1e6
+CATEGORY = "Tune-A-Video"
+Motion = io.Custom("TAV_MOTION")
+Trajectory = io.Custom("TAV_TRAJECTORY")
+TuneOptionsType = io.Custom("TAV_TUNE_OPTIONS")
+
+
+def widget(config: type, name: str, **changes: Any) -> io.Input:
+    """The widget of one setting.
+
+    Args:
+        config: a settings class of the library.
+        name: of its field, which is the widget's id too.
+        changes: anything to say otherwise: id, default, step, tooltip.
+    """
+    field = next(f for f in dataclasses.fields(config) if f.name == name)
+    said, default = field.metadata, field.default
+    own = {"id": name, "default": default, "tooltip": said["help"], **changes}
+    if said["choices"]:
+        return io.Combo.Input(options=list(said["choices"]), **own)
+    if isinstance(default, bool):
+        return io.Boolean.Input(**own)
+    low, high = said["low"], said["high"]
+    if isinstance(default, int):
+        bounds = {"min": int(max(low, 0)), "max": int(min(high, LARGEST_INT))}
+        return io.Int.Input(**bounds, **own)
+    bounds = {"min": max(float(low), 0.0), "max": LARGEST_FLOAT if math.isinf(high) else float(high)}
+    # Without `round` the front end rounds to `step`, and a learning rate of 3e-5 would become 0.
+    own.setdefault("step", 0.05)
+    return io.Float.Input(**bounds, round=False, **own)
+
+
+def seed_widget(config: type, name: str) -> io.Input:
+    """The widget of a seed, under a name of its own.
+
+    The front end gives widgets called `seed` a control that draws another number after each run, which here would
+    start a tuning anew.
+    """
+    return widget(config, "seed", id=name, display_name="seed")
+
+
+def schema(**about: Any) -> io.Schema:
+    """A node's schema. ComfyUI 0.8 knows no search words yet."""
+    known = {field.name for field in dataclasses.fields(io.Schema)}
+    return io.Schema(**{name: value for name, value in about.items() if name in known})
