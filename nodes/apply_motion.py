@@ -49,7 +49,7 @@ class ApplyMotion(io.ComfyNode):
                     "attention",
                     options=[AS_TUNED, *MODES],
                     default=AS_TUNED,
-                    tooltip="Which frames each frame looks at: the first and the previous one in sparse_causal, the paper's.",
+                    tooltip="Which frames each frame looks at; sparse_causal, the paper's, sees first and previous.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="model", tooltip="For any sampler, on a batch of frames.")],

@@ -46,7 +46,7 @@ class TuneOptions(io.ComfyNode):
                     "attention",
                     options=list(MODES),
                     default="sparse_causal",
-                    tooltip="Which frames each frame looks at: the first and the previous one in sparse_causal, the paper's.",
+                    tooltip="Which frames each frame looks at; sparse_causal, the paper's, sees first and previous.",
                 ),
                 io.Int.Input(
                     "attention_k",
