@@ -1,4 +1,4 @@
-"""One command for everything: `python run.py demo | test | bench`. Needs nothing but Python 3.10 or newer.
+"""One command for everything: `python run.py demo | test | bench | comfyui`. Needs nothing but Python 3.10 or newer.
 
 Makes the environment `.venv` beside this file, installs into it (never into your own Python), and runs the command
 there. Later runs install again only after a change of the requirements.
@@ -28,15 +28,20 @@ COMMANDS = {
     "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest"]],
     "bench": [["-m", "benchmarks.bench"]],
 }
-USAGE = """usage: python run.py demo | test | bench [arguments passed on]
+COMFYUI = Path("scripts") / "start_comfyui.py"
+USAGE = """usage: python run.py demo | test | bench | comfyui [arguments passed on]
 
-  demo    tune, invert and edit a clip with the bundled model; results in demo/out
-  test    lint, format check and the whole test suite; arguments go to pytest
-  bench   time the stages on this machine"""
+  demo     tune, invert and edit a clip with the bundled model; results in demo/out
+  test     lint, format check and the whole test suite; arguments go to pytest
+  bench    time the stages on this machine
+  comfyui start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
 
 
 def main(argv: list[str]) -> int:
     """Runs a command in the environment; returns its exit status."""
+    if argv and argv[0] == "comfyui":
+        # It has an environment of its own, or shares this Python.
+        return call([sys.executable, COMFYUI, *argv[1:]])
     if not argv or argv[0] not in COMMANDS:
         print(USAGE)
         return 0 if argv and argv[0] in ("-h", "--help") else 2

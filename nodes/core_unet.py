@@ -15,6 +15,7 @@ from torch import Tensor
 from ..tav_core.errors import CheckpointError
 from ..tav_core.families import SUPPORTED, refuse_in_channels, wrong_family
 from ..tav_core.ldm_configs import unet_config
+from ..tav_core.names import is_temporal
 from ..tav_core.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def predicts_velocity(model: ModelPatcher) -> bool:
 
 def read_config(model: ModelPatcher) -> dict[str, Any]:
     """The config of a MODEL's UNet as diffusers writes it, as far as shapes tell."""
-    state = model.model.diffusion_model.state_dict()
-    return unet_config({name: tuple(t.shape) for name, t in state.items()}, v_prediction=predicts_velocity(model))
+    shapes = {name: tuple(t.shape) for name, t in model.model.diffusion_model.state_dict().items()}
+    return unet_config(shapes, v_prediction=predicts_velocity(model))
 
 
 def core_names(model: ModelPatcher) -> dict[str, str]:
@@ -88,10 +89,19 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
     return unet_from_ldm(weights, builder, v_prediction=predicts_velocity(model))
 
 
+def key_patches(model: ModelPatcher) -> dict[str, list]:
+    """core's `get_key_patches` of a MODEL's own weights.
+
+    Another clone that is loaded at the moment may have a motion on it, whose weights then stand in the model that all
+    clones share.
+    """
+    return {name: patches for name, patches in model.get_key_patches(PREFIX).items() if not is_temporal(name)}
+
+
 def read_weights(model: ModelPatcher) -> Mapping[str, Tensor]:
     """A MODEL's weights on the CPU in float32, its weight patches applied once: live ones may hold them already."""
     weights = {}
-    for name, (original, *patches) in model.get_key_patches(PREFIX).items():
+    for name, (original, *patches) in key_patches(model).items():
         weight, convert = original
         if not weight.is_floating_point() or weight.dtype.itemsize < 2:
             raise CheckpointError(

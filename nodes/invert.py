@@ -82,6 +82,8 @@ def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) 
     """NOISE and SIGMAS that make core's samplers start where an inversion of these timesteps ended."""
     from .core_unet import read_schedule
 
-    alphas = [read_schedule(model).alpha(timestep) for timestep in reversed(timesteps)]
-    sigmas = torch.tensor([((1 - alpha) / alpha) ** 0.5 for alpha in alphas] + [0.0])
+    schedule = read_schedule(model)
+    # Stable Diffusion's DDIM ends at the alpha of timestep 0, where the inversion started, and not at sigma 0.
+    alphas = [*map(schedule.alpha, reversed(timesteps)), schedule.final_alpha]
+    sigmas = torch.tensor([((1 - alpha) / alpha) ** 0.5 for alpha in alphas])
     return InvertedNoise(samples, model, sigma=float(sigmas[0])), sigmas

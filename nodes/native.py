@@ -24,7 +24,7 @@ from ..tav_core.errors import MotionError
 from ..tav_core.files import digest
 from ..tav_core.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
 from ..tav_core.names import check_same_shapes
-from .core_unet import PREFIX, check_model, core_names, read_config
+from .core_unet import PREFIX, check_model, core_names, key_patches, read_config
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -102,7 +102,7 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     missing = [place for place in blocks if not any(name.startswith(place) for name in motion.temporal)]
     if missing:
         raise MotionError(
-            got=f"a motion without temporal weights for {missing[0]}",
+            got=f"a motion without temporal weights for {missing[0].removesuffix('.')}",
             expected="the temporal blocks of every transformer block",
             mend="The file is damaged or of another architecture: tune again on this checkpoint.",
         )
@@ -204,7 +204,7 @@ def same_base(model: ModelPatcher, motion: Motion) -> bool:
     """Whether a motion was tuned on the very weights of a MODEL, LoRAs not counted."""
     held = model.model
     if not hasattr(held, HASH):
-        originals = model.get_key_patches(PREFIX)
+        originals = key_patches(model)
         names = {theirs: ours for ours, theirs in core_names(model).items()}
         setattr(held, HASH, digest({names[name]: originals[name][0][0] for name in originals}))
     return getattr(held, HASH) == motion.info.base_hash
