@@ -58,7 +58,7 @@ def to_context(conditioning: list, socket: str) -> Tensor:
         raise ConfigError(
             got=f"{len(conditioning)} prompts at {socket}",
             expected="one prompt",
-            mend="Connect one CLIP Text Encode; Combine and Average nodes make several.",
+            mend="Connect one CLIP Text Encode; Conditioning (Combine) makes several.",
         )
     embeddings, extras = conditioning[0]
     if extras.get("control") is not None:

@@ -9,17 +9,17 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-SIZE = (768, 300)
-MARGIN, TEXT, FONT_SIZE = 12, 26, 16
+SIZE = (512, 300)
+MARGIN, TEXT, FONT_SIZE = 10, 26, 18
 PAPER, AXIS, DOT, LINE, INK = (250, 250, 250), (200, 200, 200), (190, 205, 225), (30, 100, 200), (40, 40, 40)
 SMOOTHING = 20
 
 
-def draw_chart(losses: Sequence[float], *, first: int, last: int, facts: str, strip: np.ndarray | None) -> Image.Image:
-    """The loss of each step and its running mean, a line of facts above, and a preview below.
+def draw_chart(losses: Sequence[float], *, last: int, facts: Sequence[str], strip: np.ndarray | None) -> Image.Image:
+    """The loss of each step and its running mean, lines of facts above, and a preview below.
 
     Args:
-        losses: of the steps from `first` on.
+        losses: of every step so far.
         last: the step at the right end.
         strip: frames `f h w 3` in [0, 1], or None.
     """
@@ -27,22 +27,22 @@ def draw_chart(losses: Sequence[float], *, first: int, last: int, facts: str, st
     rows = [] if strip is None else [strip_image(strip, width - 2 * MARGIN)]
     sheet = Image.new("RGB", (width, height + sum(row.height + MARGIN for row in rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), facts, INK, ImageFont.load_default(FONT_SIZE))
-    box = (MARGIN, MARGIN + TEXT, width - MARGIN, height - MARGIN)
+    for line, text in enumerate(facts):
+        draw.text((MARGIN, MARGIN + line * TEXT), text, INK, ImageFont.load_default(FONT_SIZE))
+    box = (MARGIN, MARGIN + max(len(facts), 1) * TEXT, width - MARGIN, height - MARGIN)
     draw.rectangle(box, outline=AXIS)
     if losses:
-        plot(draw, losses, box, first=first, last=last)
+        plot(draw, losses, box, last=last)
     for row in rows:
         sheet.paste(row, (MARGIN, height))
     return sheet
 
 
-def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...], *, first: int, last: int) -> None:
+def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...], *, last: int) -> None:
     """Dots for steps and a line for their mean. One step's loss tells little: it hangs on the timestep drawn."""
     left, top, right, bottom = box
     highest = max(losses) or 1.0
-    steps = np.arange(first, first + len(losses))
-    across = left + (right - left) * (steps - first) / max(last - first, 1)
+    across = left + (right - left) * np.arange(len(losses)) / max(last - 1, 1)
     heights = lambda values: bottom - (bottom - top) * 0.95 * np.asarray(values) / highest  # noqa: E731
     for x, y in zip(across, heights(losses), strict=True):
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=DOT)
@@ -53,7 +53,7 @@ def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...
     small = ImageFont.load_default(FONT_SIZE - 4)
     draw.text((left + 4, top + 2), f"{highest:.3g}", INK, small)
     draw.text((right - 4, bottom - 2), str(last), INK, small, anchor="rd")
-    draw.text((left + 4, bottom - 2), str(first), INK, small, anchor="ld")
+    draw.text((left + 4, bottom - 2), "1", INK, small, anchor="ld")
 
 
 def strip_image(frames: np.ndarray, width: int) -> Image.Image:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.
 INTERVAL = 0.5
-WIDTH = 768
+WIDTH = 512
 
 
 class Cockpit:
@@ -39,9 +39,9 @@ class Cockpit:
     def __init__(self, num_steps: int, preview: Preview | None, preview_every: int) -> None:
         self.preview, self.preview_every = preview, preview_every
         self.bar = comfy.utils.ProgressBar(num_steps)
-        self.num_steps, self.first, self.losses = num_steps, 0, []
+        self.num_steps, self.losses = num_steps, ()
         self.strip: np.ndarray | None = None
-        self.facts, self.shown_at = "", 0.0
+        self.facts, self.shown_at = ("nothing was left to do",), 0.0
         self.parts: tuple[Any, ...] = ()
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
@@ -61,9 +61,7 @@ class Cockpit:
             InterruptProcessingException: core's, if the user cancelled.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
-        if not self.losses:
-            self.first = progress.step
-        self.losses.append(progress.loss)
+        self.losses = progress.losses
         due = self.preview is not None and progress.step % self.preview_every == 0
         if due:
             self.render(progress)
@@ -84,20 +82,14 @@ class Cockpit:
 
     def draw(self) -> Image:
         """The picture of this moment."""
-        return draw_chart(self.losses, first=self.first, last=self.num_steps, facts=self.facts, strip=self.strip)
+        return draw_chart(self.losses, last=self.num_steps, facts=self.facts, strip=self.strip)
 
 
-def describe(progress: TuneProgress, device: torch.device) -> str:
-    """Step, loss, learning rate, time left and memory, in one line."""
+def describe(progress: TuneProgress, device: torch.device) -> tuple[str, str]:
+    """Step, loss, learning rate, time left and memory, in two lines."""
     left = time.strftime("%H:%M:%S", time.gmtime(progress.eta_seconds))
-    facts = (
-        f"step {progress.step} of {progress.num_steps}",
-        f"loss {progress.loss:.4f}",
-        f"learning rate {progress.learning_rate:.2g}",
-        f"{left} left",
-        used_memory(device),
-    )
-    return " | ".join(facts)
+    where = f"step {progress.step} of {progress.num_steps}, {left} left, {used_memory(device)}"
+    return where, f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}"
 
 
 def used_memory(device: torch.device) -> str:

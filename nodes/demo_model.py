@@ -28,9 +28,9 @@ class LoadDemoModel(io.ComfyNode):
             search_aliases=["demo checkpoint", "example model", "quickstart"],
             inputs=[],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.Clip.Output("clip", display_name="clip"),
-                io.Vae.Output("vae", display_name="vae"),
+                io.Model.Output("model", display_name="model", tooltip="For One-Shot Tune and Apply Motion."),
+                io.Clip.Output("clip", display_name="clip", tooltip="The text model, for CLIP Text Encode."),
+                io.Vae.Output("vae", display_name="vae", tooltip="For One-Shot Tune, VAE Encode and Decode."),
                 io.Image.Output(
                     "frames", display_name="frames", tooltip="A red circle on a blue background, 8 frames."
                 ),

@@ -35,7 +35,7 @@ class SaveMotion(io.ComfyNode):
             search_aliases=["export motion", "safetensors"],
             is_output_node=True,
             inputs=[
-                Motion.Input("motion", tooltip="From One-Shot Tune or Import Original."),
+                Motion.Input("motion", tooltip="From One-Shot Tune, Load Motion or Import Original."),
                 io.String.Input("name", default="my_motion_copy", tooltip="File name, without folders or ending."),
                 io.Combo.Input(
                     "precision",

@@ -36,9 +36,17 @@ class SampleEdit(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", tooltip="The inverted latent of DDIM Invert."),
                 widget(EditConfig, "num_steps"),
-                widget(EditConfig, "guidance_scale", id="cfg", display_name="cfg", step=0.5),
+                widget(
+                    EditConfig,
+                    "guidance_scale",
+                    id="cfg",
+                    display_name="cfg",
+                    min=1.0,
+                    step=0.5,
+                    tooltip="How strongly the prompt leads; 1 is no guidance. 7.5 to 12.5 is usual.",
+                ),
                 widget(EditConfig, "eta"),
-                seed_widget(EditConfig, "edit_seed"),
+                seed_widget(EditConfig, "edit_seed", "Of the fresh noise that eta adds; at eta 0 it changes nothing."),
                 Trajectory.Input(
                     "trajectory", optional=True, tooltip="Of the inversion: its steps and frames are then checked."
                 ),

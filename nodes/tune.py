@@ -51,7 +51,7 @@ class OneShotTune(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="A prompt that says what the clip shows."),
                 widget(TuneConfig, "num_steps"),
                 widget(TuneConfig, "learning_rate", step=1e-6),
-                seed_widget(TuneConfig, "tune_seed"),
+                seed_widget(TuneConfig, "tune_seed", "Decides the noise and the timesteps that each step learns from."),
                 widget(TuneConfig, "precision"),
                 io.Combo.Input(
                     "memory",
@@ -99,7 +99,7 @@ class OneShotTune(io.ComfyNode):
             ],
             outputs=[
                 Motion.Output("motion", display_name="motion", tooltip="For Apply Motion."),
-                io.Image.Output("loss_plot", display_name="loss plot", tooltip="The loss of every step."),
+                io.Image.Output("loss_plot", display_name="loss plot", tooltip="The loss of every step of the run."),
             ],
         )
 
@@ -120,6 +120,7 @@ class OneShotTune(io.ComfyNode):
         fps: float = 0.0,
         **settings: Any,
     ) -> io.NodeOutput:
+        from ..tav_core.tune_state import read_losses
         from .chart import to_image
         from .cockpit import Cockpit
         from .core_tuning import Preview, tune_model
@@ -150,6 +151,7 @@ class OneShotTune(io.ComfyNode):
             cockpit=cockpit,
         )
         motion.save(motion_path(run_name))
+        cockpit.losses = read_losses(run_path(run_name))
         chart = to_image(cockpit.draw())
         return io.NodeOutput(motion, chart, ui=ui.PreviewImage(chart, cls=cls))
 

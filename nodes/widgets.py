@@ -22,7 +22,7 @@ def widget(config: type, name: str, **changes: Any) -> io.Input:
     Args:
         config: a settings class of the library.
         name: of its field, which is the widget's id too.
-        changes: anything to say otherwise: id, default, step, tooltip.
+        changes: anything to say otherwise: id, default, bounds, step, tooltip.
     """
     field = next(f for f in dataclasses.fields(config) if f.name == name)
     said, default = field.metadata, field.default
@@ -34,20 +34,20 @@ def widget(config: type, name: str, **changes: Any) -> io.Input:
     low, high = said["low"], said["high"]
     if isinstance(default, int):
         bounds = {"min": int(max(low, 0)), "max": int(min(high, LARGEST_INT))}
-        return io.Int.Input(**bounds, **own)
+        return io.Int.Input(**{**bounds, **own})
     bounds = {"min": max(float(low), 0.0), "max": LARGEST_FLOAT if math.isinf(high) else float(high)}
     # Without `round` the front end rounds to `step`, and a learning rate of 3e-5 would become 0.
     own.setdefault("step", 0.05)
-    return io.Float.Input(**bounds, round=False, **own)
+    return io.Float.Input(round=False, **{**bounds, **own})
 
 
-def seed_widget(config: type, name: str) -> io.Input:
+def seed_widget(config: type, name: str, tooltip: str) -> io.Input:
     """The widget of a seed, under a name of its own.
 
     The front end gives widgets called `seed` a control that draws another number after each run, which here would
     start a tuning anew.
     """
-    return widget(config, "seed", id=name, display_name="seed")
+    return widget(config, "seed", id=name, display_name="seed", tooltip=tooltip)
 
 
 def schema(**about: Any) -> io.Schema:

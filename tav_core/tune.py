@@ -46,6 +46,7 @@ class TuneProgress:
         loss: of this step.
         learning_rate: of this step.
         eta_seconds: estimated time left.
+        losses: of every step so far, those before a resume too.
         motion: gives the motion so far, for a preview.
     """
 
@@ -54,6 +55,7 @@ class TuneProgress:
     loss: float
     learning_rate: float
     eta_seconds: float
+    losses: Sequence[float]
     motion: Callable[[], Motion]
 
 
@@ -214,6 +216,7 @@ class TuningRun:
             loss=self.losses[-1],
             learning_rate=self.config.learning_rate_at(self.step - 1),
             eta_seconds=eta_seconds,
+            losses=tuple(self.losses),
             motion=self.motion,
         )
 

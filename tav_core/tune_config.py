@@ -37,7 +37,9 @@ class TuneConfig:
     )
     gradient_checkpointing: bool = setting(True, "Recompute activations: slower, but several times less memory.")
     modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
-    save_every: int = setting(100, "Steps between saves of the run; 0 saves only at its end. (Ours.)", low=0)
+    save_every: int = setting(
+        100, "Steps between saves of the run. It is saved on a cancel and at its end too; 0 for these alone.", low=0
+    )
     resume: str = setting("continue", "What to do with a run of this name that is there already.", choices=RESUMES)
 
     def __post_init__(self) -> None:

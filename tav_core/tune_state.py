@@ -106,6 +106,12 @@ class RunState:
         )
 
 
+def read_losses(path: Path) -> list[float]:
+    """The loss of every step of the run that a state file holds."""
+    tensors, _ = load_tensors(path, error=ConfigError, what="the state of a tuning run")
+    return tensors["losses"].tolist()
+
+
 def inputs(run: TuningRun) -> dict[str, Tensor]:
     """What a run is tuned on."""
     return {"mean": run.mean, "std": run.std, "context": run.context}

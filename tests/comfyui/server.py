@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -29,6 +30,7 @@ class Server:
 
     def __init__(self, comfy: Path, python: Path, base: Path, *args: str) -> None:
         self.base, self.log, self.port = base, base / "server.log", free_port()
+        self.version = version_of(comfy)
         for folder in ("custom_nodes", "models/checkpoints", "models/loras", "models/controlnet", "input", "output"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         link = base / "custom_nodes" / "tune_a_video"
@@ -139,6 +141,11 @@ class Client:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def version_of(comfy: Path) -> str:
+    """ComfyUI's version, as its folder says."""
+    return re.search(r'__version__ = "(.+?)"', (comfy / "comfyui_version.py").read_text())[1]
 
 
 def free_port() -> int:

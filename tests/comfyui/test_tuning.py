@@ -6,10 +6,11 @@ import io
 import json
 
 import pytest
-from graphs import EDITED, edit_graph, text, tune_graph
 from PIL import Image
-from server import error_of
-from tune_files import steps_done
+
+from tests.comfyui.graphs import EDITED, edit_graph, text, tune_graph
+from tests.comfyui.server import error_of
+from tests.comfyui.tune_files import steps_done
 
 MOST_MESSAGES_A_SECOND = 10
 
@@ -34,7 +35,7 @@ def test_the_cockpit_shows_the_curve_and_previews(server, client):
     assert progress_of(client)[-1] == (6, 6)
     shown = Image.open(io.BytesIO(jpeg_of(client.previews[-1])))
     without = Image.open(io.BytesIO(jpeg_of(client.previews[0])))
-    assert shown.width == 768 and shown.height > without.height, "the preview strip stands below the curve"
+    assert shown.width == 512 and shown.height > without.height, "the preview strip stands below the curve"
     assert (server.base / "models" / "tav_motion" / "cockpit.safetensors").exists()
     assert done["outputs"]["tune"]["images"], "the loss plot stays in the node"
 

@@ -7,8 +7,20 @@ import shutil
 from typing import Any
 
 import pytest
-from graphs import EDIT, OPTIONS, Graph, changed, clip_graph, edit_graph, motion_graph, node, text, tune_graph
-from server import PACK, Client, Server, error_of
+
+from tests.comfyui.graphs import (
+    EDIT,
+    OPTIONS,
+    Graph,
+    changed,
+    clip_graph,
+    edit_graph,
+    motion_graph,
+    node,
+    text,
+    tune_graph,
+)
+from tests.comfyui.server import PACK, Client, Server, error_of
 
 LONG = "x" * 300
 
@@ -120,7 +132,7 @@ CASES: dict[str, tuple[Graph, tuple[str, ...]]] = {
     "steps": (edit_of(num_steps=3), ("3 sampling steps", "inversion of 2")),
     "frames": (fewer_frames(), ("frames", "inver")),
     "cfg": (edit_of(cfg=1000.0), ("cfg", "max")),
-    "nothing connected": (edit_of(model=None), ("model", "missing")),
+    "nothing connected": (changed(edit_of(), "edit", model=None), ("model", "missing")),
     "wrong socket": (edit_of(model=["demo", 2]), ("model", "VAE")),
     "original gone": (original("diffusers/gone"), ("source", "gone")),
     "not the original's": (original("tav_motion/good.safetensors"), ("good.safetensors", "motion")),
