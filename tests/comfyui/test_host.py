@@ -18,7 +18,7 @@ def host(comfyui):
     """What host_checks.py measured."""
     environment = {
         **os.environ,
-        "COMFYUI_PATH": str(comfyui.folder),
+        "COMFYUI_PATH": str(comfyui.path),
         "HF_HUB_OFFLINE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
