@@ -188,8 +188,8 @@ class Motion:
             own = as_json(config.get(name))
             if own != value:
                 raise MotionError(
-                    got=f"a motion tuned on a model with {name} {value}",
-                    expected=f"{name} {own}, as in this model",
+                    got=f"a motion tuned on {name_family(self.info.architecture)}, with {name} {value}",
+                    expected=f"{name} {own}, as in this model, {name_family(config)}",
                     mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
                 )
 
@@ -216,6 +216,12 @@ def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
 def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
     """The settings that a motion's base must share, as plain JSON values."""
     return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
+
+
+def name_family(config: Mapping[str, Any]) -> str:
+    """The family of a UNet, by the width of the text it attends to."""
+    width = config.get("cross_attention_dim")
+    return {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}.get(width, "a model of another size")
 
 
 def as_json(value: Any) -> Any:

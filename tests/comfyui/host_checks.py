@@ -27,10 +27,12 @@ import comfy.cldm.cldm  # noqa: E402
 import comfy.controlnet  # noqa: E402
 import comfy.lora  # noqa: E402
 import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.sd  # noqa: E402
+import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 
@@ -288,7 +290,11 @@ def check_refusals() -> dict[str, str]:
     fewer = Motion(deltas=motion.deltas, temporal={}, info=motion.info)
     masked = {**LATENT, "noise_mask": torch.ones(1, 1, 96, 96)}
     apply = lambda model, it: ApplyMotion.execute(model, it, 1.0, 1.0, "as tuned")  # noqa: E731
+    sdxl = comfy.supported_models.SDXL({**core_demo.UNET_CONFIG, "num_classes": "sequential", "adm_in_channels": 16})
+    sdxl.set_inference_dtype(torch.float32, None)
+    wide = comfy.model_patcher.ModelPatcher(sdxl.get_model({}, ""), torch.device("cpu"), torch.device("cpu"))
     return {
+        "SDXL": refusal(lambda: apply(wide, motion)),
         "another architecture": refusal(lambda: apply(DEMO.model, wider)),
         "twice": refusal(lambda: apply(tuned, motion)),
         "without temporal weights": refusal(lambda: apply(DEMO.model, fewer)),

@@ -84,7 +84,11 @@ def test_stock_samplers_and_a_noise_mask_work(host):
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("another architecture", ["cross_attention_dim 768", "cross_attention_dim 128", "tune again"]),
+        ("SDXL", ["Stable Diffusion XL", "1.x or 2.x"]),
+        (
+            "another architecture",
+            ["Stable Diffusion 1.x", "cross_attention_dim 768", "cross_attention_dim 128", "tune again"],
+        ),
         ("twice", ["motion on it already", "Connect Apply Motion to the loader"]),
         ("without temporal weights", ["without temporal weights", "tune again"]),
         ("a mask", ["noise mask", "KSampler"]),
