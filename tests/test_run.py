@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,13 @@ from types import SimpleNamespace
 import pytest
 
 RUN = Path(__file__).parent.parent / "run.py"
+
+
+def run_code(folder, code, **names):
+    """Runs code as a file of its own; the names it leaves."""
+    path = folder / "part_of_run.py"
+    path.write_text(code)
+    return runpy.run_path(str(path), init_globals=names)
 
 
 class FakeProcesses:
@@ -99,14 +107,14 @@ def test_it_imports_the_standard_library_alone():
     assert len(RUN.read_text().splitlines()) < 170
 
 
-def test_an_old_python_is_told_before_anything_it_cannot_read(monkeypatch):
+def test_an_old_python_is_told_before_anything_it_cannot_read(tmp_path, monkeypatch):
     tree = ast.parse(RUN.read_text())
     check = next(index for index, node in enumerate(tree.body) if isinstance(node, ast.If))
     assert all(isinstance(node, ast.Expr | ast.Import) for node in tree.body[:check])
     monkeypatch.setattr(sys, "version_info", (3, 8))
     first = ast.Module(body=tree.body[: check + 1], type_ignores=[])
     with pytest.raises(SystemExit, match=r"Python 3\.10 or newer"):
-        exec(compile(first, "run.py", "exec"), {})
+        run_code(tmp_path, ast.unparse(first))
 
 
 @pytest.mark.parametrize(("argv", "status"), [([], 2), (["dance"], 2), (["--help"], 0)])
@@ -233,11 +241,10 @@ def test_ctrl_c_waits_for_the_command_to_save_its_work(run, monkeypatch):
 
 
 @pytest.mark.parametrize(("system", "expected"), [("nt", "Scripts/python.exe"), ("posix", "bin/python")])
-def test_the_environments_python_is_where_the_system_puts_it(system, expected):
+def test_the_environments_python_is_where_the_system_puts_it(tmp_path, system, expected):
     line = next(line for line in RUN.read_text().splitlines() if line.startswith("PYTHON ="))
     names = {"os": SimpleNamespace(name=system), "VENV": Path("project") / ".venv"}
-    exec(line, names)
-    assert names["PYTHON"].as_posix() == f"project/.venv/{expected}"
+    assert run_code(tmp_path, line, **names)["PYTHON"].as_posix() == f"project/.venv/{expected}"
 
 
 class TestStartComfyUI:

@@ -1,0 +1,180 @@
+"""Makes the thumbnails of the example workflows, from frames that the demo model renders on a running ComfyUI.
+
+    python scripts/make_thumbnails.py --url http://127.0.0.1:8188
+
+Needs Pillow. On a CPU it takes some minutes. The run is called "thumbnails".
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
+SIZE, TITLE, LABEL, GAP, QUALITY = (400, 300), 36, 18, 4, 90
+PAPER, INK, PALE = (24, 26, 30), (240, 240, 240), (165, 172, 182)
+SOURCE = "a red circle on a blue background"
+EDITS = {
+    "yellow": "a yellow circle on a blue background",
+    "square": "a red square on a blue background",
+    "star": "a red star on a blue background",
+    "green": "a red circle on a green background",
+}
+# Of each workflow the title, and rows of a label and a video. Where a row needs a model that is not in the pack, the
+# demo model's video of the same kind stands in.
+PICTURES = {
+    "1_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
+    "2_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "green"}),
+    "3_one_motion_four_prompts": ("3  One motion, four prompts", {prompt: key for key, prompt in EDITS.items()}),
+    "4_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "star"}),
+    "5_resume_and_compare_steps": (
+        "5  Resume, and compare steps",
+        {"source": "source", "after 100 steps": "square", "after 300 steps": "later"},
+    ),
+    "6_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "yellow"}),
+    "7_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
+    "8_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
+}
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    """A node in API format."""
+    return {"class_type": kind, "inputs": inputs}
+
+
+def text(prompt: str) -> dict[str, Any]:
+    return node("CLIPTextEncode", clip=["demo", 1], text=prompt)
+
+
+def tuned_graph(steps: int, resume: str, edits: dict[str, str]) -> dict[str, Any]:
+    """A graph that tunes the demo model up to some steps, and renders edits."""
+    sockets = {"model": ["demo", 0], "vae": ["demo", 2], "frames": ["demo", 3], "positive": ["source_text", 0]}
+    settings = {"learning_rate": 1e-3, "tune_seed": 33, "precision": "auto", "memory": "speed", "preview_every": 0}
+    run = {"num_steps": steps, "save_every": 100, "run_name": "thumbnails", "resume": resume}
+    strengths = {"strength": 1.0, "temporal_strength": 1.0, "attention": "as tuned"}
+    graph = {
+        "demo": node("TAVLoadDemoModel"),
+        "source_text": text(SOURCE),
+        "empty": text(""),
+        "tune": node("TAVOneShotTune", **sockets, **settings, **run),
+        "apply": node("TAVApplyMotion", model=["demo", 0], motion=["tune", 0], **strengths),
+        "encode": node("VAEEncode", pixels=["demo", 3], vae=["demo", 2]),
+        "invert": node(
+            "TAVDDIMInvert", model=["apply", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
+        ),
+    }
+    for key, prompt in edits.items():
+        graph |= {f"{key}_text": text(prompt), f"{key}_edit": edit_node(f"{key}_text")}
+        graph[f"{key}_frames"] = node("VAEDecode", samples=[f"{key}_edit", 0], vae=["demo", 2])
+        graph[key] = save(f"{key}_frames")
+    return graph
+
+
+def edit_node(prompt: str) -> dict[str, Any]:
+    settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33}
+    prompts = {"positive": [prompt, 0], "negative": ["empty", 0]}
+    return node("TAVSampleEdit", model=["apply", 0], latent=["invert", 0], **prompts, **settings)
+
+
+def save(frames: str, output: int = 0) -> dict[str, Any]:
+    return node("SaveImage", images=[frames, output], filename_prefix="thumbnails/frames")
+
+
+def first_graph() -> dict[str, Any]:
+    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, and one decoded in tiles."""
+    prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
+    noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
+    return tuned_graph(100, "restart", EDITS) | {
+        "source": save("demo", 3),
+        "canny": node("Canny", image=["demo", 3], low_threshold=0.2, high_threshold=0.5),
+        "edges": save("canny"),
+        "guider": node("CFGGuider", model=["apply", 0], cfg=4.0, **prompts),
+        "sampler": node("KSamplerSelect", sampler_name="ddim"),
+        "sampled": node("SamplerCustomAdvanced", guider=["guider", 0], sampler=["sampler", 0], **noise),
+        "stock_frames": node("VAEDecode", samples=["sampled", 0], vae=["demo", 2]),
+        "stock": save("stock_frames"),
+        "tiled_frames": node(
+            "VAEDecodeTiled",
+            samples=["square_edit", 0],
+            vae=["demo", 2],
+            tile_size=96,
+            overlap=32,
+            temporal_size=64,
+            temporal_overlap=8,
+        ),
+        "tiled": save("tiled_frames"),
+    }
+
+
+def ask(url: str, body: Any = None) -> bytes:
+    """What a server answers."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
+        return answer.read()
+
+
+def render(url: str, graph: dict[str, Any]) -> dict[str, list[Image.Image]]:
+    """Runs a graph; the frames of each SaveImage node.
+
+    Raises:
+        RuntimeError: the server says no, or a node fails.
+    """
+    answer = json.loads(ask(f"{url}/prompt", {"prompt": graph}))
+    if answer.get("node_errors"):
+        raise RuntimeError(json.dumps(answer["node_errors"], indent=1))
+    while not (history := json.loads(ask(f"{url}/history/{answer['prompt_id']}"))):
+        time.sleep(1)
+    (entry,) = history.values()
+    if entry["status"]["status_str"] != "success":
+        raise RuntimeError(json.dumps(entry["status"], indent=1))
+    saved = {key: shown["images"] for key, shown in entry["outputs"].items() if graph[key]["class_type"] == "SaveImage"}
+    address = f"{url}/view?"
+    return {
+        key: [Image.open(io.BytesIO(ask(address + urllib.parse.urlencode(file)))).convert("RGB") for file in files]
+        for key, files in saved.items()
+    }
+
+
+def draw(title: str, rows: dict[str, list[Image.Image]]) -> Image.Image:
+    """A thumbnail: a title, and rows of frames, evenly taken, each under its label."""
+    width, height = SIZE
+    sheet = Image.new("RGB", SIZE, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((12, TITLE // 2), title, INK, ImageFont.load_default(20), anchor="lm")
+    side = (height - TITLE) // len(rows) - LABEL - GAP
+    for number, (label, frames) in enumerate(rows.items()):
+        top = TITLE + number * (LABEL + side + GAP)
+        count = min(len(frames), (width - 10) // (side + GAP))
+        left = (width - count * (side + GAP) + GAP) // 2
+        pen.text((left, top + LABEL // 2), label, PALE, ImageFont.load_default(13), anchor="lm")
+        for place in range(count):
+            frame = frames[round(place * (len(frames) - 1) / max(count - 1, 1))]
+            sheet.paste(
+                frame.resize((side, side), Image.Resampling.LANCZOS), (left + place * (side + GAP), top + LABEL)
+            )
+    return sheet
+
+
+def main() -> None:
+    """Renders the frames and draws every thumbnail."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
+    url = parser.parse_args().url
+    videos = render(url, first_graph())
+    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["square"]}))
+    for name, (title, rows) in PICTURES.items():
+        path = WORKFLOWS / f"{name}.jpg"
+        draw(title, {label: videos[key] for label, key in rows.items()}).save(path, quality=QUALITY)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

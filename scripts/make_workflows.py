@@ -1,0 +1,269 @@
+"""Makes the example workflows in `workflows/`, which ComfyUI lists as the pack's templates.
+
+    python scripts/make_workflows.py --url http://127.0.0.1:8188
+
+Run it against the oldest ComfyUI that the pack supports: later ones add to core's nodes at their ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from workflow_graph import WorkflowGraph
+from workflow_parts import (
+    CANNY,
+    CONTROLNET,
+    EDIT,
+    RESULT,
+    SOURCE,
+    TUNE,
+    apply_motion,
+    compare,
+    edit,
+    invert,
+    invert_saved,
+    load_demo,
+    load_own,
+    prompt,
+    sample,
+    save,
+    tune,
+)
+
+WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
+DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
+DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
+
+
+def quickstart(graph: WorkflowGraph) -> None:
+    """Demo model, demo clip: tune, invert, edit, compare."""
+    graph.note(
+        "## 1 Quickstart\n\n"
+        "Press **Run**. There is nothing to download. It takes a few minutes on a CPU, less on a GPU.\n\n"
+        "- *One-Shot Tune* learns how the clip moves; watch its loss and its previews.\n"
+        "- Then change the **edited prompt** and run again: it is not tuned anew. The model knows circle, square, "
+        "triangle and star, in red, green, blue, yellow, purple and white, on such backgrounds.\n"
+        "- The video goes to `output/tune_a_video`, the motion to `models/tav_motion`.\n"
+        "- For a clip and a checkpoint of your own, open workflow 2."
+    )
+    demo, source, empty, edited = load_demo(graph)
+    graph.group("Tune", TUNE)
+    previews = {"preview_every": 25, "preview_positive": edited[0], "preview_negative": empty[0]}
+    about = {"run_name": "quickstart", "fps": demo["fps"]}
+    motion = tune(graph, demo, demo["frames"], source, **DEMO_TUNING, **previews, **about)
+    model = apply_motion(graph, demo["model"], motion["motion"])
+    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    video = edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT)
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
+
+
+def your_clip(graph: WorkflowGraph) -> None:
+    """A clip and a checkpoint of one's own, with the paper's settings."""
+    graph.note(
+        "## 2 Tune on your clip\n\n"
+        "- **Load Clip**: upload a video. 24 frames of 512x512 are taken; raise *stride* to span more time.\n"
+        "- **Load Checkpoint**: any Stable Diffusion 1.x or 2.x model.\n"
+        "- Say what the clip shows in *prompt of the clip*, and what you want in *edited prompt*. *Prompt of the "
+        "previews* is what you see while it tunes.\n"
+        "- The settings are the paper's. If memory runs out, see workflow 8.\n"
+        "- Another clip needs another *run_name*, or *resume* at restart.",
+    )
+    texts = "a panda is skiing on the beach", SOURCE
+    loader, clip, source, empty, edited = load_own(graph, texts[0], source=texts[1])
+    shown = prompt(graph, loader, texts[0], "Prompt of the previews")
+    graph.group("Tune", TUNE)
+    about = {"preview_positive": shown[0], "preview_negative": empty[0], "fps": clip["fps"]}
+    motion = tune(graph, loader, clip["frames"], source, **about)
+    model = apply_motion(graph, loader[0], motion["motion"])
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
+    video = edit(graph, model, loader[2], inverted, edited[0], empty[0])
+    graph.group("Result", RESULT)
+    save(graph, video, clip["fps"], "edit", title="Save Video: the edit, with the clip's sound", audio=clip["audio"])
+    graph.column()
+    both = compare(graph, clip["frames"], video)
+    save(graph, both, clip["fps"], "comparison", title="Save Video: side by side")
+
+
+def four_prompts(graph: WorkflowGraph) -> None:
+    """A saved motion and one inversion, for four edits."""
+    graph.note(
+        "## 3 One motion, four prompts\n\n"
+        "Tune once (workflow 2), then render as often as you like.\n\n"
+        "- **Load Motion**: choose the motion; press R if it is not listed yet.\n"
+        "- **Load Clip**: the clip, with the settings that it was tuned with.\n"
+        "- Write four prompts. The clip is inverted once for all of them.\n"
+        "- A prompt that stays as it is costs nothing in the next run."
+    )
+    edits = {
+        "astronaut": "an astronaut is skiing on the moon",
+        "panda": "a panda is skiing",
+        "sunset": "a man is skiing on the beach at sunset",
+        "painting": "a man is skiing, oil painting",
+    }
+    loader, clip, empty, *prompts = load_own(graph, *edits.values())
+    model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
+    graph.group("Edit", EDIT)
+    videos = []
+    for label, positive in zip(edits, prompts, strict=True):
+        if len(videos) == 2:
+            graph.column()
+        latent = sample(graph, model, inverted, positive[0], empty[0], title=f"Sample Edit: {label}")
+        videos.append(graph.add("VAEDecode", samples=latent, vae=loader[2])[0])
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, *videos, labels=edits), clip["fps"], "four_prompts")
+
+
+def dreambooth(graph: WorkflowGraph) -> None:
+    """A motion that was tuned on one checkpoint, on another one of the same family."""
+    graph.note(
+        "## 4 DreamBooth swap\n\n"
+        "A motion is kept as differences, so it goes on other checkpoints of the same family too.\n\n"
+        "- **Load Motion**: a motion that was tuned on checkpoint A (workflow 2).\n"
+        "- **Load Checkpoint B**: a DreamBooth model of your dog, say, or of a style. It gives CLIP and VAE too.\n"
+        "- In the *edited prompt* use the words that B was trained on, such as `sks dog`.\n"
+        "- If too little of B shows, lower *strength* in Apply Motion to 0.8."
+    )
+    own = {"checkpoint": "my_dreambooth.safetensors", "title": "Load Checkpoint B"}
+    loader, clip, empty, edited = load_own(graph, "sks dog is skiing", **own)
+    model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
+    video = edit(graph, model, loader[2], inverted, edited[0], empty[0], below=False)
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, clip["frames"], video), clip["fps"], "dreambooth")
+
+
+def resume(graph: WorkflowGraph) -> None:
+    """One run, tuned to 100 steps and then on to 300; an edit with each."""
+    graph.note(
+        "## 5 Resume, and compare steps\n\n"
+        "The two tuning nodes are **one run**, for they have one *run_name*. The first tunes 100 steps (*resume*: "
+        "restart). The second takes the run up there and goes on to 300 (*resume*: continue).\n\n"
+        "- It waits for the first edit through its *fps*, which comes from that video.\n"
+        "- A run that you cancel goes on likewise: queue it again.\n"
+        "- Raise the second *num_steps* and run again: only the new steps are tuned.\n"
+        "- More steps keep more of the clip, and change less of it.",
+        size=(400, 420),
+    )
+    demo, source, empty, edited = load_demo(graph)
+    fps, videos = demo["fps"], []
+    for steps, mode in ((100, "restart"), (300, "continue")):
+        graph.group(f"Tune to {steps} steps", TUNE)
+        settings = {**DEMO_TUNING, "num_steps": steps, "preview_every": 50, "resume": mode, "run_name": "resume_demo"}
+        previews = {"preview_positive": edited[0], "preview_negative": empty[0]}
+        motion = tune(graph, demo, demo["frames"], source, **settings, **previews, fps=fps)
+        model = apply_motion(graph, demo["model"], motion["motion"])
+        _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+        videos.append(edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT))
+        if mode == "restart":
+            made = graph.add("CreateVideo", images=videos[0], fps=fps)
+            fps = graph.add("GetVideoComponents", video=made[0], title="fps, when the first edit is done")["fps"]
+    graph.group("Result", RESULT)
+    both = compare(graph, demo["frames"], *videos, labels=("source", "100 steps", "300 steps"))
+    save(graph, both, demo["fps"], "resume")
+
+
+def controlnet(graph: WorkflowGraph) -> None:
+    """A ControlNet on the tuned model, with an edge image for each frame."""
+    graph.note(
+        "## 6 ControlNet on the tuned model\n\n"
+        "The edges of each frame hold the shapes; the tuned model and the inverted latent hold the motion.\n\n"
+        "- **Load ControlNet Model**: one for your checkpoint's family. For another kind than canny put its images in "
+        "place of *Canny*'s, one for each frame.\n"
+        "- If the edit keeps too much of the source's shape, lower *strength* or *end_percent*.\n"
+        "- The inversion goes without the ControlNet."
+    )
+    loader, clip, empty, edited = load_own(graph, "a robot is skiing, chrome armour")
+    model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
+    graph.group("ControlNet", EDIT)
+    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY], wide=360)
+    edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5, wide=360)
+    prompts = {"positive": edited[0], "negative": empty[0]}
+    sockets = {**prompts, "control_net": control[0], "image": edges[0]}
+    guided = graph.add("ControlNetApplyAdvanced", **sockets, strength=0.7, end_percent=0.8, wide=360)
+    video = edit(graph, model, loader[2], inverted, guided["positive"], guided["negative"])
+    graph.group("Result", RESULT)
+    both = compare(graph, clip["frames"], edges[0], video, labels=("source", "edges", "edit"))
+    save(graph, both, clip["fps"], "controlnet")
+
+
+def stock_samplers(graph: WorkflowGraph) -> None:
+    """ComfyUI's own sampler nodes, with a LoRA."""
+    graph.note(
+        "## 7 Stock samplers, with a LoRA\n\n"
+        "The MODEL of *Apply Motion* works with all of ComfyUI's samplers.\n\n"
+        "- **Load LoRA**: before *Apply Motion*, so that inversion and edit both have it.\n"
+        "- *DDIM Invert* gives NOISE and SIGMAS: *SamplerCustomAdvanced* then starts at the inverted latent.\n"
+        "- In *KSamplerSelect*, `ddim` and `euler` keep most of the clip.\n"
+        "- Steps are set in *DDIM Invert*, guidance in *CFGGuider*."
+    )
+    text = "a man is skiing, in the style of my lora"
+    model, clip, empty, edited, loader = load_own(graph, text, lora="my_lora.safetensors")
+    tuned, encoded, inverted = invert_saved(graph, model, loader[2], clip, empty)
+    graph.group("Edit", EDIT)
+    guider = graph.add("CFGGuider", model=tuned, positive=edited[0], negative=empty[0], cfg=12.5)
+    sampler = graph.add("KSamplerSelect", sampler_name="ddim")
+    sockets = {"guider": guider[0], "sampler": sampler[0], "latent_image": encoded[0]}
+    sampled = graph.add("SamplerCustomAdvanced", noise=inverted["noise"], sigmas=inverted["sigmas"], **sockets)
+    video = graph.add("VAEDecode", samples=sampled[0], vae=loader[2])
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "stock_samplers")
+
+
+def low_memory(graph: WorkflowGraph) -> None:
+    """For small cards: fewer, smaller frames, and everything that saves memory."""
+    graph.note(
+        "## 8 Low memory\n\n"
+        "- **Load Clip** takes 12 frames of 384x384. If memory still runs out, lower *num_frames* first.\n"
+        "- **One-Shot Tune**, *memory* low: frozen weights in half precision, activations recomputed, no previews.\n"
+        "- **Tune Options**: with *modules* at `temporal only` tuning needs less still, and learns less of the clip.\n"
+        "- **VAE Decode (Tiled)** decodes in pieces of *tile_size*.\n"
+        "- Starting ComfyUI with `--lowvram` helps while rendering."
+    )
+    small = {"num_frames": 12, "width": 384, "height": 384}
+    loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, **small)
+    graph.group("Tune", TUNE)
+    options = graph.add("TAVTuneOptions", recompute="on")
+    settings = {"memory": "low", "preview_every": 0, "run_name": "my_small_motion", "options": options[0]}
+    graph.column()
+    motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
+    model = apply_motion(graph, loader[0], motion["motion"])
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
+    graph.group("Edit", EDIT, below=True)
+    latent = sample(graph, model, inverted, edited[0], empty[0])
+    video = graph.add("VAEDecodeTiled", samples=latent, vae=loader[2], tile_size=256, overlap=64)
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
+
+
+ALL: dict[str, Callable[[WorkflowGraph], None]] = {
+    "1_quickstart": quickstart,
+    "2_tune_on_your_clip": your_clip,
+    "3_one_motion_four_prompts": four_prompts,
+    "4_dreambooth_swap": dreambooth,
+    "5_resume_and_compare_steps": resume,
+    "6_controlnet": controlnet,
+    "7_stock_samplers_with_lora": stock_samplers,
+    "8_low_memory": low_memory,
+}
+
+
+def main() -> None:
+    """Writes every workflow."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
+    with urllib.request.urlopen(f"{parser.parse_args().url}/object_info") as answer:
+        definitions = json.load(answer)
+    WORKFLOWS.mkdir(exist_ok=True)
+    for name, build in ALL.items():
+        graph = WorkflowGraph(name, definitions)
+        build(graph)
+        (WORKFLOWS / f"{name}.json").write_text(json.dumps(graph.to_json(), indent=1) + "\n", encoding="utf-8")
+        print(WORKFLOWS / f"{name}.json")
+
+
+if __name__ == "__main__":
+    main()

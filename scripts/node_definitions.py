@@ -1,0 +1,72 @@
+"""What a server's answer at `/object_info` says of a node: its inputs, which of them are widgets, and their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC}
+UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
+# The page gives widgets of these names a second one, which says how the seed changes from run to run.
+SEEDS = ("seed", "noise_seed")
+SLOT_HEIGHT, WIDGET_HEIGHT, TEXT_HEIGHT, EDGE = 22, 26, 110, 16
+
+Inputs = list[tuple[str, list, bool]]
+
+
+def list_inputs(definition: dict[str, Any]) -> Inputs:
+    """Name and specification of a node's inputs, in order, and whether they must be given."""
+    return [
+        (name, spec, kind == "required")
+        for kind in ("required", "optional")
+        for name, spec in definition["input"].get(kind, {}).items()
+    ]
+
+
+def type_of(spec: list) -> str:
+    """The type of an input; a list of choices is a combo."""
+    return "COMBO" if isinstance(spec[0], list) else spec[0]
+
+
+def options_of(spec: list) -> dict[str, Any]:
+    """What a specification says beside the type."""
+    return spec[1] if len(spec) > 1 else {}
+
+
+def is_widget(spec: list) -> bool:
+    """Whether the page shows an input as a widget."""
+    return type_of(spec) in WIDGETS and not options_of(spec).get("forceInput")
+
+
+def default_of(spec: list) -> Any:
+    """What a widget shows before anybody changes it."""
+    options = options_of(spec)
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+    first = choices[0] if choices else ""
+    return options.get("default", first["key"] if isinstance(first, dict) else first)
+
+
+def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
+    """The values of a node's widgets, in order: those given, and defaults, also where something is connected.
+
+    Optional widgets at the end that nobody set are left out: older versions of ComfyUI may not have them.
+    """
+    widgets = [(name, spec, required) for name, spec, required in inputs if is_widget(spec)]
+    while widgets and not widgets[-1][2] and widgets[-1][0] not in given:
+        widgets.pop()
+    values = []
+    for name, spec, _ in widgets:
+        value = given.get(name)
+        values.append(value if isinstance(value, (str, int, float)) else default_of(spec))
+        values += ["fixed"] if name in SEEDS or options_of(spec).get("control_after_generate") else []
+    # The button for an upload is a widget as well, the last one.
+    return values + ["image"] * any(options_of(spec).get(key) for _, spec, _ in widgets for key in UPLOADS)
+
+
+def node_height(inputs: Inputs, num_outputs: int) -> int:
+    """How high a node is that shows its sockets and widgets."""
+    sockets = sum(not is_widget(spec) for _, spec, _ in inputs)
+    widgets = [spec for _, spec, _ in inputs if is_widget(spec)]
+    texts = sum(bool(options_of(spec).get("multiline")) for spec in widgets)
+    rows = SLOT_HEIGHT * max(sockets, num_outputs, 1)
+    return rows + TEXT_HEIGHT * texts + WIDGET_HEIGHT * (len(widgets) - texts) + EDGE

@@ -1,0 +1,99 @@
+"""Finds ComfyUI, and starts it. Without one, every test in this folder is skipped, and says so.
+
+COMFYUI_PATH names the folder of a ComfyUI, or several with os.pathsep between; COMFYUI_PYTHON as many interpreters that
+they are installed for. Without the first, comfy-cli's ~/comfy/ComfyUI is tried; without the second, the environment in
+the ComfyUI folder, then this interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+HERE = Path(__file__).parent
+# The tests here import their neighbours by their bare names.
+sys.path.insert(0, str(HERE))
+
+from server import Server, version_of  # noqa: E402
+
+DEFAULT = Path.home() / "comfy" / "ComfyUI"
+ENVIRONMENTS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe", "venv/Scripts/python.exe")
+SKIPPED = (
+    "NO COMFYUI FOUND, so nothing of the pack was tried in one. Set COMFYUI_PATH to ComfyUI's folder and "
+    "COMFYUI_PYTHON to the interpreter that it is installed for (several of each with "
+    f"{os.pathsep!r} between), or install it to {DEFAULT}."
+)
+
+
+class Installation(NamedTuple):
+    """A ComfyUI and the interpreter that it is installed for."""
+
+    path: Path
+    python: Path
+
+
+def find_installations() -> list[Installation]:
+    """Every ComfyUI that the tests are to use.
+
+    Raises:
+        UsageError: what the variables name is not there.
+    """
+    named = [Path(entry) for entry in os.environ.get("COMFYUI_PATH", "").split(os.pathsep) if entry]
+    folders = named or ([DEFAULT] if (DEFAULT / "main.py").exists() else [])
+    pythons = [Path(entry) for entry in os.environ.get("COMFYUI_PYTHON", "").split(os.pathsep) if entry]
+    pythons = pythons or [own_python(folder) for folder in folders]
+    if folders and len(folders) != len(pythons):
+        raise pytest.UsageError(f"COMFYUI_PATH: {len(folders)} folders, COMFYUI_PYTHON: {len(pythons)} interpreters")
+    needed = [folder / "main.py" for folder in folders] + (pythons if folders else [])
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise pytest.UsageError(f"COMFYUI_PATH, COMFYUI_PYTHON: not found: {', '.join(missing)}")
+    return [Installation(*pair) for pair in zip(folders, pythons, strict=False)]
+
+
+def own_python(folder: Path) -> Path:
+    """The interpreter in a ComfyUI folder; this one if there is none."""
+    inside = [folder / path for path in ENVIRONMENTS]
+    return next((path for path in inside if path.exists()), Path(sys.executable))
+
+
+INSTALLATIONS = find_installations()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs ComfyUI where there is none, and says which variables to set."""
+    if not INSTALLATIONS:
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=SKIPPED))
+
+
+def name_of(installation: Installation | None) -> str:
+    """What tests are called after."""
+    return version_of(installation.path) if installation else "no ComfyUI"
+
+
+@pytest.fixture(scope="session", params=INSTALLATIONS or [None], ids=name_of)
+def comfyui(request: pytest.FixtureRequest) -> Installation:
+    """Each ComfyUI in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server(comfyui: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server with the pack in it, in a folder of its own; its log is in `server.log` there."""
+    started = Server(*comfyui, tmp_path_factory.mktemp(f"comfyui_{name_of(comfyui)}"))
+    try:
+        yield started.wait_ready()
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def definitions(server: Server) -> dict[str, Any]:
+    """What the server says of its nodes."""
+    return server.get("/object_info")

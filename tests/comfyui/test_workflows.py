@@ -1,0 +1,181 @@
+"""The example workflows in a real ComfyUI: they fit its nodes, and run with the demo model in place of a big one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from server import PACK, Server, error_of
+from ui_to_api import NOTES, inputs_of, is_widget, to_api
+
+WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
+TUNING, CONTROLNET = "2_tune_on_your_clip", "6_controlnet"
+# What the runs are made small with, wherever a node has such an input.
+SMALL = {"width": 96, "height": 96, "num_frames": 8, "preview_every": 0, "video": "clip.mp4"}
+STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
+
+
+class Run(NamedTuple):
+    """A run of a workflow: the graph in API format, its history, what the server sent, and what it logged."""
+
+    graph: dict[str, Any]
+    history: dict[str, Any]
+    messages: list[dict[str, Any]]
+    log: str
+
+    def ids(self, kind: str) -> list[str]:
+        """The nodes of a kind, in order."""
+        return [key for key, node in self.graph.items() if node["class_type"] == kind]
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
+def name(request) -> str:
+    return request.param.stem
+
+
+@pytest.fixture(scope="module")
+def run(server: Server, definitions: dict[str, Any]) -> Callable[[str], Run]:
+    """Runs a workflow with the demo model, once. All but the tuning ones need the motion of workflow 2."""
+    make_files(server)
+
+    @cache
+    def run_once(name: str) -> Run:
+        if any(node["type"] == "TAVLoadMotion" for node in read(name)["nodes"]):
+            run_once(TUNING)
+        graph = shrink(to_api(read(name), definitions))
+        if name == CONTROLNET:
+            take_controlnet_out(graph)
+        client, begun = server.connect(), len(server.log_text())
+        history = client.run(graph)
+        client.close()
+        assert history["status"]["status_str"] == "success", error_of(history)
+        return Run(graph, history, client.messages, server.log_text()[begun:])
+
+    return run_once
+
+
+def make_files(server: Server) -> None:
+    """The files that the workflows name: the demo's clip, a LoRA, and a ControlNet, which is empty."""
+    models = server.base / "models"
+    shutil.copy(PACK / "demo" / "clip.mp4", server.base / "input")
+    save_file(demo_lora(), models / "loras" / "my_lora.safetensors")
+    loader = next(node for node in read(CONTROLNET)["nodes"] if node["type"] == "ControlNetLoader")
+    (models / "controlnet" / loader["widgets_values"][0]).touch()
+
+
+def demo_lora() -> dict[str, torch.Tensor]:
+    """A LoRA on one layer of the demo's UNet."""
+    layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_q"
+    return {f"{layer}.lora_down.weight": torch.randn(RANK, 128), f"{layer}.lora_up.weight": torch.randn(128, RANK)}
+
+
+def shrink(graph: dict[str, Any]) -> dict[str, Any]:
+    """A graph in API format on the demo model, with few steps."""
+    for node in graph.values():
+        inputs = node["inputs"]
+        if node["class_type"] == "CheckpointLoaderSimple":
+            node.update(class_type="TAVLoadDemoModel", inputs={})
+        inputs.update({key: value for key, value in SMALL.items() if not isinstance(inputs.get(key, []), list)})
+        if "num_steps" in inputs:
+            fewer = min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS)
+            inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
+    return graph
+
+
+def test_nodes_fit_this_comfyui(name, definitions):
+    for node in read(name)["nodes"]:
+        if node["type"] in NOTES:
+            continue
+        definition = definitions[node["type"]]
+        specs = {name: (spec, required) for name, spec, required in inputs_of(definition["input"])}
+        for socket in node["inputs"]:
+            kind = specs[socket["name"]][0][0]
+            assert socket["type"] == ("COMBO" if isinstance(kind, list) else kind)
+        wired = {socket["name"] for socket in node["inputs"] if socket["link"] is not None}
+        assert {name for name, (spec, required) in specs.items() if required and not is_widget(spec)} <= wired
+        shown = [(socket["name"], socket["type"]) for socket in node["outputs"]]
+        # A later ComfyUI may have more outputs.
+        assert shown == list(zip(definition["output_name"], definition["output"], strict=True))[: len(shown)]
+
+
+def test_links_are_consistent(name):
+    workflow = read(name)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"]) == workflow["last_node_id"]
+    assert len({link[0] for link in workflow["links"]}) == len(workflow["links"]) == workflow["last_link_id"]
+    for number, source, source_slot, target, target_slot, kind in workflow["links"]:
+        output, socket = nodes[source]["outputs"][source_slot], nodes[target]["inputs"][target_slot]
+        assert number in output["links"] and socket["link"] == number
+        assert output["type"] == socket["type"] == kind
+    ends = [link for node in nodes.values() for socket in node["outputs"] for link in socket["links"]]
+    assert sorted(ends) == sorted(link[0] for link in workflow["links"])
+
+
+def test_widget_values_are_of_the_widgets(name, definitions):
+    for key, node in to_api(read(name), definitions).items():
+        definition = definitions[node["class_type"]]["input"]
+        for widget, value in node["inputs"].items():
+            spec = {**definition.get("required", {}), **definition.get("optional", {})}.get(widget)
+            if isinstance(value, list) or spec is None:
+                continue
+            where = f"{name}, node {key}, {widget}: {value!r}"
+            if spec[0] in ("INT", "FLOAT"):
+                assert spec[1]["min"] <= value <= spec[1]["max"], where
+            if spec[0] == "COMBO" and not spec[1].get("video_upload") and widget != "motion_name":
+                assert value in spec[1]["options"], where
+
+
+def test_runs_on_the_demo_model(name, server, run):
+    done = run(name)
+    savers = done.ids("SaveVideo")
+    assert savers
+    for saver in savers:
+        (video,) = done.history["outputs"][saver]["images"]
+        assert (server.base / "output" / video["subfolder"] / video["filename"]).stat().st_size > 1000
+
+
+def take_controlnet_out(graph: dict[str, Any]) -> None:
+    """Connects the prompts as if there were no ControlNet: there is none for the demo model."""
+    (control,) = [key for key, node in graph.items() if node["class_type"] == "ControlNetApplyAdvanced"]
+    prompts = [graph[control]["inputs"][socket] for socket in ("positive", "negative")]
+    for node in graph.values():
+        for socket, source in node["inputs"].items():
+            if isinstance(source, list) and source[0] == control:
+                node["inputs"][socket] = prompts[source[1]]
+
+
+def test_the_tuned_motion_is_where_the_others_load_it(server, run):
+    run(TUNING)
+    assert (server.base / "models" / "tav_motion" / "my_motion.safetensors").exists()
+
+
+def test_controlnet_validates(server, definitions, run):
+    answer = server.post("/prompt", {"prompt": shrink(to_api(read(CONTROLNET), definitions))})
+    server.post("/queue", {"clear": True})
+    server.post("/interrupt")
+    assert answer["node_errors"] == {} and "prompt_id" in answer
+
+
+def test_resume_goes_on_after_the_first_run(run):
+    done = run("5_resume_and_compare_steps")
+    first, second = done.ids("TAVOneShotTune")
+    begun = [message["data"]["node"] for message in done.messages if message["type"] == "executing"]
+    assert begun.index(first) < begun.index(second)
+    steps = [message["data"] for message in done.messages if message["type"] == "progress"]
+    went_on = [step["value"] for step in steps if step["node"] == second]
+    assert min(went_on) > done.graph[first]["inputs"]["num_steps"]
+
+
+def test_every_key_of_the_lora_applies(run):
+    done = run("7_stock_samplers_with_lora")
+    assert done.ids("LoraLoader") and "lora key not loaded" not in done.log
