@@ -22,7 +22,7 @@ CANNY = {
     "url": f"{FACE}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/{CONTROLNET}",
     "directory": "controlnet",
 }
-WIDTH, PLAYER, CHART = 400, 400, 320
+WIDTH, PLAYER, CHART, PREVIEW = 400, 400, 320, 220
 
 
 def load_demo(graph: WorkflowGraph) -> tuple[Node, ...]:
@@ -102,7 +102,7 @@ def invert(
     graph.group("Invert", INVERT, below=below)
     encoded = graph.add("VAEEncode", pixels=frames, vae=vae)
     conditions = {"model": model, "conditioning": empty[0], "latent": encoded[0]}
-    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings)
+    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=PREVIEW)
 
 
 def invert_saved(graph: WorkflowGraph, model: Node, vae: Output, clip: Node, empty: Node) -> tuple[Output, Node, Node]:
@@ -118,7 +118,9 @@ def sample(
 ) -> Output:
     """A node: the latents of an edit."""
     start = {"latent": inverted[0], "trajectory": inverted[1]}
-    return graph.add("TAVSampleEdit", model=model, positive=positive, negative=negative, **start, **settings)[0]
+    return graph.add(
+        "TAVSampleEdit", model=model, positive=positive, negative=negative, **start, **settings, room=PREVIEW
+    )[0]
 
 
 def edit(
