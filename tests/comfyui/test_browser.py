@@ -60,6 +60,8 @@ def page(browser, server):
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(server.url)
     page.wait_for_function("window.app?.vueAppReady", timeout=120_000)
+    # Front ends of 0.8 stay covered while they load their extensions.
+    page.wait_for_function("!document.querySelector('.p-blockui-mask')", timeout=120_000)
     yield page
     page.close()
 
