@@ -4,7 +4,7 @@ import torch
 
 from demo.train_common import learning_rate
 from demo.train_text import ATTRIBUTES, read_caption
-from demo.train_unet import COURSES, NUM_STEPS, make_scheduler, make_unet, rate_at, snr_weights
+from demo.train_unet import COURSES, NUM_STEPS, course_at, make_scheduler, make_unet, snr_weights
 from demo.train_vae import make_vae, reconstruction_loss, to_input
 from demo.vae_start import start_linear
 from demo.world import Scene, render
@@ -17,9 +17,15 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_each_course_has_its_own_rate():
-    assert rate_at(0) < COURSES[0][1] and rate_at(NUM_STEPS) == 0
-    assert max(rate_at(step) for step in range(0, NUM_STEPS, 10)) == pytest.approx(COURSES[0][1], rel=1e-2)
+def test_each_step_lies_in_its_course():
+    start = 0
+    for steps, peak in COURSES:
+        assert course_at(start) == (0, steps, peak)
+        assert course_at(start + steps - 1) == (steps - 1, steps, peak)
+        start += steps
+    assert start == NUM_STEPS
+    with pytest.raises(ValueError, match="end 0 steps before"):
+        course_at(NUM_STEPS)
 
 
 def test_captions_are_read_as_they_are_meant():
