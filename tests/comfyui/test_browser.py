@@ -55,7 +55,7 @@ def browser():
 @pytest.fixture
 def page(browser, server):
     server.post("/api/settings/Comfy.TutorialCompleted", True)
-    page = browser.new_page(viewport={"width": 1800, "height": 1000})
+    page = browser.new_page(viewport={"width": 2400, "height": 1300})
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(server.url)
