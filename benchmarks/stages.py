@@ -58,7 +58,7 @@ def sampling(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tenso
 
 def tuning(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, *, checkpointing: bool) -> Run:
     return TuningRun(
-        denoiser, latents, context, config=TuneConfig(num_steps=1, gradient_checkpointing=checkpointing)
+        denoiser, latents, context, config=TuneConfig(num_steps=1, recompute="blocks" if checkpointing else "nothing")
     ).advance
 
 

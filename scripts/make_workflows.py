@@ -226,7 +226,7 @@ def low_memory(graph: WorkflowGraph) -> None:
     small = {"num_frames": 12, "width": 384, "height": 384}
     loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, **small)
     graph.group("Tune", TUNE)
-    options = graph.add("TAVTuneOptions", recompute="on")
+    options = graph.add("TAVTuneOptions")
     settings = {"memory": "low", "preview_every": 0, "run_name": "my_small_motion", "options": options[0]}
     graph.column()
     motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])

@@ -22,7 +22,7 @@ from .errors import ConfigError
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
-from .precision import DTYPES
+from .precision import DTYPES, resolve_precision
 from .reconstruct import psnr, reconstruct
 from .schedule import gaussian_noise
 from .text import encode_prompt
@@ -36,7 +36,7 @@ from .weights import Motion, MotionInfo
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
-    checkpoint, clip = load_model(args), load_clip(args)
+    checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
     modes = {"attention": args.attention, "group_norm": args.group_norm, "backend": args.backend}
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
@@ -122,12 +122,13 @@ def run_info(args: argparse.Namespace) -> None:
         print(f"{name:>14}  {value}")
 
 
-def load_model(args: argparse.Namespace) -> Checkpoint:
+def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
+    """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
     device = args.device or best_device()
-    dtype = args.dtype or ("fp32" if device == "cpu" else "fp16")
+    own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     return load_checkpoint(
         args.model,
-        dtype=DTYPES[dtype],
+        dtype=DTYPES[args.dtype] if args.dtype else own,
         device=device,
         prediction_type=args.prediction_type,
         tokenizer=args.tokenizer,

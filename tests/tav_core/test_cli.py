@@ -35,7 +35,7 @@ def place(tmp_path_factory, sd1, sd2, write_folder):
 
 def tune(place, *more, model="model", clip="clip.mp4", out="run"):
     model = ["--model", f"{place / model}", "--clip", f"{place / clip}", "--out", f"{place / out}"]
-    return main(["tune", *model, *SIZE, "--no-gradient-checkpointing", *more])
+    return main(["tune", *model, *SIZE, "--memory", "speed", *more])
 
 
 def invert(place, *more, model="model"):
@@ -202,8 +202,6 @@ def test_options_have_the_settings_defaults():
     assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
     args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
     assert read_settings(args, EditConfig) == EditConfig()
-    more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--no-gradient-checkpointing", "--precision", "bf16"]
+    more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--memory", "speed", "--precision", "bf16"]
     config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
-    assert config == TuneConfig(
-        modules=("attn_temp",), betas=(0.8, 0.9), gradient_checkpointing=False, precision="bf16"
-    )
+    assert config == TuneConfig(modules=("attn_temp",), betas=(0.8, 0.9), memory="speed", precision="bf16")
