@@ -16,8 +16,8 @@ from ..frame_size import check_frames
 from .flicker import second_differences
 from .flow import measure_flow
 from .motion import angle_entropy, angle_histogram, flow_magnitudes, warp_errors
-from .names import SCORES
-from .similarity import PAIRS, consecutive_similarity, frame_consistency, matched_similarity, text_similarity
+from .names import PAIRS, SCORES
+from .similarity import consecutive_similarity, frame_consistency, matched_similarity, text_similarity
 
 if TYPE_CHECKING:
     from .clip import ImageEncoder

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PAIRS = ("all", "consecutive")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreName:
