@@ -76,6 +76,8 @@ class ClipEncoder:
         return projection(self.model.text_model(input_ids=tokens.to(projection.weight.device)).pooler_output).cpu()
 
 
+# ComfyUI runs its nodes in inference mode, where weights that are read cannot become parameters.
+@torch.inference_mode(False)
 def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEncoder:
     """Loads a CLIP from the disk.
 

@@ -47,6 +47,7 @@ class DinoEncoder:
         return encode_in_batches(encode, frames)
 
 
+@torch.inference_mode(False)
 def load_dino(path: str | Path, *, device: torch.device | str = "cpu") -> DinoEncoder:
     """Loads a DINO from the disk.
 

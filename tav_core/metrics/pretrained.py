@@ -29,7 +29,6 @@ def read_model_type(folder: Path) -> str:
     return str(read_json(config).get("model_type", ""))
 
 
-@torch.inference_mode(False)
 def load_pretrained(
     model_class: Any,
     path: Path,

@@ -72,6 +72,13 @@ def test_a_single_file_is_the_same_clip(clip_folder, clip_model, video, tmp_path
     assert torch.equal(file.encode_text(PROMPT), folder.encode_text(PROMPT))
 
 
+def test_loading_and_measuring_in_inference_mode_as_in_comfyui(clip_folder, video):
+    outside = load_clip(clip_folder).encode_images(video)
+    with torch.inference_mode():
+        for path in (clip_folder, clip_folder / "model.safetensors"):
+            assert torch.equal(load_clip(path).encode_images(video.clone()), outside)
+
+
 def to_original(tensors):
     """transformers' names to OpenAI's, written here from the layout itself."""
     out = {}
