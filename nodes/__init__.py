@@ -5,6 +5,7 @@
     motion_files  apply_motion     the motion as a file, and on a MODEL
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     compare                        side by side
+    measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
 diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_demo` (the demo model as core objects).
@@ -20,7 +21,9 @@ from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
 from .invert import DDIMInvert
 from .load_clip import LoadClip
+from .measure import MeasureVideo
 from .motion_files import ImportOriginal, LoadMotion, SaveMotion
+from .report import Report
 from .sample_edit import SampleEdit
 from .tune import OneShotTune
 from .tune_options import TuneOptions
@@ -37,6 +40,8 @@ NODES: list[type[io.ComfyNode]] = [
     DDIMInvert,
     SampleEdit,
     CompareVideos,
+    MeasureVideo,
+    Report,
 ]
 
 

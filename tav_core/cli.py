@@ -1,4 +1,4 @@
-"""The command line: `python -m tav_core tune | invert | edit | info`. Parses, calls commands.py, prints errors."""
+"""The command line: `python -m tav_core tune | invert | edit | report | info`. Parses, calls commands.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from .attention_modes import MODES
 from .edit_config import EditConfig
 from .errors import TavError
+from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
 
@@ -57,9 +58,33 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
 
+    add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
+
     info = commands.add_parser("info", help="say what a motion, trajectory, run or checkpoint is")
     info.add_argument("path", type=Path)
     return parser
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, action="append", required=True, help="may be given several times")
+    parser.add_argument("--label", action="append", default=[], help="one for each video (default: its file name)")
+    parser.add_argument("--prompt", action="append", default=[], help="one for each video, for the CLIP text score")
+    parser.add_argument("--source", type=Path, help="the clip that the videos were made from")
+    parser.add_argument("--source-prompt", help="what it shows, for its CLIP text score")
+    parser.add_argument("--start", type=int, default=0, help="first frame of the source")
+    parser.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned, or 1)")
+    parser.add_argument("--fit", choices=FITS, default="crop", help="how the source gets the videos' size")
+    parser.add_argument("--num-frames", type=int, help="of each video (default: all)")
+    parser.add_argument("--clip-model", type=Path, help="CLIP weights: a transformers folder or one file")
+    parser.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")
+    parser.add_argument("--pairs", choices=PAIRS, default="all", help="of frames, for consistency (default: all)")
+    parser.add_argument(
+        "--flow", action=argparse.BooleanOptionalAction, default=True, help="measure the motion, which needs OpenCV"
+    )
+    parser.add_argument("--motion", type=Path, help="the motion file, to show its settings")
+    parser.add_argument("--state", type=Path, help="the run's state.safetensors, to show its loss")
+    parser.add_argument("--device", help="of CLIP and DINO: cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--out", type=Path, required=True, help="the page, .html")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

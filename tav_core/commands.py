@@ -114,6 +114,13 @@ def run_edit(args: argparse.Namespace) -> None:
         print(write_video(path, frames, fps=fps))
 
 
+def run_report(args: argparse.Namespace) -> None:
+    """Measures videos and writes a page with them and their scores."""
+    from .report_command import make_report
+
+    make_report(args, args.device or best_device())
+
+
 def run_info(args: argparse.Namespace) -> None:
     """Prints what a file or folder is, without loading more of it than needed."""
     from .info import describe
