@@ -31,6 +31,7 @@ from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure
 from .version import __version__
 from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base, set_parameter
+from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .latents import LatentMoments
@@ -100,7 +101,7 @@ def tune(
         state = RunState(state_path, run)
         state.begin()
         started, begun_at = time.monotonic(), run.step
-        mend = "Use fewer frames, a smaller size, gradient checkpointing or fp16/bf16 precision."
+        mend = "Use a window, fewer frames, a smaller size, gradient checkpointing or fp16/bf16 precision."
         while run.step < config.num_steps:
             try:
                 with explain_out_of_memory(f"tuning on {run.num_frames} frames", mend):
@@ -159,32 +160,43 @@ class TuningRun:
     def num_frames(self) -> int:
         return self.mean.shape[2]
 
-    def draw(self) -> tuple[Tensor, Tensor, int]:
-        """Latents, noise and timestep of the next step, from the seed and the step alone."""
+    def draw(self) -> tuple[Tensor, Tensor, int, slice]:
+        """Latents, noise and timestep of the next step, from the seed and the step alone, and the frames that count.
+
+        With `config.window`, the latents are those of the frames around one of the clip's, and frame 0 in front of
+        them, as when rendering by windows. It does not count where it is no neighbour.
+        """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
         timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
-        posterior, noise = torch.randn((2, *self.mean.shape), generator=generator).to(self.mean)
-        return self.mean + self.std * posterior, noise, timestep
+        mean, std, counted = self.mean, self.std, slice(None)
+        if 0 < self.config.window < self.num_frames:
+            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
+            window = window_around(middle, self.num_frames, self.config.window)
+            mean, std = (x[:, :, with_anchor(window)] for x in (mean, std))
+            counted = slice(-len(window), None)
+        posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        return mean + std * posterior, noise, timestep, counted
 
-    def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Mean squared error of the prediction, in float32, for one video at one timestep."""
+    def loss(self, latents: Tensor, noise: Tensor, timestep: int, counted: slice = slice(None)) -> Tensor:
+        """Mean squared error of the prediction, in float32, for one video at one timestep, over the frames that count.
+        """
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
         enabled = self.precision != torch.float32
         with torch.autocast(noisy.device.type, self.precision, enabled=enabled):
             predicted = self.unet(noisy, timestep, self.context)
-        return F.mse_loss(predicted.float(), target.float())
+        return F.mse_loss(predicted.float()[:, :, counted], target.float()[:, :, counted])
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""
         return self.train_on(*self.draw())
 
-    def train_on(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
+    def train_on(self, latents: Tensor, noise: Tensor, timestep: int, counted: slice = slice(None)) -> float:
         """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step)
-        loss = self.loss(latents, noise, timestep)
+        loss = self.loss(latents, noise, timestep, counted)
         value = loss.item()
         self.check_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)

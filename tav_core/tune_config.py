@@ -36,6 +36,9 @@ class TuneConfig:
         choices=("auto", *PRECISIONS),
     )
     gradient_checkpointing: bool = setting(True, "Recompute activations: slower, but several times less memory.")
+    window: int = setting(
+        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds the memory of long clips.", low=0
+    )
     modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
     save_every: int = setting(
         100, "Steps between saves of the run. It is saved on a cancel and at its end too; 0 for these alone.", low=0
@@ -46,6 +49,8 @@ class TuneConfig:
         check_settings(self)
         if not self.modules:
             raise ConfigError(got="no modules to train", expected="at least one", mend="Use the default.")
+        if self.window == 1:
+            raise ConfigError(got="a window of 1 frame", expected="2 or more, or 0 for all", mend="Use 16.")
         if self.warmup_steps > self.num_steps:
             raise ConfigError(
                 got=f"warmup_steps {self.warmup_steps} in a run of {self.num_steps} steps",
