@@ -58,8 +58,8 @@ def edit(
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)
     sample = sample_ddim if scheduler is None else sample_with(scheduler)
-    videos = []
-    with explain_out_of_memory(f"rendering {noise.shape[2]} frames", "Use context windows, fewer frames or a smaller size."):
+    videos, mend = [], "Use context windows, fewer frames or a smaller size."
+    with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))

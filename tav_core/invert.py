@@ -113,7 +113,8 @@ def invert(
     context = context.expand(latents.shape[0], -1, -1)
     kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)
     kept[0] = latents
-    with explain_out_of_memory(f"inverting {latents.shape[2]} frames", "Use context windows, fewer frames or a smaller size."):
+    mend = "Use context windows, fewer frames or a smaller size."
+    with explain_out_of_memory(f"inverting {latents.shape[2]} frames", mend):
         for done, timestep in enumerate(timesteps, start=1):
             latents = ddim_step(
                 latents,

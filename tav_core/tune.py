@@ -160,43 +160,42 @@ class TuningRun:
     def num_frames(self) -> int:
         return self.mean.shape[2]
 
-    def draw(self) -> tuple[Tensor, Tensor, int, slice]:
-        """Latents, noise and timestep of the next step, from the seed and the step alone, and the frames that count.
+    def draw(self) -> tuple[Tensor, Tensor, int]:
+        """Latents, noise and timestep of the next step, from the seed and the step alone.
 
-        With `config.window`, the latents are those of the frames around one of the clip's, and frame 0 in front of
-        them, as when rendering by windows. It does not count where it is no neighbour.
+        With `config.window` they are of the frames around one of the clip's, with frame 0 in front as in rendering.
         """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
         timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
-        mean, std, counted = self.mean, self.std, slice(None)
+        mean, std = self.mean, self.std
         if 0 < self.config.window < self.num_frames:
             middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
-            window = window_around(middle, self.num_frames, self.config.window)
-            mean, std = (x[:, :, with_anchor(window)] for x in (mean, std))
-            counted = slice(-len(window), None)
+            frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
+            mean, std = mean[:, :, frames], std[:, :, frames]
         posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
-        return mean + std * posterior, noise, timestep, counted
+        return mean + std * posterior, noise, timestep
 
-    def loss(self, latents: Tensor, noise: Tensor, timestep: int, counted: slice = slice(None)) -> Tensor:
-        """Mean squared error of the prediction, in float32, for one video at one timestep, over the frames that count.
-        """
+    def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Mean squared error of the prediction, in float32, for one video at one timestep."""
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
         enabled = self.precision != torch.float32
         with torch.autocast(noisy.device.type, self.precision, enabled=enabled):
             predicted = self.unet(noisy, timestep, self.context)
-        return F.mse_loss(predicted.float()[:, :, counted], target.float()[:, :, counted])
+        # Frame 0 in front of a window does not count; without a window this is all frames.
+        predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
+        return F.mse_loss(predicted, target)
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""
         return self.train_on(*self.draw())
 
-    def train_on(self, latents: Tensor, noise: Tensor, timestep: int, counted: slice = slice(None)) -> float:
+    def train_on(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
         """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step)
-        loss = self.loss(latents, noise, timestep, counted)
+        loss = self.loss(latents, noise, timestep)
         value = loss.item()
         self.check_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)

@@ -37,7 +37,7 @@ class TuneConfig:
     )
     gradient_checkpointing: bool = setting(True, "Recompute activations: slower, but several times less memory.")
     window: int = setting(
-        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds the memory of long clips.", low=0
+        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds a long clip's memory.", low=0
     )
     modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
     save_every: int = setting(

@@ -88,7 +88,7 @@ def with_anchor(window: range) -> list[int]:
 
 
 def window_around(frame: int, num_frames: int, length: int) -> range:
-    """The window of `length` frames with a frame in its middle, moved into the clip; all frames if there are no more."""
+    """The `length` frames with a frame in their middle, moved into the clip; all frames if there are no more."""
     length = min(length, num_frames)
     start = min(max(frame - length // 2, 0), num_frames - length)
     return range(start, start + length)
