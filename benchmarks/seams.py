@@ -26,6 +26,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def jump(frames: np.ndarray, clip: Clip) -> np.ndarray:
 def at_seams(windows: Sequence[range], num_frames: int) -> np.ndarray:
     """Which of frames 1 to f - 2 have a seam between themselves and their neighbours, or among those."""
     seams = np.zeros(num_frames, bool)
-    for one, other in zip(windows, windows[1:], strict=False):
+    for one, other in pairwise(windows):
         shared = range(other.start, one.stop) or range(one.stop - 1, one.stop + 1)
         seams[list(shared)] = True
     return seams[2:] | seams[1:-1] | seams[:-2]

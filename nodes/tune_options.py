@@ -61,6 +61,7 @@ class TuneOptions(io.ComfyNode):
                     default="as the memory mode says",
                     tooltip="Recompute activations in the backward pass: slower, but several times less memory.",
                 ),
+                widget(TuneConfig, "window"),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
