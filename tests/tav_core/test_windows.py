@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -35,7 +37,7 @@ def test_windows_cover_every_frame_with_equal_lengths_and_the_overlap_asked_for(
             found = windows.at(num_frames, timestep)
             assert {frame for window in found for frame in window} == set(range(num_frames))
             assert {len(window) for window in found} == {min(length, num_frames)}
-            assert all(a.start < b.start <= a.stop - overlap for a, b in zip(found, found[1:], strict=False))
+            assert all(a.start < b.start <= a.stop - overlap for a, b in pairwise(found))
 
 
 def test_windows_without_shift_are_those_of_the_paper_with_the_last_moved_back():
@@ -64,7 +66,7 @@ def test_over_all_shifts_each_frame_inside_is_as_often_shared():
     for shift in windows.shifts:
         timestep = next(t for t in range(1000) if windows.shift_at(t) == shift)
         found = windows.at(100, timestep)
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in pairwise(found):
             shared[other.start : one.stop] += 1
     assert set(shared[16:80].tolist()) == {1.0}
 
