@@ -90,7 +90,7 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 
 def first_graph() -> dict[str, Any]:
-    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, one decoded in tiles, one by windows."""
+    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, one in tiles, one by windows."""
     prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     return tuned_graph(100, "restart", EDITS) | {
