@@ -3,12 +3,14 @@
     load_clip  demo_model          what goes in
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
+    context_windows                long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     compare                        side by side
     measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
-diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_demo` (the demo model as core objects).
+diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
+`core_demo` (the demo model as core objects).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
 from .compare import CompareVideos
+from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
 from .invert import DDIMInvert
@@ -37,6 +40,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadMotion,
     ImportOriginal,
     ApplyMotion,
+    ContextWindows,
     DDIMInvert,
     SampleEdit,
     CompareVideos,

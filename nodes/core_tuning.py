@@ -79,7 +79,8 @@ def tune_model(
                     check_context(context, base.config.cross_attention_dim, socket)
             untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
             latents = latents.clone().to(device)
-            cockpit.begin(untuned, base, latents)
+            # Previews of a long clip show its beginning: they have no windows.
+            cockpit.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.source.float().clone()
             return tune(untuned, latents, context, config=config, state_path=state_path, on_step=cockpit, **about)
     finally:

@@ -55,6 +55,7 @@ class TuneOptions(io.ComfyNode):
                     tooltip="The longer step back of sparse_causal_k, in frames.",
                 ),
                 widget(TuneConfig, "recompute"),
+                widget(TuneConfig, "window"),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )

@@ -15,6 +15,7 @@ from .errors import TavError
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
+from .windows import ContextWindows
 
 FITS = ("crop", "pad", "stretch")
 
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_model(invert)
     add_motion(invert)
     add_clip(invert)
+    add_windows(invert)
     invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
@@ -46,12 +48,14 @@ def build_parser() -> argparse.ArgumentParser:
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
     add_motion(edit)
+    add_windows(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
     edit.add_argument("--negative", default="", help="what should not be seen")
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
     edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
     edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
     edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
+    edit.add_argument("--free-noise", action="store_true", help="a random start for windows, by FreeNoise")
     edit.add_argument("--fps", type=float, help="of the videos; the source's by default")
     edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
@@ -102,6 +106,20 @@ def add_motion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
     parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
     parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+
+
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
+    fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
+    parser.add_argument(
+        "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
+    )
+    parser.add_argument(
+        "--context-overlap",
+        type=int,
+        default=fields["overlap"].default,
+        help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
+    )
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

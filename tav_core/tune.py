@@ -33,6 +33,7 @@ from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure
 from .version import __version__
 from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base
+from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .latents import LatentMoments
@@ -102,7 +103,7 @@ def tune(
         state = RunState(state_path, run)
         state.begin()
         started, begun_at = time.monotonic(), run.step
-        mend = "Use memory 'low', fewer frames, a smaller size, or fp16/bf16 precision."
+        mend = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
         while run.step < config.num_steps:
             try:
                 with explain_out_of_memory(f"tuning on {run.num_frames} frames", mend):
@@ -148,7 +149,7 @@ class TuningRun:
         self.mean, self.std = split_moments(clip, self.base.device)
         num_trained = sum(p.numel() for p in self.trainable.values())
         self.plan = plan or plan_tuning(
-            self.base, self.mean.shape, config=config, dtype=self.precision, num_trained=num_trained
+            self.base, self.step_shape, config=config, dtype=self.precision, num_trained=num_trained
         )
         set_recompute(self.unet, self.plan.recompute.what, num_levels=self.plan.recompute.num_levels)
         self.optimizer = torch.optim.AdamW(
@@ -167,20 +168,38 @@ class TuningRun:
     def num_frames(self) -> int:
         return self.mean.shape[2]
 
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The shape of the latents that one step trains on, at the most: a window has frame 0 in front."""
+        shape = list(self.mean.shape)
+        if self.config.window:
+            shape[2] = min(self.config.window + 1, self.num_frames)
+        return tuple(shape)
+
     def draw(self) -> tuple[Tensor, Tensor, int]:
-        """Latents, noise and timestep of the next step, from the seed and the step alone."""
+        """Latents, noise and timestep of the next step, from the seed and the step alone.
+
+        With `config.window` they are of the frames around one of the clip's, with frame 0 in front as in rendering.
+        """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
         timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
-        posterior, noise = torch.randn((2, *self.mean.shape), generator=generator).to(self.mean)
-        return self.mean + self.std * posterior, noise, timestep
+        mean, std = self.mean, self.std
+        if 0 < self.config.window < self.num_frames:
+            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
+            frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
+            mean, std = mean[:, :, frames], std[:, :, frames]
+        posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        return mean + std * posterior, noise, timestep
 
     def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Mean squared error of the prediction, in float32, for one video at one timestep."""
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
         predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(self.precision))
-        return F.mse_loss(predicted.float(), target.float())
+        # Frame 0 in front of a window does not count; without a window this is all frames.
+        predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
+        return F.mse_loss(predicted, target)
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""

@@ -48,6 +48,9 @@ class TuneConfig:
         "Activations not kept but computed again in the backward pass; auto is what the memory mode says.",
         choices=("auto", *RECOMPUTE),
     )
+    window: int = setting(
+        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds a long clip's memory.", low=0
+    )
     modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
     save_every: int = setting(
         100, "Steps between saves of the run. It is saved on a cancel and at its end too; 0 for these alone.", low=0
@@ -58,6 +61,8 @@ class TuneConfig:
         check_settings(self)
         if not self.modules:
             raise ConfigError(got="no modules to train", expected="at least one", mend="Use the default.")
+        if self.window == 1:
+            raise ConfigError(got="a window of 1 frame", expected="2 or more, or 0 for all", mend="Use 16.")
         if self.warmup_steps > self.num_steps:
             raise ConfigError(
                 got=f"warmup_steps {self.warmup_steps} in a run of {self.num_steps} steps",

@@ -77,6 +77,20 @@ def test_edit_from_random_noise_with_another_scheduler(place):
     assert len(list((place / "random" / "a-cow").glob("*.png"))) == 4
 
 
+def test_a_long_clip_by_windows(place):
+    windows = ["--context-length", "3", "--context-overlap", "1"]
+    long = ["--num-frames", "6", "--out", f"{place / 'long.safetensors'}"]
+    assert tune(place, "--num-steps", "1", "--prompt", "a cat", "--window", "3", "--num-frames", "6", out="long") == 0
+    assert Motion.load(place / "long" / "motion.safetensors").info.config["window"] == 3
+    assert invert(place, *long, *windows) == 0
+    by_windows = Trajectory.load(place / "long.safetensors")
+    assert invert(place, *long) == 0
+    assert not torch.equal(by_windows.noise, Trajectory.load(place / "long.safetensors").noise)
+    for start in (["--trajectory", f"{place / 'long.safetensors'}"], ["--num-frames", "6", "--free-noise"]):
+        assert edit(place, *start, *windows, "--prompt", "a cow", "--format", "png", out="long_edits") == 0
+        assert len(list((place / "long_edits" / "a-cow").glob("*.png"))) == 6
+
+
 def test_strength_zero_is_the_untuned_model(place):
     more = ["--prompt", "a cow", "--format", "png", "--num-steps", "1"]
     for out, strength in {"none": "0", "full": "1"}.items():

@@ -378,6 +378,7 @@ def test_only_chosen_modules_train(untuned, clip_latents, context):
         {"modules": ()},
         {"save_every": -1},
         {"warmup_steps": 501},
+        {"window": 1},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
