@@ -33,8 +33,9 @@ class ClipGroupNorm(nn.GroupNorm):
         num_frames = self.frames.value
         if num_frames == 1:
             return super().forward(folded)
-        clips = rearrange(folded, "(b f) c h w -> b c f h w", f=num_frames)
-        return rearrange(super().forward(clips), "b c f h w -> (b f) c h w")
+        # Frames stacked on top of each other: in the channels-last layout that is a view, not a copy.
+        stacked = rearrange(folded, "(b f) c h w -> b c (f h) w", f=num_frames)
+        return rearrange(super().forward(stacked), "b c (f h) w -> (b f) c h w", f=num_frames)
 
 
 class Chunked:

@@ -158,6 +158,7 @@ class TuningRun:
             betas=config.betas,
             eps=config.epsilon,
             weight_decay=config.weight_decay,
+            fused=self.base.device.type in ("cpu", "cuda"),
         )
         self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
         self.context = context.detach().clone().to(self.base.device)
