@@ -1,6 +1,6 @@
 """How the demo tunes, inverts and edits: for a tiny model, not for a real one (see tav_core's own defaults).
 
-A higher guidance than 4 pushes this model's colours out of the source's shades; more tuning steps keep more of the
+A higher guidance pushes this model's colours out of the source's shades; more tuning steps keep more of the
 source and change less of it.
 """
 
@@ -10,4 +10,4 @@ from tav_core import EditConfig, TuneConfig
 
 MODEL = Path(__file__).parent / "model"
 TUNE = TuneConfig(num_steps=100, learning_rate=1e-3, memory="speed", save_every=50)
-EDIT = EditConfig(num_steps=20, guidance_scale=4.0)
+EDIT = EditConfig(num_steps=20, guidance_scale=3.2)
