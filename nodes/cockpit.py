@@ -85,11 +85,11 @@ class Cockpit:
         return draw_chart(self.losses, last=self.num_steps, facts=self.facts, strip=self.strip)
 
 
-def describe(progress: TuneProgress, device: torch.device) -> tuple[str, str]:
-    """Step, loss, learning rate, time left and memory, in two lines."""
+def describe(progress: TuneProgress, device: torch.device) -> tuple[str, ...]:
+    """Step, loss, learning rate, time left and memory, in three lines."""
     left = time.strftime("%H:%M:%S", time.gmtime(progress.eta_seconds))
     where = f"step {progress.step} of {progress.num_steps}, {left} left, {used_memory(device)}"
-    return where, f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}"
+    return where, f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}", str(progress.plan)
 
 
 def used_memory(device: torch.device) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ def run_tune(args: argparse.Namespace) -> None:
     with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:
 
         def on_step(progress: TuneProgress) -> None:
+            if bar.n == 0:
+                bar.write(f"memory: {progress.plan}", file=sys.stderr)
             bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
             bar.update(progress.step - bar.n)
             check()

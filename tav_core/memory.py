@@ -66,8 +66,9 @@ class MemoryPlan:
     free: int | None
 
     def __str__(self) -> str:
-        free = "" if self.free is None else f", {self.free / GB:.1f} GB are free"
-        return f"needs about {self.needed / GB:.1f} GB{free}"
+        levels = f" of {self.recompute.num_levels} levels" if self.recompute.num_levels else ""
+        free = "" if self.free is None else f" of {self.free / GB:.1f} GB free"
+        return f"recomputes {self.recompute.what}{levels}, about {self.needed / GB:.1f} GB{free}"
 
 
 def plan_tuning(

@@ -50,6 +50,7 @@ class TuneProgress:
         learning_rate: of this step.
         eta_seconds: estimated time left.
         losses: of every step so far, those before a resume too.
+        plan: what is recomputed, and the memory estimate that it was chosen by.
         motion: gives the motion so far, for a preview.
     """
 
@@ -59,6 +60,7 @@ class TuneProgress:
     learning_rate: float
     eta_seconds: float
     losses: Sequence[float]
+    plan: MemoryPlan
     motion: Callable[[], Motion]
 
 
@@ -243,6 +245,7 @@ class TuningRun:
             learning_rate=self.config.learning_rate_at(self.step - 1),
             eta_seconds=eta_seconds,
             losses=tuple(self.losses),
+            plan=self.plan,
             motion=self.motion,
         )
 

@@ -50,6 +50,11 @@ def test_auto_takes_the_fastest_that_fits(plan):
     assert len(set(chosen)) >= 4
 
 
+def test_a_plan_in_words(plan):
+    assert str(plan(14)) == "recomputes blocks of 2 levels, about 9.9 GB of 14.0 GB free"
+    assert str(plan(None)).startswith("recomputes blocks, about ")
+
+
 def test_unknown_memory_takes_the_middle(plan):
     assert plan(None).recompute == MODES["balanced"]
 
