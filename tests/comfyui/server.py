@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,10 @@ class Client:
     def __init__(self, server: Server) -> None:
         from websockets.sync.client import connect
 
-        self.server, self.id = server, uuid.uuid4().hex
-        self.socket = connect(f"ws://127.0.0.1:{server.port}/ws?clientId={self.id}", max_size=2**26)
+        self.server, self.id, self.left_open = server, uuid.uuid4().hex, ExitStack()
+        url = f"ws://127.0.0.1:{server.port}/ws?clientId={self.id}"
+        # From 17.1 on, websockets warns of a connection that was not made by `with`.
+        self.socket = self.left_open.enter_context(connect(url, max_size=2**26))
         self.messages: list[dict[str, Any]] = []
         self.previews: list[bytes] = []
 
@@ -140,7 +143,7 @@ class Client:
         raise TimeoutError(f"no history of {prompt_id}")
 
     def close(self) -> None:
-        self.socket.close()
+        self.left_open.close()
 
 
 def version_of(comfy: Path) -> str:

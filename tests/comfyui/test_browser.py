@@ -14,7 +14,10 @@ import pytest
 
 from tests.comfyui.server import PACK
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r tests/comfyui/requirements.txt")
+NO_PLAYWRIGHT = (
+    "NO PACKAGE playwright, so nothing was tried in a browser: pip install -r tests/comfyui/requirements.txt"
+)
+playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
