@@ -16,12 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.comfyui.server import Server, version_of
+
 HERE = Path(__file__).parent
-# The tests here import their neighbours by their bare names.
-sys.path.insert(0, str(HERE))
-
-from server import Server, version_of  # noqa: E402
-
 DEFAULT = Path.home() / "comfy" / "ComfyUI"
 ENVIRONMENTS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe", "venv/Scripts/python.exe")
 NO_COMFYUI = (
