@@ -46,7 +46,7 @@ class RunState:
         """Does what `config.resume` says with a file that is there already.
 
         Raises:
-            ConfigError: it is another run's, or there should be none.
+            ConfigError: it is another run's, it has done more steps than asked for, or there should be none.
         """
         if self.path is None or not self.path.exists() or self.run.config.resume == "restart":
             return
@@ -59,6 +59,7 @@ class RunState:
         tensors, metadata = load_tensors(self.path, error=ConfigError, what="the state of a tuning run")
         self.check_identity(metadata)
         self.check_inputs(tensors)
+        self.check_steps(int(metadata["step"]))
         restore(self.run, tensors, metadata)
         self.saved_step = self.run.step
 
@@ -97,6 +98,15 @@ class RunState:
         for what, name in (("clip", "mean"), ("prompt", "context")):
             if not same_input(tensors.get(f"input.{name}"), inputs(self.run)[name].cpu()):
                 raise self.another_run(what)
+
+    def check_steps(self, done: int) -> None:
+        """Raises ConfigError if the run has more steps than asked for: tuning cannot be taken back."""
+        if done > self.run.config.num_steps:
+            raise ConfigError(
+                got=f"num_steps {self.run.config.num_steps} for a run that has done {done}, {self.path}",
+                expected=f"{done} or more, as resume is 'continue'",
+                mend=f"Use {done} for its motion as it is. For fewer, choose another name, or resume by 'restart'.",
+            )
 
     def another_run(self, what: str) -> ConfigError:
         return ConfigError(

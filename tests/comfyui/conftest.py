@@ -1,4 +1,4 @@
-"""Finds ComfyUI, and starts it. Without one, every test in this folder is skipped, and says so.
+"""Finds ComfyUI, and starts it. Without one, or without websockets, every test in this folder is skipped, and says so.
 
 COMFYUI_PATH names the folder of a ComfyUI, or several with os.pathsep between; COMFYUI_PYTHON as many interpreters that
 they are installed for. Without the first, comfy-cli's ~/comfy/ComfyUI is tried; without the second, the environment in
@@ -7,6 +7,7 @@ the ComfyUI folder, then this interpreter.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,18 +18,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.comfyui.server import Server, version_of
+
 HERE = Path(__file__).parent
-# The tests here import their neighbours by their bare names.
-sys.path.insert(0, str(HERE))
-
-from server import Server, version_of  # noqa: E402
-
 DEFAULT = Path.home() / "comfy" / "ComfyUI"
 ENVIRONMENTS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe", "venv/Scripts/python.exe")
-SKIPPED = (
+NO_COMFYUI = (
     "NO COMFYUI FOUND, so nothing of the pack was tried in one. Set COMFYUI_PATH to ComfyUI's folder and "
     "COMFYUI_PYTHON to the interpreter that it is installed for (several of each with "
     f"{os.pathsep!r} between), or install it to {DEFAULT}."
+)
+NO_WEBSOCKETS = (
+    "NO PACKAGE websockets, so nothing of the pack was tried in the ComfyUI that is there. Run: "
+    f'"{sys.executable}" -m pip install -r tests/comfyui/requirements.txt'
 )
 
 
@@ -52,8 +54,8 @@ def find_installations() -> list[Installation]:
     if folders and len(folders) != len(pythons):
         raise pytest.UsageError(f"COMFYUI_PATH: {len(folders)} folders, COMFYUI_PYTHON: {len(pythons)} interpreters")
     needed = [folder / "main.py" for folder in folders] + (pythons if folders else [])
-    if missing := [str(path) for path in needed if not path.exists()]:
-        raise pytest.UsageError(f"COMFYUI_PATH, COMFYUI_PYTHON: not found: {', '.join(missing)}")
+    if gone := [str(path) for path in needed if not path.exists()]:
+        raise pytest.UsageError(f"COMFYUI_PATH, COMFYUI_PYTHON: not found: {', '.join(gone)}")
     return [Installation(*pair) for pair in zip(folders, pythons, strict=False)]
 
 
@@ -68,12 +70,19 @@ INSTALLATIONS = find_installations()
 MARK = "RESULTS "
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs ComfyUI where there is none, and says which variables to set."""
+def missing() -> str:
+    """Why nothing can be tried in a ComfyUI, and what to do; "" if all is there."""
     if not INSTALLATIONS:
+        return NO_COMFYUI
+    return "" if importlib.util.find_spec("websockets") else NO_WEBSOCKETS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs ComfyUI where something is missing for it, and says what to do."""
+    if reason := missing():
         for item in items:
             if HERE in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=SKIPPED))
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def name_of(installation: Installation | None) -> str:

@@ -1,6 +1,7 @@
 """Writes a checkpoint that core takes for Stable Diffusion 1.5, of one level and random weights: about 0.5 GB in fp16.
+And a ControlNet for it.
 
-Usage: COMFYUI_PATH=... python make_checkpoint.py FILE SEED
+Usage: COMFYUI_PATH=... python make_checkpoint.py FILE SEED CONTROLNET_FILE
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import sys
 
 sys.path.insert(0, os.environ["COMFYUI_PATH"])
-file, seed = sys.argv[1], int(sys.argv[2])
+file, seed, controlnet = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 sys.argv = sys.argv[:1]
 
 import comfy.options  # noqa: E402
@@ -19,6 +20,7 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+import comfy.cldm.cldm  # noqa: E402
 import comfy.ldm.models.autoencoder  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.sd1_clip  # noqa: E402
@@ -76,6 +78,9 @@ parts = {
     "first_stage_model.": comfy.ldm.models.autoencoder.AutoencoderKL(ddconfig=VAE, embed_dim=4),
     "cond_stage_model.transformer.": comfy.sd1_clip.SDClipModel(dtype=torch.float32).transformer,
 }
-state = {prefix + name: t.half().contiguous() for prefix, part in parts.items() for name, t in randomize(part).items()}
-save_file(state, file)
-print(f"{len(state)} tensors in {file}")
+encoder = {key: value for key, value in UNET.items() if key not in ("out_channels", "transformer_depth_output")}
+control = {"control_model.": comfy.cldm.cldm.ControlNet(**encoder, num_heads=8, hint_channels=3)}
+for path, modules in ((file, parts), (controlnet, control)):
+    named = [(prefix + name, t) for prefix, module in modules.items() for name, t in randomize(module).items()]
+    save_file({name: tensor.half().contiguous() for name, tensor in named}, path)
+    print(f"{len(named)} tensors in {path}")

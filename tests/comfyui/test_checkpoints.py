@@ -9,32 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui.graphs import APPLY, TUNE, Graph, motion_graph, node
+from tests.comfyui.graphs import APPLY, EDIT, TUNE, Graph, changed, motion_graph, node
+from tests.comfyui.pictures import all_frames_differ, show
 from tests.comfyui.server import PACK, error_of
 
 SCRIPT = Path(__file__).parent / "make_checkpoint.py"
-SIDE = 64
+CONTROLNET, SIDE = "random_controlnet.safetensors", 64
 
 
 @pytest.fixture(scope="module")
 def checkpoints(comfyui, server):
-    """Two checkpoints with other weights, of core's Stable Diffusion 1.5."""
+    """Two checkpoints with other weights, of core's Stable Diffusion 1.5, and a ControlNet."""
     environment = {
         **os.environ,
         "COMFYUI_PATH": str(comfyui.path),
         "HF_HUB_OFFLINE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    names = ["a.safetensors", "b.safetensors"]
+    names, models = ["a.safetensors", "b.safetensors"], server.base / "models"
     for seed, name in enumerate(names):
-        path = server.base / "models" / "checkpoints" / name
-        done = subprocess.run(
-            [comfyui.python, SCRIPT, path, str(seed)], capture_output=True, text=True, env=environment
-        )
+        command = [comfyui.python, SCRIPT, models / "checkpoints" / name, str(seed), models / "controlnet" / CONTROLNET]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
     yield names
     for name in names:
-        (server.base / "models" / "checkpoints" / name).unlink()
+        (models / "checkpoints" / name).unlink()
 
 
 def load(name: str) -> Graph:
@@ -57,6 +56,21 @@ def edit_on(name: str, motion: str) -> Graph:
     graph = {**motion_graph(motion), **load(name)}
     graph["encode"] = node("VAEEncode", pixels=["clip", 0], vae=["demo", 2])
     return graph
+
+
+def control_on(name: str, motion: str, strength: float) -> Graph:
+    """An edit under a ControlNet that holds the edges of each frame."""
+    prompts = {"positive": ["source", 0], "negative": ["empty", 0]}
+    control = {"control_net": ["net", 0], "image": ["edges", 0], "start_percent": 0.0, "end_percent": 1.0}
+    start = {"latent": ["invert", 0], "trajectory": ["invert", 1]}
+    guided = {"positive": ["guided", 0], "negative": ["guided", 1]}
+    return {
+        **changed(edit_on(name, motion), "decode", samples=["edit", 0]),
+        "net": node("ControlNetLoader", control_net_name=CONTROLNET),
+        "edges": node("Canny", image=["clip", 0], low_threshold=0.2, high_threshold=0.5),
+        "guided": node("ControlNetApplyAdvanced", **prompts, **control, strength=strength),
+        "edit": node("TAVSampleEdit", model=["apply", 0], **guided, **start, **{**EDIT, "num_steps": 2}),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +108,9 @@ def test_strength_and_modes_reach_the_model(server, checkpoints, tuned):
     graph["apply"]["inputs"].update({**APPLY, "strength": 0.5, "temporal_strength": 0.0, "attention": "full"})
     assert error_of(client.run(graph)) == ""
     client.close()
+
+
+def test_a_controlnet_for_the_checkpoint_changes_every_frame(server, checkpoints, tuned):
+    on, weaker, off = (show(server, control_on(checkpoints[0], tuned, s), "decode") for s in (1.0, 0.5, 0.0))
+    assert len(on) == 3
+    assert all_frames_differ(on, off) and all_frames_differ(on, weaker)

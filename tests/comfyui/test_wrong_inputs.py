@@ -119,6 +119,7 @@ CASES: dict[str, tuple[Graph, tuple[str, ...]]] = {
     "mode": (with_options(attention="telepathic"), ("attention", "telepathic")),
     "taken": (tune_graph(run_name="good", resume="new"), ("run_name 'good'", "restart")),
     "not this run's": (tune_graph(run_name="good"), ("run_name 'good'", "Choose another")),
+    "fewer steps than are done": (tune_graph(run_name="long", num_steps=1), ("num_steps 1", "has done 2", "restart")),
     "tuning a tuned model": (tuned_again(), ("motion on it", "loader")),
     "save: taken": (save_graph("good"), ("name 'good'", "overwrite")),
     "save: path": (save_graph("a/b"), ("a/b", "letters")),
@@ -146,8 +147,8 @@ def prepared(server: Server):
     shutil.copy(PACK / "demo" / "clip.mp4", inputs / "clip.mp4")
     (inputs / "text.mp4").write_text("this is no video")
     client = server.connect()
-    done = client.run(edit_graph(run_name="good", num_steps=2))
-    assert error_of(done) == ""
+    for graph in (edit_graph(run_name="good", num_steps=2), tune_graph(run_name="long", num_steps=2)):
+        assert error_of(client.run(graph)) == ""
     (server.base / "output" / "tav_runs" / "good.safetensors").unlink()
     spoil(motions)
     yield server

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def test_importing_the_root_loads_nothing_else():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stdout.splitlines() == ["[]", "./web True False"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_missing_diffusers_is_told_with_the_command_that_installs_it(caplog, monkeypatch, there):
+    spec = spec_from_file_location("pack_root", ROOT / "__init__.py")
+    pack = module_from_spec(spec)
+    spec.loader.exec_module(pack)
+    monkeypatch.setattr(pack, "find_spec", lambda name: object() if there else None)
+    pack.warn_of_missing()
+    told = f'"{sys.executable}" -m pip install -r "{ROOT / "requirements.txt"}"'
+    assert (told in caplog.text) != there
 
 
 def test_node_ids_are_prefixed_and_never_twice():

@@ -237,6 +237,18 @@ class TestResume:
         self.go(untuned, clip_latents, context, path, num_steps=8, on_step=lambda p: steps.append(p.step))
         assert steps == [7, 8]
 
+    def test_fewer_steps_than_are_done_are_refused(self, tmp_path, untuned, clip_latents, context):
+        path, steps = tmp_path / "state.safetensors", []
+        self.go(untuned, clip_latents, context, path)
+        before = path.read_bytes()
+        with pytest.raises(ConfigError, match=r"num_steps 4 for a run that has done 6.*Use 6 for its"):
+            self.go(untuned, clip_latents, context, path, num_steps=4)
+        assert path.read_bytes() == before
+        fewer = self.go(
+            untuned, clip_latents, context, path, num_steps=4, resume="restart", on_step=lambda p: steps.append(p.step)
+        )
+        assert steps == [1, 2, 3, 4] and fewer.info.steps_done == 4
+
     def test_restart_and_new(self, tmp_path, untuned, clip_latents, context):
         path, steps = tmp_path / "state.safetensors", []
         self.go(untuned, clip_latents, context, path)
