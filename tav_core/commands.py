@@ -24,6 +24,7 @@ from .free_noise import free_noise
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
+from .memory import check_sampling
 from .precision import DTYPES, resolve_precision
 from .reconstruct import psnr, reconstruct
 from .schedule import gaussian_noise
@@ -72,10 +73,12 @@ def run_invert(args: argparse.Namespace) -> None:
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     clip = load_clip(args, motion.info)
     denoiser, context = load_denoiser(args, checkpoint, motion), encode_prompt(checkpoint, args.prompt)
+    latents = encode_frames(checkpoint.vae, clip.frames).mean
+    check_room(denoiser, latents, guided=False)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
             denoiser,
-            encode_frames(checkpoint.vae, clip.frames).mean,
+            latents,
             context,
             num_steps=args.num_steps,
             fps=clip.fps,
@@ -105,9 +108,11 @@ def run_edit(args: argparse.Namespace) -> None:
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     start = load_start(args, motion.info, config, checkpoint)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
+    denoiser = load_denoiser(args, checkpoint, motion)
+    check_room(denoiser, start.noise if isinstance(start, Trajectory) else start, guided=config.guidance_scale > 1)
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
-            load_denoiser(args, checkpoint, motion),
+            denoiser,
             start,
             encode_prompt(checkpoint, args.prompt),
             encode_prompt(checkpoint, args.negative),
@@ -154,6 +159,15 @@ def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Moti
     denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
+
+
+def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
+    """Says before a long run, not in its middle, that memory will not do; a window has frame 0 in front."""
+    shape = list(latents.shape)
+    if isinstance(denoiser, WindowedDenoiser):
+        shape[2] = min(shape[2], denoiser.windows.length + 1)
+        denoiser = denoiser.denoiser
+    check_sampling(denoiser.unet, shape, guided=guided)
 
 
 def load_windows(args: argparse.Namespace) -> ContextWindows | None:

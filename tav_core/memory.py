@@ -125,6 +125,25 @@ def estimate_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool 
     return int(activation_bytes(unet, shape, unet.dtype, SAMPLING_ACTIVATIONS) * (1 + guided) * HEADROOM)
 
 
+def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool) -> None:
+    """Checks before a sampling or an inversion that its predictions fit into the free memory.
+
+    Args: see `estimate_sampling`.
+
+    Raises:
+        OutOfMemory: they will not; says what would.
+    """
+    needed, free = estimate_sampling(unet, shape, guided=guided), free_memory(unet.device)
+    if free is not None and needed > free:
+        fitting = shape[2] * free // needed
+        mends = [f"windows of {fitting} frames or fewer"] * (fitting >= 3) + ["fewer frames", "a smaller size"]
+        raise OutOfMemory(
+            got=f"{shape[2]} frames at once, which needs about {needed / GB:.1f} GB",
+            expected=f"no more than the {free / GB:.1f} GB that are free",
+            mend=f"Use {', or '.join(mends)}; or close what else holds memory.",
+        )
+
+
 def activation_bytes(unet: InflatedUNet, shape: Sequence[int], dtype: torch.dtype, count: float) -> float:
     """Bytes of `count` values of the UNet's first width for each latent pixel."""
     batch, _, num_frames, height, width = shape

@@ -189,6 +189,13 @@ class TestErrors:
         options = {tune: {"out": "oom"}}.get(command, {})
         fails(capsys, command(place, "--prompt", "x", **options), "out of memory while", "fewer frames", "smaller size")
 
+    @pytest.mark.parametrize("command", [tune, edit, invert])
+    def test_too_little_memory_is_said_before_the_run(self, place, capsys, monkeypatch, command):
+        monkeypatch.setattr("tav_core.memory.free_memory", lambda device: 1000)
+        monkeypatch.setattr("tav_core.unet.InflatedUNet.forward", None)
+        options = {tune: {"out": "oom"}}.get(command, {})
+        fails(capsys, command(place, "--prompt", "x", **options), "which needs about", "that are free", "smaller size")
+
 
 def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     import signal

@@ -99,6 +99,19 @@ def test_sampling_against_a_count(unet):
     assert estimate == pytest.approx(counted["peak"] - counted["held"], rel=0.15)
 
 
+def test_sampling_that_does_not_fit_names_what_would(unet, monkeypatch):
+    clip = (1, 4, 256, 64, 64)
+    monkeypatch.setattr(memory, "free_memory", lambda device: int(6e9))
+    with pytest.raises(
+        OutOfMemory, match=r"256 frames at once.* about 24\.8 GB.* 6\.0 GB.* windows of 61 frames"
+    ) as no:
+        memory.check_sampling(unet, clip, guided=True)
+    fitting = int(str(no.value).split("windows of ")[1].split(" frames")[0])
+    memory.check_sampling(unet, (1, 4, fitting, 64, 64), guided=True)
+    monkeypatch.setattr(memory, "free_memory", lambda device: None)
+    memory.check_sampling(unet, clip, guided=True)
+
+
 def test_free_memory_is_told():
     free = memory.free_memory(torch.device("cpu"))
     assert free is None or 10**8 < free < 10**14
