@@ -139,8 +139,8 @@ def wait_for_end(page, server) -> bool:
     while time.monotonic() < deadline:
         history = server.get("/history")
         done = [entry for entry in history.values() if entry["status"]["completed"] or is_failed(entry)]
-        seen = seen or page.evaluate("Object.keys(app.nodePreviewImages ?? {}).length > 0")
-        if seen and not (SHOTS / f"{server.version}_cockpit.png").exists():
+        if not seen and page.evaluate("Object.keys(app.nodePreviewImages ?? {}).length > 0"):
+            seen = True
             page.wait_for_timeout(1000)
             shoot(page, server, "cockpit")
         if done and server.get("/queue")["queue_running"] == []:

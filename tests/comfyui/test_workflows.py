@@ -71,8 +71,11 @@ def run(server: Server, definitions: dict[str, Any]) -> Callable[[str], Run]:
 
 
 def make_files(server: Server) -> None:
-    """The files that the workflows name: the demo's clip, and a LoRA and a ControlNet for the demo model."""
+    """The files that the workflows name, and no others: the demo's clip, a LoRA and a ControlNet for the demo model."""
     models = server.base / "models"
+    # Runs of other tests may bear the names that the workflows give, and have more steps.
+    for left in (models / "tav_motion", server.base / "output" / "tav_runs"):
+        shutil.rmtree(left, ignore_errors=True)
     shutil.copy(PACK / "demo" / "clip.mp4", server.base / "input")
     save_file(demo_lora(), models / "loras" / "my_lora.safetensors")
     loader = next(node for node in read(CONTROLNET)["nodes"] if node["type"] == "ControlNetLoader")
