@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import flops
 from benchmarks.cases import Case
@@ -28,20 +29,27 @@ def test_attention_by_hand(device):
     assert both == (2 + 4) * product
 
 
-@pytest.mark.parametrize("count", [flops.forward_flops, flops.tune_step_flops, flops.encode_flops, flops.decode_flops])
+COUNTS = [flops.forward_flops, flops.tune_step_flops, flops.encode_flops, flops.decode_flops]
+
+
+@pytest.mark.parametrize("count", COUNTS)
 def test_shapes_alone_give_the_count_of_real_tensors(small_case, count):
+    """With plain attention: a fused one gives gradients of keys and values that nothing asks for."""
     case = small_case(num_frames=3)
-    assert count(Workload(case=case, meta=True)) == count(Workload(case=case)) > 1e7
+    with sdpa_kernel(SDPBackend.MATH):
+        real = count(Workload(case=case))
+    assert count(Workload(case=case, meta=True)) == real > 1e7
 
 
-def test_stages_add_up(small_case):
-    counted = {
-        stage: flops.stage_flops(small_case(stage=stage)) for stage in ("forward", "tune-step", "encode", "decode")
-    }
-    assert flops.stage_flops(small_case(stage="guided-step")) == 2 * counted["forward"]
-    assert flops.stage_flops(small_case(stage="edit", num_steps=3)) == 6 * counted["forward"]
-    job = flops.stage_flops(small_case(stage="job", num_steps=3, tune_steps=5))
-    assert job == counted["encode"] + 5 * counted["tune-step"] + 9 * counted["forward"] + counted["decode"]
+@pytest.mark.parametrize(
+    ("stage", "flops_of_stage"),
+    [("guided-step", 200), ("invert", 300), ("edit", 600), ("encode", 4 * 7), ("job", 28 + 5 * 1000 + 900 + 4 * 9)],
+)
+def test_stages_add_up(small_case, monkeypatch, stage, flops_of_stage):
+    monkeypatch.setattr(flops, "forward_flops", lambda work, batch=1: 100 * batch)
+    for name, counted in (("tune_step_flops", 1000), ("encode_flops", 7), ("decode_flops", 9)):
+        monkeypatch.setattr(flops, name, lambda work, counted=counted: counted)
+    assert flops.stage_flops(small_case(stage=stage, num_steps=3, tune_steps=5, num_frames=4)) == flops_of_stage
 
 
 def test_checkpointing_is_not_counted(small_case):
