@@ -59,6 +59,17 @@ def test_the_plain_twin_is_timed_in_turn(small_case, stage):
     assert rival["ratio"] > 0 < rival["cpu_ratio"]
 
 
+def test_the_peak_is_read_before_a_rival_is_built(small_case, monkeypatch):
+    order = []
+    monkeypatch.setitem(stages.STAGES, "forward", lambda work: lambda: order.append("ours"))
+    monkeypatch.setattr(measure, "peak_memory", lambda device: order.append("peak"))
+    monkeypatch.setattr(measure, "build_rival", lambda *args: order.append("built") or (lambda: order.append("plain")))
+    measure.measure(small_case(runs=1), rivals=("plain",))
+    measure.measure(small_case(runs=2), rivals=("plain",))
+    once, warmed = ["ours", "peak", "built", "plain"], ["ours", "peak", "built", "plain"]
+    assert order == [*once, *warmed, "ours", "plain", "ours", "plain"]
+
+
 def test_runs_alternate():
     called = []
     runs = {"ours": lambda: called.append("ours"), "plain": lambda: called.append("plain")}
