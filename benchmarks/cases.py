@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from tav_core.settings import check_settings, setting
+from tav_core.tune_config import RECOMPUTE
 
 from .sizes import SIZES
 
 # What a stage's time depends on besides its clip. The settings that are not here do nothing to it.
 UNET = frozenset({"backend", "compile"})
-TUNING = frozenset({"checkpointing", *UNET})
+TUNING = frozenset({"recompute", *UNET})
 USES = {
     "forward": UNET,
     "guided-step": UNET,
@@ -53,7 +54,12 @@ class Case:
     num_steps: int = setting(50, "Of the inversion and the edit. By default 5 on a CPU, 50 on a GPU.", low=1, high=999)
     tune_steps: int = setting(500, "Of the job's tuning. By default 5 on a CPU, 500 on a GPU.", low=1)
     backend: str = setting("sdpa", "The attention's.", choices=("sdpa", "xformers"))
-    checkpointing: bool = setting(True, "Gradient checkpointing: on, off. By default both; a job has it on.")
+    recompute: str = setting(
+        "auto",
+        "What tuning does not keep but computes again; nothing is no checkpointing. By default a tuning step without "
+        "and with blocks, and auto in a job: by the free memory.",
+        choices=("auto", *RECOMPUTE),
+    )
     compile: bool = setting(False, "torch.compile of the UNet: on, off. Its warm-up is told apart.")
     channels_last: bool = setting(False, "Weights in the channels-last memory format: on, off.")
     threads: int = setting(1, "Of the CPU. By default as many as PyTorch takes.", low=1)
@@ -67,8 +73,7 @@ class Case:
         words = [self.dtype] if self.dtype != "fp32" else []
         words += [self.backend] if self.backend != "sdpa" else []
         words += [name for name in ("compile", "channels_last") if getattr(self, name)]
-        if "checkpointing" in USES[self.stage]:
-            words.append("checkpointing" if self.checkpointing else "no checkpointing")
+        words += [f"recompute {self.recompute}"] if "recompute" in USES[self.stage] else []
         return ", ".join([*words, f"{self.threads} thread{'s' * (self.threads > 1)}"])
 
 
@@ -129,7 +134,7 @@ def defaults(size: str, stage: str, device: str) -> dict[str, list]:
         "num_steps": [5 if cpu else 50],
         "tune_steps": [5 if cpu else 500],
         "backend": ["sdpa"],
-        "checkpointing": [True, False] if stage == "tune-step" else [True],
+        "recompute": ["nothing", "blocks"] if stage == "tune-step" else ["auto"],
         "compile": [False],
         "channels_last": [False],
         "threads": [torch.get_num_threads()],

@@ -47,7 +47,7 @@ def forward_flops(work: Workload, *, batch: int = 1) -> int:
 
 def tune_step_flops(work: Workload) -> int:
     """Operations of a forward and the backward that the trainable weights need."""
-    unet = copy_for_training(work.denoiser.unet, TuneConfig().modules)
+    unet = copy_for_training(work.denoiser.unet, TuneConfig().modules, torch.float32)
     return count_flops(lambda: unet(work.latents, TIMESTEP, work.context).sum().backward())
 
 

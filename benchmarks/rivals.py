@@ -25,7 +25,7 @@ def build_rival(name: str, work: Workload, original: Path | None) -> Run:
         latents, context = work.latents.to(dtype), work.context.to(dtype)
         return torch.no_grad()(lambda: unet(latents, TIMESTEP, context))
     assert work.case.stage == "tune-step", "there is nothing to hold against the other stages"
-    if work.case.checkpointing:
+    if work.case.recompute != "nothing":
         unet.enable_gradient_checkpointing()
     return plain_tuning(unet, work.latents, work.context, dtype=dtype)
 

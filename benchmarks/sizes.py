@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tav_core.layouts import VAE_FACTOR
+from tav_core.schedule import NoiseSchedule
+
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
+    from tav_core.denoiser import UNetDenoiser
+
 DEMO = Path(__file__).resolve().parent.parent / "demo" / "model"
+SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+TEXT_TOKENS = 77
 LEVELS = 4
 SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
 # stable-diffusion-2-1's unet/config.json; what it calls attention_head_dim is the number of heads of each level.
@@ -73,16 +80,16 @@ SIZES = {
 }
 
 
-def build_unet(size: Size, device: str = "cpu") -> UNet2DConditionModel:
-    """A frozen 2-D UNet of random weights in float32; on the device "meta" it has shapes alone."""
+def build_unet(size: Size) -> UNet2DConditionModel:
+    """A frozen 2-D UNet of random weights in float32; on the device "meta", as a context, it has shapes alone."""
     from diffusers import UNet2DConditionModel
 
     config = size.unet or json.loads((DEMO / "unet" / "config.json").read_text())
-    return build(UNet2DConditionModel, config, device)
+    return build(UNet2DConditionModel, config)
 
 
-def build_vae(size: Size, device: str = "cpu") -> AutoencoderKL:
-    """A frozen autoencoder of random weights in float32; on the device "meta" it has shapes alone."""
+def build_vae(size: Size) -> AutoencoderKL:
+    """A frozen autoencoder of random weights, likewise."""
     from diffusers import AutoencoderKL
 
     config = json.loads((DEMO / "vae" / "config.json").read_text())
@@ -93,10 +100,45 @@ def build_vae(size: Size, device: str = "cpu") -> AutoencoderKL:
             "up_block_types": ["UpDecoderBlock2D"] * LEVELS,
             "layers_per_block": 2,
         }
-    return build(AutoencoderKL, config, device)
+    return build(AutoencoderKL, config)
 
 
-def build(cls: Any, config: Mapping[str, Any], device: str) -> Any:
+def build(cls: Any, config: Mapping[str, Any]) -> Any:
     torch.manual_seed(0)
-    with torch.device(device):
-        return cls.from_config(config).eval().requires_grad_(False)
+    return cls.from_config(config).eval().requires_grad_(False)
+
+
+def build_denoiser(
+    unet: UNet2DConditionModel,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    backend: str = "sdpa",
+    prediction_type: str = "epsilon",
+) -> UNetDenoiser:
+    """The inflated model of a 2-D UNet, which is moved."""
+    from tav_core.denoiser import UNetDenoiser
+    from tav_core.unet import InflatedUNet
+
+    with torch.device("cpu"):  # a schedule is numbers, whatever device the caller builds networks on
+        schedule = NoiseSchedule.from_config({**SCHEDULER, "prediction_type": prediction_type})
+    return UNetDenoiser(unet=InflatedUNet.from_2d(unet.to(device, dtype), backend=backend), schedule=schedule)
+
+
+def random_inputs(
+    unet: UNet2DConditionModel, size: Size, num_frames: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents and a text's embeddings, see below."""
+    return random_latents(size, num_frames, device), random_context(unet, device)
+
+
+def random_latents(size: Size, num_frames: int, device: str) -> torch.Tensor:
+    """Latents `1 4 f h w`, float32."""
+    side = size.pixels // VAE_FACTOR
+    return torch.randn((1, 4, num_frames, side, side), generator=torch.Generator().manual_seed(1)).to(device)
+
+
+def random_context(unet: UNet2DConditionModel, device: str) -> torch.Tensor:
+    """A text's embeddings, `1 77 d`, float32."""
+    shape = (1, TEXT_TOKENS, unet.config.cross_attention_dim)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(2)).to(device)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Run = Callable[[], object]
 Prepare = Callable[[Workload], Run]
 TIMESTEP = 500
+GUIDANCE = 7.5
 
 
 def forward(work: Workload) -> Run:
@@ -79,7 +80,7 @@ def job(work: Workload) -> Run:
         compile_unet(work.case, unet)
         tuned = replace(work.denoiser, unet=unet)
         trajectory = invert(tuned, clip.mean, work.context, num_steps=work.case.num_steps)
-        config = EditConfig(num_steps=work.case.num_steps)
+        config = EditConfig(num_steps=work.case.num_steps, guidance_scale=GUIDANCE)
         return decode_latents(work.vae, edit(tuned, trajectory, work.context, work.context, config=config))
 
     return run
@@ -97,12 +98,12 @@ def compiled(work: Workload) -> UNetDenoiser:
 
 
 def sampling(work: Workload, *, num_steps: int) -> Run:
-    denoiser, config = compiled(work), EditConfig(num_steps=num_steps)
+    denoiser, config = compiled(work), EditConfig(num_steps=num_steps, guidance_scale=GUIDANCE)
     return lambda: edit(denoiser, work.latents, work.context, work.context, config=config)
 
 
 def tune_config(work: Workload, *, num_steps: int) -> TuneConfig:
-    return TuneConfig(num_steps=num_steps, precision=work.case.dtype, gradient_checkpointing=work.case.checkpointing)
+    return TuneConfig(num_steps=num_steps, precision=work.case.dtype, recompute=work.case.recompute)
 
 
 STAGES: dict[str, Prepare] = {

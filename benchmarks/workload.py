@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from tav_core.denoiser import UNetDenoiser
-from tav_core.layouts import VAE_FACTOR
 from tav_core.precision import DTYPES
-from tav_core.schedule import NoiseSchedule
 
 from .cases import Case
-from .sizes import SIZES, build_unet, build_vae
+from .sizes import SIZES, Size, build_denoiser, build_unet, build_vae, random_context, random_latents
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
-TEXT_TOKENS = 77
+    from tav_core.denoiser import UNetDenoiser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,46 +37,54 @@ class Workload:
     def device(self) -> str:
         return "meta" if self.meta else self.case.device
 
+    @property
+    def size(self) -> Size:
+        """The model's, with the case's clip."""
+        return replace(SIZES[self.case.size], pixels=self.case.pixels)
+
     @cached_property
     def unet_2d(self) -> UNet2DConditionModel:
-        return self.settle(build_unet(SIZES[self.case.size], "meta" if self.meta else "cpu"))
+        with self.without_values():
+            return self.settle(build_unet(self.size))
 
     @cached_property
     def denoiser(self) -> UNetDenoiser:
-        from tav_core.unet import InflatedUNet
-
-        backend = "sdpa" if self.meta else self.case.backend
-        with torch.device(self.device):
-            unet = InflatedUNet.from_2d(self.unet_2d, backend=backend)
-        kind = SIZES[self.case.size].prediction_type
-        return UNetDenoiser(unet=unet, schedule=NoiseSchedule.from_config({**SCHEDULER, "prediction_type": kind}))
+        with self.without_values():
+            return build_denoiser(
+                self.unet_2d,
+                device=self.device,
+                dtype=self.dtype,
+                backend="sdpa" if self.meta else self.case.backend,
+                prediction_type=self.size.prediction_type,
+            )
 
     @cached_property
     def vae(self) -> AutoencoderKL:
-        return self.settle(build_vae(SIZES[self.case.size], "meta" if self.meta else "cpu"))
+        with self.without_values():
+            return self.settle(build_vae(self.size))
 
     @cached_property
     def latents(self) -> Tensor:
-        """`1 4 f h w`, float32."""
-        side = self.case.pixels // VAE_FACTOR
-        return self.random(1, 1, 4, self.case.num_frames, side, side)
+        return random_latents(self.size, self.case.num_frames, self.device)
+
+    @cached_property
+    def context(self) -> Tensor:
+        return random_context(self.unet_2d, self.device)
 
     @cached_property
     def frames(self) -> Tensor:
         """`f h w 3`, float32 in [0, 1]."""
-        return self.random(2, self.case.num_frames, self.case.pixels, self.case.pixels, 3).sigmoid()
+        shape = (self.case.num_frames, self.case.pixels, self.case.pixels, 3)
+        return torch.rand(shape, generator=torch.Generator().manual_seed(2)).to(self.device)
 
-    @cached_property
-    def context(self) -> Tensor:
-        """A text's embeddings, `1 77 d`, float32."""
-        return self.random(3, 1, TEXT_TOKENS, self.unet_2d.config.cross_attention_dim)
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.meta else DTYPES[self.case.dtype]
 
-    def random(self, seed: int, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+    def without_values(self):
+        return torch.device("meta") if self.meta else nullcontext()
 
     def settle(self, module: nn.Module) -> nn.Module:
         """A network on the case's device, in its dtype and its memory format."""
-        if self.meta:
-            return module
         layout = torch.channels_last if self.case.channels_last else torch.contiguous_format
-        return module.to(self.device, DTYPES[self.case.dtype], memory_format=layout)
+        return module.to(self.device, self.dtype, memory_format=layout)

@@ -9,5 +9,5 @@ from pathlib import Path
 from tav_core import EditConfig, TuneConfig
 
 MODEL = Path(__file__).parent / "model"
-TUNE = TuneConfig(num_steps=100, learning_rate=1e-3, gradient_checkpointing=False, save_every=50)
+TUNE = TuneConfig(num_steps=100, learning_rate=1e-3, memory="speed", save_every=50)
 EDIT = EditConfig(num_steps=20, guidance_scale=4.0)

@@ -3,11 +3,14 @@
     load_clip  demo_model          what goes in
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
+    context_windows                long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     compare                        side by side
+    measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
-diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_demo` (the demo model as core objects).
+diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
+`core_demo` (the demo model as core objects).
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
 from .compare import CompareVideos
+from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
 from .invert import DDIMInvert
 from .load_clip import LoadClip
+from .measure import MeasureVideo
 from .motion_files import ImportOriginal, LoadMotion, SaveMotion
+from .report import Report
 from .sample_edit import SampleEdit
 from .tune import OneShotTune
 from .tune_options import TuneOptions
@@ -34,9 +40,12 @@ NODES: list[type[io.ComfyNode]] = [
     LoadMotion,
     ImportOriginal,
     ApplyMotion,
+    ContextWindows,
     DDIMInvert,
     SampleEdit,
     CompareVideos,
+    MeasureVideo,
+    Report,
 ]
 
 

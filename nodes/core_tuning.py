@@ -17,7 +17,7 @@ from ..tav_core.edit import edit
 from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import MotionError
 from ..tav_core.invert import invert
-from ..tav_core.precision import DTYPES
+from ..tav_core.precision import resolve_precision
 from ..tav_core.tune import TuneProgress, tune
 from ..tav_core.tune_config import TuneConfig
 from ..tav_core.unet import InflatedUNet
@@ -79,7 +79,8 @@ def tune_model(
                     check_context(context, base.config.cross_attention_dim, socket)
             untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
             latents = latents.clone().to(device)
-            cockpit.begin(untuned, base, latents)
+            # Previews of a long clip show its beginning: they have no windows.
+            cockpit.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.source.float().clone()
             return tune(untuned, latents, context, config=config, state_path=state_path, on_step=cockpit, **about)
     finally:
@@ -89,15 +90,11 @@ def tune_model(
 
 
 def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.device) -> torch.dtype:
-    """The dtype of the weights that do not train: the MODEL's own, unless the user asks for another."""
-    if precision in ("fp16", "bf16"):
-        return DTYPES[precision]
-    if precision == "fp32" or (device.type == "cpu" and not half):
-        return torch.float32
-    own = model.model_dtype()
-    if own in (torch.float16, torch.bfloat16) or not half:
-        return own
-    return torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
+    """The dtype of the weights that do not train: what is computed in, so that they need not be rounded again."""
+    if device.type == "cpu" and precision == "auto":
+        half_type = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
+        return half_type if half else torch.float32
+    return resolve_precision(precision, device, torch.float32)
 
 
 @dataclass

@@ -69,8 +69,9 @@ class DDIMInvert(io.ComfyNode):
         found = []
 
         def stage(denoiser, latents, report) -> Tensor:
-            trajectory = invert(denoiser, latents, NO_CONTEXT.to(latents), num_steps=num_steps, on_step=report)
-            found.append(trajectory.to("cpu"))
+            nothing = NO_CONTEXT.to(latents)
+            trajectory = invert(denoiser, latents, nothing, num_steps=num_steps, store="cpu", on_step=report)
+            found.append(trajectory)
             return trajectory.noise
 
         samples = run_stage(model, check_samples(latent), stage, positive=conditioning, num_steps=num_steps)

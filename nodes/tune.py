@@ -14,8 +14,6 @@ from .bridge import to_context
 from .folders import motion_path, run_path
 from .widgets import CATEGORY, Motion, TuneOptionsType, schema, seed_widget, widget
 
-MEMORY = ("balanced", "speed", "low")
-
 
 class Prompts(NamedTuple):
     """Text embeddings, `1 m d` each: what the clip shows, and what previews show, if anything else."""
@@ -53,13 +51,13 @@ class OneShotTune(io.ComfyNode):
                 widget(TuneConfig, "learning_rate", step=1e-6),
                 seed_widget(TuneConfig, "tune_seed", "Decides the noise and the timesteps that each step learns from."),
                 widget(TuneConfig, "precision"),
-                io.Combo.Input(
+                widget(
+                    TuneConfig,
                     "memory",
-                    options=list(MEMORY),
-                    default="balanced",
                     tooltip=(
-                        "balanced recomputes activations; speed keeps them, for large cards; low also holds the frozen "
-                        "weights in half precision and shows no previews."
+                        "auto takes the fastest way that fits into the free memory. speed keeps all activations, "
+                        "balanced recomputes them, low recomputes more of them, holds the frozen weights in half "
+                        "precision and shows no previews."
                     ),
                 ),
                 io.Int.Input(
@@ -126,7 +124,7 @@ class OneShotTune(io.ComfyNode):
         from .core_tuning import Preview, tune_model
 
         options = options or {"tuning": {}, "modes": {}}
-        tuning = {"gradient_checkpointing": memory != "speed", **options["tuning"], **settings}
+        tuning = {"memory": memory, **options["tuning"], **settings}
         config = TuneConfig(seed=tune_seed, **tuning)
         check_frames(frames)
         check_run(run_name, config.resume)

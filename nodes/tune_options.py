@@ -16,7 +16,6 @@ GROUPS = {
     "queries only": ("attn1.to_q", "attn2.to_q"),
     "queries, keys and values": ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn2.to_q", "attn_temp"),
 }
-RECOMPUTE = {"as the memory mode says": None, "on": True, "off": False}
 
 
 class TuneOptions(io.ComfyNode):
@@ -55,22 +54,16 @@ class TuneOptions(io.ComfyNode):
                     max=1000,
                     tooltip="The longer step back of sparse_causal_k, in frames.",
                 ),
-                io.Combo.Input(
-                    "recompute",
-                    options=list(RECOMPUTE),
-                    default="as the memory mode says",
-                    tooltip="Recompute activations in the backward pass: slower, but several times less memory.",
-                ),
+                widget(TuneConfig, "recompute"),
+                widget(TuneConfig, "window"),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
 
     @classmethod
     def execute(
-        cls, beta1: float, beta2: float, modules: str, attention: str, attention_k: int, recompute: str, **settings: Any
+        cls, beta1: float, beta2: float, modules: str, attention: str, attention_k: int, **settings: Any
     ) -> io.NodeOutput:
         tuning = {**settings, "betas": (beta1, beta2), "modules": GROUPS[modules]}
-        if RECOMPUTE[recompute] is not None:
-            tuning["gradient_checkpointing"] = RECOMPUTE[recompute]
         TuneConfig(**{**tuning, "warmup_steps": 0})
         return io.NodeOutput({"tuning": tuning, "modes": {"attention": attention, "attention_k": attention_k}})

@@ -42,6 +42,7 @@ PICTURES = {
     "6_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "yellow"}),
     "7_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
     "8_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
+    "9_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
 }
 
 
@@ -78,10 +79,10 @@ def tuned_graph(steps: int, resume: str, edits: dict[str, str]) -> dict[str, Any
     return graph
 
 
-def edit_node(prompt: str) -> dict[str, Any]:
+def edit_node(prompt: str, *, model: str = "apply", latent: str = "invert") -> dict[str, Any]:
     settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33}
     prompts = {"positive": [prompt, 0], "negative": ["empty", 0]}
-    return node("TAVSampleEdit", model=["apply", 0], latent=["invert", 0], **prompts, **settings)
+    return node("TAVSampleEdit", model=[model, 0], latent=[latent, 0], **prompts, **settings)
 
 
 def save(frames: str, output: int = 0) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 
 def first_graph() -> dict[str, Any]:
-    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, and one decoded in tiles."""
+    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, one in tiles, one by windows."""
     prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     return tuned_graph(100, "restart", EDITS) | {
@@ -111,6 +112,13 @@ def first_graph() -> dict[str, Any]:
             temporal_overlap=8,
         ),
         "tiled": save("tiled_frames"),
+        "windows": node("TAVContextWindows", model=["apply", 0], length=4, overlap=1),
+        "windowed_invert": node(
+            "TAVDDIMInvert", model=["windows", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
+        ),
+        "windowed_edit": edit_node("green_text", model="windows", latent="windowed_invert"),
+        "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
+        "windowed": save("windowed_frames"),
     }
 
 

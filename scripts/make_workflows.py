@@ -226,7 +226,7 @@ def low_memory(graph: WorkflowGraph) -> None:
     small = {"num_frames": 12, "width": 384, "height": 384}
     loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, **small)
     graph.group("Tune", TUNE)
-    options = graph.add("TAVTuneOptions", recompute="on")
+    options = graph.add("TAVTuneOptions")
     settings = {"memory": "low", "preview_every": 0, "run_name": "my_small_motion", "options": options[0]}
     graph.column()
     motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
@@ -239,6 +239,31 @@ def low_memory(graph: WorkflowGraph) -> None:
     save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
 
 
+def long_clip(graph: WorkflowGraph) -> None:
+    """A clip that does not fit into memory as a whole: tuned, inverted and edited by windows."""
+    graph.note(
+        "## 9 Long clip\n\n"
+        "- **Load Clip** takes 64 frames. Memory does not grow with them, time does.\n"
+        "- **Tune Options**, *window*: each step learns from 16 neighbouring frames. A clip of more frames needs more "
+        "*num_steps*.\n"
+        "- **Context Windows**: inversion and edit go window by window. Keep *length* at about the window tuned on; if "
+        "you see the windows' edges, raise *overlap*.\n"
+        "- Its MODEL goes to both *DDIM Invert* and *Sample Edit*."
+    )
+    loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, num_frames=64)
+    graph.group("Tune", TUNE)
+    options = graph.add("TAVTuneOptions", window=16)
+    settings = {"num_steps": 1000, "preview_every": 200, "run_name": "my_long_motion", "options": options[0]}
+    graph.column()
+    motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
+    model = apply_motion(graph, loader[0], motion["motion"])
+    model = graph.add("TAVContextWindows", model=model)["model"]
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
+    video = edit(graph, model, loader[2], inverted, edited[0], empty[0])
+    graph.group("Result", RESULT)
+    save(graph, compare(graph, clip["frames"], video), clip["fps"], "long_clip")
+
+
 ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "1_quickstart": quickstart,
     "2_tune_on_your_clip": your_clip,
@@ -248,6 +273,7 @@ ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "6_controlnet": controlnet,
     "7_stock_samplers_with_lora": stock_samplers,
     "8_low_memory": low_memory,
+    "9_long_clip": long_clip,
 }
 
 

@@ -20,6 +20,7 @@ HOMES = {
     "edit": ("edit",),
     "edit_config": ("EditConfig",),
     "errors": ("TavError",),
+    "free_noise": ("free_noise",),
     "invert": ("Trajectory", "invert"),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
@@ -30,6 +31,7 @@ HOMES = {
     "unet": ("InflatedUNet",),
     "video": ("VideoClip", "read_clip", "write_video"),
     "weights": ("Motion", "MotionInfo", "import_original"),
+    "windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}
 

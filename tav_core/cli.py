@@ -1,4 +1,4 @@
-"""The command line: `python -m tav_core tune | invert | edit | info`. Parses, calls commands.py, prints errors."""
+"""The command line: `python -m tav_core tune | invert | edit | report | info`. Parses, calls commands.py."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 from .attention_modes import MODES
 from .edit_config import EditConfig
 from .errors import TavError
+from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
+from .windows import ContextWindows
 
 FITS = ("crop", "pad", "stretch")
 
@@ -37,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_model(invert)
     add_motion(invert)
     add_clip(invert)
+    add_windows(invert)
     invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
@@ -45,21 +48,47 @@ def build_parser() -> argparse.ArgumentParser:
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
     add_motion(edit)
+    add_windows(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
     edit.add_argument("--negative", default="", help="what should not be seen")
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
     edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
     edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
     edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
+    edit.add_argument("--free-noise", action="store_true", help="a random start for windows, by FreeNoise")
     edit.add_argument("--fps", type=float, help="of the videos; the source's by default")
     edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
 
+    add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
+
     info = commands.add_parser("info", help="say what a motion, trajectory, run or checkpoint is")
     info.add_argument("path", type=Path)
     return parser
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, action="append", required=True, help="may be given several times")
+    parser.add_argument("--label", action="append", default=[], help="one for each video (default: its file name)")
+    parser.add_argument("--prompt", action="append", default=[], help="one for each video, for the CLIP text score")
+    parser.add_argument("--source", type=Path, help="the clip that the videos were made from")
+    parser.add_argument("--source-prompt", help="what it shows, for its CLIP text score")
+    parser.add_argument("--start", type=int, default=0, help="first frame of the source")
+    parser.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned, or 1)")
+    parser.add_argument("--fit", choices=FITS, default="crop", help="how the source gets the videos' size")
+    parser.add_argument("--num-frames", type=int, help="of each video (default: all)")
+    parser.add_argument("--clip-model", type=Path, help="CLIP weights: a transformers folder or one file")
+    parser.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")
+    parser.add_argument("--pairs", choices=PAIRS, default="all", help="of frames, for consistency (default: all)")
+    parser.add_argument(
+        "--flow", action=argparse.BooleanOptionalAction, default=True, help="measure the motion, which needs OpenCV"
+    )
+    parser.add_argument("--motion", type=Path, help="the motion file, to show its settings")
+    parser.add_argument("--state", type=Path, help="the run's state.safetensors, to show its loss")
+    parser.add_argument("--device", help="of CLIP and DINO: cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--out", type=Path, required=True, help="the page, .html")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +106,20 @@ def add_motion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
     parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
     parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+
+
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
+    fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
+    parser.add_argument(
+        "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
+    )
+    parser.add_argument(
+        "--context-overlap",
+        type=int,
+        default=fields["overlap"].default,
+        help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
+    )
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from .checkpoints import Checkpoint, load_checkpoint
 from .cli import read_settings
-from .denoiser import UNetDenoiser
+from .denoiser import Denoiser, UNetDenoiser
 from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
+from .free_noise import free_noise
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
-from .precision import DTYPES
+from .precision import DTYPES, resolve_precision
 from .reconstruct import psnr, reconstruct
 from .schedule import gaussian_noise
 from .text import encode_prompt
@@ -31,12 +32,13 @@ from .tune_config import TuneConfig
 from .unet import InflatedUNet
 from .video import VideoClip, read_clip, write_video
 from .weights import Motion, MotionInfo
+from .windows import ContextWindows, WindowedDenoiser
 
 
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
-    checkpoint, clip = load_model(args), load_clip(args)
+    checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
     modes = {"attention": args.attention, "group_norm": args.group_norm, "backend": args.backend}
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
@@ -74,6 +76,7 @@ def run_invert(args: argparse.Namespace) -> None:
             context,
             num_steps=args.num_steps,
             fps=clip.fps,
+            store="cpu",
             on_step=lambda done, total: bar.update(done - bar.n),
         )
     print(trajectory.save(args.out))
@@ -82,7 +85,7 @@ def run_invert(args: argparse.Namespace) -> None:
 
 
 def print_reconstruction(
-    denoiser: UNetDenoiser, trajectory: Trajectory, context: torch.Tensor, checkpoint: Checkpoint, clip: VideoClip
+    denoiser: Denoiser, trajectory: Trajectory, context: torch.Tensor, checkpoint: Checkpoint, clip: VideoClip
 ) -> None:
     """Says how near sampling comes back to the clip, beside what the VAE alone loses."""
     with progress_bar("check", len(trajectory.timesteps)) as bar:
@@ -110,8 +113,15 @@ def run_edit(args: argparse.Namespace) -> None:
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
         )
-    for path, frames in zip(name_videos(args), decode_latents(checkpoint.vae, latents), strict=True):
-        print(write_video(path, frames, fps=fps))
+    for path, video in zip(name_videos(args), latents.split(1), strict=True):
+        print(write_video(path, decode_latents(checkpoint.vae, video)[0], fps=fps))
+
+
+def run_report(args: argparse.Namespace) -> None:
+    """Measures videos and writes a page with them and their scores."""
+    from .report_command import make_report
+
+    make_report(args, args.device or best_device())
 
 
 def run_info(args: argparse.Namespace) -> None:
@@ -122,22 +132,32 @@ def run_info(args: argparse.Namespace) -> None:
         print(f"{name:>14}  {value}")
 
 
-def load_model(args: argparse.Namespace) -> Checkpoint:
+def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
+    """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
     device = args.device or best_device()
-    dtype = args.dtype or ("fp32" if device == "cpu" else "fp16")
+    own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     return load_checkpoint(
         args.model,
-        dtype=DTYPES[dtype],
+        dtype=DTYPES[args.dtype] if args.dtype else own,
         device=device,
         prediction_type=args.prediction_type,
         tokenizer=args.tokenizer,
     )
 
 
-def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> UNetDenoiser:
+def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> Denoiser:
     strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
     unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
-    return UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+    denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+    windows = load_windows(args)
+    return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
+
+
+def load_windows(args: argparse.Namespace) -> ContextWindows | None:
+    """The context windows, if any are asked for."""
+    if args.context_length == 0:
+        return None
+    return ContextWindows(length=args.context_length, overlap=args.context_overlap)
 
 
 def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
@@ -157,6 +177,9 @@ def load_start(
         return Trajectory.load(args.trajectory).to(device)
     num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
     shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
+    if args.free_noise:
+        windows = load_windows(args) or ContextWindows()
+        return free_noise(shape, config.seed, window=windows.length, stride=max(windows.overlap, 1)).to(device)
     return gaussian_noise(shape, config.seed).to(device)
 
 

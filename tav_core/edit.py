@@ -37,7 +37,7 @@ def edit(
 
     Args:
         denoiser: a tuned model.
-        start: a trajectory, or noise `1 c f h w`; the same start serves every prompt.
+        start: a trajectory, or noise `1 c f h w`, on any device; the same start serves every prompt.
         context: embeddings of the prompts, `p m d`.
         negative_context: embeddings of the negative prompt ("" in the original), `1 m d` or `p m d`.
         config: see `EditConfig`.
@@ -54,12 +54,12 @@ def edit(
         OutOfMemory: says what to lower.
     """
     config = config or EditConfig()
-    noise = start.noise if isinstance(start, Trajectory) else start
+    noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)
     sample = sample_ddim if scheduler is None else sample_with(scheduler)
-    videos = []
-    with explain_out_of_memory(f"rendering {noise.shape[2]} frames", "Use fewer frames or a smaller size."):
+    videos, mend = [], "Use context windows, fewer frames or a smaller size."
+    with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+# Four frames of 512x512: enough work for any device at a time.
+CHUNK_TOKENS = 16384
 
 
 class FrameCount:
@@ -32,6 +35,19 @@ class ClipGroupNorm(nn.GroupNorm):
             return super().forward(folded)
         clips = rearrange(folded, "(b f) c h w -> b c f h w", f=num_frames)
         return rearrange(super().forward(clips), "b c f h w -> (b f) c h w")
+
+
+class Chunked:
+    """Stands before the class of a layer that treats every token by itself: runs it on a part of them at a time.
+
+    A feed-forward's inner width is eight times that of its tokens: over a whole clip it would be the largest tensor.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        chunks = tokens.flatten(0, 1).split(CHUNK_TOKENS)
+        if len(chunks) == 1:
+            return super().forward(tokens)
+        return torch.cat([super(Chunked, self).forward(chunk) for chunk in chunks]).view_as(tokens)
 
 
 class TemporalLayer:

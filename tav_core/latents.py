@@ -74,8 +74,13 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     vae = _in_full_precision(vae)
     unscaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     folded = rearrange(unscaled, "b c f h w -> (b f) 1 c h w")
-    images = [(vae.decode(frame).sample.float() / 2 + 0.5).clamp(0, 1).cpu() for frame in folded]
-    return rearrange(images, "(b f) 1 c h w -> b f h w c", b=latents.shape[0])
+    # Filled in place: a long clip's frames are large, and a list of them would for a moment be there twice.
+    frames = None
+    for i, frame in enumerate(folded):
+        image = rearrange((vae.decode(frame).sample.float() / 2 + 0.5).clamp(0, 1), "1 c h w -> h w c")
+        frames = image.new_empty((len(folded), *image.shape), device="cpu") if frames is None else frames
+        frames[i] = image
+    return rearrange(frames, "(b f) h w c -> b f h w c", b=latents.shape[0])
 
 
 def _as_clip(frames: list[Tensor]) -> Tensor:

@@ -1,10 +1,12 @@
-"""Names of dtypes, and which one to compute in."""
+"""Names of dtypes, which one to compute in, and weights that train in another one than the model computes in."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from .errors import ConfigError
+from .inflation import recast
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -27,3 +29,42 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
             mend="Load the checkpoint with dtype=torch.float32.",
         )
     return DTYPES[precision]
+
+
+class MasterWeights:
+    """Stands before a module's class: the module holds float32 weights and computes with copies in another dtype.
+
+    Autocast would do as much and more: it also runs the norms in float32, which takes twice their memory, and rounds
+    the frozen weights anew in every pass.
+    """
+
+    compute_dtype: torch.dtype
+
+    @property
+    def weight(self) -> Tensor:
+        return self._parameters["weight"].to(self.compute_dtype)
+
+    @property
+    def bias(self) -> Tensor | None:
+        bias = self._parameters.get("bias")
+        return None if bias is None else bias.to(self.compute_dtype)
+
+
+def hold_masters(root: nn.Module, path: str, *, source: nn.Module) -> None:
+    """Makes the module at `path` in `root`, and all below it, hold float32 copies of `source`'s weights there.
+
+    They take gradients; computing goes on in the dtype that the module had.
+    """
+    for name, module in list(root.get_submodule(path).named_modules(prefix=path)):
+        given = source.get_submodule(name)._parameters
+        if not any(parameter is not None for parameter in given.values()):
+            continue
+        if not isinstance(module, MasterWeights):
+            cls = type(f"Master{type(module).__name__}", (MasterWeights, type(module)), {})
+            module = recast(module, cls, compute_dtype=next(module.parameters(recurse=False)).dtype)
+            owner, _, attribute = name.rpartition(".")
+            setattr(root.get_submodule(owner), attribute, module)
+        for key, parameter in given.items():
+            if parameter is not None:
+                master = parameter.detach().to(torch.float32, copy=True)
+                module._parameters[key] = nn.Parameter(master, requires_grad=True)

@@ -44,7 +44,7 @@ def reconstruct(
     """
     config = EditConfig(num_steps=len(trajectory.timesteps), guidance_scale=1.0)
     latents = edit(denoiser, trajectory, context, context, config=config, on_step=on_step)
-    clip = trajectory.latents[0]
+    clip = trajectory.latents[0].to(latents.device)
     return Reconstruction(latents=latents, error=float((latents - clip).norm() / clip.norm()))
 
 

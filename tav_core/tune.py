@@ -24,13 +24,16 @@ from torch import Tensor, nn
 from .denoiser import UNetDenoiser
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_latents
+from .memory import MemoryPlan, plan_tuning
 from .names import is_temporal
-from .precision import resolve_precision
+from .precision import hold_masters, resolve_precision
+from .recompute import set_recompute
 from .tune_config import TuneConfig
 from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure
 from .version import __version__
-from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base, set_parameter
+from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base
+from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .latents import LatentMoments
@@ -90,7 +93,7 @@ def tune(
     Raises:
         ConfigError: settings that do not fit, or a state file of another run.
         TuningDiverged: the loss or the gradient is no longer a number. The state of the last good step is saved.
-        OutOfMemory: says what to lower.
+        OutOfMemory: it will not fit, by an estimate before the run, or does not; says what to lower.
         OutputError: the state cannot be written.
     """
     config = config or TuneConfig()
@@ -100,7 +103,7 @@ def tune(
         state = RunState(state_path, run)
         state.begin()
         started, begun_at = time.monotonic(), run.step
-        mend = "Use fewer frames, a smaller size, gradient checkpointing or fp16/bf16 precision."
+        mend = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
         while run.step < config.num_steps:
             try:
                 with explain_out_of_memory(f"tuning on {run.num_frames} frames", mend):
@@ -124,7 +127,9 @@ def tune(
 class TuningRun:
     """A tuning in progress: the trainable copy of the model, the optimizer, and how far it got.
 
-    Args: see `tune`.
+    Args:
+        plan: what to recompute; chosen by the config and the free memory where None.
+        others: see `tune`.
     """
 
     def __init__(
@@ -135,13 +140,18 @@ class TuningRun:
         *,
         config: TuneConfig,
         about: dict | None = None,
+        plan: MemoryPlan | None = None,
     ) -> None:
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
-        self.unet = copy_for_training(self.base, config.modules)
-        if config.gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()
+        self.unet = copy_for_training(self.base, config.modules, self.precision)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
+        self.mean, self.std = split_moments(clip, self.base.device)
+        num_trained = sum(p.numel() for p in self.trainable.values())
+        self.plan = plan or plan_tuning(
+            self.base, self.step_shape, config=config, dtype=self.precision, num_trained=num_trained
+        )
+        set_recompute(self.unet, self.plan.recompute.what, num_levels=self.plan.recompute.num_levels)
         self.optimizer = torch.optim.AdamW(
             self.trainable.values(),
             lr=config.learning_rate,
@@ -150,7 +160,6 @@ class TuningRun:
             weight_decay=config.weight_decay,
         )
         self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
-        self.mean, self.std = split_moments(clip, self.base.device)
         self.context = context.detach().clone().to(self.base.device)
         self.about = about or {}
         self.step, self.losses = 0, []
@@ -159,22 +168,38 @@ class TuningRun:
     def num_frames(self) -> int:
         return self.mean.shape[2]
 
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The shape of the latents that one step trains on, at the most: a window has frame 0 in front."""
+        shape = list(self.mean.shape)
+        if self.config.window:
+            shape[2] = min(self.config.window + 1, self.num_frames)
+        return tuple(shape)
+
     def draw(self) -> tuple[Tensor, Tensor, int]:
-        """Latents, noise and timestep of the next step, from the seed and the step alone."""
+        """Latents, noise and timestep of the next step, from the seed and the step alone.
+
+        With `config.window` they are of the frames around one of the clip's, with frame 0 in front as in rendering.
+        """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
         timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
-        posterior, noise = torch.randn((2, *self.mean.shape), generator=generator).to(self.mean)
-        return self.mean + self.std * posterior, noise, timestep
+        mean, std = self.mean, self.std
+        if 0 < self.config.window < self.num_frames:
+            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
+            frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
+            mean, std = mean[:, :, frames], std[:, :, frames]
+        posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        return mean + std * posterior, noise, timestep
 
     def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Mean squared error of the prediction, in float32, for one video at one timestep."""
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
-        enabled = self.precision != torch.float32
-        with torch.autocast(noisy.device.type, self.precision, enabled=enabled):
-            predicted = self.unet(noisy, timestep, self.context)
-        return F.mse_loss(predicted.float(), target.float())
+        predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(self.precision))
+        # Frame 0 in front of a window does not count; without a window this is all frames.
+        predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
+        return F.mse_loss(predicted, target)
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""
@@ -246,16 +271,19 @@ class TuningRun:
         return hash_base(self.base)
 
 
-def copy_for_training(unet: InflatedUNet, modules: Sequence[str]) -> InflatedUNet:
+def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:
     """A copy of a UNet that shares its frozen weights and owns float32 masters of the trainable ones.
 
     Args:
         modules: endings of module names, as the original selects them.
+        compute_dtype: of the copy; frozen weights in another are not shared but rounded.
 
     Raises:
         ConfigError: an ending that no module has.
     """
     copied = copy_structure(unet).requires_grad_(False).train()
+    if copied.dtype != compute_dtype:
+        copied.to(compute_dtype)
     for ending in modules:
         chosen = [name for name, _ in copied.named_modules() if name.endswith(ending)]
         if not chosen:
@@ -265,9 +293,7 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str]) -> InflatedUNe
                 mend="Check the spelling.",
             )
         for name in chosen:
-            for inner, parameter in list(copied.get_submodule(name).named_parameters()):
-                master = nn.Parameter(parameter.detach().to(torch.float32, copy=True), requires_grad=True)
-                set_parameter(copied, f"{name}.{inner}", master)
+            hold_masters(copied, name, source=unet)
     return copied
 
 

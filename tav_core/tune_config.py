@@ -10,6 +10,8 @@ from .settings import check_settings, setting
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 SCHEDULES = ("constant", "linear", "cosine")
+MEMORY_MODES = ("auto", "speed", "balanced", "low")
+RECOMPUTE = ("nothing", "blocks", "layers")
 RESUMES = ("continue", "restart", "new")
 
 
@@ -32,10 +34,23 @@ class TuneConfig:
     seed: int = setting(33, "Seed of timesteps and noise.", low=0, high=2**63 - 1)
     precision: str = setting(
         "auto",
-        "Autocast precision; auto is bf16 or fp16 on a GPU, fp32 on a CPU. The trained weights are always fp32.",
+        "What is computed in; auto is bf16 or fp16 on a GPU, else as the weights. Trained weights are always fp32.",
         choices=("auto", *PRECISIONS),
     )
-    gradient_checkpointing: bool = setting(True, "Recompute activations: slower, but several times less memory.")
+    memory: str = setting(
+        "auto",
+        "auto takes the fastest way that fits into the free memory; speed keeps all activations, balanced recomputes "
+        "them, low recomputes more of them, in parts.",
+        choices=MEMORY_MODES,
+    )
+    recompute: str = setting(
+        "auto",
+        "Activations not kept but computed again in the backward pass; auto is what the memory mode says.",
+        choices=("auto", *RECOMPUTE),
+    )
+    window: int = setting(
+        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds a long clip's memory.", low=0
+    )
     modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
     save_every: int = setting(
         100, "Steps between saves of the run. It is saved on a cancel and at its end too; 0 for these alone.", low=0
@@ -46,6 +61,8 @@ class TuneConfig:
         check_settings(self)
         if not self.modules:
             raise ConfigError(got="no modules to train", expected="at least one", mend="Use the default.")
+        if self.window == 1:
+            raise ConfigError(got="a window of 1 frame", expected="2 or more, or 0 for all", mend="Use 16.")
         if self.warmup_steps > self.num_steps:
             raise ConfigError(
                 got=f"warmup_steps {self.warmup_steps} in a run of {self.num_steps} steps",

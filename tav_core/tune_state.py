@@ -101,7 +101,7 @@ class RunState:
     def another_run(self, what: str) -> ConfigError:
         return ConfigError(
             got=f"the state of another run, {self.path}: its {what} is not the one asked for",
-            expected="the same model, clip, prompt, modules, modes and seed as when it was saved",
+            expected="the same model, clip, prompt, modules, modes, seed and window as when it was saved",
             mend="Choose another name for the run, or resume by 'restart'.",
         )
 
@@ -132,6 +132,8 @@ def identity(run: TuningRun) -> dict:
         "modules": list(run.config.modules),
         "modes": {name: value for name, value in run.base.modes.items() if name != "backend"},
         "seed": run.config.seed,
+        # None is also what a file says that was written before there were windows.
+        "window": run.config.window or None,
     }
 
 

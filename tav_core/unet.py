@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import visible_frames
 from .errors import ConfigError
-from .inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .layouts import check_latents, fold, unfold
 from .names import check_same_shapes, is_temporal
 
@@ -37,6 +37,10 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 class InflatedBlock(TemporalLayer, BasicTransformerBlock):
     """A spatial transformer block of diffusers with a temporal attention after it."""
+
+
+class ChunkedFeedForward(Chunked, FeedForward):
+    """diffusers' feed-forward, on a few frames at a time."""
 
 
 class InflatedUNet(UNet2DConditionModel):
@@ -182,6 +186,7 @@ def inflate_block(block: BasicTransformerBlock, frames: FrameCount) -> InflatedB
     """A spatial block with a temporal attention of the same width and heads, whose output starts at zero."""
     weight = block.norm1.weight
     inflated = recast(block, InflatedBlock, frames=frames)
+    inflated.ff = recast(block.ff, ChunkedFeedForward)
     inflated.norm_temp = nn.LayerNorm(block.dim, eps=block.norm1.eps)
     inflated.attn_temp = Attention(
         query_dim=block.dim,

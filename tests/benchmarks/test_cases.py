@@ -30,7 +30,7 @@ def test_every_combination_is_a_case():
 
 
 def test_what_a_stage_does_not_use_multiplies_nothing():
-    options = "--checkpointing on off --compile on off"
+    options = "--recompute nothing layers --compile on off"
     found = listed(f"--size demo --stage encode forward tune-step --device cpu {options}")
     assert [case.stage for case in found].count("encode") == 1
     assert [(case.compile) for case in found if case.stage == "forward"] == [True, False]
@@ -40,7 +40,8 @@ def test_what_a_stage_does_not_use_multiplies_nothing():
 def test_what_is_not_given_is_the_sizes_and_the_stages_own():
     (case,) = listed("--size sd21 --stage job --device cpu")
     assert (case.pixels, case.num_frames, case.num_steps, case.dtype) == (768, 2, 5, "fp32")
-    assert [case.checkpointing for case in listed("--size demo --stage tune-step --device cpu")] == [True, False]
+    found = listed("--size demo --stage tune-step --device cpu")
+    assert [case.recompute for case in found] == ["nothing", "blocks"]
     (case,) = listed("--size sd15 --stage job --device cuda")
     assert (case.num_frames, case.num_steps, case.tune_steps, case.dtype) == (32, 50, 500, "bf16")
 
@@ -49,7 +50,7 @@ def test_a_record_holds_what_the_stage_uses_and_gives_the_case_back():
     for case in listed("--size demo --device cpu --backend xformers --runs 7"):
         record = cases.as_record(case)
         assert ("num_steps" in record) == (case.stage in ("invert", "edit", "job"))
-        assert ("checkpointing" in record) == (case.stage in ("tune-step", "job"))
+        assert ("recompute" in record) == (case.stage in ("tune-step", "job"))
         assert cases.as_record(cases.from_record(record)) == record
         assert record["runs"] == 7
 
@@ -60,8 +61,8 @@ def test_stages_are_named_alike_everywhere():
 
 
 def test_the_settings_are_described_where_they_are_not_plain():
-    case = cases.Case(stage="tune-step", dtype="bf16", checkpointing=False, compile=True, threads=2)
-    assert case.describe() == "bf16, compile, no checkpointing, 2 threads"
+    case = cases.Case(stage="tune-step", dtype="bf16", recompute="nothing", compile=True, threads=2)
+    assert case.describe() == "bf16, compile, recompute nothing, 2 threads"
     assert cases.Case().describe() == "1 thread"
 
 

@@ -52,9 +52,9 @@ def test_stages_add_up(small_case, monkeypatch, stage, flops_of_stage):
     assert flops.stage_flops(small_case(stage=stage, num_steps=3, tune_steps=5, num_frames=4)) == flops_of_stage
 
 
-def test_checkpointing_is_not_counted(small_case):
+def test_recomputing_is_not_counted(small_case):
     case = small_case(stage="tune-step")
-    assert flops.stage_flops(case) == flops.stage_flops(replace(case, checkpointing=False))
+    assert flops.stage_flops(case) == flops.stage_flops(replace(case, recompute="layers"))
 
 
 def test_stable_diffusion_at_its_own_size():

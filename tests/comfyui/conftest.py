@@ -7,9 +7,11 @@ the ComfyUI folder, then this interpreter.
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +64,8 @@ def own_python(folder: Path) -> Path:
 
 
 INSTALLATIONS = find_installations()
+# Before the figures that a script prints.
+MARK = "RESULTS "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,6 +85,26 @@ def name_of(installation: Installation | None) -> str:
 def comfyui(request: pytest.FixtureRequest) -> Installation:
     """Each ComfyUI in turn."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def run_checks(comfyui: Installation) -> Callable[[str], dict[str, Any]]:
+    """Runs one of the scripts in this folder that measure inside a ComfyUI process; gives its figures."""
+
+    def run(script: str) -> dict[str, Any]:
+        environment = {
+            **os.environ,
+            "COMFYUI_PATH": str(comfyui.path),
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [comfyui.python, HERE / script]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
+        found = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+        assert found, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return json.loads(found[0].removeprefix(MARK))
+
+    return run
 
 
 @pytest.fixture(scope="session")

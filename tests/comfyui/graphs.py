@@ -28,7 +28,7 @@ OPTIONS = {
     "modules": "as the paper",
     "attention": "sparse_causal",
     "attention_k": 2,
-    "recompute": "as the memory mode says",
+    "recompute": "auto",
 }
 CLIP = {"video": "clip.mp4", "start": 0, "stride": 1, "num_frames": 8, "width": 96, "height": 96, "fit": "crop"}
 APPLY = {"strength": 1.0, "temporal_strength": 1.0, "attention": "as tuned"}

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
-
-SCRIPT = Path(__file__).parent / "host_checks.py"
-MARK = "RESULTS "
 
 
 @pytest.fixture(scope="module")
-def host(comfyui):
+def host(run_checks):
     """What host_checks.py measured."""
-    environment = {
-        **os.environ,
-        "COMFYUI_PATH": str(comfyui.path),
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    done = subprocess.run([comfyui.python, SCRIPT], capture_output=True, text=True, env=environment, timeout=500)
-    found = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
-    assert found, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return json.loads(found[0].removeprefix(MARK))
+    return run_checks("host_checks.py")
 
 
 def test_the_demo_model_in_core_is_the_one_in_diffusers(host):

@@ -88,5 +88,5 @@ def test_restart_begins_anew_and_new_refuses(server, client):
 
 
 def test_memory_modes_and_options(server, client):
-    for memory in ("balanced", "low"):
+    for memory in ("auto", "balanced", "low"):
         assert error_of(client.run(tune_graph(run_name=memory, memory=memory, num_steps=2))) == ""

@@ -50,8 +50,8 @@ def our_nodes() -> set[str]:
     return set(re.findall(r'node_id="(\w+)"', sources))
 
 
-def test_there_are_eight():
-    assert [path.stem.split("_")[0] for path in WORKFLOWS] == list("12345678")
+def test_there_are_nine():
+    assert [path.stem.split("_")[0] for path in WORKFLOWS] == list("123456789")
 
 
 def test_has_a_thumbnail(path):

@@ -35,7 +35,7 @@ def place(tmp_path_factory, sd1, sd2, write_folder):
 
 def tune(place, *more, model="model", clip="clip.mp4", out="run"):
     model = ["--model", f"{place / model}", "--clip", f"{place / clip}", "--out", f"{place / out}"]
-    return main(["tune", *model, *SIZE, "--no-gradient-checkpointing", *more])
+    return main(["tune", *model, *SIZE, "--memory", "speed", *more])
 
 
 def invert(place, *more, model="model"):
@@ -75,6 +75,20 @@ def test_edit_from_random_noise_with_another_scheduler(place):
     more = ["--scheduler", "EulerDiscreteScheduler", "--format", "png", "--prompt", "a cow", "--fps", "5"]
     assert edit(place, *more, out="random") == 0
     assert len(list((place / "random" / "a-cow").glob("*.png"))) == 4
+
+
+def test_a_long_clip_by_windows(place):
+    windows = ["--context-length", "3", "--context-overlap", "1"]
+    long = ["--num-frames", "6", "--out", f"{place / 'long.safetensors'}"]
+    assert tune(place, "--num-steps", "1", "--prompt", "a cat", "--window", "3", "--num-frames", "6", out="long") == 0
+    assert Motion.load(place / "long" / "motion.safetensors").info.config["window"] == 3
+    assert invert(place, *long, *windows) == 0
+    by_windows = Trajectory.load(place / "long.safetensors")
+    assert invert(place, *long) == 0
+    assert not torch.equal(by_windows.noise, Trajectory.load(place / "long.safetensors").noise)
+    for start in (["--trajectory", f"{place / 'long.safetensors'}"], ["--num-frames", "6", "--free-noise"]):
+        assert edit(place, *start, *windows, "--prompt", "a cow", "--format", "png", out="long_edits") == 0
+        assert len(list((place / "long_edits" / "a-cow").glob("*.png"))) == 6
 
 
 def test_strength_zero_is_the_untuned_model(place):
@@ -202,8 +216,6 @@ def test_options_have_the_settings_defaults():
     assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
     args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
     assert read_settings(args, EditConfig) == EditConfig()
-    more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--no-gradient-checkpointing", "--precision", "bf16"]
+    more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--memory", "speed", "--precision", "bf16"]
     config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
-    assert config == TuneConfig(
-        modules=("attn_temp",), betas=(0.8, 0.9), gradient_checkpointing=False, precision="bf16"
-    )
+    assert config == TuneConfig(modules=("attn_temp",), betas=(0.8, 0.9), memory="speed", precision="bf16")

@@ -78,12 +78,13 @@ def test_unreadable_files_raise_the_class_asked_for(tmp_path):
         load_tensors(tmp_path, error=MotionError, what="a motion file")
 
 
-def test_digest_sees_names_shapes_and_values_but_not_precision():
-    one = digest({"a": torch.ones(2, 3), "b": torch.zeros(1)})
-    assert one == digest({"b": torch.zeros(1).half(), "a": torch.ones(2, 3).half()})
+def test_digest_sees_names_shapes_and_signs_but_not_precision():
+    one = digest({"a": torch.tensor([[1.0, -1e-9]]), "b": torch.zeros(1)})
+    for dtype in (torch.float16, torch.bfloat16):
+        assert one == digest({"b": torch.zeros(1, dtype=dtype), "a": torch.tensor([[1.0, -1e-9]]).to(dtype)})
     others = [
-        {"a": torch.ones(3, 2), "b": torch.zeros(1)},
-        {"c": torch.ones(2, 3), "b": torch.zeros(1)},
-        {"a": torch.ones(2, 3), "b": torch.ones(1)},
+        {"a": torch.tensor([[1.0, -1e-9]]), "c": torch.zeros(1)},
+        {"a": torch.tensor([[1.0], [-1e-9]]), "b": torch.zeros(1)},
+        {"a": torch.tensor([[1.0, 1e-9]]), "b": torch.zeros(1)},
     ]
     assert one not in [digest(tensors) for tensors in others]

@@ -8,7 +8,7 @@ import torch
 from tav_core.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
-from tav_core.errors import LatentsError
+from tav_core.errors import ConfigError, LatentsError
 from tav_core.invert import Trajectory, invert
 from tav_core.schedule import NoiseSchedule
 
@@ -94,6 +94,18 @@ def test_save_and_load(tmp_path, denoiser, clip_latents, context):
     assert torch.equal(loaded.latents, trajectory.latents)
     assert loaded.timesteps == trajectory.timesteps
     assert loaded.num_frames == 4
+
+
+def test_what_is_kept(denoiser, clip_latents, context):
+    everything = invert(denoiser, clip_latents, context, num_steps=3)
+    ends = invert(denoiser, clip_latents, context, num_steps=3, keep="ends", store="cpu")
+    assert torch.equal(ends.latents, everything.latents[[0, -1]])
+    assert torch.equal(ends.noise, everything.noise) and ends.num_frames == 4
+    config = EditConfig(num_steps=3)
+    videos = [edit(denoiser, start, context, context, config=config) for start in (everything, ends)]
+    assert torch.equal(*videos)
+    with pytest.raises(ConfigError, match="keep 'noise'"):
+        invert(denoiser, clip_latents, context, keep="noise")
 
 
 def test_wrong_files_and_latents_are_refused(tmp_path, denoiser, context, goldens):

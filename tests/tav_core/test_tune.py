@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tav_core import memory
 from tav_core.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.files import load_tensors
@@ -20,10 +21,10 @@ from tav_core.latents import LatentMoments
 from tav_core.names import is_temporal
 from tav_core.precision import resolve_precision
 from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import TuneConfig
+from tav_core.tune_config import RECOMPUTE, TuneConfig
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}
-FAST = {"learning_rate": 1e-3, "gradient_checkpointing": False}
+FAST = {"learning_rate": 1e-3, "memory": "speed"}
 
 
 class TestParity:
@@ -41,9 +42,9 @@ class TestParity:
             run.train_on(*step)
         return run
 
-    @pytest.mark.parametrize("checkpointing", [False, True])
-    def test_losses_and_weights(self, denoiser, goldens, meta, steps, checkpointing):
-        run = self.run(denoiser, goldens, steps, gradient_checkpointing=checkpointing)
+    @pytest.mark.parametrize("recompute", RECOMPUTE)
+    def test_losses_and_weights(self, denoiser, goldens, meta, steps, recompute):
+        run = self.run(denoiser, goldens, steps, recompute=recompute)
         assert run.losses == pytest.approx(meta["train_no_gradient_checkpointing"]["losses"], rel=1e-5)
         assert_deltas(run, denoiser, goldens("train_all"), "delta3.", mean=3e-8, largest=5e-6)
 
@@ -57,9 +58,9 @@ class TestParity:
         assert run.losses == pytest.approx(meta["train_no_gc_lr1e-3_wd0.1_max_grad_norm_0.02"]["losses"], rel=1e-5)
         assert_deltas(run, denoiser, goldens("train_all"), "lr1e-3_wd0.1_clip0.02_delta3.", mean=2e-7, largest=5e-5)
 
-    @pytest.mark.parametrize("checkpointing", [False, True])
-    def test_gradients(self, denoiser, goldens, meta, steps, close, checkpointing):
-        config = TuneConfig(gradient_checkpointing=checkpointing)
+    @pytest.mark.parametrize("recompute", RECOMPUTE)
+    def test_gradients(self, denoiser, goldens, meta, steps, close, recompute):
+        config = TuneConfig(recompute=recompute)
         run = TuningRun(denoiser, steps[0][0], goldens("unet")["ctx.src"], config=config)
         run.loss(*steps[0]).backward()
         expected = goldens("train_all")
@@ -125,13 +126,24 @@ def test_a_seed_gives_one_result(untuned, clip_latents, context):
     assert not equal(first, go(2))
 
 
-def test_checkpointing_changes_nothing(untuned, clip_latents, context):
-    go = lambda on: tune(  # noqa: E731
-        untuned, clip_latents, context, config=TuneConfig(num_steps=3, learning_rate=1e-3, gradient_checkpointing=on)
-    )
-    with_it, without = go(True), go(False)
-    for name, delta in with_it.deltas.items():
-        torch.testing.assert_close(delta, without.deltas[name], rtol=1e-3, atol=1e-6)
+def test_memory_modes_give_one_result(untuned, clip_latents, context):
+    def go(mode):
+        config = TuneConfig(num_steps=3, learning_rate=1e-3, memory=mode)
+        return tune(untuned, clip_latents, context, config=config)
+
+    plain = go("speed")
+    for mode in ("balanced", "low", "auto"):
+        motion = go(mode)
+        for name, delta in motion.deltas.items():
+            torch.testing.assert_close(delta, plain.deltas[name], rtol=1e-3, atol=1e-6)
+
+
+def test_what_does_not_fit_is_said_before_the_run(untuned, clip_latents, context, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda device: 10_000_000)
+    seen = []
+    with pytest.raises(OutOfMemory, match=r"needs about .* GB.*0\.0 GB that are free.*Use"):
+        tune(untuned, clip_latents, context, config=TuneConfig(memory="speed"), on_step=seen.append)
+    assert not seen
 
 
 def test_inputs_stay_bit_identical(untuned, context):
@@ -366,6 +378,7 @@ def test_only_chosen_modules_train(untuned, clip_latents, context):
         {"modules": ()},
         {"save_every": -1},
         {"warmup_steps": 501},
+        {"window": 1},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

@@ -18,7 +18,7 @@ from tav_core.tune_config import TuneConfig
 from tav_core.unet import InflatedUNet
 from tav_core.weights import Motion, hash_base, import_original
 
-CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, gradient_checkpointing=False)
+CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, memory="speed")
 
 
 @pytest.fixture

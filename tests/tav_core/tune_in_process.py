@@ -28,6 +28,6 @@ tune(
     UNetDenoiser(unet=InflatedUNet.from_2d(unet), schedule=schedule),
     torch.randn(1, 4, 4, 16, 16),
     torch.randn(1, 7, 32),
-    config=TuneConfig(num_steps=40, save_every=3, learning_rate=1e-3, gradient_checkpointing=False),
+    config=TuneConfig(num_steps=40, save_every=3, learning_rate=1e-3, memory="speed"),
     state_path=Path(sys.argv[1]) / "state.safetensors",
 )

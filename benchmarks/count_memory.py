@@ -1,0 +1,161 @@
+"""Counts the peak memory of a forward pass or a tuning step without doing it: `python -m benchmarks.count_memory`.
+
+The library's own code runs on tensors without data (PyTorch's meta device), while every storage that is made and freed
+is added up. Attention counts as a fused kernel that keeps its inputs, its output and one number a row and head.
+What no tensor holds is not counted: a GPU's context, kernels' workspaces, gaps between allocations.
+The coefficients of `tav_core/memory.py` come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tav_core.denoiser import UNetDenoiser
+from tav_core.layouts import VAE_FACTOR
+from tav_core.memory import ACTIVATIONS, MemoryPlan, Recompute
+from tav_core.precision import DTYPES
+from tav_core.schedule import NoiseSchedule
+from tav_core.tune import TuningRun
+from tav_core.tune_config import TuneConfig
+from tav_core.unet import InflatedUNet
+
+from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
+
+
+class StorageCounter(TorchDispatchMode):
+    """Adds up the bytes of all storages that are alive: `now`, and the most at once: `peak`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.count(tensor)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        """Counts a tensor's storage until it is freed, once however many views it has."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.sizes:
+            return
+        self.sizes[key] = storage.nbytes()
+        self.now += self.sizes[key]
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self.free, key)
+
+    def free(self, key: int) -> None:
+        self.now -= self.sizes.pop(key, 0)
+
+
+class FusedAttention(torch.autograd.Function):
+    """The memory of a fused attention: `b h n e` and twice `b h m e` to `b h n e`."""
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output = torch.empty_like(query)
+        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, output, sums)
+        return output
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value, *_ = ctx.saved_tensors
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+@contextmanager
+def counting() -> Iterator[StorageCounter]:
+    """Counts what runs inside."""
+    with mock.patch.object(F, "scaled_dot_product_attention", FusedAttention.apply), StorageCounter() as counter:
+        yield counter
+
+
+def meta_denoiser(size: Size, dtype: torch.dtype) -> UNetDenoiser:
+    """A benchmark's model without data."""
+    with torch.device("meta"):
+        unet = build_unet(size)
+        inflated = InflatedUNet.from_2d(unet if dtype == torch.float32 else unet.to(dtype))
+    return UNetDenoiser(unet=inflated, schedule=NoiseSchedule.from_config(SCHEDULER))
+
+
+def meta_inputs(size: Size, num_frames: int, context_width: int, *, videos: int = 1) -> tuple[Tensor, Tensor]:
+    """Latents `b 4 f h w` and text `b m d` without data."""
+    side = size.pixels // VAE_FACTOR
+    latents = torch.empty((videos, 4, num_frames, side, side), device="meta")
+    return latents, torch.empty((videos, TEXT_TOKENS, context_width), device="meta")
+
+
+def count_forward(size: Size, num_frames: int, dtype: torch.dtype, *, videos: int = 2) -> dict[str, int]:
+    """Bytes of the weights, and at the peak of one prediction for a batch of videos: two under guidance."""
+    denoiser = meta_denoiser(size, dtype)
+    latents, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim, videos=videos)
+    with counting() as counter, torch.no_grad():
+        for parameter in denoiser.unet.parameters():
+            counter.count(parameter)
+        weights = counter.now
+        denoiser.epsilon(latents, 500, context)
+    return {"held": weights, "peak": counter.peak}
+
+
+def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: Recompute) -> dict[str, int]:
+    """Bytes held between steps, and at the peak of a tuning step (not the first, which has no moments yet)."""
+    denoiser = meta_denoiser(size, dtype)
+    clip, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim)
+    precision = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[dtype]
+    config = TuneConfig(precision=precision)
+    plan = MemoryPlan(recompute=recompute, needed=0, free=None)
+    with counting() as counter, torch.enable_grad():
+        run = TuningRun(denoiser, clip, context, config=config, plan=plan)
+        for parameter in run.unet.parameters():
+            counter.count(parameter)
+        for _ in range(2):
+            counter.peak = held = counter.now
+            run.loss(clip, torch.empty_like(clip), 500).backward()
+            run.optimizer.step()
+            run.optimizer.zero_grad()
+    return {"held": held, "peak": counter.peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="sd15")
+    parser.add_argument("--num-frames", nargs="+", type=int, default=[24, 32])
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
+    args = parser.parse_args()
+    print(f"{'frames':>6}  {'what':28}  {'held GiB':>8}  {'peak GiB':>8}")
+    for num_frames in args.num_frames:
+        for name, count in what_to_count(SIZES[args.size], num_frames, DTYPES[args.dtype]).items():
+            counted = count()
+            print(
+                f"{num_frames:6}  {name:28}  {counted['held'] / 2**30:8.2f}  {counted['peak'] / 2**30:8.2f}", flush=True
+            )
+
+
+def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, Callable[[], dict[str, int]]]:
+    """Everything that the coefficients of `tav_core/memory.py` describe."""
+    tuning = partial(count_tuning, size, num_frames, dtype)
+    return {
+        "sample": partial(count_forward, size, num_frames, dtype, videos=1),
+        "sample, guided": partial(count_forward, size, num_frames, dtype),
+        **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in ACTIVATIONS},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Memory and time of long clips by context windows: one figure a process. Prints a table and writes JSON.
+
+    python -m benchmarks.long_clips                              # the demo model, 32 to 256 frames
+    python -m benchmarks.long_clips --size small --frames 32 64 128 --stages invert
+
+Time is the processor's, of one thread, so that other work on the machine counts little. Memory is the most that the
+process held, and what the stage added to that. `run` is how many frames the UNet ran on for each frame of
+the clip and step: overlaps, and frame 0 in front of each window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from tav_core.edit import edit
+from tav_core.edit_config import EditConfig
+from tav_core.invert import invert
+from tav_core.tune import TuningRun
+from tav_core.tune_config import TuneConfig
+from tav_core.windows import ContextWindows, WindowedDenoiser
+
+from .bench import ROOT, cpu_model
+from .measure import peak_memory
+from .sizes import SIZES, build_denoiser, build_unet, random_inputs
+from .stages import GUIDANCE
+
+STAGES = ("invert", "edit", "tune")
+ROW = "{:>6} {:>7} {:>7} {:>10} {:>12} {:>10} {:>10} {:>6}"
+
+
+class Counter:
+    """A denoiser that counts the frames it runs on."""
+
+    def __init__(self, denoiser) -> None:
+        self.denoiser, self.schedule, self.frames = denoiser, denoiser.schedule, 0
+
+    def epsilon(self, latents: torch.Tensor, timestep: int, context: torch.Tensor) -> torch.Tensor:
+        self.frames += latents.shape[0] * latents.shape[2]
+        return self.denoiser.epsilon(latents, timestep, context)
+
+
+def measure(size: str, stage: str, num_frames: int, num_steps: int) -> dict[str, float]:
+    """One stage in this process."""
+    torch.set_num_threads(1)
+    unet = build_unet(SIZES[size])
+    plain = build_denoiser(unet, device="cpu", dtype=torch.float32)
+    latents, context = random_inputs(unet, SIZES[size], num_frames, "cpu")
+    counter = Counter(plain)
+    windowed = WindowedDenoiser(denoiser=counter, windows=ContextWindows())
+    noise = latents.clone()
+    runs: dict[str, Callable[[], object]] = {
+        "invert": lambda: invert(windowed, latents, context, num_steps=num_steps, keep="ends"),
+        "edit": lambda: edit(
+            windowed, noise, context, context, config=EditConfig(num_steps=num_steps, guidance_scale=GUIDANCE)
+        ),
+        "tune": lambda: tune_by_windows(plain, latents, context, num_steps),
+    }
+    before, started = peak_memory("cpu"), time.process_time()
+    runs[stage]()
+    return {
+        "cpu_seconds": time.process_time() - started,
+        "peak_bytes": peak_memory("cpu"),
+        "added_bytes": peak_memory("cpu") - before,
+        "frames_run": counter.frames,
+    }
+
+
+def tune_by_windows(denoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> None:
+    config = TuneConfig(num_steps=num_steps, window=ContextWindows().length)
+    run = TuningRun(denoiser, latents, context, config=config)
+    for _ in range(num_steps):
+        run.advance()
+
+
+def bench(size: str, stage: str, num_frames: int, num_steps: int) -> dict[str, object]:
+    """The figures of one stage, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.long_clips", "--only", size, stage, str(num_frames), str(num_steps)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    given = {"size": size, "stage": stage, "num_frames": num_frames, "num_steps": num_steps}
+    return {**given, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def format_result(result: dict) -> str:
+    steps, frames = result["num_steps"], result["num_frames"]
+    per_step = result["cpu_seconds"] / steps
+    run = result["frames_run"] / (frames * steps * (2 if result["stage"] == "edit" else 1))
+    return ROW.format(
+        result["size"],
+        result["stage"],
+        frames,
+        f"{per_step:.3f}",
+        f"{1000 * per_step / frames:.2f}",
+        f"{result['peak_bytes'] / 2**20:.0f}",
+        f"{result['added_bytes'] / 2**20:.0f}",
+        f"{run:.2f}" if run else "",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints a table and writes JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_clips", description=__doc__.split(":")[0])
+    parser.add_argument("--size", choices=SIZES, default="demo")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=[*STAGES])
+    parser.add_argument("--frames", nargs="+", type=int, default=[32, 64, 128, 256])
+    parser.add_argument("--num-steps", type=int, default=6)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "long_clips.json")
+    parser.add_argument("--only", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.only:
+        print(json.dumps(measure(args.only[0], args.only[1], int(args.only[2]), int(args.only[3]))))
+        return 0
+    print(ROW.format("size", "stage", "frames", "s a step", "ms a frame", "peak MiB", "added MiB", "run"))
+    results = []
+    for stage in args.stages:
+        for num_frames in args.frames:
+            results.append(bench(args.size, stage, num_frames, args.num_steps))
+            print(format_result(results[-1]), flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"cpu": cpu_model(), "torch": torch.__version__, "threads": 1}
+    args.out.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

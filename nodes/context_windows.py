@@ -1,0 +1,53 @@
+"""Context Windows: clips longer than memory allows, rendered a few frames at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..tav_core import windows
+from .widgets import CATEGORY, schema, widget
+
+
+class ContextWindows(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVContextWindows",
+            display_name="Context Windows (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "For long clips: the MODEL then denoises a window of frames at a time, so that memory does not grow "
+                "with the clip. Neighbouring windows share frames and move from step to step; all look at the clip's "
+                "first frame. Works with our samplers and the stock ones. A clip that fits into one window is "
+                "rendered as without this node."
+            ),
+            search_aliases=["long video", "context options", "sliding window", "animatediff context"],
+            inputs=[
+                io.Model.Input("model", tooltip="From Apply Motion."),
+                widget(
+                    windows.ContextWindows,
+                    "length",
+                    tooltip="Frames in a window: about as many as the motion was tuned on, fewer for less memory.",
+                ),
+                widget(
+                    windows.ContextWindows,
+                    "overlap",
+                    tooltip="Frames that two windows share. More hides the seams better, and takes longer.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(
+                    "model", display_name="model", tooltip="For DDIM Invert and Sample Edit, the same for both."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, length: int, overlap: int) -> io.NodeOutput:
+        from .core_windows import add_windows
+
+        return io.NodeOutput(add_windows(model, windows.ContextWindows(length=length, overlap=overlap)))

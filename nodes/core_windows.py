@@ -1,0 +1,126 @@
+"""Context windows on a core MODEL: around core's own batching of conditioning, so that every sampler has them.
+
+Here core has the noise of all frames and the conditioning of both prompts, and has run nothing yet. Windows put in
+further down, around the model, would be too late: a ControlNet would have run on all frames at once by then.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import comfy.conds
+import comfy.model_management
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ..tav_core.errors import MotionError
+from ..tav_core.windows import ContextWindows, fused_weights, with_anchor
+from .native import KEY, carries_motion
+
+if TYPE_CHECKING:
+    from comfy.controlnet import ControlBase
+    from comfy.model_patcher import ModelPatcher
+
+
+def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
+    """A clone of a MODEL that denoises long clips by windows; windows that are on it already are replaced.
+
+    Raises:
+        MotionError: there is no motion on the MODEL, so its frames know nothing of each other.
+    """
+    if not carries_motion(model):
+        raise MotionError(
+            got="a MODEL without a motion",
+            expected="the MODEL of Apply Motion",
+            mend="Connect Apply Motion in front of this node.",
+        )
+    patched = model.clone()
+    for place, wrapper in (
+        (WrappersMP.CALC_COND_BATCH, denoise_by_windows),
+        (WrappersMP.PREPARE_SAMPLING, ask_for_a_window),
+    ):
+        patched.remove_wrappers_with_key(place, KEY)
+        patched.add_wrapper_with_key(place, KEY, partial(wrapper, windows))
+    return patched
+
+
+def ask_for_a_window(
+    windows: ContextWindows, executor: Callable, model: ModelPatcher, noise_shape: Sequence[int], *args: Any, **kw: Any
+) -> Any:
+    """Around core's loading of the models: the memory that it keeps free is a window's and not the clip's."""
+    shape = [min(noise_shape[0], windows.length + 1), *noise_shape[1:]]
+    return executor(model, shape, *args, **kw)
+
+
+def denoise_by_windows(
+    windows: ContextWindows,
+    executor: Callable[..., list[Tensor]],
+    model: Any,
+    conds: list[list[dict[str, Any]] | None],
+    x_in: Tensor,
+    timestep: Tensor,
+    model_options: dict[str, Any],
+) -> list[Tensor]:
+    """Around core's `calc_cond_batch`: the denoised frames `f c h w` for each conditioning, by windows.
+
+    Args:
+        conds: positive and negative, as core has prepared them; None where one is not needed.
+        timestep: sigma, once a frame.
+    """
+    found = windows.at(len(x_in), round(float(model.model_sampling.timestep(timestep[0]))))
+    if len(found) == 1:
+        return executor(model, conds, x_in, timestep, model_options)
+    fused = [x_in.new_zeros(x_in.shape) for _ in conds]
+    for window, weights in zip(found, fused_weights(found, len(x_in)), strict=True):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        frames, controls = with_anchor(window), {}
+        own = [cond and [pick_entry(entry, frames, controls) for entry in cond] for cond in conds]
+        parts = executor(model, own, x_in[frames], timestep[:1].expand(len(frames)), model_options)
+        scale = x_in.new_tensor(weights)[:, None, None, None]
+        for whole, part in zip(fused, parts, strict=True):
+            whole[window.start : window.stop] += part[-len(window) :] * scale
+    return fused
+
+
+def pick_entry(entry: dict[str, Any], frames: list[int], controls: dict[int, ControlBase]) -> dict[str, Any]:
+    """One prompt's conditioning for some of the frames.
+
+    Args:
+        controls: the ControlNets that other prompts have picked for the same frames, by the id of the whole one: core
+            batches two prompts only if theirs is the same object.
+    """
+    own = {**entry, "model_conds": {name: pick_cond(cond, frames) for name, cond in entry["model_conds"].items()}}
+    if "mask" in entry:
+        own["mask"] = pick_rows(entry["mask"], frames)
+    if entry.get("control") is not None:
+        own["control"] = pick_control(entry["control"], frames, controls)
+    return own
+
+
+def pick_rows(rows: Tensor, frames: list[int]) -> Tensor:
+    """The rows of some frames. One row is for all frames; where there are fewer rows than frames core repeats them."""
+    return rows if len(rows) == 1 else rows[[frame % len(rows) for frame in frames]]
+
+
+def pick_cond(cond: Any, frames: list[int]) -> Any:
+    """One of core's conditioning values for some of the frames."""
+    return cond._copy_with(pick_rows(cond.cond, frames)) if isinstance(cond, comfy.conds.CONDRegular) else cond
+
+
+def pick_control(control: ControlBase, frames: list[int], controls: dict[int, ControlBase]) -> ControlBase:
+    """A ControlNet with the hints of some of the frames, and those before it in the chain likewise.
+
+    A shallow copy shares the network and what core has prepared for this run, save for the hint at latent size.
+    """
+    if id(control) not in controls:
+        own = controls[id(control)] = copy.copy(control)
+        own.cond_hint = None
+        if control.cond_hint_original is not None:
+            own.cond_hint_original = pick_rows(control.cond_hint_original, frames)
+        own.extra_concat_orig = [pick_rows(rows, frames) for rows in control.extra_concat_orig]
+        if control.previous_controlnet is not None:
+            own.previous_controlnet = pick_control(control.previous_controlnet, frames, controls)
+    return controls[id(control)]

@@ -1,0 +1,107 @@
+"""The weights that videos are measured with: core's CLIP_VISION, and what lies in the user's model folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import folder_paths
+from torch import Tensor
+
+from ..tav_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..tav_core.metrics.clip import ClipEncoder
+    from ..tav_core.metrics.dino import DinoEncoder
+
+NONE = "none"
+# Where CLIP and DINO may lie: single files are looked for in the first alone.
+FOLDERS = ("clip_vision", "diffusers")
+CLIP_TYPES, DINO_TYPES = ("clip", "clip_vision_model"), ("vit",)
+
+
+class CoreClipVision:
+    """Core's CLIP_VISION as an image encoder.
+
+    Args:
+        clip_vision: the model; it stays as it is.
+    """
+
+    def __init__(self, clip_vision: Any) -> None:
+        self.clip_vision = clip_vision
+
+    def encode_images(self, frames: Tensor) -> Tensor:
+        """Image embeddings `f d` float32 on the CPU; core resizes and crops as CLIP does."""
+        from ..tav_core.metrics.images import encode_in_batches
+
+        return encode_in_batches(lambda part: self.clip_vision.encode_image(part)["image_embeds"], frames)
+
+
+def list_clips() -> list[str]:
+    """The CLIPs that can be chosen: transformers' folders, and single files."""
+    return [NONE, *list_folders(CLIP_TYPES), *(f"{FOLDERS[0]}/{name}" for name in list_files())]
+
+
+def list_dinos() -> list[str]:
+    """The DINOs that can be chosen: transformers' folders."""
+    return [NONE, *list_folders(DINO_TYPES)]
+
+
+def list_files() -> list[str]:
+    """The single files of weights in models/clip_vision, in its folders too."""
+    return [name for name in folder_paths.get_filename_list(FOLDERS[0]) if name.endswith(".safetensors")]
+
+
+def list_folders(types: tuple[str, ...]) -> list[str]:
+    """Folders that transformers saved a model of these types in, as "models folder/name"."""
+    return [f"{kind}/{path.name}" for kind, path in model_folders() if model_type(path) in types]
+
+
+def model_folders() -> list[tuple[str, Path]]:
+    """Every folder that may hold a model, with the kind of models it lies among."""
+    roots = [(kind, Path(root)) for kind in FOLDERS for root in folder_paths.get_folder_paths(kind)]
+    return [(kind, path) for kind, root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
+
+
+def model_type(folder: Path) -> str:
+    """What config.json says; "" if there is none that can be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
+
+
+def find_weights(choice: str) -> Path:
+    """The path behind a name that the lists give.
+
+    Raises:
+        ConfigError: there is none any more, or the name leads elsewhere.
+    """
+    kind, _, name = choice.partition("/")
+    for own, path in model_folders():
+        if (own, path.name) == (kind, name):
+            return path
+    found = folder_paths.get_full_path(kind, name) if kind == FOLDERS[0] and name in list_files() else None
+    if found is None:
+        raise ConfigError(
+            got=f"the weights {choice!r}",
+            expected="a folder or file in models/clip_vision or models/diffusers",
+            mend="Put the weights there, refresh with R, and choose them.",
+        )
+    return Path(found)
+
+
+def load_judges(clip: str, dino: str) -> tuple[ClipEncoder | None, DinoEncoder | None]:
+    """CLIP and DINO by the names that the lists give, where core runs its own text and image encoders."""
+    import comfy.model_management
+
+    from ..tav_core.metrics.clip import load_clip
+    from ..tav_core.metrics.dino import load_dino
+
+    device = comfy.model_management.text_encoder_device()
+    return (
+        None if clip == NONE else load_clip(find_weights(clip), device=device),
+        None if dino == NONE else load_dino(find_weights(dino), device=device),
+    )

@@ -1,0 +1,144 @@
+"""Measure Video: consistency, likeness to prompt and source, flicker and motion of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tav_core.errors import ConfigError
+from ..tav_core.metrics.names import PAIRS, format_scores
+from .judges import NONE, CoreClipVision, list_clips, list_dinos, load_judges
+from .show_text import show_text
+from .widgets import CATEGORY, schema
+
+Scores = io.Custom("TAV_SCORES")
+
+
+class MeasureVideo(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVMeasureVideo",
+            display_name="Measure Video (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Scores a video: do its frames agree, does it show the prompt, how near is it to the source, does it "
+                "flicker, how does it move. CLIP and DINO weights are yours; without them, flicker and motion are left."
+            ),
+            search_aliases=["clip score", "frame consistency", "warp error", "evaluate video", "metrics"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Image.Input("frames", tooltip="The video, one image a frame; three or more."),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    tooltip="What the video should show, for the CLIP text score, which needs a clip_model. Or empty.",
+                ),
+                io.Combo.Input(
+                    "clip_model",
+                    options=list_clips(),
+                    default=NONE,
+                    tooltip="A whole CLIP: a transformers folder in models/clip_vision or models/diffusers, or a file.",
+                ),
+                io.Combo.Input(
+                    "dino_model",
+                    options=list_dinos(),
+                    default=NONE,
+                    tooltip="A DINO such as ViT-S/16: a transformers folder in models/clip_vision or models/diffusers.",
+                ),
+                io.Combo.Input(
+                    "pairs",
+                    options=list(PAIRS),
+                    default=PAIRS[0],
+                    tooltip="Of frames, for consistency: all is the paper's, consecutive compares neighbours alone.",
+                ),
+                io.Boolean.Input(
+                    "motion",
+                    default=True,
+                    tooltip="Measure the motion too: warp error, diversity. Needs any one of the opencv packages.",
+                ),
+                io.Image.Input(
+                    "source",
+                    optional=True,
+                    tooltip="The clip that the video was made from, as many frames: for likeness, and for its motion.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="From Load CLIP Vision, used where clip_model is none. It reads no prompt.",
+                ),
+            ],
+            outputs=[
+                Scores.Output("scores", display_name="scores", tooltip="For Report."),
+                io.String.Output("text", display_name="text", tooltip="The scores, one a line."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        frames: Tensor,
+        prompt: str,
+        clip_model: str,
+        dino_model: str,
+        pairs: str,
+        motion: bool,
+        source: Tensor | None = None,
+        clip_vision: Any = None,
+    ) -> io.NodeOutput:
+        from ..tav_core.metrics.measure import measure_video
+
+        check_prompt(prompt, clip_model)
+        clip, dino = load_judges(clip_model, dino_model)
+        if clip is None and clip_vision is not None:
+            clip = CoreClipVision(clip_vision)
+        scores = measure_video(
+            frames[..., :3],
+            source=None if source is None else source[..., :3],
+            prompt=prompt.strip() or None,
+            clip=clip,
+            dino=dino,
+            motion=motion,
+            pairs=pairs,
+            on_step=show_progress(1 + (clip is not None) + (dino is not None) + motion),
+        )
+        text = format_scores(scores.values)
+        return io.NodeOutput(scores, text, ui=show_text(cls, text))
+
+
+def check_prompt(prompt: str, clip_model: str) -> None:
+    """Checks that there is something to read the prompt with.
+
+    Core's CLIP will not do: a Stable Diffusion checkpoint has no text projection, core leaves that weight as the memory
+    was, and nothing on the CLIP says so.
+
+    Raises:
+        ConfigError: there is a prompt, but no CLIP with a text tower.
+    """
+    if prompt.strip() and clip_model == NONE:
+        raise ConfigError(
+            got="a prompt and clip_model 'none'",
+            expected="a whole CLIP, to compare prompt and frames",
+            mend="Choose a clip_model, or empty the prompt. CLIP_VISION alone reads no prompts.",
+        )
+
+
+def show_progress(total: int) -> Callable[[str], None]:
+    """A callback that moves the node's bar at each part, and stops if the user cancelled."""
+    import comfy.model_management
+    import comfy.utils
+
+    bar = comfy.utils.ProgressBar(total)
+
+    def on_step(step: str) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return on_step

@@ -1,0 +1,135 @@
+"""Report: videos, scores, curves and settings on one page, in ComfyUI's output folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..tav_core.errors import ConfigError
+from .folders import check_name, run_path
+from .measure import Scores
+from .show_text import show_text
+from .widgets import CATEGORY, Motion, schema
+
+if TYPE_CHECKING:
+    from ..tav_core.report import ReportVideo
+
+SLOTS = "abcd"
+REPORTS, ENDING = "tav_reports", ".html"
+
+
+class Report(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVReport",
+            display_name="Report (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Writes one HTML page with up to four videos side by side, their scores, curves, and the motion's "
+                "settings. It lies in the output folder under tav_reports, holds everything and loads nothing."
+            ),
+            search_aliases=["html report", "compare scores", "save scores"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *(video_input(slot) for slot in SLOTS),
+                *(label_input(slot, label) for slot, label in zip(SLOTS, ("source", "edit", "", ""), strict=True)),
+                io.Float.Input(
+                    "fps", default=8.0, min=0.1, max=1000.0, step=0.1, tooltip="Frames a second of the videos."
+                ),
+                io.String.Input(
+                    "name",
+                    default="report",
+                    tooltip="File name, without folders or ending. One of this name is replaced.",
+                ),
+                io.String.Input(
+                    "run_name", default="", tooltip="A run of One-Shot Tune whose loss is shown. Empty: none."
+                ),
+                *(scores_input(slot) for slot in SLOTS),
+                Motion.Input("motion", optional=True, tooltip="Its settings are shown."),
+            ],
+            outputs=[io.String.Output("path", display_name="path", tooltip="Where the page lies.")],
+        )
+
+    @classmethod
+    def execute(cls, fps: float, name: str, run_name: str, motion: Any = None, **given: Any) -> io.NodeOutput:
+        from ..tav_core.report import write_report
+
+        path = report_path(name)
+        videos = collect_videos(given)
+        settings = {} if motion is None else {"Motion": dataclasses.asdict(motion.info)}
+        write_report(
+            path, videos, fps=fps, losses=find_losses(run_name), settings=settings, title=f"Report: {path.stem}"
+        )
+        return io.NodeOutput(str(path), ui=show_text(cls, str(path)))
+
+
+def video_input(slot: str) -> io.Input:
+    return io.Image.Input(f"video_{slot}", optional=slot > "a", tooltip=f"Frames of the video under label {slot}.")
+
+
+def label_input(slot: str, default: str) -> io.Input:
+    return io.String.Input(f"label_{slot}", default=default, tooltip=f"Written above video {slot}.")
+
+
+def scores_input(slot: str) -> io.Input:
+    return Scores.Input(f"scores_{slot}", optional=True, tooltip=f"Of video {slot}, from Measure Video.")
+
+
+def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
+    """The videos that are connected, with labels and scores.
+
+    Raises:
+        ConfigError: scores of a video that is not there.
+    """
+    from ..tav_core.report import ReportVideo
+
+    there = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
+    for slot in SLOTS:
+        if slot not in there and given.get(f"scores_{slot}") is not None:
+            raise ConfigError(
+                got=f"scores_{slot} without video_{slot}",
+                expected="the video that they are of",
+                mend=f"Connect video_{slot}, or take the scores away.",
+            )
+    return [
+        ReportVideo(
+            label=given.get(f"label_{slot}") or slot,
+            frames=given[f"video_{slot}"][..., :3],
+            scores=given.get(f"scores_{slot}"),
+        )
+        for slot in there
+    ]
+
+
+def report_path(name: str) -> Path:
+    """Where the page of this name is written."""
+    folder = Path(folder_paths.get_output_directory()) / REPORTS
+    return folder / (check_name(name.strip().removesuffix(ENDING)) + ENDING)
+
+
+def find_losses(run_name: str) -> list[float]:
+    """The losses of a run of One-Shot Tune; none for an empty name.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    from ..tav_core.tune_state import read_losses
+
+    if not run_name.strip():
+        return []
+    path = run_path(run_name)
+    if not path.is_file():
+        raise ConfigError(
+            got=f"run_name {run_name!r}, of which there is no run: {path}",
+            expected="a run of One-Shot Tune, or an empty name",
+            mend="Write the run_name that One-Shot Tune has, or empty it.",
+        )
+    return read_losses(path)

@@ -1,0 +1,146 @@
+"""CLIP as a judge: embeddings of frames and of prompts, with a user's own weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError, InputError, PromptError
+from .images import CLIP_MEAN, CLIP_STD, encode_in_batches, prepare_images
+from .pretrained import load_pretrained, read_model_type
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+
+class ImageEncoder(Protocol):
+    """Whatever gives one embedding a frame: `f d` float32 on the CPU from `f h w 3` in [0, 1]."""
+
+    def encode_images(self, frames: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipEncoder:
+    """A CLIP, frozen.
+
+    Args:
+        model: with both towers, or with the one for images alone.
+        tokenizer: for prompts; None where there is no tower for text.
+        path: where it was loaded from.
+    """
+
+    model: CLIPModel | CLIPVisionModelWithProjection
+    tokenizer: CLIPTokenizer | None
+    path: Path
+
+    @torch.no_grad()
+    def encode_images(self, frames: Tensor) -> Tensor:
+        """Image embeddings `f d`, not normalised, float32 on the CPU, of frames `f h w 3` in [0, 1]."""
+        model = self.model
+        size, device = model.vision_model.config.image_size, model.visual_projection.weight.device
+
+        def encode(part: Tensor) -> Tensor:
+            pixels = prepare_images(part.to(device), resize=size, crop=size, mean=CLIP_MEAN, std=CLIP_STD)
+            return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+
+        return encode_in_batches(encode, frames)
+
+    @torch.no_grad()
+    def encode_text(self, prompt: str) -> Tensor:
+        """The text embedding `1 d`, not normalised, float32 on the CPU.
+
+        Raises:
+            InputError: this CLIP has no tower for text.
+            PromptError: the prompt has more tokens than it takes.
+        """
+        if self.tokenizer is None:
+            raise InputError(
+                got=f"a prompt, and a CLIP that knows images alone: {self.path}",
+                expected="a CLIP with both its towers, for the text score",
+                mend="Give a whole CLIP, as a transformers folder or a file, or leave the prompt out.",
+            )
+        tokens = self.tokenizer(prompt, return_tensors="pt", verbose=False).input_ids
+        limit = self.model.text_model.config.max_position_embeddings
+        if tokens.shape[-1] > limit:
+            raise PromptError(
+                got=f"a prompt of {tokens.shape[-1] - 2} tokens, start and end not counted",
+                expected=f"at most {limit - 2}",
+                mend="Shorten it.",
+            )
+        # Not padded: what follows <|endoftext|> cannot reach it, and the embedding is read there.
+        projection = self.model.text_projection
+        return projection(self.model.text_model(input_ids=tokens.to(projection.weight.device)).pooler_output).cpu()
+
+
+# ComfyUI runs its nodes in inference mode, where weights that are read cannot become parameters.
+@torch.inference_mode(False)
+def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEncoder:
+    """Loads a CLIP from the disk.
+
+    Args:
+        path: a folder that transformers saved (a CLIPModel, or a CLIPVisionModelWithProjection for images alone), or
+            one file of weights under transformers' or OpenAI's names, as ComfyUI's models/clip_vision holds them.
+        device: of all weights; they are float32.
+
+    Raises:
+        CheckpointError: nothing there, damaged, or no CLIP.
+    """
+    from transformers import CLIPModel, CLIPVisionModelWithProjection
+
+    path = Path(path).expanduser()
+    if path.is_file():
+        model = load_clip_file(path)
+    else:
+        kinds = {"clip": CLIPModel, "clip_vision_model": CLIPVisionModelWithProjection}
+        kind = read_model_type(path)
+        if kind not in kinds:
+            raise CheckpointError(
+                got=f"{path}, a model of type {kind or '(none)'}",
+                expected="a CLIP: the model_type clip or clip_vision_model in its config.json",
+                mend="Give the folder of a whole CLIP. A checkpoint's text_encoder alone knows no images.",
+            )
+        model = load_pretrained(kinds[kind], path, optional=("logit_scale",))
+    whole = isinstance(model, CLIPModel)
+    tokenizer = load_tokenizer(path, model.text_model.config) if whole else None
+    return ClipEncoder(model=model.to(device), tokenizer=tokenizer, path=path)
+
+
+def load_clip_file(path: Path) -> Any:
+    """A CLIP from one file, its config inferred from the shapes; see `load_clip`."""
+    from transformers import CLIPModel, CLIPVisionModelWithProjection
+
+    from .clip_file import clip_config, read_clip_file
+
+    tensors = read_clip_file(path)
+    config = clip_config(tensors, path)
+    model_class = CLIPVisionModelWithProjection if config.model_type == "clip_vision_model" else CLIPModel
+    return load_pretrained(model_class, path, config=config, tensors=tensors, optional=("logit_scale",))
+
+
+def load_tokenizer(path: Path, config: Any) -> CLIPTokenizer:
+    """The folder's own tokenizer, or the CLIP vocabulary that comes with this library."""
+    from transformers import CLIPTokenizer
+
+    from ..checkpoints import CLIP_TOKENIZER
+
+    own = any((path / name).is_file() for name in ("vocab.json", "tokenizer.json"))
+    folder = path if own else CLIP_TOKENIZER
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            got=f"{folder}, a tokenizer that cannot be read ({error})",
+            expected="vocab.json and merges.txt in CLIP's format",
+            mend="Get the folder again.",
+        ) from error
+    if len(tokenizer) > config.vocab_size:
+        raise CheckpointError(
+            got=f"a tokenizer of {len(tokenizer)} tokens, a CLIP that knows {config.vocab_size}: {path}",
+            expected="no more tokens than CLIP knows",
+            mend="Put the vocab.json and merges.txt of this CLIP into its folder.",
+        )
+    return tokenizer

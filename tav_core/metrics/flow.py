@@ -1,0 +1,86 @@
+"""Optical flow by OpenCV's DIS (Kroeger et al., arXiv 1603.03590), which needs no weights."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from einops import einsum
+from torch import Tensor
+
+from ..errors import InputError
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as OpenCV turns colour to grey."""
+# Below this, DIS finds no coarser level to begin on and refuses.
+SMALLEST_SIDE = 16
+
+
+class FlowPair(NamedTuple):
+    """Displacements between each frame and the next, in pixels, right and down positive.
+
+    Args:
+        forward: `f-1 h w 2`: where a pixel of frame t lies in frame t+1, relative to where it was.
+        backward: `f-1 h w 2`: where a pixel of frame t+1 lay in frame t.
+    """
+
+    forward: Tensor
+    backward: Tensor
+
+
+def measure_flow(frames: Tensor) -> FlowPair:
+    """The flow between consecutive frames, both ways, by DIS with OpenCV's preset "medium".
+
+    Args:
+        frames: `f h w 3` float in [0, 1], two frames or more, 16 pixels or more a side.
+
+    Returns:
+        float32 on the CPU.
+
+    Raises:
+        InputError: OpenCV is not installed, or the frames are too small.
+    """
+    cv2 = import_opencv()
+    height, width = frames.shape[1:3]
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            got=f"frames of {width}x{height}",
+            expected=f"{SMALLEST_SIDE} pixels or more a side, to measure the motion in them",
+            mend="Enlarge the frames, or measure without the motion.",
+        )
+    grey = to_grey(frames)
+    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    ways = [
+        torch.from_numpy(np.stack([solver.calc(a, b, None) for a, b in zip(first, second, strict=True)]))
+        for first, second in ((grey[:-1], grey[1:]), (grey[1:], grey[:-1]))
+    ]
+    return FlowPair(*ways)
+
+
+def to_grey(frames: Tensor) -> np.ndarray:
+    """Luma of frames `f h w 3` in [0, 1], `f h w` uint8, which is what DIS takes."""
+    luma = einsum(frames.detach().float().cpu().clamp(0, 1), torch.tensor(LUMA), "f h w c, c -> f h w")
+    return luma.mul(255).round().to(torch.uint8).numpy()
+
+
+def import_opencv() -> ModuleType:
+    """The module `cv2`.
+
+    Raises:
+        InputError: it is not installed. Four packages bring it, and a second one breaks the first, so it is no
+            requirement of this library.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise InputError(
+            got=f"no OpenCV ({error})",
+            expected="the module cv2, to measure the motion",
+            mend=(
+                "Install any one of the opencv packages, as in `pip install opencv-python-headless`, or measure "
+                "without the motion."
+            ),
+        ) from error
+    return cv2

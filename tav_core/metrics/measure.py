@@ -1,0 +1,157 @@
+"""All scores of a video in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import ConfigError, InputError
+from ..frame_size import check_frames
+from .flicker import second_differences
+from .flow import measure_flow
+from .motion import angle_entropy, angle_histogram, flow_magnitudes, warp_errors
+from .names import PAIRS, SCORES
+from .similarity import consecutive_similarity, frame_consistency, matched_similarity, text_similarity
+
+if TYPE_CHECKING:
+    from .clip import ImageEncoder
+
+FEWEST_FRAMES = 3
+Curve = tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoScores:
+    """The scores of one video; their names are the keys of `names.SCORES`, where each is explained.
+
+    Args:
+        values: one number a score; nan where it cannot be told, as the warp error of a video of nothing but cuts.
+        curves: the scores frame by frame; the first value belongs to the frame `ScoreName.first_frame`.
+    """
+
+    values: dict[str, float]
+    curves: dict[str, Curve]
+
+
+def measure_video(
+    frames: Tensor,
+    *,
+    source: Tensor | None = None,
+    prompt: str | None = None,
+    clip: ImageEncoder | None = None,
+    dino: ImageEncoder | None = None,
+    motion: bool = True,
+    pairs: str = "all",
+    on_step: Callable[[str], None] = lambda step: None,
+) -> VideoScores:
+    """Scores a video; what an encoder or a source is needed for is left out without one.
+
+    Args:
+        frames: `f h w 3` in [0, 1] (or uint8), three frames or more.
+        source: the clip that it was made from, as many frames, of any size.
+        prompt: what it should show; needs a `clip` with `encode_text`, as `load_clip` gives.
+        clip: for consistency, and likeness to the source.
+        dino: the same, as `load_dino` gives.
+        motion: whether to measure the flow, which needs OpenCV.
+        pairs: of frame consistency; see `frame_consistency`.
+        on_step: called with "frames", "clip", "dino" or "motion" before each part.
+
+    Raises:
+        ConfigError: a prompt without a CLIP, or unknown pairs.
+        InputError: frames of another shape, too few, another number than the source's, or no OpenCV.
+        PromptError: the prompt is too long.
+    """
+    if pairs not in PAIRS:
+        raise ConfigError(got=f"pairs {pairs!r}", expected=f"one of {', '.join(PAIRS)}", mend="Use 'all', the default.")
+    if prompt is not None and clip is None:
+        raise ConfigError(
+            got="a prompt and no CLIP", expected="a CLIP to compare them by", mend="Give one, or leave the prompt out."
+        )
+    frames = as_floats(frames)
+    source = None if source is None else match_source(as_floats(source), frames)
+    on_step("frames")
+    curves: dict[str, Tensor] = {"second_difference": second_differences(frames)}
+    values: dict[str, Tensor] = {}
+    for name, encoder in {"clip": clip, "dino": dino}.items():
+        if encoder is not None:
+            on_step(name)
+            embeddings = encoder.encode_images(frames)
+            curves |= compare_embeddings(name, embeddings, source, encoder)
+            values[f"{name}_frames"] = frame_consistency(embeddings, pairs)
+            if name == "clip" and prompt is not None:
+                curves["clip_text"] = text_similarity(embeddings, encoder.encode_text(prompt))
+    if motion:
+        on_step("motion")
+        flow = measure_flow(frames)
+        curves |= {"warp_error": warp_errors(frames, flow), "motion_magnitude": flow_magnitudes(flow.forward)}
+        values["motion_entropy"] = angle_entropy(angle_histogram(flow.forward))
+        if source is not None:
+            curves["source_warp_error"] = warp_errors(frames, measure_flow(source))
+    return summarise(values, curves)
+
+
+def compare_embeddings(
+    name: str, embeddings: Tensor, source: Tensor | None, encoder: ImageEncoder
+) -> dict[str, Tensor]:
+    """The curves of one encoder."""
+    curves = {f"{name}_frames": consecutive_similarity(embeddings)}
+    if source is not None:
+        curves[f"{name}_source"] = matched_similarity(embeddings, encoder.encode_images(source))
+    return curves
+
+
+def summarise(values: dict[str, Tensor], curves: dict[str, Tensor]) -> VideoScores:
+    """Values as they are, and the mean of every curve that has no value of its own."""
+    means = {name: curve.nanmean() for name, curve in curves.items()} | values
+    return VideoScores(
+        values={name: float(means[name]) for name in SCORES if name in means},
+        curves={name: tuple(curves[name].tolist()) for name in SCORES if name in curves},
+    )
+
+
+def as_floats(frames: Tensor) -> Tensor:
+    """Frames `f h w 3` as float32 in [0, 1] on the CPU.
+
+    Raises:
+        InputError: another shape or number type, too few of them, or values that are no numbers.
+    """
+    tensor = check_frames(frames, channels=3)
+    if len(tensor) < FEWEST_FRAMES:
+        raise InputError(
+            got=f"{len(tensor)} frame{'s' * (len(tensor) != 1)}",
+            expected=f"{FEWEST_FRAMES} or more, for the second difference",
+            mend="Measure a longer video.",
+        )
+    floats = tensor.detach().cpu().float() / (255 if tensor.dtype == torch.uint8 else 1)
+    if not torch.isfinite(floats).all():
+        raise InputError(
+            got="frames with values that are not finite numbers",
+            expected="values in [0, 1]",
+            mend="Run the model in float32 or bfloat16: in float16 some VAEs overflow.",
+        )
+    return floats
+
+
+def match_source(source: Tensor, frames: Tensor) -> Tensor:
+    """The source at the size of the frames.
+
+    Raises:
+        InputError: another number of frames.
+    """
+    if len(source) != len(frames):
+        raise InputError(
+            got=f"a source of {len(source)} frames for a video of {len(frames)}",
+            expected="as many in both",
+            mend="Take the source as the video was made from it: the same start, stride and number of frames.",
+        )
+    if source.shape == frames.shape:
+        return source
+    images = rearrange(source, "f h w c -> f c h w")
+    resized = F.interpolate(images, frames.shape[1:3], mode="bilinear", antialias=True, align_corners=False)
+    return rearrange(resized, "f c h w -> f h w c")

@@ -1,0 +1,104 @@
+"""What the flow tells: do the frames follow their own motion, how much of it is there, and in how many directions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from .flow import FlowPair
+
+BINS = 8
+# |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5, from Sundaram et al., ECCV 2010, as the warping error of Lai et al. uses it.
+RELATIVE, ABSOLUTE = 0.01, 0.5
+
+
+def warp_frames(frames: Tensor, flow: Tensor) -> Tensor:
+    """Fetches each pixel from where the flow points to: `out(x) = frames(x + flow(x))`, bilinear.
+
+    Args:
+        frames: `f h w c`.
+        flow: `f h w 2`, in pixels, right and down positive.
+
+    Returns:
+        `f h w c`; beyond the border, the nearest pixel of it.
+    """
+    height, width = flow.shape[1:3]
+    places = flow + pixel_places(height, width).to(flow)
+    # grid_sample counts from -1 to 1 between the centres of the outermost pixels.
+    scale = torch.tensor([max(width - 1, 1), max(height - 1, 1)]).to(flow)
+    sampled = F.grid_sample(
+        rearrange(frames.to(flow), "f h w c -> f c h w"),
+        2 * places / scale - 1,
+        padding_mode="border",
+        align_corners=True,
+    )
+    return rearrange(sampled, "f c h w -> f h w c")
+
+
+def pixel_places(height: int, width: int) -> Tensor:
+    """x and y of every pixel, `h w 2`."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([x, y], dim=-1)
+
+
+def visible_pixels(flow: FlowPair) -> Tensor:
+    """The pixels of each frame that the next frame still shows, `f-1 h w` bool.
+
+    Those whose way there and back ends near where it began, |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 with b fetched from
+    where f points to, and whose way does not leave the picture.
+    """
+    forward, back = flow.forward, warp_frames(flow.backward, flow.forward)
+    strayed = (forward + back).square().sum(-1)
+    lengths = forward.square().sum(-1) + back.square().sum(-1)
+    places = forward + pixel_places(*forward.shape[1:3]).to(forward)
+    last = torch.tensor([forward.shape[2] - 1, forward.shape[1] - 1]).to(forward)
+    inside = ((places >= 0) & (places <= last)).all(-1)
+    return inside & (strayed < RELATIVE * lengths + ABSOLUTE)
+
+
+def warp_errors(frames: Tensor, flow: FlowPair) -> Tensor:
+    """How far frames stray from their successors along the flow: mean |I_t - warp(I_t+1)| over the visible pixels.
+
+    Args:
+        frames: `f h w c` in [0, 1].
+        flow: their own, or that of a source whose motion they should follow.
+
+    Returns:
+        `f-1`, in [0, 1]; nan for a frame without a visible pixel, as at a cut.
+    """
+    here, visible = frames[:-1].to(flow.forward), visible_pixels(flow)
+    strayed = (here - warp_frames(frames[1:], flow.forward)).abs().mean(-1)
+    return (strayed * visible).sum((1, 2)) / visible.sum((1, 2))
+
+
+def flow_magnitudes(flow: Tensor) -> Tensor:
+    """Mean length of the displacements of each frame, in pixels: `f` from `f h w 2`."""
+    return flow.norm(dim=-1).mean((1, 2))
+
+
+def angle_histogram(flow: Tensor) -> Tensor:
+    """In which directions pixels move, over all frames: the share of motion in each of 8 bins.
+
+    Bins of 45 degrees are centred on right, down right, down, ..., so that motion along an axis falls into one bin.
+    Each pixel counts with the length of its displacement.
+
+    Args:
+        flow: `f h w 2`, in pixels.
+
+    Returns:
+        `8` float64 with sum 1; all 0 where nothing moves.
+    """
+    x, y = flow.double().unbind(-1)
+    step = 2 * math.pi / BINS
+    bins = torch.round(torch.atan2(y, x) / step).long().remainder(BINS)
+    weights = torch.bincount(bins.flatten(), weights=flow.double().norm(dim=-1).flatten(), minlength=BINS)
+    return weights / weights.sum().clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def angle_entropy(histogram: Tensor) -> Tensor:
+    """Entropy of an `angle_histogram` in bits: 0 if all moves one way (or nothing moves), 3 if as much each way."""
+    return -torch.special.xlogy(histogram, histogram).sum() / math.log(2)

@@ -1,0 +1,81 @@
+"""Recomputing activations: layers that keep only their inputs in the forward pass and run again in the backward pass.
+
+    nothing     every activation is kept: the fastest, and several times the memory
+    blocks      each ResNet and each transformer is a unit
+    layers      within a transformer, each attention and each part of the feed-forward are units too: the least memory
+
+Units are re-cast in place (see inflation.py), so names and weights stay. diffusers' own gradient checkpointing has
+other units: it leaves the transformers' norms and projections out, which keeps twice as much.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .inflation import Chunked, FrameCount, recast
+
+if TYPE_CHECKING:
+    from .unet import InflatedUNet
+
+
+class Recomputed:
+    """Stands before a module's class. Non-reentrant, so frozen inputs cut no gradient off."""
+
+    frames: FrameCount
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        forward, num_frames = super().forward, self.frames.value
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self.frames.value = num_frames
+            return forward(*args, **kwargs)
+
+        # Nothing here draws random numbers: Stable Diffusion has no dropout.
+        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+
+def set_recompute(unet: InflatedUNet, what: str, *, num_levels: int = 0) -> None:
+    """Sets in place what a UNet recomputes; to be called once, on a copy that trains.
+
+    Args:
+        unet: whose modules are re-cast.
+        what: one of `tune_config.RECOMPUTE`.
+        num_levels: of how many of the UNet's resolutions, the finest first; the others keep their activations. Coarse
+            levels hold little and compute as much. 0 is all.
+    """
+    if what == "nothing":
+        return
+    for module in recomputed_levels(unet, num_levels):
+        replace_units(module, (ResnetBlock2D, Transformer2DModel), unet.frames)
+        if what == "layers":
+            replace_units(module, (Attention, FeedForward), unet.frames)
+
+
+def recomputed_levels(unet: InflatedUNet, num_levels: int) -> list[nn.Module]:
+    """The blocks of a UNet's finest resolutions; the middle is of the coarsest."""
+    count = len(unet.down_blocks)
+    chosen = min(num_levels, count) or count
+    middle = [unet.mid_block] if chosen == count else []
+    return [*unet.down_blocks[:chosen], *middle, *unet.up_blocks[count - chosen :]]
+
+
+def replace_units(root: nn.Module, classes: tuple[type[nn.Module], ...], frames: FrameCount) -> None:
+    """Re-casts every module of some classes below `root`, the inner ones first."""
+    places = [(o, n) for o in root.modules() for n, child in o.named_children() if isinstance(child, classes)]
+    for owner, name in reversed(places):
+        unit = getattr(owner, name)
+        own = FeedForward if isinstance(unit, FeedForward) else type(unit)
+        # Chunked stands first, so that each part of a feed-forward is a unit, and not all of them together.
+        mixins = (Chunked, Recomputed) if own is FeedForward else (Recomputed,)
+        cls = type(f"Recomputed{own.__name__}", (*mixins, own), {})
+        setattr(owner, name, recast(unit, cls, frames=frames))

@@ -1,0 +1,143 @@
+"""What `python -m tav_core report` does: videos and weights in, a page out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from .errors import ConfigError
+from .frame_size import SIZE_STEP
+from .metrics.measure import VideoScores, measure_video
+from .metrics.names import format_scores
+from .report import ReportVideo, write_report
+from .video import VideoClip, read_clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .weights import MotionInfo
+
+
+def make_report(args: argparse.Namespace, device: str) -> None:
+    """Measures the videos, writes the page, and prints the scores and where the page is.
+
+    Raises:
+        ConfigError: labels or prompts that are not one a video.
+    """
+    labels = one_a_video(args, args.label, "label") or [path.stem for path in args.video]
+    prompts = one_a_video(args, args.prompt, "prompt") or [None] * len(args.video)
+    tuned = read_tuned(args)
+    clips = [read_whole(path, num_frames=args.num_frames) for path in args.video]
+    source = read_source(args, tuned, clips[0])
+    judges = load_judges(args, device)
+    videos = [] if source is None else [measure_source(args, source, judges)]
+    for clip, label, prompt in zip(clips, labels, prompts, strict=True):
+        scores = measure(args, clip.frames, label, judges, prompt=prompt, source=source)
+        videos.append(ReportVideo(label=label, frames=clip.frames, scores=scores))
+    for video in videos:
+        print(f"{video.label}\n{format_scores(video.scores.values)}\n")
+    settings = describe_settings(args, clips, labels, prompts, tuned)
+    losses = read_run(args)
+    print(write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings))
+
+
+def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
+    """What was given once for each video; nothing if it was not given.
+
+    Raises:
+        ConfigError: another number.
+    """
+    if given and len(given) != len(args.video):
+        raise ConfigError(
+            got=f"{len(given)} --{what} for {len(args.video)} --video",
+            expected="one for each video, in the same order, or none",
+            mend=f"Give --{what} {len(args.video)} times, or leave it out.",
+        )
+    return given
+
+
+def read_whole(path: Path, *, num_frames: int | None = None, **choice: Any) -> VideoClip:
+    """A video at its own size, brought to multiples of 8, whole unless a number of frames is given."""
+    start, stride = choice.get("start", 0), choice.get("stride", 1)
+    about = read_clip(path, num_frames=1, width=SIZE_STEP, height=SIZE_STEP, start=start)
+    width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in about.source_size)
+    count = num_frames or len(range(start, about.source_frames, stride))
+    return read_clip(path, **{"width": width, "height": height, **choice, "num_frames": count})
+
+
+def read_tuned(args: argparse.Namespace) -> MotionInfo | None:
+    """What the motion says of itself."""
+    from .weights import Motion
+
+    return Motion.load(args.motion).info if args.motion else None
+
+
+def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: VideoClip) -> Tensor | None:
+    """The source's frames that a video was made from: by the options given, else as the motion was tuned."""
+    if args.source is None:
+        return None
+    stride = args.stride or (tuned.stride if tuned else 0) or 1
+    height, width = video.frames.shape[1:3]
+    choice = {"start": args.start, "stride": stride, "width": width, "height": height, "fit": args.fit}
+    return read_whole(args.source, num_frames=video.num_frames, **choice).frames
+
+
+def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:
+    """CLIP and DINO, where their weights were given."""
+    from .metrics.clip import load_clip
+    from .metrics.dino import load_dino
+
+    return {
+        "clip": load_clip(args.clip_model, device=device) if args.clip_model else None,
+        "dino": load_dino(args.dino, device=device) if args.dino else None,
+    }
+
+
+def measure_source(args: argparse.Namespace, source: Tensor, judges: dict[str, Any]) -> ReportVideo:
+    """The source as a video of the report."""
+    prompt = args.source_prompt
+    return ReportVideo(label="source", frames=source, scores=measure(args, source, "source", judges, prompt=prompt))
+
+
+def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[str, Any], **about: Any) -> VideoScores:
+    """The scores of one video, with a bar that says what is being measured."""
+    with tqdm(total=None, desc=label, bar_format="{desc}: {postfix} {elapsed}") as bar:
+        return measure_video(
+            frames,
+            **judges,
+            **about,
+            motion=args.flow,
+            pairs=args.pairs,
+            on_step=lambda step: bar.set_postfix_str(step),
+        )
+
+
+def read_run(args: argparse.Namespace) -> list[float]:
+    """The losses of the tuning run, if its state was given."""
+    from .tune_state import read_losses
+
+    return read_losses(args.state) if args.state else []
+
+
+def describe_settings(
+    args: argparse.Namespace,
+    clips: list[VideoClip],
+    labels: list[str],
+    prompts: list[str | None],
+    tuned: MotionInfo | None,
+) -> dict[str, dict[str, Any]]:
+    """What the page says under the charts."""
+    tables: dict[str, dict[str, Any]] = {}
+    for clip, label, prompt in zip(clips, labels, prompts, strict=True):
+        height, width = clip.frames.shape[1:3]
+        shown = f"{clip.num_frames} frames, {width}x{height}, {clip.fps:g} frames a second"
+        tables[f"Video: {label}"] = {"file": clip.path.name, "shown": shown} | ({"prompt": prompt} if prompt else {})
+    weights = {"CLIP": args.clip_model, "DINO": args.dino, "source": args.source, "pairs of frames": args.pairs}
+    tables["Measured with"] = {name: value for name, value in weights.items() if value is not None}
+    if tuned is not None:
+        tables["Motion"] = dataclasses.asdict(tuned)
+    return tables
