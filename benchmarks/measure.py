@@ -1,4 +1,4 @@
-"""Times one stage at one size in this process, and prints the figures as JSON: what bench.py starts for each.
+"""Times one figure in this process, and prints it as JSON: what bench.py starts for each.
 
 A process of its own, because a process' peak memory cannot be set back, and so that running out of memory ends one
 figure and not all of them.
@@ -6,68 +6,93 @@ figure and not all of them.
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import sys
-import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from .sizes import SIZES, build_denoiser, build_unet, random_inputs
-from .stages import STAGES, Run
+from tav_core.precision import DTYPES
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+from .cases import Case, from_record
+from .clocks import time_in_turn, time_run, working_seconds
+from .flops import stage_flops
+from .operations import heaviest_operations
+from .rates import measure_rates
+from .rivals import build_rival
+from .stages import STAGES, Run
+from .workload import Workload
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Prints one JSON object."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("size", choices=SIZES)
-    parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--dtype", choices=DTYPES, required=True)
-    parser.add_argument("--num-frames", type=int, required=True)
-    parser.add_argument("--num-steps", type=int, required=True)
-    parser.add_argument("--runs", type=int, required=True)
-    args = parser.parse_args(argv)
-    print(json.dumps(measure(**vars(args))))
+    """Takes a case and the options of `measure` as one JSON object, and prints one."""
+    (text,) = sys.argv[1:] if argv is None else argv
+    options = json.loads(text)
+    print(json.dumps(measure(from_record(options.pop("case")), **options)))
 
 
 def measure(
-    *, size: str, stage: str, device: str, dtype: str, num_frames: int, num_steps: int, runs: int
-) -> dict[str, object]:
-    """Seconds of each run, peak memory in bytes (None where the system does not tell), and parameters in all."""
-    unet = build_unet(SIZES[size])
-    denoiser = build_denoiser(unet, device=device, dtype=DTYPES[dtype])
-    latents, context = random_inputs(unet, SIZES[size], num_frames, device)
-    run = STAGES[stage](denoiser, latents, context, num_steps)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    seconds = time_runs(run, runs=runs, device=device)
+    case: Case, *, rivals: tuple[str, ...] = (), original: str | None = None, profile: bool = False
+) -> dict[str, Any]:
+    """Times a case.
+
+    Args:
+        rivals: "plain", "original": timed in turn with ours, on the same weights and inputs; stages of `rivals.STAGES`.
+        original: the folder of the original's checkout.
+        profile: list the heaviest operations of a further run.
+
+    Returns:
+        What `time_in_turn` says, `warm_up_seconds` (None without one), `peak_bytes` (of the tensors on a GPU, else of
+        the process; None where the system does not tell), `flops` of the stage, `flops_per_second`, the machine's
+        `rates` and the `shares` of them; `parameters` of the UNet; `rivals` and `operations` where asked for.
+    """
+    torch.set_num_threads(case.threads)
+    work = Workload(case=case)
+    ours = {"ours": STAGES[case.stage](work)}
+    warm_up = warm(ours["ours"], case)
+    # A single run comes before any rival is built, whose memory would count as ours.
+    timed = time_in_turn(ours, times=1, device=case.device) if warm_up is None else {}
+    peak = peak_memory(case.device)
+    others = {name: build_rival(name, work, original and Path(original)) for name in rivals}
+    for rival in others.values():
+        warm(rival, case)
+    timed |= time_in_turn(others if timed else ours | others, times=case.runs, device=case.device)
+    figures = {**timed.pop("ours"), "warm_up_seconds": warm_up, "peak_bytes": peak}
+    figures |= achieved(case, figures)
+    if "unet_2d" in vars(work):
+        figures["parameters"] = sum(p.numel() for p in work.denoiser.unet.parameters())
+    if timed:
+        figures["rivals"] = {name: compare(figures, rival) for name, rival in timed.items()}
+    return figures | ({"operations": heaviest_operations(ours["ours"], case.device)} if profile else {})
+
+
+def warm(run: Run, case: Case) -> float | None:
+    """Seconds of a run before the timed ones; None where the case wants a single run."""
+    return time_run(run, case.device)[0] if case.runs > 1 or case.compile else None
+
+
+def achieved(case: Case, timed: Mapping[str, Any]) -> dict[str, Any]:
+    """Operations a second, and their share of what the machine gives at best in the same process."""
+    flops, rates = stage_flops(case), measure_rates(case.device, DTYPES[case.dtype], channels_last=case.channels_last)
+    rate = flops / working_seconds(timed, case.device)
     return {
-        "seconds": seconds,
-        "median_seconds": statistics.median(seconds),
-        "peak_bytes": peak_memory(device),
-        "parameters": sum(p.numel() for p in denoiser.unet.parameters()),
-        "parameters_2d": sum(p.numel() for p in unet.parameters()),
+        "flops": flops,
+        "flops_per_second": flops / timed["median_seconds"],
+        "rates": rates,
+        "shares": {name: rate / best for name, best in rates.items()},
     }
 
 
-def time_runs(run: Run, *, runs: int, device: str) -> list[float]:
-    """Seconds of each of `runs` runs, after a warm-up that is not counted unless there is only one."""
-    seconds = []
-    for _ in range(runs + (runs > 1)):
-        started = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return seconds[-runs:]
+def compare(ours: Mapping[str, Any], rival: dict[str, Any]) -> dict[str, Any]:
+    """A rival's figures, and how many times as long it takes on each clock."""
+    ratio, cpu_ratio = (rival[name] / ours[name] for name in ("median_seconds", "median_cpu_seconds"))
+    return {**rival, "ratio": ratio, "cpu_ratio": cpu_ratio}
 
 
 def peak_memory(device: str) -> int | None:
-    """The most memory held at once, in bytes: of the GPU's tensors, or of this process."""
+    """The most memory held at once so far, in bytes: of the GPU's tensors, or of this process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     try:

@@ -1,4 +1,4 @@
-"""The models and clips that are timed: UNets of random weights, built from their configs, and random latents."""
+"""The models and clips that are timed, built with random weights from their configs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tav_core.layouts import VAE_FACTOR
 from tav_core.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from tav_core.denoiser import UNetDenoiser
 
-DEMO_UNET = Path(__file__).resolve().parent.parent / "demo" / "model" / "unet" / "config.json"
+DEMO = Path(__file__).resolve().parent.parent / "demo" / "model"
 SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 TEXT_TOKENS = 77
+LEVELS = 4
+SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
+# stable-diffusion-2-1's unet/config.json; what it calls attention_head_dim is the number of heads of each level.
+SD2 = {
+    "cross_attention_dim": 1024,
+    "attention_head_dim": (5, 10, 20, 20),
+    "use_linear_projection": True,
+    "upcast_attention": True,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,60 +37,108 @@ class Size:
     """A model and the clip it is timed on.
 
     Args:
-        unet: settings of `UNet2DConditionModel`, of Stable Diffusion 1.x's layout; None is the demo model's own.
+        unet: settings of `UNet2DConditionModel`, of Stable Diffusion's layout; None is the demo model's own.
+        vae: widths of `AutoencoderKL`, of Stable Diffusion's layout; None is the demo model's own.
         pixels: width and height of the clip.
         num_frames: of the clip, on a CPU and on a GPU.
         runs: how often a stage is timed on a CPU, after one warm-up; 1 is a single run without one.
+        prediction_type: "epsilon" or "v_prediction".
     """
 
     unet: Mapping[str, Any] | None
+    vae: tuple[int, ...] | None
     pixels: int
     num_frames: tuple[int, int]
     runs: int
+    prediction_type: str = "epsilon"
 
 
 SIZES = {
-    "demo": Size(unet=None, pixels=96, num_frames=(8, 8), runs=5),
+    "demo": Size(unet=None, vae=None, pixels=96, num_frames=(8, 8), runs=5),
     "small": Size(
-        unet={"block_out_channels": (128, 256, 512, 512), "cross_attention_dim": 768, "attention_head_dim": 8},
+        unet={"block_out_channels": (128, 256, 512, 512), **SD1},
+        vae=(64, 128, 256, 256),
         pixels=256,
         num_frames=(8, 8),
         runs=3,
     ),
     "sd15": Size(
-        unet={"block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768, "attention_head_dim": 8},
+        unet={"block_out_channels": (320, 640, 1280, 1280), **SD1},
+        vae=(128, 256, 512, 512),
         pixels=512,
-        num_frames=(4, 24),
+        num_frames=(2, 32),
         runs=1,
+    ),
+    "sd21": Size(
+        unet={"block_out_channels": (320, 640, 1280, 1280), **SD2},
+        vae=(128, 256, 512, 512),
+        pixels=768,
+        num_frames=(2, 32),
+        runs=1,
+        prediction_type="v_prediction",
     ),
 }
 
 
 def build_unet(size: Size) -> UNet2DConditionModel:
-    """A frozen 2-D UNet of random weights, in float32 on the CPU."""
+    """A frozen 2-D UNet of random weights in float32; on the device "meta", as a context, it has shapes alone."""
     from diffusers import UNet2DConditionModel
 
-    config = size.unet or json.loads(DEMO_UNET.read_text())
+    config = size.unet or json.loads((DEMO / "unet" / "config.json").read_text())
+    return build(UNet2DConditionModel, config)
+
+
+def build_vae(size: Size) -> AutoencoderKL:
+    """A frozen autoencoder of random weights, likewise."""
+    from diffusers import AutoencoderKL
+
+    config = json.loads((DEMO / "vae" / "config.json").read_text())
+    if size.vae is not None:
+        config = {
+            "block_out_channels": size.vae,
+            "down_block_types": ["DownEncoderBlock2D"] * LEVELS,
+            "up_block_types": ["UpDecoderBlock2D"] * LEVELS,
+            "layers_per_block": 2,
+        }
+    return build(AutoencoderKL, config)
+
+
+def build(cls: Any, config: Mapping[str, Any]) -> Any:
     torch.manual_seed(0)
-    return UNet2DConditionModel.from_config(config).eval().requires_grad_(False)
+    return cls.from_config(config).eval().requires_grad_(False)
 
 
-def build_denoiser(unet: UNet2DConditionModel, *, device: str, dtype: torch.dtype) -> UNetDenoiser:
+def build_denoiser(
+    unet: UNet2DConditionModel,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    backend: str = "sdpa",
+    prediction_type: str = "epsilon",
+) -> UNetDenoiser:
     """The inflated model of a 2-D UNet, which is moved."""
     from tav_core.denoiser import UNetDenoiser
     from tav_core.unet import InflatedUNet
 
-    return UNetDenoiser(
-        unet=InflatedUNet.from_2d(unet.to(device, dtype)), schedule=NoiseSchedule.from_config(SCHEDULER)
-    )
+    with torch.device("cpu"):  # a schedule is numbers, whatever device the caller builds networks on
+        schedule = NoiseSchedule.from_config({**SCHEDULER, "prediction_type": prediction_type})
+    return UNetDenoiser(unet=InflatedUNet.from_2d(unet.to(device, dtype), backend=backend), schedule=schedule)
 
 
 def random_inputs(
     unet: UNet2DConditionModel, size: Size, num_frames: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents `1 4 f h w` and a text's embeddings `1 77 d`, float32."""
-    generator = torch.Generator().manual_seed(1)
-    side = size.pixels // 8
-    latents = torch.randn((1, 4, num_frames, side, side), generator=generator)
-    context = torch.randn((1, TEXT_TOKENS, unet.config.cross_attention_dim), generator=generator)
-    return latents.to(device), context.to(device)
+    """Latents and a text's embeddings, see below."""
+    return random_latents(size, num_frames, device), random_context(unet, device)
+
+
+def random_latents(size: Size, num_frames: int, device: str) -> torch.Tensor:
+    """Latents `1 4 f h w`, float32."""
+    side = size.pixels // VAE_FACTOR
+    return torch.randn((1, 4, num_frames, side, side), generator=torch.Generator().manual_seed(1)).to(device)
+
+
+def random_context(unet: UNet2DConditionModel, device: str) -> torch.Tensor:
+    """A text's embeddings, `1 77 d`, float32."""
+    shape = (1, TEXT_TOKENS, unet.config.cross_attention_dim)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(2)).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,63 +11,108 @@ import torch
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.invert import invert
+from tav_core.latents import decode_latents, encode_frames
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
 
+from .cases import Case
+from .workload import Workload
+
 if TYPE_CHECKING:
     from tav_core.denoiser import UNetDenoiser
+    from tav_core.unet import InflatedUNet
 
 Run = Callable[[], object]
-Prepare = Callable[["UNetDenoiser", torch.Tensor, torch.Tensor, int], Run]
+Prepare = Callable[[Workload], Run]
+TIMESTEP = 500
 GUIDANCE = 7.5
 
 
-def forward(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
+def forward(work: Workload) -> Run:
     """One prediction of the noise, without guidance."""
-    return torch.no_grad()(lambda: denoiser.epsilon(latents, 500, context))
+    denoiser = compiled(work)
+    return torch.no_grad()(lambda: denoiser.epsilon(work.latents, TIMESTEP, work.context))
 
 
-def guided_step(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
+def guided_step(work: Workload) -> Run:
     """One DDIM step with guidance: a batch of two predictions."""
-    return sampling(denoiser, latents, context, 1)
+    return sampling(work, num_steps=1)
 
 
-def tune_step(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
-    """One optimizer step that keeps all activations."""
-    return tuning(denoiser, latents, context, checkpointing=False)
+def tune_step(work: Workload) -> Run:
+    """One optimizer step."""
+    run = TuningRun(work.denoiser, work.latents, work.context, config=tune_config(work, num_steps=1))
+    compile_unet(work.case, run.unet)
+    return run.advance
 
 
-def tune_step_checkpointed(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
-    """One optimizer step with gradient checkpointing, the default."""
-    return tuning(denoiser, latents, context, checkpointing=True)
-
-
-def inversion(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
+def inversion(work: Workload) -> Run:
     """A DDIM inversion of `num_steps` steps."""
-    return lambda: invert(denoiser, latents, context, num_steps=num_steps)
+    denoiser = compiled(work)
+    return lambda: invert(denoiser, work.latents, work.context, num_steps=work.case.num_steps)
 
 
-def editing(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
+def editing(work: Workload) -> Run:
     """An edit of `num_steps` steps with guidance."""
-    return sampling(denoiser, latents, context, num_steps)
+    return sampling(work, num_steps=work.case.num_steps)
 
 
-def sampling(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, num_steps: int) -> Run:
-    config = EditConfig(num_steps=num_steps, guidance_scale=GUIDANCE)
-    return lambda: edit(denoiser, latents, context, context, config=config)
+def encoding(work: Workload) -> Run:
+    """The clip's frames to latents."""
+    return lambda: encode_frames(work.vae, work.frames)
 
 
-def tuning(denoiser: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor, *, checkpointing: bool) -> Run:
-    return TuningRun(
-        denoiser, latents, context, config=TuneConfig(num_steps=1, recompute="blocks" if checkpointing else "nothing")
-    ).advance
+def decoding(work: Workload) -> Run:
+    """The clip's latents to frames."""
+    return lambda: decode_latents(work.vae, work.latents)
+
+
+def job(work: Workload) -> Run:
+    """All of it: encode the clip, tune on it, invert it, edit it, decode the result."""
+
+    def run() -> object:
+        clip = encode_frames(work.vae, work.frames)
+        tuning = TuningRun(work.denoiser, clip, work.context, config=tune_config(work, num_steps=work.case.tune_steps))
+        compile_unet(work.case, tuning.unet)
+        for _ in range(work.case.tune_steps):
+            tuning.advance()
+        unet = tuning.motion().apply_to(work.unet_2d, backend=work.case.backend)
+        compile_unet(work.case, unet)
+        tuned = replace(work.denoiser, unet=unet)
+        trajectory = invert(tuned, clip.mean, work.context, num_steps=work.case.num_steps)
+        config = EditConfig(num_steps=work.case.num_steps, guidance_scale=GUIDANCE)
+        return decode_latents(work.vae, edit(tuned, trajectory, work.context, work.context, config=config))
+
+    return run
+
+
+def compile_unet(case: Case, unet: InflatedUNet) -> None:
+    """Compiles a UNet in place, if the case says so; the first call then takes minutes."""
+    if case.compile:
+        unet.compile()
+
+
+def compiled(work: Workload) -> UNetDenoiser:
+    compile_unet(work.case, work.denoiser.unet)
+    return work.denoiser
+
+
+def sampling(work: Workload, *, num_steps: int) -> Run:
+    denoiser, config = compiled(work), EditConfig(num_steps=num_steps, guidance_scale=GUIDANCE)
+    return lambda: edit(denoiser, work.latents, work.context, work.context, config=config)
+
+
+def tune_config(work: Workload, *, num_steps: int) -> TuneConfig:
+    return TuneConfig(num_steps=num_steps, precision=work.case.dtype, recompute=work.case.recompute)
 
 
 STAGES: dict[str, Prepare] = {
     "forward": forward,
     "guided-step": guided_step,
     "tune-step": tune_step,
-    "tune-step-checkpointed": tune_step_checkpointed,
     "invert": inversion,
     "edit": editing,
+    "encode": encoding,
+    "decode": decoding,
+    "job": job,
 }

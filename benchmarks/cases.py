@@ -1,0 +1,152 @@
+"""Which figures a command asks for: every combination of the values given for each setting, and their defaults.
+
+A new setting is one field of `Case`, and one use of it where the workload is built (workload.py). The command's option
+`--name`, which takes one value or several, is made from the field.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
+from typing import Any
+
+import torch
+
+from tav_core.settings import check_settings, setting
+from tav_core.tune_config import RECOMPUTE
+
+from .sizes import SIZES
+
+# What a stage's time depends on besides its clip. The settings that are not here do nothing to it.
+UNET = frozenset({"backend", "compile"})
+TUNING = frozenset({"recompute", *UNET})
+USES = {
+    "forward": UNET,
+    "guided-step": UNET,
+    "tune-step": TUNING,
+    "invert": UNET | {"num_steps"},
+    "edit": UNET | {"num_steps"},
+    "encode": frozenset(),
+    "decode": frozenset(),
+    "job": TUNING | {"num_steps", "tune_steps"},
+}
+OPTIONAL = frozenset().union(*USES.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One figure: what is timed, and under which settings.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    size: str = setting("demo", "The model.", choices=tuple(SIZES))
+    stage: str = setting("forward", "What is timed.", choices=tuple(USES))
+    device: str = setting("cpu", "Where. By default the GPU if there is one.", choices=("cpu", "cuda"))
+    dtype: str = setting(
+        "fp32", "Of the weights. By default fp32 on a CPU, else bf16.", choices=("fp32", "fp16", "bf16")
+    )
+    num_frames: int = setting(8, "Of the clip. By default the size's own.", low=1)
+    pixels: int = setting(512, "Width and height of the clip. By default the size's own.", low=8)
+    num_steps: int = setting(50, "Of the inversion and the edit. By default 5 on a CPU, 50 on a GPU.", low=1, high=999)
+    tune_steps: int = setting(500, "Of the job's tuning. By default 5 on a CPU, 500 on a GPU.", low=1)
+    backend: str = setting("sdpa", "The attention's.", choices=("sdpa", "xformers"))
+    recompute: str = setting(
+        "auto",
+        "What tuning does not keep but computes again; nothing is no checkpointing. By default a tuning step without "
+        "and with blocks, and auto in a job: by the free memory.",
+        choices=("auto", *RECOMPUTE),
+    )
+    compile: bool = setting(False, "torch.compile of the UNet: on, off. Its warm-up is told apart.")
+    channels_last: bool = setting(False, "Weights in the channels-last memory format: on, off.")
+    threads: int = setting(1, "Of the CPU. By default as many as PyTorch takes.", low=1)
+    runs: int = setting(3, "Timed after a warm-up; 1 is a single run without one, unless compiled.", low=1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def describe(self) -> str:
+        """The settings, in short, that are not plain: for the table."""
+        words = [self.dtype] if self.dtype != "fp32" else []
+        words += [self.backend] if self.backend != "sdpa" else []
+        words += [name for name in ("compile", "channels_last") if getattr(self, name)]
+        words += [f"recompute {self.recompute}"] if "recompute" in USES[self.stage] else []
+        return ", ".join([*words, f"{self.threads} thread{'s' * (self.threads > 1)}"])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """One option for each setting; each takes several values, and every combination is timed."""
+    for field in fields(Case):
+        kind = {"int": int, "bool": on_or_off}.get(field.type, str)
+        names = ["--" + field.name.replace("_", "-")]
+        if field.name in ("size", "stage"):
+            names.append(names[0] + "s")
+        parser.add_argument(
+            *names,
+            nargs="+",
+            type=kind,
+            dest=field.name,
+            choices=field.metadata["choices"] or None,
+            metavar=None if field.metadata["choices"] else field.name.upper(),
+            help=field.metadata["help"],
+        )
+
+
+def on_or_off(word: str) -> bool:
+    """A switch of the command line."""
+    if word not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{word!r} is neither on nor off")
+    return word == "on"
+
+
+def list_cases(options: dict[str, Sequence[Any] | None]) -> list[Case]:
+    """Every combination of the given values, each once; None is the default of the size, the stage and the device."""
+    gpu = torch.cuda.is_available()
+    sizes = options.get("size") or (list(SIZES) if gpu else ["demo", "small"])
+    found = []
+    for size, stage, device in product(
+        sizes, options.get("stage") or list(USES), options.get("device") or ["cuda" if gpu else "cpu"]
+    ):
+        found += combine(size, stage, device, options)
+    return list(dict.fromkeys(found))
+
+
+def combine(size: str, stage: str, device: str, options: dict[str, Sequence[Any] | None]) -> Iterator[Case]:
+    """The combinations of one size, stage and device. What the stage does not use keeps one value."""
+    values = {}
+    for name, default in defaults(size, stage, device).items():
+        unused = name in OPTIONAL - USES[stage]
+        values[name] = default if unused or not options.get(name) else options[name]
+    for chosen in product(*values.values()):
+        yield Case(size=size, stage=stage, device=device, **dict(zip(values, chosen, strict=True)))
+
+
+def defaults(size: str, stage: str, device: str) -> dict[str, list]:
+    """What is timed where the command says nothing; several values are several figures."""
+    cpu, own = device == "cpu", SIZES[size]
+    return {
+        "dtype": ["fp32" if cpu else "bf16"],
+        "num_frames": [own.num_frames[not cpu]],
+        "pixels": [own.pixels],
+        "num_steps": [5 if cpu else 50],
+        "tune_steps": [5 if cpu else 500],
+        "backend": ["sdpa"],
+        "recompute": ["nothing", "blocks"] if stage == "tune-step" else ["auto"],
+        "compile": [False],
+        "channels_last": [False],
+        "threads": [torch.get_num_threads()],
+        "runs": [own.runs if cpu else 5],
+    }
+
+
+def as_record(case: Case) -> dict[str, Any]:
+    """The settings of a figure for its record, without those that its stage does not use."""
+    return {name: value for name, value in asdict(case).items() if name not in OPTIONAL - USES[case.stage]}
+
+
+def from_record(record: dict[str, Any]) -> Case:
+    """A case from its record."""
+    return replace(Case(), **record)

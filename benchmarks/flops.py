@@ -1,0 +1,89 @@
+"""How many floating point operations a stage needs; a multiplication with its addition counts as two.
+
+Counted from the shapes of the matrix products and convolutions, on tensors without values. What is computed again, by
+gradient checkpointing or in the backward of a fused attention, is not counted: it saves memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tav_core.tune import copy_for_training
+from tav_core.tune_config import TuneConfig
+
+from .cases import Case
+from .stages import TIMESTEP
+from .workload import Workload
+
+
+def stage_flops(case: Case) -> int:
+    """Operations of a case's stage."""
+    work = Workload(case=case, meta=True)
+    steps = case.num_steps
+    sums = {
+        "forward": lambda: forward_flops(work),
+        "guided-step": lambda: forward_flops(work, batch=2),
+        "tune-step": lambda: tune_step_flops(work),
+        "invert": lambda: steps * forward_flops(work),
+        "edit": lambda: steps * forward_flops(work, batch=2),
+        "encode": lambda: case.num_frames * encode_flops(work),
+        "decode": lambda: case.num_frames * decode_flops(work),
+    }
+    repeats = {"encode": 1, "tune-step": case.tune_steps, "invert": 1, "edit": 1, "decode": 1}
+    sums["job"] = lambda: sum(times * sums[stage]() for stage, times in repeats.items())
+    return sums[case.stage]()
+
+
+@torch.no_grad()
+def forward_flops(work: Workload, *, batch: int = 1) -> int:
+    """Operations of one prediction for a batch of videos."""
+    latents, context = (x.expand(batch, *x.shape[1:]) for x in (work.latents, work.context))
+    return count_flops(lambda: work.denoiser.unet(latents, TIMESTEP, context))
+
+
+def tune_step_flops(work: Workload) -> int:
+    """Operations of a forward and the backward that the trainable weights need."""
+    unet = copy_for_training(work.denoiser.unet, TuneConfig().modules, torch.float32)
+    return count_flops(lambda: unet(work.latents, TIMESTEP, work.context).sum().backward())
+
+
+@torch.no_grad()
+def encode_flops(work: Workload) -> int:
+    """Operations of the VAE on one frame, which it encodes by itself."""
+    frame = work.frames[:1].permute(0, 3, 1, 2)
+    return count_flops(lambda: work.vae.encode(frame))
+
+
+@torch.no_grad()
+def decode_flops(work: Workload) -> int:
+    """Operations of the VAE for one frame, which it decodes by itself."""
+    return count_flops(lambda: work.vae.decode(work.latents[:, :, 0]))
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Operations of the matrix products, convolutions and attentions that a function calls."""
+    counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+    with counter:
+        run()
+    return counter.get_total_flops()
+
+
+def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *args, out_shape=None, **kwargs) -> int:
+    """Of the scores and of the sums of values, from the shapes `b h n e`, `b h m e`, `b h m e`."""
+    return 2 * prod(query) * key[-2] + 2 * prod(query[:-1]) * prod(value[-2:])
+
+
+def attention_backward_flops(grad, query, key, value, *args, out_shape=None, **kwargs) -> int:
+    """Two products for each of the forward's; the scores, which the kernel computes again, are not counted again."""
+    return 2 * attention_flops(query, key, value)
+
+
+# PyTorch counts its GPU kernels, but has no formulas for the CPU's.
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+}
