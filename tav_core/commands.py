@@ -127,9 +127,13 @@ def run_edit(args: argparse.Namespace) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Measures videos and writes a page with them and their scores."""
+    from .metrics.names import format_scores
     from .report_command import make_report
 
-    make_report(args, args.device or best_device())
+    videos, page = make_report(args, args.device or best_device())
+    for video in videos:
+        print(f"{video.label}\n{format_scores(video.scores.values)}\n")
+    print(page)
 
 
 def run_info(args: argparse.Namespace) -> None:

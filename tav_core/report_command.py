@@ -12,7 +12,6 @@ from tqdm import tqdm
 from .errors import ConfigError
 from .frame_size import SIZE_STEP
 from .metrics.measure import VideoScores, measure_video
-from .metrics.names import format_scores
 from .report import ReportVideo, write_report
 from .video import VideoClip, read_clip
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from .weights import MotionInfo
 
 
-def make_report(args: argparse.Namespace, device: str) -> None:
-    """Measures the videos, writes the page, and prints the scores and where the page is.
+def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo], Path]:
+    """Measures the videos and writes the page; returns the videos with their scores, and where the page is.
 
     Raises:
         ConfigError: labels or prompts that are not one a video.
@@ -38,11 +37,9 @@ def make_report(args: argparse.Namespace, device: str) -> None:
     for clip, label, prompt in zip(clips, labels, prompts, strict=True):
         scores = measure(args, clip.frames, label, judges, prompt=prompt, source=source)
         videos.append(ReportVideo(label=label, frames=clip.frames, scores=scores))
-    for video in videos:
-        print(f"{video.label}\n{format_scores(video.scores.values)}\n")
     settings = describe_settings(args, clips, labels, prompts, tuned)
     losses = read_run(args)
-    print(write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings))
+    return videos, write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings)
 
 
 def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
