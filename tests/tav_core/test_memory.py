@@ -19,6 +19,7 @@ TRAINED = 74_000_000
 # Stable Diffusion 1.x's layout, narrow enough to be counted in seconds.
 NARROW = Size(
     unet={"block_out_channels": (64, 128, 256, 256), "cross_attention_dim": 768, "attention_head_dim": 8},
+    vae=None,
     pixels=512,
     num_frames=(8, 8),
     runs=1,
