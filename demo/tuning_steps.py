@@ -13,6 +13,7 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +35,15 @@ from tav_core import (
 )
 from tav_core.tune import TuningRun
 
-from .clips import Clip, all_clips, clip_named
+from .clips import PARTS, Clip, all_clips, clip_named
 from .oracle import read_frames
-from .scores import copied, score, summarize
+from .scores import copied, score
 from .settings import EDIT, MODEL, TUNE
 
 OUT = Path("out") / "tuning_steps"
 STEPS = (25, 50, 100, 200, 400)
 HELD_DRAWS, HELD_SEED = 12, 1234
+COLUMNS = ("edit_right", "copied", "path", "agreement", "kept")
 
 
 def motions_at(untuned: UNetDenoiser, clip: Clip, checkpoint: Checkpoint, steps: Sequence[int], seed: int) -> dict:
@@ -68,22 +70,24 @@ def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor)
     return float(np.mean(losses))
 
 
-def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str, float]:
-    """Means over a clip's edits."""
+def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The held loss, and each edit's scores with the parts of the source that it changes."""
     tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     latents, empty = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean, encode_prompt(checkpoint, "")
     prompts = encode_prompt(checkpoint, [each.prompt for each in clip.edits])
     start = invert(tuned, latents, empty, num_steps=EDIT.num_steps, keep="ends")
     videos = decode_latents(checkpoint.vae, edit(tuned, start, prompts, empty, config=EDIT)).numpy()
-    source = read_frames(clip.frames())
-    return {
-        **summarize([score(video, clip, each) for video, each in zip(videos, clip.edits, strict=True)]),
-        "copied": float(np.mean([copied(read_frames(v), source, e) for v, e in zip(videos, clip.edits, strict=True)])),
-        "held_loss": held_loss(tuned, latents, encode_prompt(checkpoint, clip.prompt)),
-    }
+    source, edits = read_frames(clip.frames()), []
+    for video, each in zip(videos, clip.edits, strict=True):
+        asked = {part: getattr(each, part) for part in PARTS}
+        changes = [part for part, word in asked.items() if word not in (None, getattr(clip.scenes[0], part))]
+        scores = score(video, clip, each)
+        also = {"edit_right": scores.edit_right, "copied": copied(read_frames(video), source, each)}
+        edits.append({"prompt": each.prompt, "changes": changes, **dataclasses.asdict(scores), **also})
+    return {"held_loss": held_loss(tuned, latents, encode_prompt(checkpoint, clip.prompt)), "edits": edits}
 
 
-def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[str, dict[str, float]]:
+def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[str, dict[str, Any]]:
     """The scores of one clip at each number of steps; found in `out` if they were had before."""
     torch.set_num_threads(1)
     path = out / f"{name}_{seed}_{'-'.join(map(str, steps))}.json"
@@ -96,16 +100,19 @@ def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[st
     return json.loads(path.read_text())
 
 
-def average(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Means over clips, for each number of steps."""
-    return {
-        step: {name: float(np.mean([row[step][name] for row in rows])) for name in rows[0][step]} for step in rows[0]
-    }
+def average(rows: Sequence[dict[str, dict[str, Any]]], changes: str | None = None) -> dict[str, dict[str, float]]:
+    """Means for each number of steps, over the edits of all clips; or over those that change one part alone."""
+    table = {}
+    for step in rows[0]:
+        edits = [each for row in rows for each in row[step]["edits"] if changes is None or each["changes"] == [changes]]
+        means = {name: float(np.nanmean([each[name] for each in edits])) for name in COLUMNS}
+        table[step] = {**means, "held_loss": float(np.mean([row[step]["held_loss"] for row in rows]))}
+    return table
 
 
 def format_table(table: dict[str, dict[str, float]]) -> str:
     """The means as a Markdown table."""
-    names = ["edits_right", "copied", "path", "agreement", "kept", "held_loss"]
+    names = [*COLUMNS, "held_loss"]
     lines = ["| steps | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * 7 + "|"]
     lines += [f"| {step} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |" for step, row in table.items()]
     return "\n".join(lines)
@@ -117,7 +124,7 @@ def save_plot(path: Path, table: dict[str, dict[str, float]]) -> Path:
 
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for name in ("edits_right", "kept", "path", "copied"):
+    for name in ("edit_right", "kept", "path", "copied"):
         axes.plot(
             [int(step) for step in table], [row[name] for row in table.values()], "o-", label=name.replace("_", " ")
         )
@@ -143,8 +150,10 @@ def main() -> None:
         jobs = [pool.apply_async(run_clip, (name, args.seed, tuple(args.steps), args.out)) for name in args.clips]
         rows = [job.get() for job in tqdm(jobs, desc="clips")]
     table = average(rows)
-    print(format_table(table))
-    kept = {"clips": args.clips, "seed": args.seed, "table": table, "each": dict(zip(args.clips, rows, strict=True))}
+    tables = {"all edits": table, **{part: average(rows, part) for part in PARTS}}
+    for name, each in tables.items():
+        print(f"{name}\n{format_table(each)}\n")
+    kept = {"clips": args.clips, "seed": args.seed, "tables": tables, "each": dict(zip(args.clips, rows, strict=True))}
     (args.out / "tuning_steps.json").write_text(json.dumps(kept, indent=1) + "\n")
     save_plot(args.out / "tuning_steps.png", table)
 

@@ -44,22 +44,25 @@ def test_the_held_loss_is_of_the_same_draws_every_time(checkpoint, untuned, monk
 def test_a_clip_is_scored_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning_steps, "EDIT", dataclasses.replace(tuning_steps.EDIT, num_steps=1))
     monkeypatch.setattr(tuning_steps, "HELD_DRAWS", 1)
-    small = dataclasses.replace(clip_named("slide"), edits=clip_named("slide").edits[:1])
+    small = dataclasses.replace(clip_named("slide"), edits=clip_named("slide").edits[3:5])
     monkeypatch.setattr(tuning_steps, "clip_named", lambda name: small)
     rows = run_clip("slide", 0, (1,), tmp_path)
-    assert set(rows) == {"1"} and {"edits_right", "copied", "held_loss"} <= set(rows["1"])
+    assert set(rows) == {"1"} and rows["1"]["held_loss"] > 0
+    assert [each["changes"] for each in rows["1"]["edits"]] == [["shape", "colour"], ["shape"]]
+    assert set(tuning_steps.COLUMNS) <= set(rows["1"]["edits"][0])
     (path,) = tmp_path.glob("*.json")
-    path.write_text(json.dumps({"1": {"kept": 1.0}}))
-    assert run_clip("slide", 0, (1,), tmp_path) == {"1": {"kept": 1.0}}
+    path.write_text(json.dumps({"1": "kept"}))
+    assert run_clip("slide", 0, (1,), tmp_path) == {"1": "kept"}
 
 
 def test_table_and_plot(tmp_path):
-    names = ("edits_right", "copied", "path", "agreement", "kept", "held_loss")
-    rows = [
-        {"25": dict.fromkeys(names, 0.2), "50": dict.fromkeys(names, 0.4)},
-        {"25": dict.fromkeys(names, 0.4), "50": dict.fromkeys(names, 0.8)},
-    ]
+    def row(value, changes):
+        edits = [{**dict.fromkeys(tuning_steps.COLUMNS, value), "changes": changes}]
+        return {step: {"held_loss": 0.1, "edits": edits} for step in ("25", "50")}
+
+    rows = [row(0.2, ["shape"]), row(0.4, ["shape"]), row(0.9, ["colour"])]
     table = average(rows)
-    assert table["25"]["kept"] == pytest.approx(0.3) and table["50"]["path"] == pytest.approx(0.6)
-    assert format_table(table).splitlines()[2].startswith("| 25 | 0.300 |")
+    assert table["25"]["kept"] == pytest.approx(0.5)
+    assert average(rows, "shape")["50"]["path"] == pytest.approx(0.3)
+    assert format_table(table).splitlines()[2] == "| 25 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.100 |"
     assert save_plot(tmp_path / "plot.png", table).stat().st_size > 5000
