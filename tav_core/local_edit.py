@@ -1,11 +1,13 @@
 """Local edits: what a mask and a range of frames leave out stays as in the source.
 
-While sampling, the latents outside are those that the inversion went through, so that the edit is made to fit them. In
-the end, the pixels outside are the source's own, bit for bit.
+Two things do it. `keep_outside`: after each step the latents outside a mask are again those that the inversion went
+through, so that the edit is made to fit what is around it. `composite`: in the end the pixels outside are the source's
+own, bit for bit. Frames are left to `composite` alone: frames of the source among those of the edit would hold the edit
+back, because every frame looks at the one before it and at the first.
 
     mask      f h w in [0, 1], in pixels; 1 is edited. One frame stands for all.
     feather   pixels beyond the mask in which the edit fades out: the mask itself is edited whole
-    ramp      frames, the first and last of a range, over which it fades in and out: no frame outside is touched
+    ramp      frames at the ends of a range over which it fades in and out: no frame outside the range is touched
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, height: int, width: int) -> Tensor:
-    """The mask of a local edit: a mask, or all of the picture, within a range of frames with its ramps.
+    """The mask for `composite`: a mask, or all of the picture, within a range of frames with its ramps.
 
     Args:
         mask: `f h w` or, for all frames, `1 h w`; None for the whole picture.
-        config: its frames and ramp; the feather is for `keep_outside` and `composite`.
+        config: its frames and ramp; the feather is for `composite`.
         height, width: of the clip, in pixels.
 
     Returns:
@@ -114,7 +116,7 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
 
     Args:
         start: the trajectory that the edit starts from, with all its latents; on any device.
-        mask: of `edit_mask`, `f h w` or `1 h w`, as large as the clip.
+        mask: `f h w` or `1 h w` in [0, 1], as large as the clip; not that of `edit_mask`, see the module.
         feather: in pixels, as for `composite`.
 
     Raises:

@@ -33,13 +33,13 @@ class LocalEdit:
     """A local edit, ready to run.
 
     Args:
-        correct: for `edit`.
+        correct: for `edit`; None for frames alone, which are all rendered and then cut.
         source: the clip's frames, `f h w c`.
         mask: `f h w`.
         feather: in pixels.
     """
 
-    correct: Correct
+    correct: Correct | None
     source: Tensor
     mask: Tensor
     feather: int
@@ -71,9 +71,9 @@ def load_local_edit(
     clip = load_source(args, tuned, all_latents(start)[0], vae)
     mask = None if args.mask is None else read_mask(args.mask, clip, fit=args.fit)
     num_frames, height, width, _ = clip.frames.shape
-    mask = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
-    correct = keep_outside(start, mask, feather=config.feather)
-    return LocalEdit(correct=correct, source=clip.frames, mask=mask, feather=config.feather)
+    whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
+    correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
+    return LocalEdit(correct=correct, source=clip.frames, mask=whole, feather=config.feather)
 
 
 def parse_frames(text: str) -> tuple[int, int]:
