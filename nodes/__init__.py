@@ -5,6 +5,7 @@
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    composite                      the edit inside a mask or some frames, the clip around it
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -19,6 +20,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
 from .compare import CompareVideos
+from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
@@ -45,6 +47,7 @@ NODES: list[type[io.ComfyNode]] = [
     FreeNoise,
     DDIMInvert,
     SampleEdit,
+    CompositeEdit,
     CompareVideos,
     MeasureVideo,
     Report,

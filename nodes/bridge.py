@@ -32,7 +32,10 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
         raise LatentsError(
             got=f"{socket} with a noise mask",
             expected="a LATENT without one",
-            mend="A mask works with KSampler and the other stock samplers on the MODEL of Apply Motion.",
+            mend=(
+                "Connect the mask to Sample Edit's mask. A LATENT with one works with KSampler and the other stock "
+                "samplers on the MODEL of Apply Motion."
+            ),
         )
     return samples
 
@@ -46,6 +49,11 @@ def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
     """Scaled latents `1 c f h w` to a LATENT, on the CPU."""
     samples = model.get_model_object("latent_format").process_out(rearrange(latents, TO_SAMPLES))
     return {"samples": samples.detach().cpu()}
+
+
+def to_mask(mask: Tensor) -> Tensor:
+    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`."""
+    return mask.reshape(-1, *mask.shape[-2:])
 
 
 def to_context(conditioning: list, socket: str) -> Tensor:

@@ -24,6 +24,8 @@ HOMES = {
     "free_noise": ("free_noise",),
     "invert": ("Trajectory", "invert"),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
+    "local_edit_config": ("LocalEditConfig",),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),
     "text": ("encode_prompt",),

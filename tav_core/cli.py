@@ -12,6 +12,7 @@ from typing import Any
 from .attention_modes import MODES
 from .edit_config import EditConfig
 from .errors import TavError
+from .local_edit_config import LocalEditConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
+    add_local_edit(edit)
 
     add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
 
@@ -130,6 +132,21 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
         default=fields["overlap"].default,
         help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
     )
+
+
+def add_local_edit(parser: argparse.ArgumentParser) -> None:
+    """The options of editing a part of the clip. Those of the source are as invert had them."""
+    fields = {field.name: field for field in dataclasses.fields(LocalEditConfig)}
+    local = parser.add_argument_group("local edits", "what is left out comes back from the source")
+    local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, or a video or folder of them")
+    local.add_argument("--frames", help="first and last frame to edit, as in 4:12; counted from 0")
+    for name in ("feather", "ramp"):
+        default, about = fields[name].default, fields[name].metadata["help"]
+        local.add_argument(f"--{name}", type=int, default=default, help=f"{about} (default: {default})")
+    local.add_argument("--source", type=Path, help="the clip that was inverted")
+    local.add_argument("--start", type=int, default=0, help="first frame of the source")
+    local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
+    local.add_argument("--fit", choices=FITS, default="crop", help="how the source got its size")
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,7 @@ from .free_noise import free_noise
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
+from .local_edit_command import load_local_edit
 from .memory import check_sampling
 from .precision import DTYPES, resolve_precision
 from .reconstruct import psnr, reconstruct
@@ -114,6 +115,7 @@ def run_edit(args: argparse.Namespace) -> None:
     config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     start = load_start(args, motion.info, config, checkpoint)
+    local = load_local_edit(args, motion.info, start, checkpoint.vae)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     denoiser = load_denoiser(args, checkpoint, motion)
     check_room(denoiser, start.noise if isinstance(start, Trajectory) else start, guided=config.guidance_scale > 1)
@@ -127,9 +129,11 @@ def run_edit(args: argparse.Namespace) -> None:
             scheduler=scheduler,
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
+            correct=local and local.correct,
         )
     for path, video in zip(name_videos(args), latents.split(1), strict=True):
-        print(write_video(path, decode_latents(checkpoint.vae, video)[0], fps=fps))
+        frames = decode_latents(checkpoint.vae, video)[0]
+        print(write_video(path, local.finish(frames) if local else frames, fps=fps))
 
 
 def run_report(args: argparse.Namespace) -> None:

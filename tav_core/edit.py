@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 OnLatents = Callable[[int, int, Tensor], None]
+Correct = Callable[[Tensor, int], Tensor]
 
 
 @torch.no_grad()
@@ -32,6 +33,7 @@ def edit(
     scheduler: SchedulerMixin | None = None,
     num_frames: int | None = None,
     on_step: OnLatents | None = None,
+    correct: Correct | None = None,
 ) -> Tensor:
     """Samples a video for each prompt from one start, by DDIM with classifier-free guidance.
 
@@ -44,6 +46,8 @@ def edit(
         scheduler: any diffusers scheduler, for a start of random noise; DDIM where None.
         num_frames: frames of the clip at hand, where the caller knows; checked against the start.
         on_step: called with (steps done over all prompts, steps in all, latents) after each step.
+        correct: from (latents, steps left of this prompt) after each step to the latents to go on with, of the same
+            shape; where `start` is a trajectory, its `latents[steps left]` are at the same noise. For local edits.
 
     Returns:
         Latents `p c f h w`.
@@ -63,7 +67,7 @@ def edit(
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
-            videos.append(sample(denoiser, model, noise, config, report))
+            videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
     return torch.cat(videos)
 
 
@@ -118,6 +122,7 @@ def sample_ddim(
     latents: Tensor,
     config: EditConfig,
     report: Callable[[int, int, Tensor], None],
+    correct: Correct,
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
     schedule = denoiser.schedule
@@ -132,6 +137,7 @@ def sample_ddim(
             eta=config.eta,
             noise=noise,
         )
+        latents = correct(latents, config.num_steps - done)
         report(done, config.num_steps, latents)
     return latents
 
@@ -139,7 +145,7 @@ def sample_ddim(
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that steps by a diffusers scheduler of the given class and settings."""
 
-    def sample(denoiser, model, latents, config, report) -> Tensor:
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
         # Clipping is for pixels in [-1, 1], and on by default in some classes; latents reach further.
         own |= {"prediction_type": "epsilon", "clip_sample": False}
@@ -152,6 +158,7 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
             latents = stepper.step(
                 model(scaled, round(float(timestep))), timestep, latents, return_dict=False, **draws
             )[0]
+            latents = correct(latents, len(stepper.timesteps) - done)
             report(done, len(stepper.timesteps), latents)
         return latents
 
@@ -167,6 +174,11 @@ def takes_generator(scheduler: SchedulerMixin) -> bool:
     from inspect import signature
 
     return "generator" in signature(scheduler.step).parameters
+
+
+def as_they_are(latents: Tensor, steps_left: int) -> Tensor:
+    """Latents that nothing is to be corrected in."""
+    return latents
 
 
 def count_on(on_step: OnLatents | None, *, prompt: int, num_prompts: int) -> Callable[[int, int, Tensor], None]:
