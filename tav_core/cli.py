@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .attention_modes import MODES
+from .attention_modes import MODES, POSITIONS
 from .edit_config import EditConfig
 from .errors import TavError
 from .metrics.names import PAIRS
@@ -32,6 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
     tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
+    tune.add_argument("--attention-k", type=int, default=2, help="the longer step back of sparse_causal_k (default: 2)")
+    tune.add_argument("--positions", choices=POSITIONS, default="none", help="of the frames in the temporal attention")
     tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
     add_settings(tune, TuneConfig)
 

@@ -41,7 +41,8 @@ def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
     checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
-    modes = {"attention": args.attention, "group_norm": args.group_norm, "backend": args.backend}
+    names = ("attention", "attention_k", "positions", "group_norm", "backend")
+    modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
     )
