@@ -266,7 +266,9 @@ def share_done(timestep: int, schedule: NoiseSchedule) -> float:
 
     It follows from the timestep alone, so an inversion passes the same controls at the same noise.
     """
-    return min(1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps, 1.0)
+    done = 1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps
+    # Rounded, because 1 - 0.7 is more than 0.3.
+    return min(round(done, 9), 1.0)
 
 
 def sum_residuals(
@@ -276,10 +278,8 @@ def sum_residuals(
     done, sums = share_done(timestep, schedule), {}
     for control in controls:
         if control.config.counts_at(done):
-            residuals, before = control.residuals(latents, timestep, context), sums.get(control.goes_to)
-            sums[control.goes_to] = (
-                residuals if before is None else [a + b for a, b in zip(before, residuals, strict=True)]
-            )
+            new, before = control.residuals(latents, timestep, context), sums.get(control.goes_to)
+            sums[control.goes_to] = new if before is None else [a + b for a, b in zip(before, new, strict=True)]
     if (of_nets := sums.get(ReadyControlNet.goes_to)) is not None:
         sums["mid_block_additional_residual"] = of_nets.pop()
     return sums

@@ -153,9 +153,12 @@ def controlnet_from_ldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A ControlNet's tensors from the original's names to diffusers'."""
     from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 
-    bare = {name.removeprefix(LDM): t for name, t in tensors.items() if name.startswith(LDM) or LDM not in name}
+    prefix = LDM if any(name.startswith(LDM) for name in tensors) else ""
+    bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     (layers,) = {level.layers for level in read_levels(shapes_of(bare))}
-    return convert_controlnet_checkpoint(bare, {"layers_per_block": layers})
+    converted = convert_controlnet_checkpoint(bare, {"layers_per_block": layers})
+    # It gives None for what a file lacks; a check on all names follows.
+    return {name: tensor for name, tensor in converted.items() if tensor is not None}
 
 
 def controlnet_config(shapes: Shapes) -> dict[str, Any]:

@@ -111,12 +111,10 @@ def test_a_control_that_never_counts_is_none_at_all(denoiser, net, clip_latents,
     assert torch.equal(invert(controlled, clip_latents, context, num_steps=4).latents, expected.latents)
 
 
-@pytest.mark.parametrize("num_steps", [4, 20, 50])
-@pytest.mark.parametrize(("start", "end"), [(0, 1), (0, 0.5), (0.25, 1), (0.25, 0.75), (0.5, 0.5)])
+@pytest.mark.parametrize("num_steps", [10, 20, 50])
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (0, 0.5), (0.3, 1), (0.3, 0.7), (0.1, 0.9), (0.6, 0.6)])
 def test_start_and_end_are_shares_of_the_steps(schedule, num_steps, start, end):
     """As diffusers' pipelines count them: a step counts whole, if it is inside."""
-    if num_steps == 50 and 0.25 in (start, end):
-        pytest.skip("12.5 steps")
     config = ControlConfig(start=start, end=end)
     counts = [config.counts_at(share_done(t, schedule)) for t in reversed(schedule.timesteps(num_steps))]
     pipelines = [not (i / num_steps < start or (i + 1) / num_steps > end) for i in range(num_steps)]
@@ -193,17 +191,17 @@ def test_a_long_clip_goes_through_an_adapter_in_parts(apart, adapter, close):
         close(got, expected, 1e-6)
 
 
-def test_grey_nets_get_the_mean_and_colour_ones_grey_three_times(apart, unet_2d, context):
-    latents, widths = torch.randn(1, 4, 2, 8, 8), list(unet_2d.config.block_out_channels)
+def test_grey_nets_get_the_mean_and_colour_ones_grey_three_times(apart, unet_2d):
+    widths = list(unet_2d.config.block_out_channels)
     grey = noise_up(T2IAdapter(in_channels=1, channels=widths), 3)
     colour = noise_up(T2IAdapter(in_channels=3, channels=widths), 4)
     frames = control_frames(2)
     features = lambda net, f: add_controls(apart, [Control(net=net, frames=f)]).controls[0].features  # noqa: E731
     mean = frames.mean(-1, keepdim=True)
-    for one, other in ((features(grey, frames), features(grey, mean)),):
+    pairs = [(features(grey, frames), features(grey, mean))]
+    pairs += [(features(colour, mean), features(colour, mean.expand(-1, -1, -1, 3)))]
+    for one, other in pairs:
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    for a, b in zip(features(colour, mean), features(colour, mean.expand(-1, -1, -1, 3)), strict=True):
-        assert torch.equal(a, b)
 
 
 def test_nets_frames_and_denoiser_stay_as_they_are(denoiser, net, clip_latents, context):
