@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .attention_modes import MODES, POSITIONS
+from .control_config import ControlConfig
 from .edit_config import EditConfig
 from .errors import TavError
 from .metrics.names import PAIRS
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_motion(invert)
     add_clip(invert)
     add_windows(invert)
+    add_control(invert)
     invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
@@ -51,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_model(edit)
     add_motion(edit)
     add_windows(edit)
+    add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
     edit.add_argument("--negative", default="", help="what should not be seen")
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
@@ -122,6 +125,29 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
         default=fields["overlap"].default,
         help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
     )
+
+
+def add_control(parser: argparse.ArgumentParser) -> None:
+    """The options of ControlNets and T2I-Adapters: the first of each belong together, then the second."""
+    parser.add_argument(
+        "--control",
+        type=Path,
+        action="append",
+        default=[],
+        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
+    )
+    parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
+    for field in dataclasses.fields(ControlConfig):
+        parser.add_argument(
+            f"--control-{field.name}",
+            type=type(field.default),
+            action="append",
+            default=[],
+            choices=field.metadata["choices"] or None,
+            help=f"{field.metadata['help']} (default: {field.default})",
+        )
+    parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
+    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:
