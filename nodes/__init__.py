@@ -3,7 +3,7 @@
     load_clip  demo_model          what goes in
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
-    context_windows                long clips
+    context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     compare                        side by side
     measure  report                scores, and a page of them
@@ -22,6 +22,7 @@ from .compare import CompareVideos
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
+from .free_noise import FreeNoise
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
@@ -41,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     ImportOriginal,
     ApplyMotion,
     ContextWindows,
+    FreeNoise,
     DDIMInvert,
     SampleEdit,
     CompareVideos,
