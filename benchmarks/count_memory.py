@@ -12,6 +12,7 @@ import argparse
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from unittest import mock
 
@@ -21,7 +22,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tav_core.control import ReadyControlNet, look_across_frames
+from tav_core.control_config import ControlConfig
 from tav_core.denoiser import UNetDenoiser
+from tav_core.inflation import FrameCount
 from tav_core.layouts import VAE_FACTOR
 from tav_core.memory import ACTIVATIONS, MemoryPlan, Recompute
 from tav_core.precision import DTYPES
@@ -31,6 +35,9 @@ from tav_core.tune_config import TuneConfig
 from tav_core.unet import InflatedUNet
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
+
+# Of the ControlNets of Stable Diffusion.
+HINT_WIDTHS = (16, 32, 96, 256)
 
 
 class StorageCounter(TorchDispatchMode):
@@ -101,13 +108,38 @@ def meta_inputs(size: Size, num_frames: int, context_width: int, *, videos: int 
     return latents, torch.empty((videos, TEXT_TOKENS, context_width), device="meta")
 
 
-def count_forward(size: Size, num_frames: int, dtype: torch.dtype, *, videos: int = 2) -> dict[str, int]:
-    """Bytes of the weights, and at the peak of one prediction for a batch of videos: two under guidance."""
+def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_widths: tuple[int, ...]) -> UNetDenoiser:
+    """A model without data that has a ControlNet of its size, whose layers at the pictures' size are so wide."""
+    from diffusers import ControlNetModel
+
+    names = ("block_out_channels", "down_block_types", "layers_per_block", "cross_attention_dim", "attention_head_dim")
+    with torch.device("meta"):
+        net = ControlNetModel(
+            **{name: denoiser.unet.config[name] for name in names}, conditioning_embedding_out_channels=hint_widths
+        ).to(denoiser.unet.dtype)
+        hint = torch.empty((num_frames, 3, size.pixels, size.pixels), dtype=net.dtype)
+    frames = FrameCount()
+    net = look_across_frames(net, frames, "spatial", denoiser.unet.modes)
+    control = ReadyControlNet(net=net, hint=hint, config=ControlConfig(), frames=frames)
+    return replace(denoiser, controls=(control,))
+
+
+def count_forward(
+    size: Size, num_frames: int, dtype: torch.dtype, *, videos: int = 2, hint_widths: tuple[int, ...] = ()
+) -> dict[str, int]:
+    """Bytes of the weights, and at the peak of one prediction for a batch of videos: two under guidance.
+
+    Args:
+        hint_widths: of a ControlNet, see `with_controlnet`; none of it where empty.
+    """
     denoiser = meta_denoiser(size, dtype)
+    if hint_widths:
+        denoiser = with_controlnet(denoiser, size, num_frames, hint_widths)
     latents, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim, videos=videos)
     with counting() as counter, torch.no_grad():
-        for parameter in denoiser.unet.parameters():
-            counter.count(parameter)
+        for model in (denoiser.unet, *(control.net for control in denoiser.controls)):
+            for parameter in model.parameters():
+                counter.count(parameter)
         weights = counter.now
         denoiser.epsilon(latents, 500, context)
     return {"held": weights, "peak": counter.peak}
@@ -153,6 +185,7 @@ def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, 
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),
         "sample, guided": partial(count_forward, size, num_frames, dtype),
+        "sample, guided, ControlNet": partial(count_forward, size, num_frames, dtype, hint_widths=HINT_WIDTHS),
         **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in ACTIVATIONS},
     }
 

@@ -52,7 +52,7 @@ def tune_model(
 
     Args:
         frames: `f h w c` in [0, 1].
-        modes: attention, attention_k of the inflated UNet.
+        modes: attention, attention_k, positions of the inflated UNet.
         half: hold the frozen weights in half precision even where core holds them in float32.
         cockpit: told of each step; what it raises ends the run, whose state is then saved.
 

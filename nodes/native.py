@@ -19,7 +19,8 @@ import comfy.ops
 import comfy.patcher_extension
 from torch import Tensor, nn
 
-from ..tav_core.attention import attend_frames
+from ..tav_core.attention import attend_frames, rotate_frames
+from ..tav_core.attention_modes import check_positions
 from ..tav_core.errors import MotionError
 from ..tav_core.files import digest
 from ..tav_core.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
@@ -36,6 +37,8 @@ KEY = "tune_a_video"
 HASH = "tune_a_video_base_hash"
 BLOCK_MARK = ".norm1.weight"
 NORMS = ("in_layers.0", "out_layers.0")
+# What a motion was tuned with where it does not say.
+MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
 
 
 def apply_motion(
@@ -52,15 +55,17 @@ def apply_motion(
         model: Stable Diffusion 1.x or 2.x of the architecture that the motion was tuned on, LoRAs and all.
         strength: factor on the tuned queries' differences.
         temporal_strength: factor on what the temporal blocks add.
-        modes: attention, attention_k, group_norm; as tuned where left out.
+        modes: attention, attention_k, group_norm, positions; as tuned where left out.
 
     Raises:
         CheckpointError: a model of another family.
         MotionError: a motion for another architecture, or a model that has one already.
+        ConfigError: positions that this version does not know.
     """
     check_model(model)
     check_motion_fits(model, motion)
-    modes = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", **motion.info.modes, **modes}
+    modes = {**MODES, **motion.info.modes, **modes}
+    check_positions(modes["positions"])
     names, frames, patched = core_names(model), FrameCount(), model.clone()
     patched.add_patches({names[name]: ("diff", (delta,)) for name, delta in motion.deltas.items()}, strength)
     for place, path in block_paths(names).items():
@@ -159,6 +164,8 @@ def inflate_block(
         scale = strength if name.startswith("attn_temp.to_out.") else 1.0
         tensor.copy_(weights[name] * scale)
     inflated._modules["attn1"] = recast(block.attn1, FrameAttention, frames=frames, modes=modes)
+    if modes["positions"] == "rotary":
+        inflated.attn_temp = recast(inflated.attn_temp, RotaryAttention)
     return inflated.requires_grad_(False)
 
 
@@ -184,6 +191,22 @@ class FrameAttention(core_attention.CrossAttention):
                 attn_precision=self.attn_precision,
                 transformer_options=transformer_options or {},
             ),
+        )
+        return self.to_out(output)
+
+
+class RotaryAttention(core_attention.CrossAttention):
+    """core's attention on tokens that are frames, which knows how far apart they are: `b f d` in and out."""
+
+    def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
+        assert context is None and value is None and mask is None, "a temporal attention sees all frames"
+        output = core_attention.optimized_attention(
+            rotate_frames(self.to_q(x), heads=self.heads),
+            rotate_frames(self.to_k(x), heads=self.heads),
+            self.to_v(x),
+            heads=self.heads,
+            attn_precision=self.attn_precision,
+            transformer_options=transformer_options or {},
         )
         return self.to_out(output)
 

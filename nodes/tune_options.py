@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..tav_core.attention_modes import MODES
+from ..tav_core.attention_modes import MODES, POSITIONS
 from ..tav_core.tune_config import TuneConfig
 from .widgets import CATEGORY, TuneOptionsType, schema, widget
 
@@ -56,14 +56,32 @@ class TuneOptions(io.ComfyNode):
                 ),
                 widget(TuneConfig, "recompute"),
                 widget(TuneConfig, "window"),
+                io.Combo.Input(
+                    "positions",
+                    options=list(POSITIONS),
+                    default="none",
+                    optional=True,
+                    tooltip=(
+                        "What the temporal attention knows of the frames' order: nothing, as in the paper, or rotary "
+                        "positions. The motion remembers it."
+                    ),
+                ),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
 
     @classmethod
     def execute(
-        cls, beta1: float, beta2: float, modules: str, attention: str, attention_k: int, **settings: Any
+        cls,
+        beta1: float,
+        beta2: float,
+        modules: str,
+        attention: str,
+        attention_k: int,
+        positions: str = "none",
+        **settings: Any,
     ) -> io.NodeOutput:
         tuning = {**settings, "betas": (beta1, beta2), "modules": GROUPS[modules]}
         TuneConfig(**{**tuning, "warmup_steps": 0})
-        return io.NodeOutput({"tuning": tuning, "modes": {"attention": attention, "attention_k": attention_k}})
+        modes = {"attention": attention, "attention_k": attention_k, "positions": positions}
+        return io.NodeOutput({"tuning": tuning, "modes": modes})

@@ -16,6 +16,9 @@ from .version import __version__
 
 HOMES = {
     "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "control": ("Control", "add_controls"),
+    "control_config": ("ControlConfig",),
+    "control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
     "early_stop": ("EarlyStop", "StopTuning", "preview_score"),
     "edit": ("edit",),

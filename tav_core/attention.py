@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
 BACKENDS = ("sdpa", "xformers")
+ROTARY_BASE = 10000.0
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: bool, backend: str) -> Tensor:
@@ -82,6 +83,23 @@ def attend_frames(
     return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
 
 
+def rotate_frames(tokens: Tensor, *, heads: int) -> Tensor:
+    """Rotary positions along frames (RoFormer, arXiv 2104.09864, section 3.2.2, with its base): `b f (h e)` in and out.
+
+    On queries and keys alike it makes their product depend on how far apart two frames are, and not on where. The
+    frames count from 0 in what is given: within a context window that is the window, as it was in tuning. Places in a
+    long clip would be distances that no tuning has seen.
+    """
+    half = tokens.shape[-1] // heads // 2
+    rates = ROTARY_BASE ** (-torch.arange(half, device=tokens.device, dtype=torch.float32) / half)
+    angles = torch.arange(tokens.shape[1], device=tokens.device)[:, None, None] * rates
+    cos, sin = angles.cos().to(tokens.dtype), angles.sin().to(tokens.dtype)
+    split = rearrange(tokens, "b f (h e) -> b f h e", h=heads)
+    one, other, rest = split[..., :half], split[..., half : 2 * half], split[..., 2 * half :]
+    rotated = torch.cat([one * cos - other * sin, other * cos + one * sin, rest], dim=-1)
+    return rearrange(rotated, "b f h e -> b f (h e)")
+
+
 @dataclass(kw_only=True)
 class SelfAttention:
     """Processor for attn1 and attn_temp: tokens attend to the tokens of the frames that the mode names.
@@ -91,18 +109,22 @@ class SelfAttention:
         mode: one of `MODES`; "spatial" is plain self-attention.
         k: for "sparse_causal_k".
         backend: one of `BACKENDS`.
+        positions: one of `POSITIONS`, for attn_temp, whose tokens are frames.
     """
 
     frames: FrameCount
     mode: str = "spatial"
     k: int = 2
     backend: str = "sdpa"
+    positions: str = "none"
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, encoder_hidden_states=None, attention_mask=None
     ) -> Tensor:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        if self.positions == "rotary":
+            query, key = (rotate_frames(x, heads=attn.heads) for x in (query, key))
         output = attend_frames(
             query,
             key,

@@ -1,12 +1,16 @@
-"""Attention modes: for each frame, the list of frames it looks at."""
+"""Attention modes: for each frame, the list of frames it looks at; and what frames know of their order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from .errors import ConfigError
 
 MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
+# Of the temporal attention. The original's has none: it knows which frames there are, and not their order.
+POSITIONS = ("none", "rotary")
 
 
 def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, ...], ...]:
@@ -45,3 +49,27 @@ def group_frames(mode: str, num_frames: int, k: int) -> tuple[tuple[slice, tuple
     starts = [i for i in range(num_frames) if i == 0 or len(visible[i]) != len(visible[i - 1])]
     ends = [*starts[1:], num_frames]
     return tuple((slice(start, end), visible[start:end]) for start, end in zip(starts, ends, strict=True))
+
+
+def check_positions(positions: str) -> None:
+    """Checks the temporal attention's positions.
+
+    Raises:
+        ConfigError: unknown ones.
+    """
+    if positions not in POSITIONS:
+        raise ConfigError(
+            got=f"positions {positions!r}",
+            expected=f"one of {', '.join(POSITIONS)}",
+            mend="Use 'none', the original's; a motion that asks for others needs a later version of this pack.",
+        )
+
+
+def recorded_modes(modes: Mapping[str, Any]) -> dict[str, Any]:
+    """The modes that a motion and a run are known by.
+
+    The backend changes no result. Positions are named only where there are some, so that versions from before they
+    were an option read the file, and go on with the run.
+    """
+    left_out = {"backend"} | ({"positions"} if modes["positions"] == "none" else set())
+    return {name: value for name, value in modes.items() if name not in left_out}

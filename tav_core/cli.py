@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .attention_modes import MODES
+from .attention_modes import MODES, POSITIONS
+from .control_config import ControlConfig
 from .edit_config import EditConfig
 from .errors import TavError
 from .local_edit_config import LocalEditConfig
@@ -33,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
     tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
+    tune.add_argument("--attention-k", type=int, default=2, help="the longer step back of sparse_causal_k (default: 2)")
+    tune.add_argument("--positions", choices=POSITIONS, default="none", help="of the frames in the temporal attention")
     tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
     add_settings(tune, TuneConfig)
     add_early_stop(tune)
@@ -42,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_motion(invert)
     add_clip(invert)
     add_windows(invert)
+    add_control(invert)
     invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
@@ -51,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_model(edit)
     add_motion(edit)
     add_windows(edit)
+    add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
     edit.add_argument("--negative", default="", help="what should not be seen")
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
@@ -147,6 +152,29 @@ def add_local_edit(parser: argparse.ArgumentParser) -> None:
     local.add_argument("--start", type=int, default=0, help="first frame of the source")
     local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
     local.add_argument("--fit", choices=FITS, default="crop", help="how the source got its size")
+
+
+def add_control(parser: argparse.ArgumentParser) -> None:
+    """The options of ControlNets and T2I-Adapters: the first of each belong together, then the second."""
+    parser.add_argument(
+        "--control",
+        type=Path,
+        action="append",
+        default=[],
+        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
+    )
+    parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
+    for field in dataclasses.fields(ControlConfig):
+        parser.add_argument(
+            f"--control-{field.name}",
+            type=type(field.default),
+            action="append",
+            default=[],
+            choices=field.metadata["choices"] or None,
+            help=f"{field.metadata['help']} (default: {field.default})",
+        )
+    parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
+    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from .checkpoints import Checkpoint, load_checkpoint
 from .cli import read_settings
+from .control import ReadyControlNet
+from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
 from .early_stop_command import read_early_stop
 from .edit import edit
@@ -43,7 +45,8 @@ def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
     checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
-    modes = {"attention": args.attention, "group_norm": args.group_norm, "backend": args.backend}
+    names = ("attention", "attention_k", "positions", "group_norm", "backend")
+    modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
     )
@@ -80,8 +83,8 @@ def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     clip = load_clip(args, motion.info)
-    denoiser, context = load_denoiser(args, checkpoint, motion), encode_prompt(checkpoint, args.prompt)
-    latents = encode_frames(checkpoint.vae, clip.frames).mean
+    context, latents = encode_prompt(checkpoint, args.prompt), encode_frames(checkpoint.vae, clip.frames).mean
+    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
     check_room(denoiser, latents, guided=False)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
@@ -117,8 +120,9 @@ def run_edit(args: argparse.Namespace) -> None:
     start = load_start(args, motion.info, config, checkpoint)
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
-    denoiser = load_denoiser(args, checkpoint, motion)
-    check_room(denoiser, start.noise if isinstance(start, Trajectory) else start, guided=config.guidance_scale > 1)
+    noise = start.noise if isinstance(start, Trajectory) else start
+    denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
+    check_room(denoiser, noise, guided=config.guidance_scale > 1)
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
@@ -168,10 +172,14 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
     )
 
 
-def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> Denoiser:
+def load_denoiser(
+    args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor, *, stride: int
+) -> Denoiser:
+    """The tuned model, with the controls and windows asked for, for latents `1 c f h w` taken at a stride."""
     strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
     unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
     denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+    denoiser = add_named_controls(args, denoiser, latents, stride=stride)
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
 
@@ -182,7 +190,8 @@ def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> No
     if isinstance(denoiser, WindowedDenoiser):
         shape[2] = min(shape[2], denoiser.windows.length + 1)
         denoiser = denoiser.denoiser
-    check_sampling(denoiser.unet, shape, guided=guided)
+    controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)
+    check_sampling(denoiser.unet, shape, guided=guided, controlnets=controlnets)
 
 
 def load_windows(args: argparse.Namespace) -> ContextWindows | None:

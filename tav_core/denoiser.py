@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from .control import ReadyControl, sum_residuals
 from .schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -29,15 +31,24 @@ class UNetDenoiser:
 
     Latents stay in the dtype that they come in (float32, so that many small steps add up exactly); the UNet computes in
     its own.
+
+    Args:
+        controls: ControlNets and T2I-Adapters, put there by `control.add_controls`.
     """
 
     unet: InflatedUNet
     schedule: NoiseSchedule
+    controls: tuple[ReadyControl, ...] = ()
 
     def predict(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
         """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
-        dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), timestep, context.to(dtype)).to(latents.dtype)
+        noisy, text = latents.to(self.unet.dtype), context.to(self.unet.dtype)
+        residuals = sum_residuals(self.controls, noisy, timestep, text, schedule=self.schedule)
+        return self.unet(noisy, timestep, text, **residuals).to(latents.dtype)
 
     def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
         return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)
+
+    def pick_frames(self, frames: Sequence[int]) -> UNetDenoiser:
+        """The same denoiser for some of a clip's frames, with the controls of these."""
+        return replace(self, controls=tuple(control.pick(frames) for control in self.controls))

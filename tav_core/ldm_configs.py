@@ -48,7 +48,7 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
         KeyError: a tensor that every such UNet has is missing.
         ValueError: the levels differ in their number of layers.
     """
-    levels = _read_levels(shapes)
+    levels = read_levels(shapes)
     if len({level.layers for level in levels}) > 1:
         raise ValueError(f"levels of {[level.layers for level in levels]} layers")
     first_attention = next(name for name in shapes if name.endswith(".proj_in.weight"))
@@ -63,13 +63,13 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
         "block_out_channels": [level.width for level in levels],
         "layers_per_block": levels[0].layers,
         "cross_attention_dim": shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
-        "attention_head_dim": [_heads(level.width) for level in levels] if linear else SD1_HEADS,
+        "attention_head_dim": [count_heads(level.width) for level in levels] if linear else SD1_HEADS,
         "use_linear_projection": linear,
         "upcast_attention": v_prediction,
     }
 
 
-def _read_levels(shapes: Shapes) -> list[Level]:
+def read_levels(shapes: Shapes) -> list[Level]:
     """Walks down the input blocks: a level ends where a downsampler stands."""
     levels = [Level(0, 0, False)]
     for index in range(1, count_parts(shapes, "input_blocks.")):
@@ -150,7 +150,7 @@ def _text_config(
         "max_position_embeddings": positions,
         "intermediate_size": inner_width,
         "num_hidden_layers": layers,
-        "num_attention_heads": _heads(width),
+        "num_attention_heads": count_heads(width),
         "hidden_act": activation,
         # A CLIP vocabulary ends with <|startoftext|> and <|endoftext|>.
         "bos_token_id": vocab_size - 2,
@@ -158,7 +158,8 @@ def _text_config(
     }
 
 
-def _heads(width: int) -> int:
+def count_heads(width: int) -> int:
+    """How many heads of 64 channels a width has."""
     return max(1, width // HEAD_SIZE)
 
 

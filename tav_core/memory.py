@@ -48,6 +48,8 @@ ACTIVATIONS = {
     Recompute("layers"): 46.0,
 }
 SAMPLING_ACTIVATIONS = 16.8
+# More with ControlNets: their residuals are kept until the last is used. A T2I-Adapter adds a hundredth.
+CONTROLNET_ACTIVATIONS = 7.2
 MODES = {"speed": Recompute("nothing"), "balanced": Recompute("blocks"), "low": Recompute("layers")}
 
 
@@ -115,17 +117,21 @@ def does_not_fit(plan: MemoryPlan, activations: float, shape: Sequence[int], *, 
     )
 
 
-def estimate_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool = True) -> int:
-    """Bytes that one prediction needs beyond the model.
+def estimate_sampling(
+    unet: InflatedUNet, shape: Sequence[int], *, guided: bool = True, controlnets: bool = False
+) -> int:
+    """Bytes that one prediction needs beyond the models.
 
     Args:
         shape: of the latents of one video, `1 c f h w`.
         guided: with and without the prompt in one batch.
+        controlnets: whether there are any.
     """
-    return int(activation_bytes(unet, shape, unet.dtype, SAMPLING_ACTIVATIONS) * (1 + guided) * HEADROOM)
+    count = SAMPLING_ACTIVATIONS + controlnets * CONTROLNET_ACTIVATIONS
+    return int(activation_bytes(unet, shape, unet.dtype, count) * (1 + guided) * HEADROOM)
 
 
-def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool) -> None:
+def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool, controlnets: bool = False) -> None:
     """Checks before a sampling or an inversion that its predictions fit into the free memory.
 
     Args: see `estimate_sampling`.
@@ -133,7 +139,8 @@ def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool) ->
     Raises:
         OutOfMemory: they will not; says what would.
     """
-    needed, free = estimate_sampling(unet, shape, guided=guided), free_memory(unet.device)
+    needed = estimate_sampling(unet, shape, guided=guided, controlnets=controlnets)
+    free = free_memory(unet.device)
     if free is not None and needed > free:
         fitting = shape[2] * free // needed
         mends = [f"windows of {fitting} frames or fewer"] * (fitting >= 3) + ["fewer frames", "a smaller size"]

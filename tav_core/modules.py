@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditionModel
     from transformers import CLIPTextModel
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -58,6 +58,16 @@ class Builder(NamedTuple):
 
         # Some versions of transformers put `text_model.` before every name and some do not; so do files.
         return self._build("text encoder", make, bare_text_names(tensors), prefix="text_model.")
+
+    def controlnet(self, config: Config, tensors: Tensors) -> ControlNetModel:
+        from diffusers import ControlNetModel
+
+        return self._build("ControlNet", lambda: ControlNetModel.from_config(dict(config)), tensors)
+
+    def adapter(self, config: Config, tensors: Tensors) -> T2IAdapter:
+        from diffusers import T2IAdapter
+
+        return self._build("T2I-Adapter", lambda: T2IAdapter.from_config(dict(config)), tensors)
 
     def _build(self, what: str, make: Callable[[], ModuleT], tensors: Tensors, prefix: str = "") -> ModuleT:
         try:

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention_modes import recorded_modes
 from .denoiser import UNetDenoiser
 from .early_stop import StopTuning
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
@@ -266,7 +267,7 @@ class TuningRun:
             num_frames=self.num_frames,
             height=self.mean.shape[3] * VAE_FACTOR,
             width=self.mean.shape[4] * VAE_FACTOR,
-            modes={name: value for name, value in self.base.modes.items() if name != "backend"},
+            modes=recorded_modes(self.base.modes),
             config=as_json(asdict(self.config)),
             steps_done=self.step,
             pack_version=__version__,

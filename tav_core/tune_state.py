@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .attention_modes import recorded_modes
 from .errors import ConfigError
 from .files import load_tensors, save_tensors
 
@@ -140,7 +141,7 @@ def identity(run: TuningRun) -> dict:
     return {
         "model": run.base_hash,
         "modules": list(run.config.modules),
-        "modes": {name: value for name, value in run.base.modes.items() if name != "backend"},
+        "modes": recorded_modes(run.base.modes),
         "seed": run.config.seed,
         # None is also what a file says that was written before there were windows.
         "window": run.config.window or None,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import SelfAttention, TextAttention, check_backend
-from .attention_modes import visible_frames
+from .attention_modes import check_positions, visible_frames
 from .errors import ConfigError
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .layouts import check_latents, fold, unfold
@@ -57,6 +57,7 @@ class InflatedUNet(UNet2DConditionModel):
         attention_k: int = 2,
         group_norm: str = "clip",
         backend: str = "sdpa",
+        positions: str = "none",
         seed: int = 33,
     ) -> InflatedUNet:
         """Inflates a 2-D UNet. The given one stays as it is; the weights are shared with it, not copied.
@@ -70,35 +71,47 @@ class InflatedUNet(UNet2DConditionModel):
             attention_k: the longer step back of "sparse_causal_k".
             group_norm: statistics over the "clip" as in the original, or per "frame": exact 2-D behaviour.
             backend: "sdpa", or "xformers" where it is installed.
+            positions: of the frames in the temporal attention: "none" as in the original, or "rotary".
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
 
         Raises:
-            ConfigError: an unknown mode, norm or backend, or a UNet that is inflated already.
+            ConfigError: an unknown mode, norm, backend or positions, or a UNet that is inflated already.
         """
         if isinstance(unet, InflatedUNet):
             raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes by `set_modes`.")
-        check_options(attention, attention_k, group_norm, backend)
+        check_options(attention, attention_k, group_norm, backend, positions)
         inflated = recast(copy_structure(unet), cls)
         inflated.frames = FrameCount()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             replace_modules(inflated, BasicTransformerBlock, lambda block: inflate_block(block, inflated.frames))
-        inflated.set_modes(attention=attention, attention_k=attention_k, group_norm=group_norm, backend=backend)
+        inflated.set_modes(
+            attention=attention, attention_k=attention_k, group_norm=group_norm, backend=backend, positions=positions
+        )
         return inflated
 
-    def set_modes(self, *, attention: str, group_norm: str, attention_k: int = 2, backend: str = "sdpa") -> None:
-        """Sets in place which frames are looked at, and over what the group norms take their statistics."""
-        check_options(attention, attention_k, group_norm, backend)
+    def set_modes(
+        self,
+        *,
+        attention: str,
+        group_norm: str,
+        attention_k: int = 2,
+        backend: str = "sdpa",
+        positions: str = "none",
+    ) -> None:
+        """Sets in place which frames are looked at, whether their order counts, and what the group norms span."""
+        check_options(attention, attention_k, group_norm, backend, positions)
         self.modes = {
             "attention": attention,
             "attention_k": attention_k,
             "group_norm": group_norm,
             "backend": backend,
+            "positions": positions,
         }
         for block in self.blocks().values():
             block.attn1.set_processor(SelfAttention(frames=self.frames, mode=attention, k=attention_k, backend=backend))
             block.attn2.set_processor(TextAttention(frames=self.frames, backend=backend))
-            block.attn_temp.set_processor(SelfAttention(frames=self.frames, backend=backend))
+            block.attn_temp.set_processor(SelfAttention(frames=self.frames, backend=backend, positions=positions))
         norm = nn.GroupNorm if group_norm == "frame" else ClipGroupNorm
         for owner, name in self.clip_norms():
             setattr(owner, name, recast(getattr(owner, name), norm, frames=self.frames))
@@ -172,10 +185,11 @@ class InflatedUNet(UNet2DConditionModel):
                 tensor.copy_(given[name])
 
 
-def check_options(attention: str, attention_k: int, group_norm: str, backend: str) -> None:
+def check_options(attention: str, attention_k: int, group_norm: str, backend: str, positions: str) -> None:
     """Checks the options of `InflatedUNet.from_2d` before anything is built."""
     visible_frames(attention, 1, attention_k)
     check_backend(backend)
+    check_positions(positions)
     if group_norm not in GROUP_NORMS:
         raise ConfigError(
             got=f"group_norm {group_norm!r}", expected=f"one of {', '.join(GROUP_NORMS)}", mend="Use 'clip'."

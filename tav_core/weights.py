@@ -48,7 +48,7 @@ class MotionInfo:
         base_hash: `files.digest` of the base UNet's weights.
         prompt: the prompt it was tuned under.
         num_frames, stride, fps, width, height: the clip it was tuned on; fps and stride 0 where unknown.
-        modes: attention mode and group norm of the UNet it was tuned in.
+        modes: attention mode, group norm and positions of the UNet it was tuned in; no positions where not named.
         config: the tuning settings.
         steps_done: tuning steps behind it.
         pack_version: of this library.
@@ -148,7 +148,8 @@ class Motion:
             unet: any checkpoint's UNet of the architecture it was tuned on.
             strength: factor on the differences; 0 leaves the base model's queries.
             temporal_strength: factor on what the temporal blocks add.
-            modes: `attention`, `attention_k`, `group_norm`, `backend` of `InflatedUNet.from_2d`; as tuned by default.
+            modes: `attention`, `attention_k`, `group_norm`, `positions`, `backend` of `InflatedUNet.from_2d`; as tuned
+                by default.
 
         Raises:
             MotionError: another architecture; names the first thing that differs.

@@ -11,6 +11,7 @@ whatever ran before.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,11 +95,17 @@ def window_around(frame: int, num_frames: int, length: int) -> range:
     return range(start, start + length)
 
 
+def pick_frames(denoiser: Denoiser, frames: Sequence[int]) -> Denoiser:
+    """A denoiser for some of a clip's frames: itself, unless it holds something for each frame."""
+    return denoiser.pick_frames(frames) if hasattr(denoiser, "pick_frames") else denoiser
+
+
 @dataclass(frozen=True, kw_only=True)
 class WindowedDenoiser:
     """A denoiser for clips of any length: another one, run on one window after the other.
 
-    A clip that is no longer than a window goes to the inner one as it is.
+    A clip that is no longer than a window goes to the inner one as it is. What the inner one holds for each frame,
+    as controls are, it gives for the frames of a window by a method `pick_frames(frames)`.
 
     Args:
         denoiser: the inner one.
@@ -119,6 +126,8 @@ class WindowedDenoiser:
             return self.denoiser.epsilon(latents, timestep, context)
         fused = latents.new_zeros(latents.shape)
         for window, weights in zip(windows, fused_weights(windows, num_frames), strict=True):
-            own = self.denoiser.epsilon(latents[:, :, with_anchor(window)], timestep, context)[:, :, -len(window) :]
+            frames = with_anchor(window)
+            inner = pick_frames(self.denoiser, frames)
+            own = inner.epsilon(latents[:, :, frames], timestep, context)[:, :, -len(window) :]
             fused[:, :, window.start : window.stop] += own * latents.new_tensor(weights)[:, None, None]
         return fused

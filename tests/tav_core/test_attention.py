@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from tav_core.attention import attend, attend_frames, check_backend
-from tav_core.attention_modes import MODES, group_frames, visible_frames
+from tav_core.attention import attend, attend_frames, check_backend, rotate_frames
+from tav_core.attention_modes import MODES, check_positions, group_frames, recorded_modes, visible_frames
 from tav_core.errors import ConfigError
 from tav_core.unet import InflatedUNet
 
@@ -108,3 +109,72 @@ def test_xformers_gets_heads_in_its_own_layout(monkeypatch):
     got = attend(query, key, value, heads=2, upcast=False, backend="xformers")
     expected = attend(query, key, value, heads=2, upcast=False, backend="sdpa")
     torch.testing.assert_close(got, expected)
+
+
+def rotate_plainly(tokens, heads):
+    """RoFormer's matrix (eq. 15) on every head of every frame, in float64."""
+    width = tokens.shape[-1] // heads
+    half = width // 2
+    rotated = tokens.double().clone()
+    for frame in range(tokens.shape[1]):
+        for head in range(heads):
+            for pair in range(half):
+                angle = frame * 10000.0 ** (-pair / half)
+                one, other = head * width + pair, head * width + half + pair
+                x, y = tokens[:, frame, one].double(), tokens[:, frame, other].double()
+                rotated[:, frame, one] = x * math.cos(angle) - y * math.sin(angle)
+                rotated[:, frame, other] = y * math.cos(angle) + x * math.sin(angle)
+    return rotated
+
+
+@pytest.mark.parametrize(("heads", "width"), [(1, 8), (2, 8), (3, 5)])
+def test_rotary_positions_are_the_papers(heads, width):
+    tokens = torch.randn(2, 6, heads * width)
+    got = rotate_frames(tokens, heads=heads)
+    torch.testing.assert_close(got.double(), rotate_plainly(tokens, heads), rtol=1e-5, atol=1e-6)
+    assert torch.equal(got[:, 0], tokens[:, 0])
+    torch.testing.assert_close(got.norm(dim=-1), tokens.norm(dim=-1))
+
+
+def test_rotary_products_depend_on_how_far_frames_are_apart_and_not_on_where():
+    query, key = (torch.randn(1, 1, 8).expand(1, 7, 8) for _ in range(2))
+    scores = (rotate_frames(query, heads=1) @ rotate_frames(key, heads=1).transpose(1, 2))[0]
+    torch.testing.assert_close(scores[1:, 1:], scores[:-1, :-1])
+    assert (scores[0, 1:] - scores[0, :-1]).abs().min() > 1e-3
+
+
+@torch.no_grad()
+def test_with_rotary_positions_the_unet_knows_the_order_of_frames_and_without_not(inflated, context, close):
+    inflated.set_modes(attention="spatial", group_norm="clip")
+    latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    back_to_front = lambda: inflated(latents.flip(2), 481, context).flip(2)  # noqa: E731
+    order = [1, 0, 2, 3]
+    plain = inflated(latents, 481, context)
+    close(inflated(latents[:, :, order], 481, context)[:, :, order], plain, 1e-5)
+    close(back_to_front(), plain, 1e-5)
+    inflated.set_modes(attention="spatial", group_norm="clip", positions="rotary")
+    rotary = inflated(latents, 481, context)
+    assert (rotary - plain).abs().max() > 1e-3 * plain.abs().max()
+    assert (inflated(latents[:, :, order], 481, context)[:, :, order] - rotary).abs().max() > 1e-4
+    inflated.set_modes(attention="spatial", group_norm="clip", positions="none")
+    assert torch.equal(inflated(latents, 481, context), plain)
+
+
+@torch.no_grad()
+def test_only_the_temporal_attention_has_positions(inflated, context):
+    inflated.set_modes(attention="sparse_causal", group_norm="clip", positions="rotary")
+    for block in inflated.blocks().values():
+        assert (block.attn1.processor.positions, block.attn_temp.processor.positions) == ("none", "rotary")
+
+
+def test_unknown_positions_are_refused(unet_2d):
+    with pytest.raises(ConfigError, match=r"positions 'learned'.*none, rotary"):
+        InflatedUNet.from_2d(unet_2d, positions="learned")
+    check_positions("rotary")
+
+
+def test_files_name_positions_only_where_there_are_some(unet_2d):
+    """So that a version from before they were an option reads the file, and a run from before goes on."""
+    plain = recorded_modes(InflatedUNet.from_2d(unet_2d).modes)
+    assert plain == {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip"}
+    assert recorded_modes(InflatedUNet.from_2d(unet_2d, positions="rotary").modes) == {**plain, "positions": "rotary"}

@@ -107,6 +107,56 @@ def test_a_long_clip_by_windows(place):
         assert len(list((place / "long_edits" / "a-cow").glob("*.png"))) == 6
 
 
+@pytest.fixture(scope="module")
+def controls(place, sd1):
+    """A ControlNet that is not silent and a T2I-Adapter of the tiny model, and two control videos."""
+    from diffusers import ControlNetModel, T2IAdapter
+
+    torch.manual_seed(0)
+    net = ControlNetModel.from_unet(sd1.unet, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    net.save_pretrained(place / "controlnet")
+    T2IAdapter(channels=[32, 64, 64]).save_pretrained(place / "adapter")
+    for seed, name in enumerate(("depth.mp4", "edges.mp4")):
+        write_video(place / name, np.random.default_rng(seed).random((6, 48, 64, 3), dtype=np.float32), fps=12)
+    return ["--control", f"{place / 'controlnet'}", "--control-video", f"{place / 'depth.mp4'}"]
+
+
+def test_controls_lead_inversion_and_edit(place, controls, sd1):
+    def inverted(*more):
+        assert invert(place, "--out", f"{place / 'controlled.safetensors'}", *more) == 0
+        return Trajectory.load(place / "controlled.safetensors").noise
+
+    second = ["--control", f"{place / 'adapter'}", "--control-video", f"{place / 'edges.mp4'}"]
+    plain, one, both = inverted(), inverted(*controls), inverted(*controls, *second)
+    assert not torch.equal(plain, one) and not torch.equal(one, both)
+    assert torch.equal(inverted(*controls, "--control-scale", "0"), plain)
+    assert torch.equal(inverted(*controls, *second, "--control-scale", "1", "--control-scale", "0"), one)
+    windows = ["--context-length", "3", "--context-overlap", "1"]
+    assert not torch.equal(inverted(*windows), inverted(*windows, *controls))
+    more = ["--trajectory", f"{place / 'controlled.safetensors'}", "--prompt", "a cow", "--format", "png"]
+    assert edit(place, *more, *controls, "--control-end", "0.5", "--control-attention", "first", out="controlled") == 0
+    assert len(list((place / "controlled" / "a-cow").glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--control", "{}/nothing"], ["no such file"]),
+        (["--control", "{}/model/unet"], ["a UNet2DConditionModel", "ControlNet or T2I-Adapter"]),
+        (["--control-video", "{}/edges.mp4"], ["--control-video 2 times, with 1 --control"]),
+        (["--control-end", "0.2", "--control-start", "0.5"], ["from 0.5 to 0.2"]),
+    ],
+)
+def test_controls_that_do_not_fit_are_said(place, controls, capsys, options, words):
+    base = controls[2:] if options[0] == "--control" else controls
+    options = [option.format(place) for option in options]
+    assert edit(place, "--prompt", "a cow", *base, *options, out="none") == 1
+    printed = capsys.readouterr().err
+    assert all(word in printed for word in words), printed
+
+
 def test_strength_zero_is_the_untuned_model(place):
     more = ["--prompt", "a cow", "--format", "png", "--num-steps", "1"]
     for out, strength in {"none": "0", "full": "1"}.items():

@@ -93,10 +93,13 @@ def estimated_step(recompute):
     return memory.activation_bytes(narrow, (1, 4, 8, 64, 64), torch.bfloat16, ACTIVATIONS[recompute])
 
 
-def test_sampling_against_a_count(unet):
+@pytest.mark.parametrize("controlnets", [False, True])
+def test_sampling_against_a_count(unet, controlnets):
     unet.config.block_out_channels = NARROW.unet["block_out_channels"]
-    counted = count_forward(NARROW, 8, torch.bfloat16)
-    estimate = estimate_sampling(unet, (1, 4, 8, 64, 64)) / memory.HEADROOM
+    # As much narrower as the model is.
+    hint_widths = (3, 6, 19, 51) if controlnets else ()
+    counted = count_forward(NARROW, 8, torch.bfloat16, hint_widths=hint_widths)
+    estimate = estimate_sampling(unet, (1, 4, 8, 64, 64), controlnets=controlnets) / memory.HEADROOM
     assert estimate == pytest.approx(counted["peak"] - counted["held"], rel=0.15)
 
 

@@ -11,7 +11,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from tav_core.errors import MotionError
+from tav_core.denoiser import UNetDenoiser
+from tav_core.errors import ConfigError, MotionError
 from tav_core.names import is_temporal
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
@@ -41,6 +42,29 @@ def test_save_and_load_give_the_same_output(tmp_path, motion, unet_2d, context, 
     close(forward(half.apply_to(unet_2d), context), expected, 1e-3)
     sizes = [(tmp_path / name).stat().st_size for name in ("half.safetensors", "exact.safetensors")]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_rotary_positions_are_tuned_recorded_and_applied(tmp_path, unet_2d, schedule, clip_latents, context):
+    rotary = UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d, positions="rotary"), schedule=schedule)
+    state = tmp_path / "state.safetensors"
+    first = tune(rotary, clip_latents, context, config=dataclasses.replace(CONFIG, num_steps=2), state_path=state)
+    assert first.info.modes["positions"] == "rotary"
+    tuned = tune(rotary, clip_latents, context, config=CONFIG, state_path=state)
+    whole = tune(rotary, clip_latents, context, config=CONFIG)
+    assert all(torch.equal(tuned.temporal[name], whole.temporal[name]) for name in whole.temporal)
+    loaded = Motion.load(tuned.save(tmp_path / "m.safetensors", dtype=torch.float32))
+    assert loaded.info == tuned.info
+    expected = forward(tuned.apply_to(unet_2d), context)
+    assert torch.equal(forward(loaded.apply_to(unet_2d), context), expected)
+    assert not torch.equal(forward(loaded.apply_to(unet_2d, positions="none"), context), expected)
+    plain = UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d), schedule=schedule)
+    with pytest.raises(ConfigError, match="its modes is not"):
+        tune(plain, clip_latents, context, config=CONFIG, state_path=state)
+
+
+def test_a_motion_from_before_there_were_positions_has_none(motion, unet_2d):
+    assert "positions" not in motion.info.modes
+    assert motion.apply_to(unet_2d).modes["positions"] == "none"
 
 
 def test_the_file_says_what_it_is(tmp_path, motion, unet_2d):

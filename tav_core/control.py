@@ -1,0 +1,285 @@
+"""ControlNets and T2I-Adapters on a video: diffusers' stock 2-D nets, each frame an image of its own.
+
+What they give is added inside the UNet, at the place and in the way that diffusers adds it:
+    ControlNet     residuals of every skip connection and of the middle, from the noisy latents, at every step
+    T2I-Adapter    one feature map a resolution, from the control frames alone, so once a clip
+
+A `UNetDenoiser` carries its controls, so whatever wraps it has them: guidance, injection, and context windows, which
+take with the latents of a window the control frames of that window. Several controls add up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from .control_config import ControlConfig
+from .errors import CheckpointError, ClipError, LatentsError
+from .inflation import FrameCount, recast
+from .layouts import VAE_FACTOR, fold
+
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel, T2IAdapter
+
+    from .denoiser import UNetDenoiser
+    from .schedule import NoiseSchedule
+    from .unet import InflatedUNet
+
+# Frames that an adapter looks at together, so that its activations do not grow with the clip.
+ADAPTER_FRAMES = 16
+SAME_AS_UNET = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
+FAMILY = "Use one made for this checkpoint's family: 1.x attends to text of width 768, 2.x of 1024."
+DenoiserT = TypeVar("DenoiserT", bound="UNetDenoiser")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Control:
+    """A net and what it is shown.
+
+    Args:
+        net: diffusers' `ControlNetModel` or `T2IAdapter`, of Stable Diffusion 1.x or 2.x; see control_files.py.
+        frames: what the net was made for, depth, edges, poses: `f h w c` in [0, 1], one frame for each of the clip's,
+            in the clip's size. A net for grey pictures gets the mean of the channels.
+        config: see `ControlConfig`.
+
+    Raises:
+        ClipError: frames of another rank or range.
+    """
+
+    net: ControlNetModel | T2IAdapter
+    frames: Tensor
+    config: ControlConfig = dataclasses.field(default_factory=ControlConfig)
+
+    def __post_init__(self) -> None:
+        shape, floating = tuple(self.frames.shape), self.frames.is_floating_point()
+        if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape or not floating:
+            raise ClipError(
+                got=f"control frames of shape {shape}, {self.frames.dtype}",
+                expected="floating point f h w c, with one channel or three",
+                mend="Give the frames as read_clip gives them.",
+            )
+        if not 0 <= self.frames.min() <= self.frames.max() <= 1:
+            raise ClipError(
+                got=f"control frames from {self.frames.min():g} to {self.frames.max():g}",
+                expected="values from 0 to 1",
+                mend="Divide pictures of whole numbers by 255.",
+            )
+
+
+class ReadyControl(Protocol):
+    """A control on a UNet's device, in its dtype."""
+
+    config: ControlConfig
+    # What diffusers' UNet calls the residuals that this kind gives.
+    goes_to: str
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w` and text `b m d`."""
+        ...
+
+    def pick(self, frames: Sequence[int]) -> ReadyControl:
+        """The same control for some of its frames."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadyControlNet:
+    """A ControlNet and its control frames `f c h w`."""
+
+    net: ControlNetModel
+    hint: Tensor
+    config: ControlConfig
+    frames: FrameCount
+    goes_to: str = "down_block_additional_residuals"
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """Those of the skip connections, in order, and last that of the middle."""
+        check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
+        self.frames.value = latents.shape[2]
+        hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
+        down, middle = self.net(
+            fold(latents), timestep, context, hint, conditioning_scale=self.config.scale, return_dict=False
+        )
+        return [*down, middle]
+
+    def pick(self, frames: Sequence[int]) -> ReadyControlNet:
+        return dataclasses.replace(self, hint=self.hint[list(frames)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadyAdapter:
+    """What a T2I-Adapter makes of its control frames: `f c h w` for each of the UNet's resolutions."""
+
+    features: tuple[Tensor, ...]
+    config: ControlConfig
+    goes_to: str = "down_intrablock_additional_residuals"
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """One for each resolution, the finest first."""
+        check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
+        videos = latents.shape[0]
+        return [repeat(x * self.config.scale, "f c h w -> (b f) c h w", b=videos) for x in self.features]
+
+    def pick(self, frames: Sequence[int]) -> ReadyAdapter:
+        return dataclasses.replace(self, features=tuple(x[list(frames)] for x in self.features))
+
+
+@torch.no_grad()
+def add_controls(denoiser: DenoiserT, controls: Sequence[Control]) -> DenoiserT:
+    """A denoiser with controls beside those that it has. It and the nets stay as they are.
+
+    With context windows it is the inner one: `WindowedDenoiser(denoiser=add_controls(denoiser, controls), ...)`.
+
+    Args:
+        denoiser: a `UNetDenoiser`.
+        controls: see `Control`. Their frames and features are held on the UNet's device for as long as the denoiser:
+            of 512x512 and in half precision, 1.6 MB a frame for a ControlNet and 4.7 MB for a T2I-Adapter.
+
+    Raises:
+        CheckpointError: a net for another family of models.
+    """
+    ready = tuple(make_ready(control, denoiser.unet) for control in controls)
+    return dataclasses.replace(denoiser, controls=(*denoiser.controls, *ready))
+
+
+def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
+    """A control on a UNet's device, in its dtype, its net checked against the UNet."""
+    from diffusers import ControlNetModel, T2IAdapter
+
+    net, device, dtype = control.net, unet.device, unet.dtype
+    assert isinstance(net, ControlNetModel | T2IAdapter), f"a control with a {type(net).__name__}"
+    hint = rearrange(control.frames, "f h w c -> f c h w")
+    if isinstance(net, ControlNetModel):
+        check_controlnet(net, unet)
+        frames = FrameCount()
+        net = look_across_frames(net, frames, control.config.attention, unet.modes).to(device, dtype)
+        hint = with_channels(hint, net.config.conditioning_channels).to(device, dtype)
+        return ReadyControlNet(net=net, hint=hint, config=control.config, frames=frames)
+    net = shared_copy(net).to(device, dtype)
+    hint = with_channels(hint, net.config.in_channels)
+    parts = [net(part.to(device, dtype)) for part in hint.split(ADAPTER_FRAMES)]
+    features = tuple(torch.cat(level) for level in zip(*parts, strict=True))
+    check_features(features, unet)
+    return ReadyAdapter(features=features, config=control.config)
+
+
+def shared_copy(net: Any) -> Any:
+    """A copy of a net that shares its weights, to be moved or changed."""
+    from .unet import copy_structure
+
+    return copy_structure(net).requires_grad_(False).eval()
+
+
+def look_across_frames(net: ControlNetModel, frames: FrameCount, mode: str, modes: dict[str, Any]) -> ControlNetModel:
+    """A ControlNet whose attention has the library's processors, as an inflated UNet's. Its weights are shared."""
+    from diffusers.models.attention import BasicTransformerBlock, FeedForward
+
+    from .attention import SelfAttention, TextAttention
+    from .unet import ChunkedFeedForward
+
+    net, backend = shared_copy(net), modes["backend"]
+    for block in [module for module in net.modules() if isinstance(module, BasicTransformerBlock)]:
+        block.attn1.set_processor(SelfAttention(frames=frames, mode=mode, k=modes["attention_k"], backend=backend))
+        block.attn2.set_processor(TextAttention(frames=frames, backend=backend))
+        if type(block.ff) is FeedForward:
+            block.ff = recast(block.ff, ChunkedFeedForward)
+    return net
+
+
+def with_channels(hint: Tensor, channels: int) -> Tensor:
+    """Control frames `f c h w` with the channels that a net takes: grey is the mean, colour is grey three times.
+
+    Raises:
+        CheckpointError: a net that takes neither one channel nor three.
+    """
+    if channels not in (1, 3):
+        raise CheckpointError(
+            got=f"a net for control frames of {channels} channels",
+            expected="one for grey pictures or colour ones",
+            mend="Choose another: this one needs more than a picture.",
+        )
+    hint = hint if channels == 3 else hint.mean(dim=1, keepdim=True)
+    return hint.expand(-1, channels, -1, -1)
+
+
+def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
+    """Checks that a ControlNet was made for a UNet's architecture.
+
+    Raises:
+        CheckpointError: names the first setting that differs.
+    """
+    for name in SAME_AS_UNET:
+        # Code has tuples where files keep lists.
+        theirs, ours = (list(x) if isinstance(x, tuple) else x for x in (net.config[name], unet.config[name]))
+        if theirs != ours:
+            raise CheckpointError(
+                got=f"a ControlNet for another model: its {name} is {theirs}",
+                expected=f"{ours}, as in this checkpoint",
+                mend=FAMILY,
+            )
+
+
+def check_features(features: Sequence[Tensor], unet: InflatedUNet) -> None:
+    """Checks that an adapter's features `f c h w` are as wide as a UNet's resolutions, and halve as they do.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    widths, wanted = [x.shape[1] for x in features], list(unet.config.block_out_channels)
+    sizes = [tuple(x.shape[2:]) for x in features]
+    halves = all(small == tuple(-(-side // 2) for side in large) for large, small in pairwise(sizes))
+    if widths != wanted or not halves:
+        raise CheckpointError(
+            got=f"a T2I-Adapter for another model: its features are {widths} wide, in sizes {sizes}",
+            expected=f"{wanted}, each half as large as the one before, as in this checkpoint",
+            mend="Use an adapter made for Stable Diffusion 1.x; there are none for 2.x, and those for XL are others.",
+        )
+
+
+def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> None:
+    """Checks that control frames, in latents' size, are those of some latents `b c f h w`.
+
+    Raises:
+        LatentsError: there are more or fewer, or of another size.
+    """
+    if tuple(latents.shape[2:]) != (num_frames, height, width):
+        ours, theirs = (
+            f"{f} frames of {w * VAE_FACTOR}x{h * VAE_FACTOR}"
+            for f, h, w in (latents.shape[2:], (num_frames, height, width))
+        )
+        raise LatentsError(
+            got=f"a control of {theirs} for {ours}",
+            expected="as many control frames as the clip has, in its size",
+            mend="Read the control video as the clip was read: the same start, stride, number of frames and size.",
+        )
+
+
+def share_done(timestep: int, schedule: NoiseSchedule) -> float:
+    """The share of the sampling that is done when the step at a timestep is: above 0, and 1 after the last.
+
+    It follows from the timestep alone, so an inversion passes the same controls at the same noise.
+    """
+    done = 1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps
+    # Rounded, because 1 - 0.7 is more than 0.3.
+    return min(round(done, 9), 1.0)
+
+
+def sum_residuals(
+    controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Tensor, *, schedule: NoiseSchedule
+) -> dict[str, Any]:
+    """What controls add at a step, as arguments of diffusers' UNet; empty where none of them counts."""
+    done, sums = share_done(timestep, schedule), {}
+    for control in controls:
+        if control.config.counts_at(done):
+            new, before = control.residuals(latents, timestep, context), sums.get(control.goes_to)
+            sums[control.goes_to] = new if before is None else [a + b for a, b in zip(before, new, strict=True)]
+    if (of_nets := sums.get(ReadyControlNet.goes_to)) is not None:
+        sums["mid_block_additional_residual"] = of_nets.pop()
+    return sums

@@ -1,0 +1,38 @@
+"""The settings of a control: the one source of their defaults and bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .attention_modes import MODES
+from .errors import ConfigError
+from .settings import check_settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig:
+    """How strongly a ControlNet or T2I-Adapter leads, and when. The defaults are diffusers' pipelines'.
+
+    Raises:
+        ConfigError: a setting out of its range, or an end before the start.
+    """
+
+    scale: float = setting(1.0, "How strongly the control leads; 0 is not at all.", low=0, high=10)
+    start: float = setting(0.0, "Share of the sampling steps that are done before the control sets in.", low=0, high=1)
+    end: float = setting(1.0, "Share of the sampling steps after which the control is left out.", low=0, high=1)
+    attention: str = setting(
+        "spatial", "Which frames each frame looks at inside a ControlNet; spatial is the net as it is.", choices=MODES
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.end < self.start:
+            raise ConfigError(
+                got=f"a control from {self.start:g} to {self.end:g} of the steps",
+                expected="an end that is not before the start",
+                mend="Use 0 and 1 for all steps.",
+            )
+
+    def counts_at(self, done: float) -> bool:
+        """Whether the step counts at whose end a share `done` of the sampling is done, above 0 and up to 1."""
+        return self.scale > 0 and self.start < done <= self.end

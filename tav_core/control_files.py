@@ -1,0 +1,236 @@
+"""ControlNets and T2I-Adapters of Stable Diffusion 1.x and 2.x, loaded offline in the files that people have them in.
+
+    a diffusers folder                 config.json and weights
+    one file, ControlNet               diffusers' names, or those of the original's files: `control_model.*`, or bare
+    one file, T2I-Adapter              diffusers' names, or those of the original's files: `conv_in.*` and `body.*`
+
+One file holds no config: it is read off the shapes. The map between a ControlNet's names is diffusers' own; an
+adapter's are few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .diffusers_folder import find_weights, read_json
+from .errors import CheckpointError
+from .families import BLOCK_TYPES, name_family
+from .ldm_configs import SD1_HEADS, Shapes, count_heads, count_parts, read_levels
+from .modules import Builder
+from .weight_files import open_weights
+
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel, T2IAdapter
+
+SUPPORTED = "a ControlNet or T2I-Adapter of Stable Diffusion 1.x or 2.x"
+CONTROLNET, ADAPTER = "ControlNetModel", "T2IAdapter"
+KINDS = {CONTROLNET: "a ControlNet", ADAPTER: "a T2I-Adapter"}
+LDM = "control_model."
+HINT = "controlnet_cond_embedding."
+# The first of which a name holds a mark.
+OTHERS = (
+    ("a ControlNet-LoRA or difference, which is only part of a net", ("lora_controlnet", "difference")),
+    ("a ControlNet of Stable Diffusion XL", ("add_embedding.", "label_emb.")),
+    ("a ControlNet of another kind", ("task_embedding", "control_add_embedding", "controlnet_blocks.")),
+)
+# The shuffle at an adapter's beginning puts 8x8 pixels into one; in those of Stable Diffusion XL it is 16x16.
+SHUFFLED = 8 * 8
+# Of each resolution in the original's full adapters; its files number the blocks through.
+BLOCKS_PER_LEVEL = 2
+
+
+class Net(NamedTuple):
+    """What a folder or file holds, in diffusers' names."""
+
+    kind: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+@torch.inference_mode(False)
+def load_control(
+    path: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> ControlNetModel | T2IAdapter:
+    """Loads a ControlNet or a T2I-Adapter, whichever it is, frozen.
+
+    Args:
+        path: a diffusers folder, or one file: .safetensors, or .pth, .bin, .ckpt as long as they hold only tensors.
+        dtype: of all weights.
+        device: of all weights.
+
+    Raises:
+        CheckpointError: nothing there, damaged, would run code, neither of the two, or of another family.
+    """
+    path = Path(path).expanduser()
+    builder = Builder(path, dtype, device)
+    try:
+        net = read_folder(path) if path.is_dir() else read_file(path)
+    except (KeyError, ValueError, IndexError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise not_supported(path, f"weights whose layout is not known ({error})") from error
+    build = {CONTROLNET: builder.controlnet, ADAPTER: builder.adapter}[net.kind]
+    return build(net.config, net.tensors)
+
+
+def load_controlnet(path: str | Path, **how: Any) -> ControlNetModel:
+    """Loads a ControlNet; see `load_control`.
+
+    Raises:
+        CheckpointError: it is none, or what `load_control` raises.
+    """
+    return _load_kind(CONTROLNET, path, how)
+
+
+def load_t2i_adapter(path: str | Path, **how: Any) -> T2IAdapter:
+    """Loads a T2I-Adapter; see `load_control`.
+
+    Raises:
+        CheckpointError: it is none, or what `load_control` raises.
+    """
+    return _load_kind(ADAPTER, path, how)
+
+
+def _load_kind(kind: str, path: str | Path, how: Mapping[str, Any]) -> Any:
+    net = load_control(path, **how)
+    if type(net).__name__ != kind:
+        raise CheckpointError(
+            got=f"{KINDS[type(net).__name__]}: {path}", expected=KINDS[kind], mend="Give another file, or load_control."
+        )
+    return net
+
+
+def not_supported(path: Path, what: str, mend: str = "Choose another.") -> CheckpointError:
+    """The refusal of something else."""
+    return CheckpointError(got=f"{what}: {path}", expected=SUPPORTED, mend=mend)
+
+
+def read_folder(path: Path) -> Net:
+    """A diffusers folder."""
+    if not (path / "config.json").is_file():
+        raise not_supported(path, "a folder without config.json", "Give the folder that holds config.json, or a file.")
+    config = read_json(path / "config.json")
+    kind = config.get("_class_name")
+    if kind not in KINDS:
+        raise not_supported(path, f"a {kind or 'model that does not say its class'}")
+    if config.get("addition_embed_type") or config.get("adapter_type") == "full_adapter_xl":
+        raise not_supported(path, f"{KINDS[kind]} of Stable Diffusion XL")
+    for block_type in config.get("down_block_types", ()):
+        if block_type not in BLOCK_TYPES:
+            raise not_supported(path, f"a ControlNet with a {block_type}")
+    return Net(kind, config, open_weights(find_weights(path)).read())
+
+
+def read_file(path: Path) -> Net:
+    """One file of weights."""
+    file = open_weights(path)
+    for what, marks in OTHERS:
+        if any(mark in name for name in file.shapes for mark in marks):
+            raise not_supported(path, what)
+    if any("input_hint_block." in name for name in file.shapes):
+        tensors = controlnet_from_ldm(file.read())
+    elif any(name.startswith(HINT) for name in file.shapes):
+        tensors = file.read()
+    elif any(name.startswith(("body.", "adapter.body.")) for name in file.shapes):
+        tensors = adapter_from_original(file.read())
+        return Net(ADAPTER, adapter_config(path, shapes_of(tensors)), tensors)
+    else:
+        raise not_supported(path, name_family(file.shapes) or "weights of a model that is not known")
+    return Net(CONTROLNET, controlnet_config(shapes_of(tensors)), tensors)
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def controlnet_from_ldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A ControlNet's tensors from the original's names to diffusers'."""
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    prefix = LDM if any(name.startswith(LDM) for name in tensors) else ""
+    bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    (layers,) = {level.layers for level in read_levels(shapes_of(bare))}
+    converted = convert_controlnet_checkpoint(bare, {"layers_per_block": layers})
+    # It gives None for what a file lacks; a check on all names follows.
+    return {name: tensor for name, tensor in converted.items() if tensor is not None}
+
+
+def controlnet_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of a ControlNetModel from the shapes of its tensors, in diffusers' names.
+
+    Raises:
+        KeyError: a tensor that every such net has is missing.
+        ValueError: the levels differ in their number of layers.
+    """
+    levels = range(count_parts(shapes, "down_blocks."))
+    widths = [shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels]
+    (layers,) = {count_parts(shapes, f"down_blocks.{level}.resnets.") for level in levels}
+    attends = [count_parts(shapes, f"down_blocks.{level}.attentions.") > 0 for level in levels]
+    linear = len(shapes["mid_block.attentions.0.proj_in.weight"]) == 2
+    hints = range(1, count_parts(shapes, f"{HINT}blocks."), 2)
+    return {
+        "in_channels": shapes["conv_in.weight"][1],
+        "conditioning_channels": shapes[f"{HINT}conv_in.weight"][1],
+        "conditioning_embedding_out_channels": [
+            shapes[f"{HINT}conv_in.weight"][0],
+            *(shapes[f"{HINT}blocks.{index}.weight"][0] for index in hints),
+        ],
+        "down_block_types": ["CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
+        "block_out_channels": widths,
+        "layers_per_block": layers,
+        "cross_attention_dim": shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
+        "attention_head_dim": [count_heads(width) for width in widths] if linear else SD1_HEADS,
+        "use_linear_projection": linear,
+        # Nets of 2.1 need it in half precision; to all others it makes no difference but time.
+        "upcast_attention": linear,
+    }
+
+
+def adapter_from_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A T2I-Adapter's tensors from the original's names to diffusers'; those that have them already stay."""
+    light = "body.0.out_conv.weight" in tensors
+
+    def rename(name: str) -> str:
+        if name.startswith("adapter."):
+            return name
+        if light:
+            return "adapter." + re.sub(r"^body\.(\d+)\.body\.", r"body.\1.resnets.", name)
+        return "adapter." + re.sub(r"^body\.(\d+)\.", lambda found: full_block(int(found[1]), name), name)
+
+    return {rename(name): tensor for name, tensor in tensors.items()}
+
+
+def full_block(number: int, name: str) -> str:
+    """The place in diffusers of a block that the original numbers through."""
+    level, block = divmod(number, BLOCKS_PER_LEVEL)
+    return f"body.{level}." if ".in_conv." in name else f"body.{level}.resnets.{block}."
+
+
+def adapter_config(path: Path, shapes: Shapes) -> dict[str, Any]:
+    """The config of a T2IAdapter from the shapes of its tensors, in diffusers' names.
+
+    Raises:
+        CheckpointError: it is one of Stable Diffusion XL.
+        KeyError: a tensor that every adapter has is missing.
+    """
+    light = "adapter.conv_in.weight" not in shapes
+    first = shapes["adapter.body.0.in_conv.weight" if light else "adapter.conv_in.weight"][1]
+    if first not in (SHUFFLED, 3 * SHUFFLED):
+        raise not_supported(path, f"an adapter whose first layer takes {first} channels, as those of other families do")
+    last = "out_conv" if light else "resnets.0.block1"
+    levels = range(count_parts(shapes, "adapter.body."))
+    widths = [shapes[f"adapter.body.{level}.{last}.weight"][0] for level in levels]
+    return {
+        "in_channels": first // SHUFFLED,
+        # A light one repeats its last width by itself.
+        "channels": widths[:-1] if light else widths,
+        "num_res_blocks": count_parts(shapes, "adapter.body.0.resnets."),
+        "downscale_factor": 8,
+        "adapter_type": "light_adapter" if light else "full_adapter",
+    }

@@ -1,0 +1,129 @@
+"""Controls and rotary positions on the ComfyUI host, measured inside a ComfyUI process as host_checks.py does: core's
+own nodes and nets against the library's, with the same weights in files. Prints JSON.
+
+Usage: COMFYUI_PATH=... python control_checks.py
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from host_checks import (
+    CHECKPOINT,
+    CLIP,
+    DEMO,
+    EDITED,
+    EMPTY,
+    LATENT,
+    NUM_STEPS,
+    TARGET,
+    far,
+    make_controlnet,
+    make_motion,
+    refusal,
+    with_control,
+)
+
+# After host_checks, which sets ComfyUI up.
+import comfy.t2i_adapter.adapter  # isort: skip
+import comfy.utils  # isort: skip
+import torch  # isort: skip
+from tune_a_video_pack.nodes import native  # isort: skip
+from tune_a_video_pack.nodes.context_windows import ContextWindows  # isort: skip
+from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.tav_core.control import Control, add_controls  # isort: skip
+from tune_a_video_pack.tav_core.control_files import load_control  # isort: skip
+from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core import windows as core  # isort: skip
+
+STEPS, GUIDANCE = 3, 4.0
+HINT = torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(2))
+
+
+def hosts(motion) -> tuple:
+    """One motion on both hosts."""
+    return native.apply_motion(DEMO.model, motion), UNetDenoiser(
+        unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule
+    )
+
+
+def check_rotary() -> dict[str, float | str]:
+    """Inversions with rotary positions on both hosts, and what the motion says is what both do."""
+    motion = make_motion(1, positions="rotary")
+    core_host, host = hosts(motion)
+    plain_host = native.apply_motion(DEMO.model, motion, positions="none")
+    latents, empty = encode_frames(CHECKPOINT.vae, CLIP).mean, encode_prompt(CHECKPOINT, "")
+    expected = invert(host, latents, empty, num_steps=NUM_STEPS).latents
+    without = invert(hosts(make_motion(1))[1], latents, empty, num_steps=NUM_STEPS).latents
+    ours, plain = (DDIMInvert.execute(m, EMPTY, LATENT, NUM_STEPS).args[1].latents for m in (core_host, plain_host))
+    return {
+        "agreement": far(ours, expected),
+        "counts": far(ours, plain),
+        "off": far(plain, without),
+        "unknown": refusal(lambda: native.apply_motion(DEMO.model, make_motion(1, positions="learned"))),
+    }
+
+
+def check_adapters(folder: Path) -> dict[str, float]:
+    """The features of core's T2I-Adapters and of the library's from the same weights.
+
+    core puts them into the UNet by numbers that fit real models alone, so no edit on the demo model is led by them. Of
+    a size that halves three times: of others core and diffusers treat the edge each in their own way.
+    """
+    widths, path, farthest = [32, 64, 128, 128], folder / "adapter.safetensors", {}
+    hint = torch.rand((2, 3, 64, 128), generator=torch.Generator().manual_seed(3))
+    full = {"cin": 3 * 64, "nums_rb": 2, "ksize": 1, "sk": True, "use_conv": False, "xl": False}
+    for kind, net in {
+        "full": comfy.t2i_adapter.adapter.Adapter(channels=widths, **full),
+        "light": comfy.t2i_adapter.adapter.Adapter_light(channels=widths, cin=3 * 64, nums_rb=4),
+    }.items():
+        comfy.utils.save_torch_file({n: t.contiguous() for n, t in net.state_dict().items()}, str(path))
+        theirs = [x for x in net(hint)["input"][::-1] if x is not None]
+        farthest[kind] = max(far(a, b) for a, b in zip(load_control(path)(hint), theirs, strict=True))
+    return farthest
+
+
+def check_control(control, folder: Path) -> dict[str, float]:
+    """A guided edit led by core's own net, and by the library's from the same weights; whole and by windows."""
+    path = folder / "net.safetensors"
+    weights = {f"control_model.{n}": t.contiguous() for n, t in control.control_model.state_dict().items()}
+    comfy.utils.save_torch_file(weights, str(path))
+    core_host, host = hosts(make_motion(1))
+    with torch.inference_mode(False):
+        net = load_control(path)
+    controlled = add_controls(host, [Control(net=net, frames=HINT.clone())])
+    start = {"samples": torch.randn(LATENT["samples"].shape, generator=torch.Generator().manual_seed(5))}
+    scale = DEMO.model.get_model_object("latent_format").process_in
+    noise = scale(start["samples"]).movedim(0, 1)[None]
+    texts = (encode_prompt(CHECKPOINT, EDITED), encode_prompt(CHECKPOINT, ""))
+    config = EditConfig(num_steps=STEPS, guidance_scale=GUIDANCE)
+    given = {"num_steps": STEPS, "cfg": GUIDANCE, "eta": 0.0, "edit_seed": 1}
+
+    def both(model, denoiser, positive, negative) -> tuple[torch.Tensor, torch.Tensor]:
+        ours = SampleEdit.execute(model, positive, negative, start, **given)[0]["samples"]
+        return scale(ours).movedim(0, 1)[None], edit(denoiser, noise, *texts, config=config)
+
+    led = [with_control(texts_, control, HINT) for texts_ in (TARGET, EMPTY)]
+    whole, plain = both(core_host, controlled, *led), both(core_host, host, TARGET, EMPTY)
+    windowed = core.WindowedDenoiser(denoiser=controlled, windows=core.ContextWindows(length=3, overlap=1))
+    parts = both(ContextWindows.execute(core_host, 3, 1)[0], windowed, *led)
+    return {"agreement": far(*whole), "leads": far(whole[0], plain[0]), "windows": far(*parts)}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+        results = {
+            "rotary": check_rotary(),
+            "controlnet": check_control(make_controlnet(), Path(folder)),
+            "adapters": check_adapters(Path(folder)),
+        }
+    print("RESULTS " + json.dumps(results))
