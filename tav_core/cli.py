@@ -12,6 +12,7 @@ from typing import Any
 from .attention_modes import MODES
 from .edit_config import EditConfig
 from .errors import TavError
+from .injection_config import InjectionConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
+    add_injection(edit)
 
     add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
 
@@ -120,6 +122,25 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
         default=fields["overlap"].default,
         help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
     )
+
+
+def add_injection(parser: argparse.ArgumentParser) -> None:
+    """The options of injection, `--inject-` before each setting's name."""
+    parser.add_argument(
+        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes about half as long again"
+    )
+    parser.add_argument(
+        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
+    )
+    for field in dataclasses.fields(InjectionConfig):
+        help = f"{field.metadata['help']} (default: {field.default})"
+        option = "--inject-" + field.name.replace("_", "-")
+        parser.add_argument(option, type=type(field.default), default=field.default, help=help)
+
+
+def read_injection(args: argparse.Namespace) -> InjectionConfig:
+    """The injection's settings from parsed options."""
+    return InjectionConfig(**{f.name: getattr(args, f"inject_{f.name}") for f in dataclasses.fields(InjectionConfig)})
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:
