@@ -4,13 +4,14 @@
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows                long clips
+    inject_source                  edits that keep the clip's layout
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     compare                        side by side
     measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
 diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
-`core_demo` (the demo model as core objects).
+`core_injection` (a source on a MODEL), `core_demo` (the demo model as core objects).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .compare import CompareVideos
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
+from .inject_source import InjectSource
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
@@ -42,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyMotion,
     ContextWindows,
     DDIMInvert,
+    InjectSource,
     SampleEdit,
     CompareVideos,
     MeasureVideo,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,12 @@ from .inflation import FrameCount, recast
 from .injection_config import InjectionConfig
 from .invert import Trajectory
 from .schedule import NoiseSchedule
-from .unet import InflatedUNet, copy_structure
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
     from diffusers.models.resnet import ResnetBlock2D
+
+    from .unet import InflatedUNet
 
 
 class Switch:
@@ -104,7 +105,8 @@ class InjectedDenoiser:
         injected = self.config.at(timestep, self.trajectory.timesteps)
         if not any(injected):
             return self.denoiser.epsilon(latents, timestep, context)
-        check_same_size(latents, self.trajectory)
+        mend = "Invert the clip that is edited; put context windows inside the injection, not around it."
+        check_same_size(latents.shape[2:], self.trajectory.latents.shape[3:], mend=mend)
         alpha = self.schedule.alpha(timestep)
         source = source_at(self.trajectory, self.schedule, ((1 - alpha) / alpha) ** 0.5).to(latents) * alpha**0.5
         texts = torch.cat([self.source_context.to(context), context])
@@ -135,18 +137,17 @@ def check_source(trajectory: Trajectory) -> None:
         )
 
 
-def check_same_size(latents: Tensor, trajectory: Trajectory) -> None:
-    """Checks that latents `b c f h w` have the frames and the size of a source.
+def check_same_size(ours: Sequence[int], theirs: Sequence[int], *, mend: str) -> None:
+    """Checks that a video has the frames and the size of its source: both as frames, height, width of the latents.
 
     Raises:
-        LatentsError: they have others.
+        LatentsError: it has others; ends with `mend`.
     """
-    ours, theirs = latents.shape[2:], trajectory.latents.shape[3:]
-    if ours != theirs:
+    if tuple(ours) != tuple(theirs):
         raise LatentsError(
-            got="{} frames of {}x{} latents for a source of {} of {}x{}".format(*ours, *theirs),
-            expected="as many frames as the source has, and its size",
-            mend="Invert the clip that is edited; put context windows inside the injection, not around it.",
+            got="{} frames of {}x{} latents for a source".format(ours[0], *reversed(ours[1:])),
+            expected="the source's {} of {}x{}".format(theirs[0], *reversed(theirs[1:])),
+            mend=mend,
         )
 
 
@@ -185,6 +186,9 @@ def with_unet(denoiser: Any, change: Callable[[InflatedUNet], InflatedUNet]) -> 
 
 def inject_unet(unet: InflatedUNet, config: InjectionConfig, attention: Switch, features: Switch) -> InflatedUNet:
     """A copy of a UNet, on the same weights, whose chosen layers share while their switches are on."""
+    # ComfyUI's host shares this module, and needs no diffusers for it.
+    from .unet import copy_structure
+
     injected = copy_structure(unet)
     layers = decoder_layers(injected)
     first = config.first_of(len(layers))

@@ -214,7 +214,7 @@ def test_windows_outside_are_refused(denoiser, long_latents, context):
     windowed = WindowedDenoiser(
         denoiser=inject(denoiser, trajectory, context), windows=ContextWindows(length=4, overlap=1)
     )
-    with pytest.raises(LatentsError, match=r"4 frames .* a source of 9.*inside the injection"):
+    with pytest.raises(LatentsError, match=r"4 frames .* the source's 9 .*inside the injection"):
         windowed.epsilon(long_latents, 667, context)
 
 
@@ -260,5 +260,5 @@ def test_sources_that_do_not_fit_are_refused(denoiser, trajectory, clip_latents,
         inject(denoiser, two, context)
     with pytest.raises(ConfigError, match="no UNet"):
         inject(object(), trajectory, context)
-    with pytest.raises(LatentsError, match="4 frames of 8x6 latents for a source of 4 of 8x8"):
+    with pytest.raises(LatentsError, match=r"4 frames of 6x8 latents .* the source's 4 of 8x8"):
         inject(denoiser, trajectory, context).epsilon(noisy[..., :6], trajectory.timesteps[-1], texts)
