@@ -13,10 +13,13 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from injection_workflow import inject_source
 from workflow_graph import WorkflowGraph
 from workflow_parts import (
     CANNY,
     CONTROLNET,
+    DEMO_EDIT,
+    DEMO_TUNING,
     EDIT,
     RESULT,
     SOURCE,
@@ -35,8 +38,6 @@ from workflow_parts import (
 )
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
-DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
-DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
 
 
 def quickstart(graph: WorkflowGraph) -> None:
@@ -274,6 +275,7 @@ ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "7_stock_samplers_with_lora": stock_samplers,
     "8_low_memory": low_memory,
     "9_long_clip": long_clip,
+    "11_keep_the_layout": inject_source,
 }
 
 
