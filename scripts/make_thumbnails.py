@@ -46,7 +46,7 @@ PICTURES = {
     "9_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
     "11_keep_the_layout": (
         "11  Keep the layout",
-        {"source": "source", "plain edit": "square", "with Inject Source": "injected"},
+        {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
     ),
 }
 
@@ -126,7 +126,7 @@ def first_graph() -> dict[str, Any]:
         "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
         "windowed": save("windowed_frames"),
         "source_model": node("TAVInjectSource", model=["apply", 0], **injection),
-        "injected_edit": edit_node("square_text", model="source_model"),
+        "injected_edit": edit_node("yellow_text", model="source_model"),
         "injected_frames": node("VAEDecode", samples=["injected_edit", 0], vae=["demo", 2]),
         "injected": save("injected_frames"),
     }
