@@ -184,10 +184,16 @@ def test_weights_are_shared_and_not_copied(denoiser, trajectory, context):
     assert {name: t.data_ptr() for name, t in ours.items()} == {name: t.data_ptr() for name, t in theirs.items()}
 
 
-def test_an_error_in_the_model_leaves_nothing_switched_on(denoiser, trajectory, context, texts, noisy):
+def test_an_error_in_the_model_leaves_nothing_switched_on(denoiser, trajectory, context, texts, noisy, monkeypatch):
     injected = inject(denoiser, trajectory, context)
-    with pytest.raises(RuntimeError):
-        injected.epsilon(noisy, trajectory.timesteps[-1], texts[:, :, :5])
+
+    def fail(*args, **kwargs):
+        assert injected.attention.on and injected.features.on
+        raise MemoryError
+
+    monkeypatch.setattr(InflatedUNet, "forward", fail)
+    with pytest.raises(MemoryError):
+        injected.epsilon(noisy, trajectory.timesteps[-1], texts)
     assert not injected.attention.on and not injected.features.on
 
 
