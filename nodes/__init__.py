@@ -3,9 +3,9 @@
     load_clip  demo_model          what goes in
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
-    context_windows                long clips
-    inject_source                  edits that keep the clip's layout
+    context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    inject_source                  edits that keep the clip's layout
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -23,6 +23,7 @@ from .compare import CompareVideos
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
+from .free_noise import FreeNoise
 from .inject_source import InjectSource
 from .invert import DDIMInvert
 from .load_clip import LoadClip
@@ -43,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     ImportOriginal,
     ApplyMotion,
     ContextWindows,
+    FreeNoise,
     DDIMInvert,
     InjectSource,
     SampleEdit,

@@ -17,6 +17,7 @@ from .version import __version__
 HOMES = {
     "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
+    "early_stop": ("EarlyStop", "StopTuning", "preview_score"),
     "edit": ("edit",),
     "edit_config": ("EditConfig",),
     "errors": ("TavError",),

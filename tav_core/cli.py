@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
     tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
     add_settings(tune, TuneConfig)
+    add_early_stop(tune)
 
     invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
     add_model(invert)
@@ -108,6 +109,15 @@ def add_motion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
     parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
     parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+
+
+def add_early_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stop-early", metavar="PROMPT", help="end when previews under this other prompt get no better; the best stays"
+    )
+    parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
+    parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
+    parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
 
 
 def add_windows(parser: argparse.ArgumentParser) -> None:

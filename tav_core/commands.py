@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .checkpoints import Checkpoint, load_checkpoint
 from .cli import read_injection, read_settings
 from .denoiser import Denoiser, UNetDenoiser
+from .early_stop_command import read_early_stop
 from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
@@ -46,6 +47,8 @@ def run_tune(args: argparse.Namespace) -> None:
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
     )
+    latents = encode_frames(checkpoint.vae, clip.frames)
+    early_stop = read_early_stop(args, checkpoint, latents.mean)
     with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:
 
         def on_step(progress: TuneProgress) -> None:
@@ -54,10 +57,12 @@ def run_tune(args: argparse.Namespace) -> None:
             bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
             bar.update(progress.step - bar.n)
             check()
+            if early_stop is not None:
+                early_stop(progress)
 
         motion = tune(
             denoiser,
-            encode_frames(checkpoint.vae, clip.frames),
+            latents,
             encode_prompt(checkpoint, args.prompt),
             config=config,
             state_path=args.out / "state.safetensors",
@@ -66,6 +71,8 @@ def run_tune(args: argparse.Namespace) -> None:
             stride=clip.stride,
             on_step=on_step,
         )
+    for step, score in early_stop.scores.items() if early_stop else ():
+        print(f"{step:>8} steps  {score:+.2f}{'  kept' * (step == motion.info.steps_done)}")
     print(motion.save(args.out / "motion.safetensors"))
 
 
