@@ -137,7 +137,7 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
 def add_injection(parser: argparse.ArgumentParser) -> None:
     """The options of injection, `--inject-` before each setting's name."""
     parser.add_argument(
-        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes about half as long again"
+        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes up to half as long again"
     )
     parser.add_argument(
         "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
