@@ -6,12 +6,13 @@
     context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     composite                      the edit inside a mask or some frames, the clip around it
+    inject_source                  edits that keep the clip's layout
     compare                        side by side
     measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
 diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
-`core_demo` (the demo model as core objects).
+`core_injection` (a source on a MODEL), `core_demo` (the demo model as core objects).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
 from .free_noise import FreeNoise
+from .inject_source import InjectSource
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
@@ -46,6 +48,7 @@ NODES: list[type[io.ComfyNode]] = [
     ContextWindows,
     FreeNoise,
     DDIMInvert,
+    InjectSource,
     SampleEdit,
     CompositeEdit,
     CompareVideos,

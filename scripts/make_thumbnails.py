@@ -22,6 +22,7 @@ WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 SIZE, TITLE, LABEL, GAP, QUALITY = (400, 300), 36, 18, 4, 90
 PAPER, INK, PALE = (24, 26, 30), (240, 240, 240), (165, 172, 182)
 SOURCE = "a red circle on a blue background"
+INJECTION = {"attention": 0.5, "features": 0.8, "first_layer": 4}
 EDITS = {
     "yellow": "a yellow circle on a blue background",
     "square": "a red square on a blue background",
@@ -44,6 +45,10 @@ PICTURES = {
     "8_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
     "9_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
     "10_local_edit": ("10  Local edit", {"edit of the whole": "yellow", "edit within the mask": "local"}),
+    "11_keep_the_layout": (
+        "11  Keep the layout",
+        {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
+    ),
 }
 
 
@@ -91,9 +96,10 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 
 def first_graph() -> dict[str, Any]:
-    """All but the longer run: the clip, its edges, edits; also by a stock sampler, in tiles, by windows, in a mask."""
+    """All but the longer run: the clip, its edges, edits: by core's sampler, in tiles, windows, a mask, injected."""
     prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
+    injection = {"trajectory": ["invert", 1], "conditioning": ["empty", 0], **INJECTION}
     return tuned_graph(100, "restart", EDITS) | {
         "source": save("demo", 3),
         "canny": node("Canny", image=["demo", 3], low_threshold=0.2, high_threshold=0.5),
@@ -120,6 +126,10 @@ def first_graph() -> dict[str, Any]:
         "windowed_edit": edit_node("green_text", model="windows", latent="windowed_invert"),
         "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
         "windowed": save("windowed_frames"),
+        "source_model": node("TAVInjectSource", model=["apply", 0], **injection),
+        "injected_edit": edit_node("yellow_text", model="source_model"),
+        "injected_frames": node("VAEDecode", samples=["injected_edit", 0], vae=["demo", 2]),
+        "injected": save("injected_frames"),
         **local_graph(),
     }
 

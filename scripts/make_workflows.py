@@ -13,10 +13,13 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from injection_workflow import inject_source
 from workflow_graph import WorkflowGraph
 from workflow_parts import (
     CANNY,
     CONTROLNET,
+    DEMO_EDIT,
+    DEMO_TUNING,
     EDIT,
     LOAD,
     PREVIEW,
@@ -37,8 +40,6 @@ from workflow_parts import (
 )
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
-DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
-DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
 
 
 def quickstart(graph: WorkflowGraph) -> None:
@@ -312,6 +313,7 @@ ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "8_low_memory": low_memory,
     "9_long_clip": long_clip,
     "10_local_edit": local_edit,
+    "11_keep_the_layout": inject_source,
 }
 
 

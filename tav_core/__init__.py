@@ -25,6 +25,8 @@ HOMES = {
     "edit_config": ("EditConfig",),
     "errors": ("TavError",),
     "free_noise": ("free_noise",),
+    "injection": ("InjectedDenoiser",),
+    "injection_config": ("InjectionConfig",),
     "invert": ("Trajectory", "invert"),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),

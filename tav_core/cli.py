@@ -13,6 +13,7 @@ from .attention_modes import MODES, POSITIONS
 from .control_config import ControlConfig
 from .edit_config import EditConfig
 from .errors import TavError
+from .injection_config import InjectionConfig
 from .local_edit_config import LocalEditConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
     add_local_edit(edit)
+    add_injection(edit)
 
     add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
 
@@ -175,6 +177,25 @@ def add_control(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
     parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
+
+
+def add_injection(parser: argparse.ArgumentParser) -> None:
+    """The options of injection, `--inject-` before each setting's name."""
+    parser.add_argument(
+        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes up to half as long again"
+    )
+    parser.add_argument(
+        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
+    )
+    for field in dataclasses.fields(InjectionConfig):
+        help = f"{field.metadata['help']} (default: {field.default})"
+        option = "--inject-" + field.name.replace("_", "-")
+        parser.add_argument(option, type=type(field.default), default=field.default, help=help)
+
+
+def read_injection(args: argparse.Namespace) -> InjectionConfig:
+    """The injection's settings from parsed options."""
+    return InjectionConfig(**{f.name: getattr(args, f"inject_{f.name}") for f in dataclasses.fields(InjectionConfig)})
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from .checkpoints import Checkpoint, load_checkpoint
-from .cli import read_settings
+from .cli import read_injection, read_settings
 from .control import ReadyControlNet
 from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
@@ -24,6 +24,7 @@ from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
 from .free_noise import free_noise
+from .injection import InjectedDenoiser
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
@@ -122,6 +123,7 @@ def run_edit(args: argparse.Namespace) -> None:
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     noise = start.noise if isinstance(start, Trajectory) else start
     denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
+    denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
@@ -187,6 +189,8 @@ def load_denoiser(
 def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
     """Says before a long run, not in its middle, that memory will not do; a window has frame 0 in front."""
     shape = list(latents.shape)
+    if isinstance(denoiser, InjectedDenoiser):
+        shape[0], guided, denoiser = shape[0] * (1 + guided) + 1, False, denoiser.denoiser
     if isinstance(denoiser, WindowedDenoiser):
         shape[2] = min(shape[2], denoiser.windows.length + 1)
         denoiser = denoiser.denoiser
@@ -199,6 +203,22 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
     if args.context_length == 0:
         return None
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
+
+
+def load_injection(
+    args: argparse.Namespace, denoiser: Denoiser, start: Trajectory | torch.Tensor, checkpoint: Checkpoint
+) -> Denoiser:
+    """The denoiser, around it the injection from the trajectory if it is asked for."""
+    if not args.inject:
+        return denoiser
+    if not isinstance(start, Trajectory):
+        raise ConfigError(
+            got="--inject without --trajectory",
+            expected="the inversion of the source, from which it takes",
+            mend="Run invert, and give the file that it writes.",
+        )
+    context = encode_prompt(checkpoint, args.inject_prompt)
+    return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=read_injection(args))
 
 
 def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli import build_parser, main, read_settings
+from tav_core.cli import build_parser, main, read_injection, read_settings
 from tav_core.edit_config import EditConfig
+from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory
 from tav_core.tune_config import TuneConfig
 from tav_core.video import read_clip, write_video
@@ -157,6 +158,35 @@ def test_controls_that_do_not_fit_are_said(place, controls, capsys, options, wor
     assert all(word in printed for word in words), printed
 
 
+def test_injection_takes_from_the_inversion(place):
+    start, png = ["--trajectory", f"{place / 'trajectory.safetensors'}"], ["--prompt", "a cow", "--format", "png"]
+    none = ["--inject-attention", "0", "--inject-features", "0"]
+    for out, more in {
+        "plain": [],
+        "injected": ["--inject"],
+        "none": ["--inject", *none],
+        "prompted": ["--inject", "--inject-prompt", "a cat runs"],
+    }.items():
+        assert edit(place, *start, *png, *more, out=out) == 0
+    plain, injected, none, prompted = (
+        read_clip(place / out / "a-cow", num_frames=4, width=64, height=64).frames
+        for out in ("plain", "injected", "none", "prompted")
+    )
+    assert torch.equal(none, plain)
+    assert not torch.equal(injected, plain) and not torch.equal(injected, prompted)
+
+
+def test_injection_counts_the_source_in_the_memory_that_it_needs(place, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "tav_core.commands.check_sampling", lambda unet, shape, guided: asked.append((shape[0], guided))
+    )
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "a cow", "--format", "png"]
+    for more in (["--inject"], ["--inject", "--guidance-scale", "1"]):
+        assert edit(place, *start, *more, out="room") == 0
+    assert asked == [(3, False), (2, False)]
+
+
 def test_strength_zero_is_the_untuned_model(place):
     more = ["--prompt", "a cow", "--format", "png", "--num-steps", "1"]
     for out, strength in {"none": "0", "full": "1"}.items():
@@ -231,6 +261,13 @@ class TestErrors:
         more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-steps", "5"]
         fails(capsys, edit(place, *more), "5 sampling steps for an inversion of 2")
 
+    def test_injection_without_an_inversion(self, place, capsys):
+        fails(capsys, edit(place, "--inject", "--prompt", "x"), "--inject without --trajectory", "Run invert")
+
+    def test_injection_out_of_range(self, place, capsys):
+        more = ["--inject", "--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x"]
+        fails(capsys, edit(place, *more, "--inject-features", "2"), "features 2", "0 to 1")
+
     def test_not_a_motion(self, place, capsys):
         fails(capsys, main(["info", f"{place / 'clip.mp4'}"]), "clip.mp4")
         motion = ["--motion", f"{place / 'trajectory.safetensors'}"]
@@ -292,6 +329,7 @@ def test_options_have_the_settings_defaults():
     assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
     args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
     assert read_settings(args, EditConfig) == EditConfig()
+    assert read_injection(args) == InjectionConfig()
     more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--memory", "speed", "--precision", "bf16"]
     config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
     assert config == TuneConfig(modules=("attn_temp",), betas=(0.8, 0.9), memory="speed", precision="bf16")
