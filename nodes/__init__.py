@@ -5,6 +5,7 @@
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows                long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    blend_inversions               two clips' noises in one
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
+from .blend_inversions import BlendInversions
 from .compare import CompareVideos
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
@@ -42,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyMotion,
     ContextWindows,
     DDIMInvert,
+    BlendInversions,
     SampleEdit,
     CompareVideos,
     MeasureVideo,

@@ -14,7 +14,7 @@ from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
 from .layouts import check_latents, check_num_frames
 from .schedule import ddim_step
-from .solvers import sample_back
+from .solvers import fade, sample_back
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -60,7 +60,7 @@ def edit(
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)
-    sample = find_sampler(start, scheduler)
+    sample = find_sampler(start, scheduler, config)
     videos, mend = [], "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
@@ -108,10 +108,12 @@ def check_start(
         )
 
 
-def find_sampler(start: Trajectory | Tensor, scheduler: SchedulerMixin | None) -> Callable[..., Tensor]:
+def find_sampler(
+    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig
+) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` for a start that has been checked."""
     if isinstance(start, Trajectory) and start.remainder is not None:
-        return sample_with_remainder(start.remainder)
+        return sample_with_remainder(fade(start.remainder, config.guidance_scale))
     return sample_ddim if scheduler is None else sample_with(scheduler)
 
 
