@@ -15,6 +15,7 @@ from typing import Any
 from .version import __version__
 
 HOMES = {
+    "blend": ("blend", "slerp"),
     "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
     "edit": ("edit",),
@@ -22,8 +23,10 @@ HOMES = {
     "errors": ("TavError",),
     "free_noise": ("free_noise",),
     "invert": ("Trajectory", "invert"),
+    "invert_config": ("InvertConfig",),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
+    "reconstruct_report": ("MethodReport", "compare_methods"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),
     "text": ("encode_prompt",),
     "tune": ("TuneProgress", "tune"),

@@ -10,9 +10,12 @@ With y = x / sqrt(alpha) and s = sqrt((1 - alpha) / alpha), DDIM solves dy = eps
 
     y_(i-1) = r^2 y_(i+1) + (1 - r^2) y_i - h_i (1 + r) epsilon_i,    r = h_i / h_(i+1)
 
-holds to second order for this r alone. Sampling shrinks an error from i+1 to i-1 by r^2, which is below 1 here as the
-steps grow with the noise: guidance does not build up. Inversion enlarges it by as much, so it must start with little
-of it. Its first step, which has one neighbour alone, is therefore a fixed point.
+holds to second order for this weight r^2 alone. Any other but 0 can be turned around too: BDIA (arXiv 2307.10829) has
+gamma sqrt(alpha_(i+1) / alpha_(i-1)). On the demo world, in 20 steps, its inversion ran off at gamma 0.5 and its edits
+at 0.9 to 1 were further off than these.
+
+What leaves the way swings from step to step, in all of these solvers: an inversion should start with little of it, so
+its first step, which has one neighbour alone, is a fixed point; and guidance leaves the way, see `fade`.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def test_strength_zero_is_the_untuned_model(place):
     [
         ("run/motion.safetensors", ["motion", "a cat runs", "sparse_causal"]),
         ("run/state.safetensors", ["state of a tuning run", "2"]),
-        ("trajectory.safetensors", ["trajectory", "4 frames"]),
+        ("trajectory.safetensors", ["trajectory", "4 frames", "ddim"]),
         ("model", ["checkpoint", "sd1", "epsilon", "M parameters"]),
     ],
 )
