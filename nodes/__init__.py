@@ -7,6 +7,7 @@
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     composite                      the edit inside a mask or some frames, the clip around it
     inject_source                  edits that keep the clip's layout
+    blend_inversions               two clips' noises in one
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
+from .blend_inversions import BlendInversions
 from .compare import CompareVideos
 from .composite import CompositeEdit
 from .context_windows import ContextWindows
@@ -48,6 +50,7 @@ NODES: list[type[io.ComfyNode]] = [
     ContextWindows,
     FreeNoise,
     DDIMInvert,
+    BlendInversions,
     InjectSource,
     SampleEdit,
     CompositeEdit,

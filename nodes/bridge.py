@@ -12,6 +12,10 @@ from ..tav_core.errors import ConfigError, LatentsError
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+    from ..tav_core.invert import Trajectory
+
+# In a LATENT beside its samples: the exact method that it was inverted by, which no sampler but ours goes back.
+METHOD = "tav_method"
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
@@ -54,6 +58,25 @@ def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
 def to_mask(mask: Tensor) -> Tensor:
     """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`."""
     return mask.reshape(-1, *mask.shape[-2:])
+
+
+def as_inverted(samples: Tensor, trajectory: Trajectory) -> dict[str, Any]:
+    """Inverted samples `f c h w` as a LATENT, marked if they alone are not enough to go back."""
+    return {"samples": samples} if trajectory.remainder is None else {"samples": samples, METHOD: trajectory.method}
+
+
+def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) -> None:
+    """Checks that a LATENT of an exact inversion comes with its trajectory.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if latent.get(METHOD) and (trajectory is None or trajectory.remainder is None):
+        raise ConfigError(
+            got=f"a latent inverted by {latent[METHOD]}, and no trajectory of it",
+            expected="both, as an exact inversion is in both",
+            mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
+        )
 
 
 def to_context(conditioning: list, socket: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import ConfigError, LatentsError
-from .bridge import check_samples
+from .bridge import check_samples, check_start_is_whole
 from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class SampleEdit(io.ComfyNode):
                 widget(EditConfig, "eta"),
                 seed_widget(EditConfig, "edit_seed", "Of the fresh noise that eta adds; at eta 0 it changes nothing."),
                 Trajectory.Input(
-                    "trajectory", optional=True, tooltip="Of the inversion: its steps and frames are then checked."
+                    "trajectory",
+                    optional=True,
+                    tooltip="Of the inversion: its steps and frames are then checked. o_belm needs it.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -85,6 +88,7 @@ class SampleEdit(io.ComfyNode):
         # Guidance is core's here, so the library's own is off.
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
         samples = check_samples(latent)
+        check_start_is_whole(latent, trajectory)
         if trajectory is not None:
             start = to_latents(samples, model)
             check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
@@ -93,7 +97,8 @@ class SampleEdit(io.ComfyNode):
         def stage(denoiser, latents, report) -> Tensor:
             nothing = NO_CONTEXT.to(latents)
             count = lambda done, total, _: report(done, total)  # noqa: E731
-            return edit(denoiser, latents, nothing, nothing, config=config, on_step=count, correct=correct)
+            start = latents if trajectory is None else start_from(trajectory, latents, cfg)
+            return edit(denoiser, start, nothing, nothing, config=config, on_step=count, correct=correct)
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
         return io.NodeOutput({"samples": run_stage(model, samples, stage, num_steps=num_steps, **guided)})
@@ -123,3 +128,14 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
             mend="Connect both outputs of the same node.",
         )
     return keep_outside(trajectory, to_mask(mask))
+
+
+def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> invert.Trajectory:
+    """The trajectory with the noise of the LATENT that is connected.
+
+    The library fades an exact inversion's remainder by its own guidance, and here the guidance is core's.
+    """
+    from ..tav_core.solvers import fade
+
+    remainder = None if trajectory.remainder is None else fade(trajectory.remainder, cfg)
+    return replace(trajectory, latents=latents[None], remainder=remainder)

@@ -1,4 +1,7 @@
-"""The command line: `python -m tav_core tune | invert | edit | report | info`. Parses, calls commands.py."""
+"""The command line: `python -m tav_core tune | invert | reconstruct | edit | report | info`.
+
+Parses, calls commands.py.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from .control_config import ControlConfig
 from .edit_config import EditConfig
 from .errors import TavError
 from .injection_config import InjectionConfig
+from .invert_config import METHODS, InvertConfig
 from .local_edit_config import LocalEditConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
@@ -47,10 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
     add_clip(invert)
     add_windows(invert)
     add_control(invert)
-    invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
-    invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    add_inversion(invert)
+    invert.add_argument("--method", choices=METHODS, default=InvertConfig.method, help=help_of(InvertConfig, "method"))
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
     invert.add_argument("--check", action="store_true", help="sample the clip back and say how much was lost")
+
+    reconstruct = commands.add_parser("reconstruct", help="say what each inversion method gives back of a clip")
+    add_model(reconstruct)
+    add_motion(reconstruct)
+    add_clip(reconstruct)
+    add_windows(reconstruct)
+    add_control(reconstruct)
+    add_inversion(reconstruct)
+    reconstruct.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    reconstruct.add_argument("--out", type=Path, help="a JSON file with the same figures")
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
@@ -58,8 +72,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_windows(edit)
     add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
-    edit.add_argument("--negative", default="", help="what should not be seen")
+    negative = edit.add_mutually_exclusive_group()
+    negative.add_argument("--negative", default="", help="what should not be seen")
+    negative.add_argument(
+        "--negative-source", action="store_true", help="the prompt the motion was tuned under, as the negative one"
+    )
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
+    edit.add_argument("--blend", type=Path, help="another such file, written with the same settings, to blend in")
+    edit.add_argument("--blend-weight", type=float, default=0.5, help="0 is none of it, 1 is it alone (default: 0.5)")
     edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
     edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
     edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
@@ -125,6 +145,21 @@ def add_early_stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
     parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
     parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
+
+
+def add_inversion(parser: argparse.ArgumentParser) -> None:
+    """What to invert under, and how finely."""
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
+    prompt.add_argument("--source-prompt", action="store_true", help="the prompt the motion was tuned under")
+    parser.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    about = f"{help_of(InvertConfig, 'iterations')} (default: {InvertConfig.iterations})"
+    parser.add_argument("--iterations", type=int, default=InvertConfig.iterations, help=about)
+
+
+def help_of(config: type, name: str) -> str:
+    """The help of one setting."""
+    return next(field.metadata["help"] for field in dataclasses.fields(config) if field.name == name)
 
 
 def add_windows(parser: argparse.ArgumentParser) -> None:

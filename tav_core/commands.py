@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from .blend import blend
 from .checkpoints import Checkpoint, load_checkpoint
 from .cli import read_injection, read_settings
 from .control import ReadyControlNet
@@ -31,7 +28,9 @@ from .layouts import VAE_FACTOR
 from .local_edit_command import load_local_edit
 from .memory import check_sampling
 from .precision import DTYPES, resolve_precision
+from .progress import progress_bar, raise_between_steps
 from .reconstruct import psnr, reconstruct
+from .reconstruct_report import compare_methods, format_table, write_reports
 from .schedule import gaussian_noise
 from .text import encode_prompt
 from .tune import TuneProgress, tune
@@ -82,10 +81,7 @@ def run_tune(args: argparse.Namespace) -> None:
 
 def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
-    motion, checkpoint = Motion.load(args.motion), load_model(args)
-    clip = load_clip(args, motion.info)
-    context, latents = encode_prompt(checkpoint, args.prompt), encode_frames(checkpoint.vae, clip.frames).mean
-    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
+    denoiser, checkpoint, clip, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
@@ -93,6 +89,8 @@ def run_invert(args: argparse.Namespace) -> None:
             latents,
             context,
             num_steps=args.num_steps,
+            method=args.method,
+            iterations=args.iterations,
             fps=clip.fps,
             store="cpu",
             on_step=lambda done, total: bar.update(done - bar.n),
@@ -100,6 +98,53 @@ def run_invert(args: argparse.Namespace) -> None:
     print(trajectory.save(args.out))
     if args.check:
         print_reconstruction(denoiser, trajectory, context, checkpoint, clip)
+
+
+def run_reconstruct(args: argparse.Namespace) -> None:
+    """Prints what each inversion method gives back of a clip, and writes it as JSON."""
+    denoiser, checkpoint, clip, latents, context = load_inversion(args)
+    check_room(denoiser, latents, guided=False)
+    with progress_bar("reconstruct", 2 * args.num_steps * len(args.methods)) as bar:
+        reports = compare_methods(
+            denoiser,
+            latents,
+            context,
+            lambda latents: decode_latents(checkpoint.vae, latents)[0],
+            num_steps=args.num_steps,
+            methods=args.methods,
+            iterations=args.iterations,
+            on_step=bar.update,
+        )
+    print(format_table(reports))
+    if args.out:
+        print(write_reports(args.out, reports, num_steps=args.num_steps))
+
+
+def load_inversion(
+    args: argparse.Namespace,
+) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, torch.Tensor]:
+    """The tuned model, its checkpoint, the clip, its latents, and the embeddings of the prompt to invert under."""
+    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    clip = load_clip(args, motion.info)
+    prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
+    latents = encode_frames(checkpoint.vae, clip.frames).mean
+    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
+    return denoiser, checkpoint, clip, latents, encode_prompt(checkpoint, prompt)
+
+
+def source_prompt(tuned: MotionInfo) -> str:
+    """The prompt that a motion was tuned under.
+
+    Raises:
+        ConfigError: it says none, as one that was imported.
+    """
+    if not tuned.prompt:
+        raise ConfigError(
+            got="a motion that does not say its prompt",
+            expected="one that was tuned here",
+            mend="Give the prompt: --prompt to invert under it, --negative to edit.",
+        )
+    return tuned.prompt
 
 
 def print_reconstruction(
@@ -118,6 +163,7 @@ def run_edit(args: argparse.Namespace) -> None:
     """Renders a video for each prompt and writes them, named by their prompts."""
     config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
     motion, checkpoint = Motion.load(args.motion), load_model(args)
+    negative = source_prompt(motion.info) if args.negative_source else args.negative
     start = load_start(args, motion.info, config, checkpoint)
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
@@ -130,7 +176,7 @@ def run_edit(args: argparse.Namespace) -> None:
             denoiser,
             start,
             encode_prompt(checkpoint, args.prompt),
-            encode_prompt(checkpoint, args.negative),
+            encode_prompt(checkpoint, negative),
             config=config,
             scheduler=scheduler,
             num_frames=args.num_frames,
@@ -232,10 +278,13 @@ def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> Vide
 def load_start(
     args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
 ) -> Trajectory | torch.Tensor:
-    """The trajectory, or random noise of the size asked for or tuned on."""
+    """The trajectory, with another blended in if asked for, or random noise of the size asked for or tuned on."""
     device = checkpoint.unet.device
     if args.trajectory:
-        return Trajectory.load(args.trajectory).to(device)
+        start = Trajectory.load(args.trajectory)
+        return (blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start).to(device)
+    if args.blend:
+        raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
     num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
     shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
     if args.free_noise:
@@ -277,23 +326,3 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def progress_bar(name: str, total: int) -> tqdm:
-    return tqdm(total=total, desc=name, unit="step", leave=True)
-
-
-@contextmanager
-def raise_between_steps() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until a step is whole, so that the state saved on a cancel is one."""
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)

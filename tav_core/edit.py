@@ -14,6 +14,7 @@ from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
 from .layouts import check_latents, check_num_frames
 from .schedule import ddim_step
+from .solvers import fade, sample_back
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -35,7 +36,8 @@ def edit(
     on_step: OnLatents | None = None,
     correct: Correct | None = None,
 ) -> Tensor:
-    """Samples a video for each prompt from one start, by DDIM with classifier-free guidance.
+    """Samples a video for each prompt from one start, with classifier-free guidance: by DDIM, or back the way that an
+    exact inversion came.
 
     Args:
         denoiser: a tuned model.
@@ -54,14 +56,15 @@ def edit(
 
     Raises:
         LatentsError: a start of another rank or frame count.
-        ConfigError: as many steps as the inversion did not have, or a scheduler from an inverted start.
+        ConfigError: as many steps as the inversion did not have, a scheduler from an inverted start, or `eta` above 0
+            from an exact one.
         OutOfMemory: says what to lower.
     """
     config = config or EditConfig()
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)
-    sample = sample_ddim if scheduler is None else sample_with(scheduler)
+    sample = find_sampler(start, scheduler, config)
     videos, mend = [], "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
@@ -101,6 +104,21 @@ def check_start(
             expected="DDIM, which is what the inversion ran backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
+    if start.remainder is not None and config.eta:
+        raise ConfigError(
+            got=f"eta {config.eta} for an inversion by {start.method}",
+            expected="0: fresh noise is not on the way that an exact inversion came",
+            mend="Use eta 0, or invert by ddim.",
+        )
+
+
+def find_sampler(
+    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig
+) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` for a start that has been checked."""
+    if isinstance(start, Trajectory) and start.remainder is not None:
+        return sample_with_remainder(fade(start.remainder, config.guidance_scale))
+    return sample_ddim if scheduler is None else sample_with(scheduler)
 
 
 def guided(denoiser: Denoiser, positive: Tensor, negative: Tensor, scale: float) -> Callable[[Tensor, int], Tensor]:
@@ -140,6 +158,18 @@ def sample_ddim(
         latents = correct(latents, config.num_steps - done)
         report(done, config.num_steps, latents)
     return latents
+
+
+def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` that goes back the way that an exact inversion came."""
+
+    def sample(denoiser, model, latents, config, report) -> Tensor:
+        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps)
+        for done, reached in enumerate(way, start=1):
+            report(done, config.num_steps, reached)
+        return reached
+
+    return sample
 
 
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:

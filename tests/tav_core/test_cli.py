@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 
 import numpy as np
@@ -92,6 +93,33 @@ def test_edit_from_random_noise_with_another_scheduler(place):
     more = ["--scheduler", "EulerDiscreteScheduler", "--format", "png", "--prompt", "a cow", "--fps", "5"]
     assert edit(place, *more, out="random") == 0
     assert len(list((place / "random" / "a-cow").glob("*.png"))) == 4
+
+
+def test_an_inversion_under_the_source_prompt_by_another_method(place):
+    out = ["--out", f"{place / 'exact.safetensors'}"]
+    assert invert(place, *out, "--method", "o_belm", "--iterations", "2", "--source-prompt") == 0
+    exact = Trajectory.load(place / "exact.safetensors")
+    assert exact.method == "o_belm" and exact.remainder is not None
+    assert invert(place, "--out", f"{place / 'named.safetensors'}", "--method", "o_belm", "--iterations", "2") == 0
+    assert not torch.equal(exact.noise, Trajectory.load(place / "named.safetensors").noise)
+    more = ["--prompt", "a dog runs", "--negative-source", "--format", "png"]
+    blended = ["--blend", f"{place / 'named.safetensors'}", "--blend-weight", "0.3"]
+    for name, extra in {"negative": [], "blend": blended}.items():
+        assert edit(place, "--trajectory", f"{place / 'exact.safetensors'}", *more, *extra, out=name) == 0
+    same = ["--trajectory", f"{place / 'exact.safetensors'}", "--prompt", "a dog runs", "--format", "png"]
+    assert edit(place, *same, "--negative", "a cat runs", out="said") == 0
+    pictures = {name: (place / name / "a-dog-runs" / "0001.png") for name in ("negative", "said", "blend")}
+    read = {name: next(iter(sorted(path.parent.glob("*.png")))).read_bytes() for name, path in pictures.items()}
+    assert read["negative"] == read["said"] != read["blend"]
+
+
+def test_reconstruct_prints_a_table_and_writes_json(place, capsys):
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    more = ["--clip", f"{place / 'clip.mp4'}", "--num-steps", "2", "--out", f"{place / 'methods.json'}"]
+    assert main(["reconstruct", *files, *more, "--methods", "ddim", "o_belm"]) == 0
+    printed = capsys.readouterr().out
+    assert "ddim" in printed and "o_belm" in printed and "fixed_point" not in printed
+    assert [row["method"] for row in json.loads((place / "methods.json").read_text())["methods"]] == ["ddim", "o_belm"]
 
 
 def test_a_long_clip_by_windows(place):
@@ -198,7 +226,7 @@ def test_strength_zero_is_the_untuned_model(place):
     [
         ("run/motion.safetensors", ["motion", "a cat runs", "sparse_causal"]),
         ("run/state.safetensors", ["state of a tuning run", "2"]),
-        ("trajectory.safetensors", ["trajectory", "4 frames"]),
+        ("trajectory.safetensors", ["trajectory", "4 frames", "ddim"]),
         ("model", ["checkpoint", "sd1", "epsilon", "M parameters"]),
     ],
 )
@@ -272,6 +300,9 @@ class TestErrors:
         fails(capsys, main(["info", f"{place / 'clip.mp4'}"]), "clip.mp4")
         motion = ["--motion", f"{place / 'trajectory.safetensors'}"]
         fails(capsys, edit(place, *motion, "--prompt", "x"), "not a motion's")
+
+    def test_blend_without_a_trajectory(self, place, capsys):
+        fails(capsys, edit(place, "--blend", f"{place / 'trajectory.safetensors'}", "--prompt", "x"), "--trajectory")
 
     def test_unknown_scheduler(self, place, capsys):
         fails(capsys, edit(place, "--scheduler", "Eular", "--prompt", "x"), "'Eular'", "EulerDiscreteScheduler")
