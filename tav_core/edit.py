@@ -163,8 +163,8 @@ def sample_ddim(
 def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that goes back the way that an exact inversion came."""
 
-    def sample(denoiser, model, latents, config, report) -> Tensor:
-        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps)
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
+        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
         for done, reached in enumerate(way, start=1):
             report(done, config.num_steps, reached)
         return reached

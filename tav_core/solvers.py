@@ -87,7 +87,12 @@ def fade(remainder: Tensor, guidance_scale: float) -> Tensor:
 
 
 def sample_back(
-    model: Model, noise: Tensor, remainder: Tensor, schedule: NoiseSchedule, num_steps: int
+    model: Model,
+    noise: Tensor,
+    remainder: Tensor,
+    schedule: NoiseSchedule,
+    num_steps: int,
+    correct: Callable[[Tensor, int], Tensor] = lambda latents, steps_left: latents,
 ) -> Iterator[Tensor]:
     """The latents on the way back from an O-BELM inversion, `num_steps` of them; the last are clean.
 
@@ -95,12 +100,15 @@ def sample_back(
         model: epsilon for (latents, timestep), under guidance or not.
         noise: the inversion's last latents.
         remainder: what `step_from_noise` under the inversion's prompt misses of the latents before them.
+        correct: see `edit`.
     """
-    latents, previous = noise, step_from_noise(model, noise, schedule, num_steps) + remainder
+    first = step_from_noise(model, noise, schedule, num_steps) + remainder
+    latents, previous = noise, correct(first, num_steps - 1)
     yield previous
-    for relation in reversed(relations(schedule, num_steps)):
+    found = relations(schedule, num_steps)
+    for steps_left, relation in zip(reversed(range(len(found))), reversed(found), strict=True):
         epsilon = model(previous, relation.timestep)
-        latents, previous = previous, relation.cleaner(latents, previous, epsilon)
+        latents, previous = previous, correct(relation.cleaner(latents, previous, epsilon), steps_left)
         yield previous
 
 

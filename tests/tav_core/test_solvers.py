@@ -179,3 +179,18 @@ def test_guidance_fades_the_remainder(denoiser, clip_latents, context):
     torch.testing.assert_close(render(trajectory, 4.0), expected)
     for scale in (0.5, 1.0):
         assert not torch.equal(render(trajectory, scale), render(faded, scale))
+
+
+def test_o_belm_goes_on_from_what_correct_gives(exact_denoiser, clip, text):
+    """Corrected to its own way at every step, an edit under guidance ends at the clip; left alone it does not."""
+    trajectory, other = invert(exact_denoiser, clip, text, num_steps=6, method="o_belm"), text.flip(1)
+    config, asked = EditConfig(num_steps=6, guidance_scale=5.0), []
+
+    def correct(latents, steps_left):
+        asked.append(steps_left)
+        return trajectory.latents[steps_left] if steps_left else latents
+
+    corrected = edit(exact_denoiser, trajectory, other, text, config=config, correct=correct)
+    plain = edit(exact_denoiser, trajectory, other, text, config=config)
+    assert asked == [5, 4, 3, 2, 1, 0]
+    assert (corrected - clip).abs().max() < (plain - clip).abs().max() / 2
