@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, explain_write_failure
+from .errors import ConfigError
 from .report_page import PageVideo, ReportVideo, build_page
+from .whole_files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,14 +57,8 @@ def write_report(
     shown = [PageVideo(video, *encode_video(video.frames, fps)) for video in videos]
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
     path = Path(path).expanduser()
-    temporary = path.with_name(f".{path.name}.tmp")
-    with explain_write_failure(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(page, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 
