@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -99,6 +100,10 @@ def timed_run(folder: Path, num_steps: int) -> tuple[float, float]:
     return tuple(json.loads(note.read_text()))
 
 
+def tell_step(pipe: int, progress: object) -> None:
+    os.write(pipe, b".")
+
+
 def kill_at_random(folder: Path, kills: int, chance: random.Random) -> dict[str, object]:
     """Kills a run again and again: while it sets up, or after some steps, in a step or a save. Then lets it end."""
     whole, broken, num_steps = folder / "whole", folder / "broken", STEPS_A_KILL * kills
@@ -109,7 +114,7 @@ def kill_at_random(folder: Path, kills: int, chance: random.Random) -> dict[str,
     while done < kills:
         before = steps_in(broken)
         told, tell = os.pipe()
-        child = fork(lambda: tune_in(broken, num_steps=num_steps, on_step=lambda progress: os.write(tell, b".")))
+        child = fork(partial(tune_in, broken, num_steps=num_steps, on_step=partial(tell_step, tell)))
         os.close(tell)
         after = chance.randrange(STEPS_A_KILL)
         # The steps tell of themselves, as a busy machine's pace varies.
