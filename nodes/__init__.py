@@ -5,12 +5,15 @@
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    composite                      the edit inside a mask or some frames, the clip around it
+    inject_source                  edits that keep the clip's layout
+    blend_inversions               two clips' noises in one
     compare                        side by side
     measure  report                scores, and a page of them
 
 Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
 diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
-`core_demo` (the demo model as core objects).
+`core_injection` (a source on a MODEL), `core_demo` (the demo model as core objects).
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply_motion import ApplyMotion
+from .blend_inversions import BlendInversions
 from .compare import CompareVideos
+from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
 from .free_noise import FreeNoise
+from .inject_source import InjectSource
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
@@ -44,7 +50,10 @@ NODES: list[type[io.ComfyNode]] = [
     ContextWindows,
     FreeNoise,
     DDIMInvert,
+    BlendInversions,
+    InjectSource,
     SampleEdit,
+    CompositeEdit,
     CompareVideos,
     MeasureVideo,
     Report,

@@ -12,6 +12,10 @@ from ..tav_core.errors import ConfigError, LatentsError
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+    from ..tav_core.invert import Trajectory
+
+# In a LATENT beside its samples: the exact method that it was inverted by, which no sampler but ours goes back.
+METHOD = "tav_method"
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
@@ -32,7 +36,10 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
         raise LatentsError(
             got=f"{socket} with a noise mask",
             expected="a LATENT without one",
-            mend="A mask works with KSampler and the other stock samplers on the MODEL of Apply Motion.",
+            mend=(
+                "Connect the mask to Sample Edit's mask. A LATENT with one works with KSampler and the other stock "
+                "samplers on the MODEL of Apply Motion."
+            ),
         )
     return samples
 
@@ -46,6 +53,30 @@ def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
     """Scaled latents `1 c f h w` to a LATENT, on the CPU."""
     samples = model.get_model_object("latent_format").process_out(rearrange(latents, TO_SAMPLES))
     return {"samples": samples.detach().cpu()}
+
+
+def to_mask(mask: Tensor) -> Tensor:
+    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`."""
+    return mask.reshape(-1, *mask.shape[-2:])
+
+
+def as_inverted(samples: Tensor, trajectory: Trajectory) -> dict[str, Any]:
+    """Inverted samples `f c h w` as a LATENT, marked if they alone are not enough to go back."""
+    return {"samples": samples} if trajectory.remainder is None else {"samples": samples, METHOD: trajectory.method}
+
+
+def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) -> None:
+    """Checks that a LATENT of an exact inversion comes with its trajectory.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if latent.get(METHOD) and (trajectory is None or trajectory.remainder is None):
+        raise ConfigError(
+            got=f"a latent inverted by {latent[METHOD]}, and no trajectory of it",
+            expected="both, as an exact inversion is in both",
+            mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
+        )
 
 
 def to_context(conditioning: list, socket: str) -> Tensor:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from comfy.controlnet import ControlBase
     from comfy.model_patcher import ModelPatcher
 
+# In core's transformer_options: the frames of the clip that are in the running batch, for what has to know them.
+WINDOW = "tune_a_video_window"
+
 
 def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
     """A clone of a MODEL that denoises long clips by windows; windows that are on it already are replaced.
@@ -78,11 +81,18 @@ def denoise_by_windows(
         comfy.model_management.throw_exception_if_processing_interrupted()
         frames, controls = with_anchor(window), {}
         own = [cond and [pick_entry(entry, frames, controls) for entry in cond] for cond in conds]
-        parts = executor(model, own, x_in[frames], timestep[:1].expand(len(frames)), model_options)
+        options = with_window(model_options, frames)
+        parts = executor(model, own, x_in[frames], timestep[:1].expand(len(frames)), options)
         scale = x_in.new_tensor(weights)[:, None, None, None]
         for whole, part in zip(fused, parts, strict=True):
             whole[window.start : window.stop] += part[-len(window) :] * scale
     return fused
+
+
+def with_window(model_options: dict[str, Any], frames: list[int]) -> dict[str, Any]:
+    """core's options of a run with the frames that are in it; as a tuple, because core would join lists."""
+    named = {**model_options.get("transformer_options", {}), WINDOW: tuple(frames)}
+    return {**model_options, "transformer_options": named}
 
 
 def pick_entry(entry: dict[str, Any], frames: list[int], controls: dict[int, ControlBase]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""DDIM Invert: from the clip to the noise that the tuned model would make it from."""
+"""DDIM Invert: from the clip to the noise that the tuned model would make it from, by DDIM or with less loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.edit_config import EditConfig
-from .bridge import check_samples
+from ..tav_core.invert_config import InvertConfig
+from .bridge import as_inverted, check_samples
 from .widgets import CATEGORY, Trajectory, schema, widget
 
 
@@ -50,6 +51,8 @@ class DDIMInvert(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", tooltip="VAE Encode of the clip's frames."),
                 widget(EditConfig, "num_steps", tooltip="Steps; Sample Edit must have as many. 50 in the paper."),
+                widget(InvertConfig, "method", optional=True),
+                widget(InvertConfig, "iterations", optional=True),
             ],
             outputs=[
                 io.Latent.Output("latent", display_name="inverted latent", tooltip="For Sample Edit."),
@@ -62,7 +65,15 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: Any, conditioning: list, latent: dict[str, Any], num_steps: int) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: Any,
+        conditioning: list,
+        latent: dict[str, Any],
+        num_steps: int,
+        method: str = InvertConfig.method,
+        iterations: int = InvertConfig.iterations,
+    ) -> io.NodeOutput:
         from ..tav_core.invert import invert
         from .core_sampling import NO_CONTEXT, run_stage
 
@@ -70,12 +81,13 @@ class DDIMInvert(io.ComfyNode):
 
         def stage(denoiser, latents, report) -> Tensor:
             nothing = NO_CONTEXT.to(latents)
-            trajectory = invert(denoiser, latents, nothing, num_steps=num_steps, store="cpu", on_step=report)
+            how = {"num_steps": num_steps, "method": method, "iterations": iterations}
+            trajectory = invert(denoiser, latents, nothing, **how, store="cpu", on_step=report)
             found.append(trajectory)
             return trajectory.noise
 
         samples = run_stage(model, check_samples(latent), stage, positive=conditioning, num_steps=num_steps)
-        inverted = {"samples": samples}
+        inverted = as_inverted(samples, found[0])
         return io.NodeOutput(inverted, found[0], *for_stock_samplers(model, samples, found[0].timesteps))
 
 

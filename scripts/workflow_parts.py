@@ -10,7 +10,9 @@ from workflow_graph import Node, Output, WorkflowGraph
 LOAD, TUNE, INVERT, EDIT, RESULT = "#3f789e", "#b06634", "#8888aa", "#a1309b", "#88aa88"
 CHECKPOINT, CONTROLNET = "v1-5-pruned-emaonly-fp16.safetensors", "control_v11p_sd15_canny_fp16.safetensors"
 MOTION, CLIP, SOURCE = "my_motion.safetensors", "my_clip.mp4", "a man is skiing"
-DEMO_SOURCE, DEMO_EDIT = "a red circle on a blue background", "a yellow circle on a blue background"
+DEMO_SOURCE, DEMO_EDITED = "a red circle on a blue background", "a yellow circle on a blue background"
+DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
+DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
 FACE = "https://huggingface.co"
 SD15 = {
     "name": CHECKPOINT,
@@ -31,7 +33,7 @@ def load_demo(graph: WorkflowGraph) -> tuple[Node, ...]:
     demo = graph.add("TAVLoadDemoModel", wide=WIDTH)
     source = prompt(graph, demo, DEMO_SOURCE, "Prompt of the clip")
     empty = prompt(graph, demo, "", "Empty prompt")
-    return demo, source, empty, prompt(graph, demo, DEMO_EDIT, "Edited prompt")
+    return demo, source, empty, prompt(graph, demo, DEMO_EDITED, "Edited prompt")
 
 
 def load_own(

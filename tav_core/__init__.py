@@ -15,6 +15,7 @@ from typing import Any
 from .version import __version__
 
 HOMES = {
+    "blend": ("blend", "slerp"),
     "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "control": ("Control", "add_controls"),
     "control_config": ("ControlConfig",),
@@ -25,9 +26,15 @@ HOMES = {
     "edit_config": ("EditConfig",),
     "errors": ("TavError",),
     "free_noise": ("free_noise",),
+    "injection": ("InjectedDenoiser",),
+    "injection_config": ("InjectionConfig",),
     "invert": ("Trajectory", "invert"),
+    "invert_config": ("InvertConfig",),
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
+    "local_edit_config": ("LocalEditConfig",),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
+    "reconstruct_report": ("MethodReport", "compare_methods"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),
     "text": ("encode_prompt",),
     "tune": ("TuneProgress", "tune"),

@@ -1,24 +1,36 @@
-"""The command line: `python -m tav_core tune | invert | edit | report | info`. Parses, calls commands.py."""
+"""The command line: `python -m tav_core tune | invert | reconstruct | edit | report | info`.
+
+Parses, calls commands.py.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .attention_modes import MODES, POSITIONS
-from .control_config import ControlConfig
+from .cli_options import (
+    FITS,
+    add_clip,
+    add_control,
+    add_early_stop,
+    add_injection,
+    add_inversion,
+    add_local_edit,
+    add_model,
+    add_motion,
+    add_settings,
+    add_windows,
+    help_of,
+)
 from .edit_config import EditConfig
 from .errors import TavError
+from .invert_config import METHODS, InvertConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
-from .windows import ContextWindows
-
-FITS = ("crop", "pad", "stretch")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,10 +57,20 @@ def build_parser() -> argparse.ArgumentParser:
     add_clip(invert)
     add_windows(invert)
     add_control(invert)
-    invert.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
-    invert.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    add_inversion(invert)
+    invert.add_argument("--method", choices=METHODS, default=InvertConfig.method, help=help_of(InvertConfig, "method"))
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
     invert.add_argument("--check", action="store_true", help="sample the clip back and say how much was lost")
+
+    reconstruct = commands.add_parser("reconstruct", help="say what each inversion method gives back of a clip")
+    add_model(reconstruct)
+    add_motion(reconstruct)
+    add_clip(reconstruct)
+    add_windows(reconstruct)
+    add_control(reconstruct)
+    add_inversion(reconstruct)
+    reconstruct.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    reconstruct.add_argument("--out", type=Path, help="a JSON file with the same figures")
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
@@ -56,8 +78,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_windows(edit)
     add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
-    edit.add_argument("--negative", default="", help="what should not be seen")
+    negative = edit.add_mutually_exclusive_group()
+    negative.add_argument("--negative", default="", help="what should not be seen")
+    negative.add_argument(
+        "--negative-source", action="store_true", help="the prompt the motion was tuned under, as the negative one"
+    )
     edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
+    edit.add_argument("--blend", type=Path, help="another such file, written with the same settings, to blend in")
+    edit.add_argument("--blend-weight", type=float, default=0.5, help="0 is none of it, 1 is it alone (default: 0.5)")
     edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
     edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
     edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
@@ -67,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
+    add_local_edit(edit)
+    add_injection(edit)
 
     add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
 
@@ -95,103 +125,6 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, help="the run's state.safetensors, to show its loss")
     parser.add_argument("--device", help="of CLIP and DINO: cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--out", type=Path, required=True, help="the page, .html")
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint: a diffusers folder or a single file")
-    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="of the weights (default: fp32 on a CPU)")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument(
-        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, where the model has none"
-    )
-    parser.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="where the model does not say")
-    parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
-
-
-def add_motion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
-    parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
-    parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
-
-
-def add_early_stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--stop-early", metavar="PROMPT", help="end when previews under this other prompt get no better; the best stays"
-    )
-    parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
-    parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
-    parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
-
-
-def add_windows(parser: argparse.ArgumentParser) -> None:
-    """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
-    fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
-    parser.add_argument(
-        "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
-    )
-    parser.add_argument(
-        "--context-overlap",
-        type=int,
-        default=fields["overlap"].default,
-        help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
-    )
-
-
-def add_control(parser: argparse.ArgumentParser) -> None:
-    """The options of ControlNets and T2I-Adapters: the first of each belong together, then the second."""
-    parser.add_argument(
-        "--control",
-        type=Path,
-        action="append",
-        default=[],
-        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
-    )
-    parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
-    for field in dataclasses.fields(ControlConfig):
-        parser.add_argument(
-            f"--control-{field.name}",
-            type=type(field.default),
-            action="append",
-            default=[],
-            choices=field.metadata["choices"] or None,
-            help=f"{field.metadata['help']} (default: {field.default})",
-        )
-    parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
-    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
-
-
-def add_clip(parser: argparse.ArgumentParser) -> None:
-    """The clip's options. None means: as the motion was tuned, or read_clip's default."""
-    parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
-    parser.add_argument("--start", type=int, help="first frame")
-    parser.add_argument("--stride", type=int, help="step between frames")
-    parser.add_argument("--num-frames", type=int, help="number of frames")
-    parser.add_argument("--width", type=int, help="in pixels, a multiple of 8")
-    parser.add_argument("--height", type=int, help="in pixels, a multiple of 8")
-    parser.add_argument("--fit", choices=FITS, help="how the frames get that size")
-
-
-def add_settings(parser: argparse.ArgumentParser, config: type) -> None:
-    """One option for each field of a settings dataclass, with its default, choices and help."""
-    for field in dataclasses.fields(config):
-        option = "--" + field.name.replace("_", "-")
-        about: dict[str, Any] = {
-            "help": f"{field.metadata['help']} (default: {field.default})",
-            "default": field.default,
-        }
-        if isinstance(field.default, bool):
-            about["action"] = argparse.BooleanOptionalAction
-        elif isinstance(field.default, tuple):
-            about |= {"nargs": "+", "type": type(field.default[0])}
-        else:
-            about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
-        parser.add_argument(option, **about)
-
-
-def read_settings(args: argparse.Namespace, config: type) -> Any:
-    """A settings dataclass from parsed options."""
-    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

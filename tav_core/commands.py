@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from .checkpoints import Checkpoint, load_checkpoint
-from .cli import read_settings
-from .control import ReadyControlNet
-from .control_command import add_named_controls
+from .checkpoints import Checkpoint
+from .cli_options import read_settings
+from .command_inputs import (
+    best_device,
+    check_room,
+    find_scheduler,
+    load_clip,
+    load_denoiser,
+    load_injection,
+    load_model,
+    load_start,
+    source_prompt,
+)
 from .denoiser import Denoiser, UNetDenoiser
 from .early_stop_command import read_early_stop
 from .edit import edit
 from .edit_config import EditConfig
-from .errors import ConfigError
-from .free_noise import free_noise
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
-from .layouts import VAE_FACTOR
-from .memory import check_sampling
-from .precision import DTYPES, resolve_precision
+from .local_edit_command import load_local_edit
+from .progress import progress_bar, raise_between_steps
 from .reconstruct import psnr, reconstruct
-from .schedule import gaussian_noise
+from .reconstruct_report import compare_methods, format_table, write_reports
 from .text import encode_prompt
 from .tune import TuneProgress, tune
 from .tune_config import TuneConfig
 from .unet import InflatedUNet
-from .video import VideoClip, read_clip, write_video
-from .weights import Motion, MotionInfo
-from .windows import ContextWindows, WindowedDenoiser
+from .video import VideoClip, write_video
+from .weights import Motion
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -80,10 +80,7 @@ def run_tune(args: argparse.Namespace) -> None:
 
 def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
-    motion, checkpoint = Motion.load(args.motion), load_model(args)
-    clip = load_clip(args, motion.info)
-    context, latents = encode_prompt(checkpoint, args.prompt), encode_frames(checkpoint.vae, clip.frames).mean
-    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
+    denoiser, checkpoint, clip, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
@@ -91,6 +88,8 @@ def run_invert(args: argparse.Namespace) -> None:
             latents,
             context,
             num_steps=args.num_steps,
+            method=args.method,
+            iterations=args.iterations,
             fps=clip.fps,
             store="cpu",
             on_step=lambda done, total: bar.update(done - bar.n),
@@ -98,6 +97,38 @@ def run_invert(args: argparse.Namespace) -> None:
     print(trajectory.save(args.out))
     if args.check:
         print_reconstruction(denoiser, trajectory, context, checkpoint, clip)
+
+
+def run_reconstruct(args: argparse.Namespace) -> None:
+    """Prints what each inversion method gives back of a clip, and writes it as JSON."""
+    denoiser, checkpoint, _, latents, context = load_inversion(args)
+    check_room(denoiser, latents, guided=False)
+    with progress_bar("reconstruct", 2 * args.num_steps * len(args.methods)) as bar:
+        reports = compare_methods(
+            denoiser,
+            latents,
+            context,
+            lambda latents: decode_latents(checkpoint.vae, latents)[0],
+            num_steps=args.num_steps,
+            methods=args.methods,
+            iterations=args.iterations,
+            on_step=bar.update,
+        )
+    print(format_table(reports))
+    if args.out:
+        print(write_reports(args.out, reports, num_steps=args.num_steps))
+
+
+def load_inversion(
+    args: argparse.Namespace,
+) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, torch.Tensor]:
+    """The tuned model, its checkpoint, the clip, its latents, and the embeddings of the prompt to invert under."""
+    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    clip = load_clip(args, motion.info)
+    prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
+    latents = encode_frames(checkpoint.vae, clip.frames).mean
+    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
+    return denoiser, checkpoint, clip, latents, encode_prompt(checkpoint, prompt)
 
 
 def print_reconstruction(
@@ -116,24 +147,29 @@ def run_edit(args: argparse.Namespace) -> None:
     """Renders a video for each prompt and writes them, named by their prompts."""
     config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
     motion, checkpoint = Motion.load(args.motion), load_model(args)
+    negative = source_prompt(motion.info) if args.negative_source else args.negative
     start = load_start(args, motion.info, config, checkpoint)
+    local = load_local_edit(args, motion.info, start, checkpoint.vae)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     noise = start.noise if isinstance(start, Trajectory) else start
     denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
+    denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
             start,
             encode_prompt(checkpoint, args.prompt),
-            encode_prompt(checkpoint, args.negative),
+            encode_prompt(checkpoint, negative),
             config=config,
             scheduler=scheduler,
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
+            correct=local and local.correct,
         )
     for path, video in zip(name_videos(args), latents.split(1), strict=True):
-        print(write_video(path, decode_latents(checkpoint.vae, video)[0], fps=fps))
+        frames = decode_latents(checkpoint.vae, video)[0]
+        print(write_video(path, local.finish(frames) if local else frames, fps=fps))
 
 
 def run_report(args: argparse.Namespace) -> None:
@@ -155,87 +191,6 @@ def run_info(args: argparse.Namespace) -> None:
         print(f"{name:>14}  {value}")
 
 
-def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
-    """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
-    device = args.device or best_device()
-    own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
-    return load_checkpoint(
-        args.model,
-        dtype=DTYPES[args.dtype] if args.dtype else own,
-        device=device,
-        prediction_type=args.prediction_type,
-        tokenizer=args.tokenizer,
-    )
-
-
-def load_denoiser(
-    args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor, *, stride: int
-) -> Denoiser:
-    """The tuned model, with the controls and windows asked for, for latents `1 c f h w` taken at a stride."""
-    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
-    unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
-    denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
-    denoiser = add_named_controls(args, denoiser, latents, stride=stride)
-    windows = load_windows(args)
-    return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
-
-
-def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
-    """Says before a long run, not in its middle, that memory will not do; a window has frame 0 in front."""
-    shape = list(latents.shape)
-    if isinstance(denoiser, WindowedDenoiser):
-        shape[2] = min(shape[2], denoiser.windows.length + 1)
-        denoiser = denoiser.denoiser
-    controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)
-    check_sampling(denoiser.unet, shape, guided=guided, controlnets=controlnets)
-
-
-def load_windows(args: argparse.Namespace) -> ContextWindows | None:
-    """The context windows, if any are asked for."""
-    if args.context_length == 0:
-        return None
-    return ContextWindows(length=args.context_length, overlap=args.context_overlap)
-
-
-def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
-    """Reads the clip: by the options given, else as the motion was tuned, else by `read_clip`'s defaults."""
-    names = ("start", "stride", "num_frames", "width", "height", "fit")
-    options = {name: getattr(tuned, name, None) or None for name in names} if tuned else {}
-    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return read_clip(args.clip, **{name: value for name, value in options.items() if value is not None})
-
-
-def load_start(
-    args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
-) -> Trajectory | torch.Tensor:
-    """The trajectory, or random noise of the size asked for or tuned on."""
-    device = checkpoint.unet.device
-    if args.trajectory:
-        return Trajectory.load(args.trajectory).to(device)
-    num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
-    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
-    if args.free_noise:
-        windows = load_windows(args) or ContextWindows()
-        return free_noise(shape, config.seed, window=windows.length, stride=max(windows.overlap, 1)).to(device)
-    return gaussian_noise(shape, config.seed).to(device)
-
-
-def find_scheduler(name: str | None) -> Any:
-    """A diffusers scheduler by its class name, with its default settings."""
-    if name is None:
-        return None
-    import diffusers
-
-    scheduler = getattr(diffusers, name, None)
-    if not hasattr(scheduler, "set_timesteps"):
-        raise ConfigError(
-            got=f"scheduler {name!r}",
-            expected="a scheduler class of diffusers, as in EulerDiscreteScheduler",
-            mend="Check the spelling, or leave it out for DDIM.",
-        )
-    return scheduler()
-
-
 def name_videos(args: argparse.Namespace) -> list[Path]:
     """A path for each prompt; a prompt that comes twice, or shortens to the same name, gets a number."""
     paths: list[Path] = []
@@ -247,29 +202,3 @@ def name_videos(args: argparse.Namespace) -> list[Path]:
             path, number = args.out / f"{stem}-{number}{ending}", number + 1
         paths.append(path)
     return paths
-
-
-def best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def progress_bar(name: str, total: int) -> tqdm:
-    return tqdm(total=total, desc=name, unit="step", leave=True)
-
-
-@contextmanager
-def raise_between_steps() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until a step is whole, so that the state saved on a cancel is one."""
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)

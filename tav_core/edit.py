@@ -14,11 +14,13 @@ from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
 from .layouts import check_latents, check_num_frames
 from .schedule import ddim_step
+from .solvers import fade, sample_back
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 OnLatents = Callable[[int, int, Tensor], None]
+Correct = Callable[[Tensor, int], Tensor]
 
 
 @torch.no_grad()
@@ -32,8 +34,10 @@ def edit(
     scheduler: SchedulerMixin | None = None,
     num_frames: int | None = None,
     on_step: OnLatents | None = None,
+    correct: Correct | None = None,
 ) -> Tensor:
-    """Samples a video for each prompt from one start, by DDIM with classifier-free guidance.
+    """Samples a video for each prompt from one start, with classifier-free guidance: by DDIM, or back the way that an
+    exact inversion came.
 
     Args:
         denoiser: a tuned model.
@@ -44,26 +48,29 @@ def edit(
         scheduler: any diffusers scheduler, for a start of random noise; DDIM where None.
         num_frames: frames of the clip at hand, where the caller knows; checked against the start.
         on_step: called with (steps done over all prompts, steps in all, latents) after each step.
+        correct: from (latents, steps left of this prompt) after each step to the latents to go on with, of the same
+            shape; where `start` is a trajectory, its `latents[steps left]` are at the same noise. For local edits.
 
     Returns:
         Latents `p c f h w`.
 
     Raises:
         LatentsError: a start of another rank or frame count.
-        ConfigError: as many steps as the inversion did not have, or a scheduler from an inverted start.
+        ConfigError: as many steps as the inversion did not have, a scheduler from an inverted start, or `eta` above 0
+            from an exact one.
         OutOfMemory: says what to lower.
     """
     config = config or EditConfig()
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)
-    sample = sample_ddim if scheduler is None else sample_with(scheduler)
+    sample = find_sampler(start, scheduler, config)
     videos, mend = [], "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
-            videos.append(sample(denoiser, model, noise, config, report))
+            videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
     return torch.cat(videos)
 
 
@@ -97,6 +104,21 @@ def check_start(
             expected="DDIM, which is what the inversion ran backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
+    if start.remainder is not None and config.eta:
+        raise ConfigError(
+            got=f"eta {config.eta} for an inversion by {start.method}",
+            expected="0: fresh noise is not on the way that an exact inversion came",
+            mend="Use eta 0, or invert by ddim.",
+        )
+
+
+def find_sampler(
+    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig
+) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` for a start that has been checked."""
+    if isinstance(start, Trajectory) and start.remainder is not None:
+        return sample_with_remainder(fade(start.remainder, config.guidance_scale))
+    return sample_ddim if scheduler is None else sample_with(scheduler)
 
 
 def guided(denoiser: Denoiser, positive: Tensor, negative: Tensor, scale: float) -> Callable[[Tensor, int], Tensor]:
@@ -118,6 +140,7 @@ def sample_ddim(
     latents: Tensor,
     config: EditConfig,
     report: Callable[[int, int, Tensor], None],
+    correct: Correct,
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
     schedule = denoiser.schedule
@@ -132,14 +155,27 @@ def sample_ddim(
             eta=config.eta,
             noise=noise,
         )
+        latents = correct(latents, config.num_steps - done)
         report(done, config.num_steps, latents)
     return latents
+
+
+def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` that goes back the way that an exact inversion came."""
+
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
+        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
+        for done, reached in enumerate(way, start=1):
+            report(done, config.num_steps, reached)
+        return reached
+
+    return sample
 
 
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that steps by a diffusers scheduler of the given class and settings."""
 
-    def sample(denoiser, model, latents, config, report) -> Tensor:
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
         # Clipping is for pixels in [-1, 1], and on by default in some classes; latents reach further.
         own |= {"prediction_type": "epsilon", "clip_sample": False}
@@ -152,6 +188,7 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
             latents = stepper.step(
                 model(scaled, round(float(timestep))), timestep, latents, return_dict=False, **draws
             )[0]
+            latents = correct(latents, len(stepper.timesteps) - done)
             report(done, len(stepper.timesteps), latents)
         return latents
 
@@ -167,6 +204,11 @@ def takes_generator(scheduler: SchedulerMixin) -> bool:
     from inspect import signature
 
     return "generator" in signature(scheduler.step).parameters
+
+
+def as_they_are(latents: Tensor, steps_left: int) -> Tensor:
+    """Latents that nothing is to be corrected in."""
+    return latents
 
 
 def count_on(on_step: OnLatents | None, *, prompt: int, num_prompts: int) -> Callable[[int, int, Tensor], None]:

@@ -33,7 +33,14 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     if "timesteps" in metadata:
         steps, _, channels, num_frames, height, width = shapes["latents"]
         latents = f"{num_frames} frames, {channels} channels, {width}x{height}"
-        return {"kind": "trajectory", "steps": steps - 1, "latents": latents, "fps": metadata.get("fps")}
+        method = metadata.get("method", "ddim")
+        return {
+            "kind": "trajectory",
+            "steps": steps - 1,
+            "latents": latents,
+            "fps": metadata.get("fps"),
+            "method": method,
+        }
     if "identity" in metadata:
         return {"kind": "state of a tuning run", "steps done": metadata["step"]}
     return None

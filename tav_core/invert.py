@@ -1,4 +1,4 @@
-"""DDIM inversion: from a clip's latents to the noise that the model would make them from."""
+"""Inversion: from a clip's latents to the noise that the model would make them from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from .denoiser import Denoiser
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .files import load_tensors, save_tensors
+from .invert_config import EXACT, InvertConfig
 from .layouts import check_latents
-from .schedule import ddim_step
+from .solvers import step_from_noise, walk
 
 OnStep = Callable[[int, int], None]
 KEEPS = ("all", "ends")
@@ -28,11 +29,16 @@ class Trajectory:
         latents: `s b c f h w`, s = steps + 1: [0] is the clip, [-1] the noise. With `keep="ends"` these two alone.
         timesteps: ascending; `latents[i + 1]` is at `timesteps[i]`, where all are kept.
         fps: at which the clip plays; 0 where unknown.
+        method: one of `METHODS`; sampling goes back by the same.
+        remainder: of an exact method, `b c f h w`: what the first step of sampling, under the inversion's prompt and
+            without guidance, misses of the latents that it should lead to. None of any other.
     """
 
     latents: Tensor
     timesteps: tuple[int, ...]
     fps: float = 0.0
+    method: str = InvertConfig.method
+    remainder: Tensor | None = None
 
     @property
     def noise(self) -> Tensor:
@@ -45,7 +51,8 @@ class Trajectory:
 
     def to(self, device: torch.device | str) -> Trajectory:
         """The same trajectory on another device."""
-        return replace(self, latents=self.latents.to(device))
+        remainder = None if self.remainder is None else self.remainder.to(device)
+        return replace(self, latents=self.latents.to(device), remainder=remainder)
 
     def save(self, path: str | Path) -> Path:
         """Writes the trajectory as one safetensors file, whole or not at all.
@@ -53,8 +60,9 @@ class Trajectory:
         Raises:
             OutputError: the file cannot be written.
         """
-        metadata = {"timesteps": json.dumps(self.timesteps), "fps": json.dumps(self.fps)}
-        return save_tensors(path, {"latents": self.latents}, metadata)
+        metadata = {"timesteps": json.dumps(self.timesteps), "fps": json.dumps(self.fps), "method": self.method}
+        tensors = {"latents": self.latents, "remainder": self.remainder}
+        return save_tensors(path, {name: t for name, t in tensors.items() if t is not None}, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
@@ -71,7 +79,10 @@ class Trajectory:
                 mend="Invert the clip and give the file it writes.",
             )
         timesteps, fps = tuple(json.loads(metadata["timesteps"])), json.loads(metadata.get("fps", "0"))
-        return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps)
+        # Files of before there were methods name none.
+        method = metadata.get("method", "ddim")
+        remainder = tensors.get("remainder")
+        return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps, method=method, remainder=remainder)
 
 
 @torch.no_grad()
@@ -81,51 +92,55 @@ def invert(
     context: Tensor,
     *,
     num_steps: int = 50,
+    method: str = InvertConfig.method,
+    iterations: int = InvertConfig.iterations,
     fps: float = 0.0,
     keep: str = "all",
     store: torch.device | str | None = None,
     on_step: OnStep | None = None,
 ) -> Trajectory:
-    """Inverts a clip by DDIM run backwards, without guidance (arXiv 2010.02502, section 4.3).
+    """Inverts a clip, without guidance: by DDIM run backwards (arXiv 2010.02502, section 4.3), or as `solvers` says.
 
-    Each step takes epsilon at the timestep it goes to, on the latents it comes from, as the original does.
+    Each step of `ddim` takes epsilon at the timestep it goes to, on the latents it comes from, as the original does.
 
     Args:
         denoiser: a tuned model.
         latents: the clip, `b c f h w`.
-        context: text embeddings, `b m d` or `1 m d`: of "" as in the original, or of the source prompt.
+        context: text embeddings, `b m d` or `1 m d`: of "" as in the original, or of the source prompt. Sampling with
+            the source prompt as the negative one too is negative-prompt inversion (arXiv 2305.16807).
         num_steps: 50 in the original. Sampling must use as many.
+        method, iterations: see `InvertConfig`. `fixed_point` takes `iterations` times as long as `ddim`; `o_belm`
+            `iterations` steps longer.
         fps: recorded in the trajectory.
-        keep: "all" latents on the way, or the "ends", the clip and the noise: all that reconstruct and edit need.
+        keep: "all" latents on the way, or the "ends": all that reconstruct and edit need.
         store: where the trajectory is kept; the latents' device by default. All steps of a long clip are large, and
             the CPU spares a GPU them: 50 steps of 256 frames of 512x512 are 0.86 GB.
         on_step: called with (steps done, num_steps) after each step; what it raises ends the inversion.
 
     Raises:
         LatentsError: latents that are not `b c f h w`.
-        ConfigError: a number of steps that the schedule has no room for, or an unknown `keep`.
+        ConfigError: a number of steps that the schedule or method has no room for, or an unknown method or `keep`.
         OutOfMemory: says what to lower.
     """
     check_latents(latents)
     check_keep(keep)
-    schedule = denoiser.schedule
-    timesteps = schedule.timesteps(num_steps)
+    config = InvertConfig(method=method, iterations=iterations)
+    timesteps = denoiser.schedule.timesteps(num_steps)
     context = context.expand(latents.shape[0], -1, -1)
     kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)
     kept[0] = latents
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"inverting {latents.shape[2]} frames", mend):
-        for done, timestep in enumerate(timesteps, start=1):
-            latents = ddim_step(
-                latents,
-                denoiser.epsilon(latents, timestep, context),
-                alpha=schedule.alpha(schedule.previous(timestep, num_steps)),
-                alpha_to=schedule.alpha(timestep),
-            )
+        model = lambda noisy, timestep: denoiser.epsilon(noisy, timestep, context)  # noqa: E731
+        for done, reached in enumerate(walk(model, latents, denoiser.schedule, num_steps, config), start=1):
+            previous, latents = latents, reached
             kept[done if keep == "all" else 1] = latents
             if on_step is not None:
                 on_step(done, num_steps)
-    return Trajectory(latents=kept, timesteps=timesteps, fps=fps)
+        remainder = None
+        if method in EXACT:
+            remainder = (previous - step_from_noise(model, latents, denoiser.schedule, num_steps)).to(kept.device)
+    return Trajectory(latents=kept, timesteps=timesteps, fps=fps, method=method, remainder=remainder)
 
 
 def check_keep(keep: str) -> None:

@@ -32,7 +32,7 @@ def reconstruct(
     """Samples an inverted clip back.
 
     What is lost is the error of DDIM inversion, which takes epsilon at the wrong end of each step: it falls as the
-    number of steps grows.
+    number of steps grows, and with `fixed_point`. An exact method loses what float rounding loses.
 
     Args:
         denoiser: the model it was inverted with.
@@ -48,7 +48,7 @@ def reconstruct(
     return Reconstruction(latents=latents, error=float((latents - clip).norm() / clip.norm()))
 
 
-def psnr(frames: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two videos in [0, 1], of the same shape."""
+def psnr(frames: Tensor, reference: Tensor, *, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB of two videos of the same shape, whose values span `peak`: 1 in [0, 1]."""
     error = float((frames - reference).square().mean())
-    return math.inf if error == 0 else -10 * math.log10(error)
+    return math.inf if error == 0 else 20 * math.log10(peak) - 10 * math.log10(error)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 
 import numpy as np
 import pytest
 import torch
 
-from tav_core.cli import build_parser, main, read_settings
+from tav_core.cli import build_parser, main
+from tav_core.cli_options import read_injection, read_settings
 from tav_core.edit_config import EditConfig
+from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory
 from tav_core.tune_config import TuneConfig
 from tav_core.video import read_clip, write_video
@@ -93,6 +96,33 @@ def test_edit_from_random_noise_with_another_scheduler(place):
     assert len(list((place / "random" / "a-cow").glob("*.png"))) == 4
 
 
+def test_an_inversion_under_the_source_prompt_by_another_method(place):
+    out = ["--out", f"{place / 'exact.safetensors'}"]
+    assert invert(place, *out, "--method", "o_belm", "--iterations", "2", "--source-prompt") == 0
+    exact = Trajectory.load(place / "exact.safetensors")
+    assert exact.method == "o_belm" and exact.remainder is not None
+    assert invert(place, "--out", f"{place / 'named.safetensors'}", "--method", "o_belm", "--iterations", "2") == 0
+    assert not torch.equal(exact.noise, Trajectory.load(place / "named.safetensors").noise)
+    more = ["--prompt", "a dog runs", "--negative-source", "--format", "png"]
+    blended = ["--blend", f"{place / 'named.safetensors'}", "--blend-weight", "0.3"]
+    for name, extra in {"negative": [], "blend": blended}.items():
+        assert edit(place, "--trajectory", f"{place / 'exact.safetensors'}", *more, *extra, out=name) == 0
+    same = ["--trajectory", f"{place / 'exact.safetensors'}", "--prompt", "a dog runs", "--format", "png"]
+    assert edit(place, *same, "--negative", "a cat runs", out="said") == 0
+    pictures = {name: (place / name / "a-dog-runs" / "0001.png") for name in ("negative", "said", "blend")}
+    read = {name: next(iter(sorted(path.parent.glob("*.png")))).read_bytes() for name, path in pictures.items()}
+    assert read["negative"] == read["said"] != read["blend"]
+
+
+def test_reconstruct_prints_a_table_and_writes_json(place, capsys):
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    more = ["--clip", f"{place / 'clip.mp4'}", "--num-steps", "2", "--out", f"{place / 'methods.json'}"]
+    assert main(["reconstruct", *files, *more, "--methods", "ddim", "o_belm"]) == 0
+    printed = capsys.readouterr().out
+    assert "ddim" in printed and "o_belm" in printed and "fixed_point" not in printed
+    assert [row["method"] for row in json.loads((place / "methods.json").read_text())["methods"]] == ["ddim", "o_belm"]
+
+
 def test_a_long_clip_by_windows(place):
     windows = ["--context-length", "3", "--context-overlap", "1"]
     long = ["--num-frames", "6", "--out", f"{place / 'long.safetensors'}"]
@@ -157,6 +187,35 @@ def test_controls_that_do_not_fit_are_said(place, controls, capsys, options, wor
     assert all(word in printed for word in words), printed
 
 
+def test_injection_takes_from_the_inversion(place):
+    start, png = ["--trajectory", f"{place / 'trajectory.safetensors'}"], ["--prompt", "a cow", "--format", "png"]
+    none = ["--inject-attention", "0", "--inject-features", "0"]
+    for out, more in {
+        "plain": [],
+        "injected": ["--inject"],
+        "none": ["--inject", *none],
+        "prompted": ["--inject", "--inject-prompt", "a cat runs"],
+    }.items():
+        assert edit(place, *start, *png, *more, out=out) == 0
+    plain, injected, none, prompted = (
+        read_clip(place / out / "a-cow", num_frames=4, width=64, height=64).frames
+        for out in ("plain", "injected", "none", "prompted")
+    )
+    assert torch.equal(none, plain)
+    assert not torch.equal(injected, plain) and not torch.equal(injected, prompted)
+
+
+def test_injection_counts_the_source_in_the_memory_that_it_needs(place, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "tav_core.command_inputs.check_sampling", lambda unet, shape, guided, **_: asked.append((shape[0], guided))
+    )
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "a cow", "--format", "png"]
+    for more in (["--inject"], ["--inject", "--guidance-scale", "1"]):
+        assert edit(place, *start, *more, out="room") == 0
+    assert asked == [(3, False), (2, False)]
+
+
 def test_strength_zero_is_the_untuned_model(place):
     more = ["--prompt", "a cow", "--format", "png", "--num-steps", "1"]
     for out, strength in {"none": "0", "full": "1"}.items():
@@ -168,7 +227,7 @@ def test_strength_zero_is_the_untuned_model(place):
     [
         ("run/motion.safetensors", ["motion", "a cat runs", "sparse_causal"]),
         ("run/state.safetensors", ["state of a tuning run", "2"]),
-        ("trajectory.safetensors", ["trajectory", "4 frames"]),
+        ("trajectory.safetensors", ["trajectory", "4 frames", "ddim"]),
         ("model", ["checkpoint", "sd1", "epsilon", "M parameters"]),
     ],
 )
@@ -231,10 +290,20 @@ class TestErrors:
         more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-steps", "5"]
         fails(capsys, edit(place, *more), "5 sampling steps for an inversion of 2")
 
+    def test_injection_without_an_inversion(self, place, capsys):
+        fails(capsys, edit(place, "--inject", "--prompt", "x"), "--inject without --trajectory", "Run invert")
+
+    def test_injection_out_of_range(self, place, capsys):
+        more = ["--inject", "--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x"]
+        fails(capsys, edit(place, *more, "--inject-features", "2"), "features 2", "0 to 1")
+
     def test_not_a_motion(self, place, capsys):
         fails(capsys, main(["info", f"{place / 'clip.mp4'}"]), "clip.mp4")
         motion = ["--motion", f"{place / 'trajectory.safetensors'}"]
         fails(capsys, edit(place, *motion, "--prompt", "x"), "not a motion's")
+
+    def test_blend_without_a_trajectory(self, place, capsys):
+        fails(capsys, edit(place, "--blend", f"{place / 'trajectory.safetensors'}", "--prompt", "x"), "--trajectory")
 
     def test_unknown_scheduler(self, place, capsys):
         fails(capsys, edit(place, "--scheduler", "Eular", "--prompt", "x"), "'Eular'", "EulerDiscreteScheduler")
@@ -292,6 +361,7 @@ def test_options_have_the_settings_defaults():
     assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
     args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
     assert read_settings(args, EditConfig) == EditConfig()
+    assert read_injection(args) == InjectionConfig()
     more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--memory", "speed", "--precision", "bf16"]
     config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
     assert config == TuneConfig(modules=("attn_temp",), betas=(0.8, 0.9), memory="speed", precision="bf16")

@@ -1,0 +1,234 @@
+"""Injection on a core MODEL: the source as one more video at the front of each batch that its UNet sees.
+
+A wrapper around the model puts the source's rows in front of a batch and cuts its output off. So every sampler has it,
+and a ControlNet, which has run by then, is the edit's alone. The layers that share are re-cast as in the diffusers
+host, in blocks of this clone's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from ..tav_core.errors import ConfigError, MotionError
+from ..tav_core.inflation import TemporalLayer, recast
+from ..tav_core.injection import FirstForAll, Switch, check_same_size, check_source, source_at
+from .bridge import check_context
+from .core_unet import PREFIX, read_schedule
+from .core_windows import WINDOW
+from .native import carries_motion
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from ..tav_core.injection_config import Injected, InjectionConfig
+    from ..tav_core.invert import Trajectory
+    from ..tav_core.schedule import NoiseSchedule
+
+KEY = "tune_a_video_injection"
+# core's number of the negative prompt: what other packs keep from that, they keep from the source.
+UNCONDITIONAL, SOURCE_ID = 1, "tune_a_video_source"
+
+
+@dataclass(kw_only=True)
+class Source:
+    """The video that a MODEL takes from, and the switches of its layers."""
+
+    trajectory: Trajectory
+    context: Tensor
+    config: InjectionConfig
+    schedule: NoiseSchedule
+    attention: Switch
+    features: Switch
+
+    def switch(self, injected: Injected) -> None:
+        self.attention.on, self.features.on = injected
+
+
+def add_injection(
+    model: ModelPatcher, trajectory: Trajectory, context: Tensor, config: InjectionConfig
+) -> ModelPatcher:
+    """A clone of a MODEL that takes from a source's inversion.
+
+    Args:
+        trajectory: with all its steps, as DDIM Invert gives it.
+        context: the text embeddings that the source was inverted under, `1 m d`.
+
+    Raises:
+        MotionError: there is no motion on the MODEL, so its frames are no video.
+        ConfigError: there is an injection on it already, or the text is of another family.
+        LatentsError: steps of the trajectory are missing.
+    """
+    check_injectable(model)
+    check_source(trajectory)
+    check_context(context, model.model.model_config.unet_config["context_dim"], "conditioning")
+    source = Source(
+        trajectory=trajectory,
+        context=context,
+        config=config,
+        schedule=read_schedule(model),
+        attention=Switch(),
+        features=Switch(),
+    )
+    patched = model.clone()
+    share_layers(patched, source)
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, partial(run_with_source, source))
+    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, ask_for_three)
+    return patched
+
+
+def check_injectable(model: ModelPatcher) -> None:
+    """Checks that a MODEL has a motion on it and no injection yet.
+
+    Raises:
+        MotionError, ConfigError: see `add_injection`.
+    """
+    if not carries_motion(model):
+        raise MotionError(
+            got="a MODEL without a motion",
+            expected="the MODEL of Apply Motion",
+            mend="Connect Apply Motion in front of this node.",
+        )
+    if any(isinstance(patch, FirstForAll) for patch in model.object_patches.values()):
+        raise ConfigError(
+            got="a MODEL with a source on it already",
+            expected="one source",
+            mend="Connect the MODEL from in front of the other Inject Source.",
+        )
+
+
+def share_layers(patched: ModelPatcher, source: Source) -> None:
+    """Patches the chosen layers of the decoder; see `tav_core.injection.inject_unet`."""
+    layers = len(patched.model.diffusion_model.output_blocks)
+    first = source.config.first_of(layers)
+    blocks = {path: patch for path, patch in patched.object_patches.items() if isinstance(patch, TemporalLayer)}
+    frames = next(iter(blocks.values())).frames
+    conv = f"{PREFIX}output_blocks.{first}.0.out_layers.3"
+    like_first = {"frames": frames, "switch": source.features}
+    patched.add_object_patch(conv, seen_as_shared(patched.get_model_object(conv), **like_first))
+    chosen = tuple(f"{PREFIX}output_blocks.{layer}." for layer in range(first, layers))
+    for path, block in blocks.items():
+        if path.startswith(chosen):
+            # Another clone has this block too: what changes is put into copies, and it and its attention stay.
+            own, attn1 = recast(block, type(block)), recast(block.attn1, type(block.attn1))
+            own._modules["attn1"] = attn1
+            for name in ("to_q", "to_k"):
+                layer = attn1._modules[name]
+                attn1._modules[name] = seen_as_shared(layer, frames=frames, switch=source.attention)
+            patched.add_object_patch(path, own)
+
+
+def seen_as_shared(layer: nn.Module, **attributes: Any) -> nn.Module:
+    """A layer as one that can give the first video's output to all: another object on the very same state.
+
+    Not a copy of that, as `recast` makes one: core swaps a layer's weights for patched ones and back, in whichever of
+    the two stands in the model at the time, and the other must follow.
+    """
+    cls = type(f"Shared{type(layer).__name__}", (FirstForAll, type(layer)), attributes)
+    twin = cls.__new__(cls)
+    twin.__dict__ = layer.__dict__
+    return twin
+
+
+def ask_for_three(executor: Callable, model: ModelPatcher, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
+    """Around core's loading of the models, which keeps memory free for two videos: for three."""
+    return executor(model, [math.ceil(noise_shape[0] * 1.5), *noise_shape[1:]], *args, **kwargs)
+
+
+def run_with_source(
+    source: Source,
+    executor: Callable[..., Tensor],
+    x: Tensor,
+    t: Tensor,
+    c_concat: Tensor | None = None,
+    c_crossattn: Tensor | None = None,
+    control: dict[str, list] | None = None,
+    transformer_options: dict[str, Any] | None = None,
+    **conditions: Any,
+) -> Tensor:
+    """Around core's `apply_model`: the denoised frames `(n f) c h w` of a batch, run with the source in front.
+
+    Args:
+        x, t: noisy latents `(n f) c h w` as x_0 + sigma noise, and sigma, once a row.
+        conditions: what else core hands over, a row each or one value for all.
+
+    Raises:
+        LatentsError: a batch of another size than the source's.
+    """
+    options, others = transformer_options or {}, {"c_concat": c_concat, **conditions}
+    timestep = float(executor.class_obj.model_sampling.timestep(t[:1]))
+    injected = source.config.at(timestep, source.trajectory.timesteps)
+    if not any(injected):
+        return executor(x, t, c_concat, c_crossattn, control, options, **conditions)
+    rows = source_rows(source, float(t[0]), options.get(WINDOW)).to(x)
+    num_frames = len(x) // len(options["cond_or_uncond"])
+    mend = "Invert the clip that is edited. A prompt for a part of the picture does not go with Inject Source."
+    check_same_size((num_frames, *x.shape[-2:]), (len(rows), *rows.shape[-2:]), mend=mend)
+    others = {name: with_first(value, num_frames, len(x)) for name, value in others.items()}
+    text = with_text(c_crossattn, source.context, num_frames)
+    source.switch(injected)
+    try:
+        output = executor(
+            torch.cat([rows, x]),
+            torch.cat([t[:num_frames], t]),
+            others.pop("c_concat"),
+            text,
+            with_silence(control, num_frames, len(x)),
+            with_source_named(options),
+            **others,
+        )
+    finally:
+        source.attention.on = source.features.on = False
+    return output[num_frames:]
+
+
+def source_rows(source: Source, sigma: float, window: tuple[int, ...] | None) -> Tensor:
+    """The source at a noise level, the frames of a window or all of them: `f c h w`."""
+    rows = rearrange(source_at(source.trajectory, source.schedule, sigma), "1 c f h w -> f c h w")
+    return rows if window is None else rows[list(window)]
+
+
+def with_first(value: Any, num_frames: int, num_rows: int) -> Any:
+    """A value that is one row a frame with the first video's rows once more in front; any other as it is."""
+    is_rows = isinstance(value, Tensor) and value.ndim and len(value) == num_rows
+    return torch.cat([value[:num_frames], value]) if is_rows else value
+
+
+def with_text(texts: Tensor, text: Tensor, num_frames: int) -> Tensor:
+    """Text embeddings `(n f) m d` with the source's in front.
+
+    Those of other lengths are repeated, as core does: attention to all tokens several times is the same.
+    """
+    length = math.lcm(texts.shape[1], text.shape[1])
+    front = repeat(text.to(texts), "1 m d -> f (times m) d", f=num_frames, times=length // text.shape[1])
+    return torch.cat([front, repeat(texts, "b m d -> b (times m) d", times=length // texts.shape[1])])
+
+
+def with_silence(control: dict[str, list] | None, num_frames: int, num_rows: int) -> dict[str, list] | None:
+    """A ControlNet's residuals with none for the source, which was inverted without."""
+    if control is None:
+        return None
+
+    def lengthen(residual: Tensor | None) -> Tensor | None:
+        if residual is None:
+            return None
+        rows = residual.expand(num_rows, *residual.shape[1:])
+        return torch.cat([torch.zeros_like(rows[:num_frames]), rows])
+
+    return {place: [lengthen(residual) for residual in residuals] for place, residuals in control.items()}
+
+
+def with_source_named(options: dict[str, Any]) -> dict[str, Any]:
+    """core's options, where every video of the batch has its prompt's number and id."""
+    named = {"cond_or_uncond": [UNCONDITIONAL, *options["cond_or_uncond"]]}
+    if "uuids" in options:
+        named["uuids"] = [SOURCE_ID, *options["uuids"]]
+    return {**options, **named}

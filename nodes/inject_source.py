@@ -1,0 +1,56 @@
+"""Inject Source: an edit that keeps the layout and the outlines of the clip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from ..tav_core.injection_config import InjectionConfig
+from .widgets import CATEGORY, Trajectory, schema, widget
+
+if TYPE_CHECKING:
+    from ..tav_core import invert
+
+
+class InjectSource(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVInjectSource",
+            display_name="Inject Source (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Keeps the clip's layout and outlines in the edit (Plug-and-Play): the MODEL runs the inverted clip "
+                "along with each edit, and the edit looks where the clip looks. For new colours, materials and styles; "
+                "not for new shapes. Works with our samplers and the stock ones, and takes up to half as long again."
+            ),
+            search_aliases=["plug and play", "pnp", "attention injection", "feature injection", "keep structure"],
+            inputs=[
+                io.Model.Input("model", tooltip="From Apply Motion, or from Context Windows."),
+                Trajectory.Input("trajectory", tooltip="Of the clip's inversion, from DDIM Invert."),
+                io.Conditioning.Input("conditioning", tooltip="The prompt that DDIM Invert had: the same connection."),
+                widget(InjectionConfig, "attention"),
+                widget(InjectionConfig, "features"),
+                widget(InjectionConfig, "first_layer"),
+            ],
+            outputs=[io.Model.Output("model", display_name="model", tooltip="For Sample Edit; not for DDIM Invert.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        trajectory: invert.Trajectory,
+        conditioning: list,
+        attention: float,
+        features: float,
+        first_layer: int,
+    ) -> io.NodeOutput:
+        from .bridge import to_context
+        from .core_injection import add_injection
+
+        config = InjectionConfig(attention=attention, features=features, first_layer=first_layer)
+        return io.NodeOutput(add_injection(model, trajectory, to_context(conditioning, "conditioning"), config))

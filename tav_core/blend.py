@@ -1,0 +1,94 @@
+"""A blend of two inversions: two motions, or two layouts, in one start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError, LatentsError
+from .invert import Trajectory
+from .layouts import check_latents
+
+# Above this the arc is so short that its sine loses digits, and a straight line is as good.
+NEARLY_PARALLEL = 0.9995
+
+
+def blend(one: Trajectory, other: Trajectory, weight: float) -> Trajectory:
+    """Two inversions blended at every step of the way, frame by frame, with `slerp`.
+
+    Its `latents[0]` are a blend of the two clips, and no clip that could come back. `fps` is that of `one`.
+
+    Args:
+        weight: 0 is `one`, 1 is `other`.
+
+    Raises:
+        LatentsError: another size, number of frames, or number of latents kept.
+        ConfigError: other steps or another method, or a weight outside 0 to 1.
+    """
+    check_alike(one, other)
+    latents = torch.empty_like(one.latents)
+    for step, pair in enumerate(zip(one.latents, other.latents.to(latents.device), strict=True)):
+        latents[step] = slerp(*pair, weight)
+    return replace(one, latents=latents, remainder=blend_remainders(one, other, weight))
+
+
+def blend_remainders(one: Trajectory, other: Trajectory, weight: float) -> Tensor | None:
+    """On a line: what a step misses is no noise, whose spread there would be to keep."""
+    if one.remainder is None or other.remainder is None:
+        return None
+    return torch.lerp(one.remainder, other.remainder.to(one.remainder.device), weight)
+
+
+def slerp(one: Tensor, other: Tensor, weight: float) -> Tensor:
+    """Two latents `b c f h w` blended on the arc between them, each frame by its own angle.
+
+    Gaussian noise keeps its standard deviation; the straight line between two independent ones has 0.71 of it in the
+    middle, and what is rendered from it is washed out. Frames that point the same way are blended on the line.
+
+    Args:
+        weight: 0 is `one`, 1 is `other`.
+
+    Raises:
+        LatentsError: shapes that differ, or are not `b c f h w`.
+        ConfigError: a weight outside 0 to 1.
+    """
+    check_blend(one, other, weight)
+    axes = (1, 3, 4)
+    lengths = one.double().square().sum(axes, True).sqrt() * other.double().square().sum(axes, True).sqrt()
+    cosine = (one.double() * other.double()).sum(axes, True) / lengths.clamp_min(torch.finfo(torch.double).tiny)
+    straight = cosine.abs() > NEARLY_PARALLEL
+    angle = torch.where(straight, 1.0, cosine).acos().masked_fill(straight, 1.0)
+    from_one = torch.where(straight, 1 - weight, ((1 - weight) * angle).sin() / angle.sin())
+    from_other = torch.where(straight, weight, (weight * angle).sin() / angle.sin())
+    return from_one.to(one.dtype) * one + from_other.to(one.dtype) * other
+
+
+def check_alike(one: Trajectory, other: Trajectory) -> None:
+    """Checks that two inversions went by the same steps."""
+    if (one.timesteps, one.method) != (other.timesteps, other.method):
+        raise ConfigError(
+            got=" and ".join(f"{len(each.timesteps)} steps by {each.method}" for each in (one, other)),
+            expected="the same steps and method for both",
+            mend="Invert both clips with the same settings.",
+        )
+    if len(one.latents) != len(other.latents):
+        raise LatentsError(
+            got=f"inversions that keep {len(one.latents)} and {len(other.latents)} latents",
+            expected="as many for both",
+            mend="Invert both clips with the same `keep`.",
+        )
+
+
+def check_blend(one: Tensor, other: Tensor, weight: float) -> None:
+    """Checks that two latents can be blended."""
+    check_latents(one)
+    if one.shape != other.shape:
+        raise LatentsError(
+            got=f"latents of shape {tuple(one.shape)} and {tuple(other.shape)} to blend",
+            expected="the same size and number of frames",
+            mend="Load both clips with the same width, height and number of frames, and invert them again.",
+        )
+    if not 0 <= weight <= 1:
+        raise ConfigError(got=f"a weight of {weight}", expected="0 to 1", mend="Use 0.5, halfway.")

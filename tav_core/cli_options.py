@@ -1,0 +1,163 @@
+"""Groups of the command line's options; the settings' defaults and help come from their dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from .control_config import ControlConfig
+from .edit_config import EditConfig
+from .injection_config import InjectionConfig
+from .invert_config import InvertConfig
+from .local_edit_config import LocalEditConfig
+from .windows import ContextWindows
+
+FITS = ("crop", "pad", "stretch")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint: a diffusers folder or a single file")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="of the weights (default: fp32 on a CPU)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, where the model has none"
+    )
+    parser.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="where the model does not say")
+    parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
+
+
+def add_motion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
+    parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    """The clip's options. None means: as the motion was tuned, or read_clip's default."""
+    parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
+    parser.add_argument("--start", type=int, help="first frame")
+    parser.add_argument("--stride", type=int, help="step between frames")
+    parser.add_argument("--num-frames", type=int, help="number of frames")
+    parser.add_argument("--width", type=int, help="in pixels, a multiple of 8")
+    parser.add_argument("--height", type=int, help="in pixels, a multiple of 8")
+    parser.add_argument("--fit", choices=FITS, help="how the frames get that size")
+
+
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
+    fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
+    parser.add_argument(
+        "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
+    )
+    parser.add_argument(
+        "--context-overlap",
+        type=int,
+        default=fields["overlap"].default,
+        help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
+    )
+
+
+def add_inversion(parser: argparse.ArgumentParser) -> None:
+    """What to invert under, and how finely."""
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
+    prompt.add_argument("--source-prompt", action="store_true", help="the prompt the motion was tuned under")
+    parser.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    about = f"{help_of(InvertConfig, 'iterations')} (default: {InvertConfig.iterations})"
+    parser.add_argument("--iterations", type=int, default=InvertConfig.iterations, help=about)
+
+
+def add_early_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stop-early", metavar="PROMPT", help="end when previews under this other prompt get no better; the best stays"
+    )
+    parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
+    parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
+    parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
+
+
+def add_local_edit(parser: argparse.ArgumentParser) -> None:
+    """The options of editing a part of the clip. Those of the source are as invert had them."""
+    fields = {field.name: field for field in dataclasses.fields(LocalEditConfig)}
+    local = parser.add_argument_group("local edits", "what is left out comes back from the source")
+    local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, or a video or folder of them")
+    local.add_argument("--frames", help="first and last frame to edit, as in 4:12; counted from 0")
+    for name in ("feather", "ramp"):
+        default, about = fields[name].default, fields[name].metadata["help"]
+        local.add_argument(f"--{name}", type=int, default=default, help=f"{about} (default: {default})")
+    local.add_argument("--source", type=Path, help="the clip that was inverted")
+    local.add_argument("--start", type=int, default=0, help="first frame of the source")
+    local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
+    local.add_argument("--fit", choices=FITS, default="crop", help="how the source got its size")
+
+
+def add_control(parser: argparse.ArgumentParser) -> None:
+    """The options of ControlNets and T2I-Adapters: the first of each belong together, then the second."""
+    parser.add_argument(
+        "--control",
+        type=Path,
+        action="append",
+        default=[],
+        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
+    )
+    parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
+    for field in dataclasses.fields(ControlConfig):
+        parser.add_argument(
+            f"--control-{field.name}",
+            type=type(field.default),
+            action="append",
+            default=[],
+            choices=field.metadata["choices"] or None,
+            help=f"{field.metadata['help']} (default: {field.default})",
+        )
+    parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
+    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
+
+
+def add_injection(parser: argparse.ArgumentParser) -> None:
+    """The options of injection, `--inject-` before each setting's name."""
+    parser.add_argument(
+        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes up to half as long again"
+    )
+    parser.add_argument(
+        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
+    )
+    for field in dataclasses.fields(InjectionConfig):
+        help = f"{field.metadata['help']} (default: {field.default})"
+        option = "--inject-" + field.name.replace("_", "-")
+        parser.add_argument(option, type=type(field.default), default=field.default, help=help)
+
+
+def read_injection(args: argparse.Namespace) -> InjectionConfig:
+    """The injection's settings from parsed options."""
+    return InjectionConfig(**{f.name: getattr(args, f"inject_{f.name}") for f in dataclasses.fields(InjectionConfig)})
+
+
+def help_of(config: type, name: str) -> str:
+    """The help of one setting."""
+    return next(field.metadata["help"] for field in dataclasses.fields(config) if field.name == name)
+
+
+def add_settings(parser: argparse.ArgumentParser, config: type) -> None:
+    """One option for each field of a settings dataclass, with its default, choices and help."""
+    for field in dataclasses.fields(config):
+        option = "--" + field.name.replace("_", "-")
+        about: dict[str, Any] = {
+            "help": f"{field.metadata['help']} (default: {field.default})",
+            "default": field.default,
+        }
+        if isinstance(field.default, bool):
+            about["action"] = argparse.BooleanOptionalAction
+        elif isinstance(field.default, tuple):
+            about |= {"nargs": "+", "type": type(field.default[0])}
+        else:
+            about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
+        parser.add_argument(option, **about)
+
+
+def read_settings(args: argparse.Namespace, config: type) -> Any:
+    """A settings dataclass from parsed options."""
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

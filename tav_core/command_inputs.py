@@ -1,0 +1,151 @@
+"""What the commands of the command line work on: models, clips and starts, from the options given."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+
+from .blend import blend
+from .checkpoints import Checkpoint, load_checkpoint
+from .cli_options import read_injection
+from .control import ReadyControlNet
+from .control_command import add_named_controls
+from .denoiser import Denoiser, UNetDenoiser
+from .edit_config import EditConfig
+from .errors import ConfigError
+from .free_noise import free_noise
+from .injection import InjectedDenoiser
+from .invert import Trajectory
+from .layouts import VAE_FACTOR
+from .memory import check_sampling
+from .precision import DTYPES, resolve_precision
+from .schedule import gaussian_noise
+from .text import encode_prompt
+from .video import VideoClip, read_clip
+from .weights import Motion, MotionInfo
+from .windows import ContextWindows, WindowedDenoiser
+
+
+def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
+    """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
+    device = args.device or best_device()
+    own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
+    return load_checkpoint(
+        args.model,
+        dtype=DTYPES[args.dtype] if args.dtype else own,
+        device=device,
+        prediction_type=args.prediction_type,
+        tokenizer=args.tokenizer,
+    )
+
+
+def load_denoiser(
+    args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor, *, stride: int
+) -> Denoiser:
+    """The tuned model, with the controls and windows asked for, for latents `1 c f h w` taken at a stride."""
+    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
+    unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
+    denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+    denoiser = add_named_controls(args, denoiser, latents, stride=stride)
+    windows = load_windows(args)
+    return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
+
+
+def load_injection(
+    args: argparse.Namespace, denoiser: Denoiser, start: Trajectory | torch.Tensor, checkpoint: Checkpoint
+) -> Denoiser:
+    """The denoiser, around it the injection from the trajectory if it is asked for."""
+    if not args.inject:
+        return denoiser
+    if not isinstance(start, Trajectory):
+        raise ConfigError(
+            got="--inject without --trajectory",
+            expected="the inversion of the source, from which it takes",
+            mend="Run invert, and give the file that it writes.",
+        )
+    context = encode_prompt(checkpoint, args.inject_prompt)
+    return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=read_injection(args))
+
+
+def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
+    """Says before a long run, not in its middle, that memory will not do; a window has frame 0 in front."""
+    shape = list(latents.shape)
+    if isinstance(denoiser, InjectedDenoiser):
+        shape[0], guided, denoiser = shape[0] * (1 + guided) + 1, False, denoiser.denoiser
+    if isinstance(denoiser, WindowedDenoiser):
+        shape[2] = min(shape[2], denoiser.windows.length + 1)
+        denoiser = denoiser.denoiser
+    controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)
+    check_sampling(denoiser.unet, shape, guided=guided, controlnets=controlnets)
+
+
+def load_windows(args: argparse.Namespace) -> ContextWindows | None:
+    """The context windows, if any are asked for."""
+    if args.context_length == 0:
+        return None
+    return ContextWindows(length=args.context_length, overlap=args.context_overlap)
+
+
+def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
+    """Reads the clip: by the options given, else as the motion was tuned, else by `read_clip`'s defaults."""
+    names = ("start", "stride", "num_frames", "width", "height", "fit")
+    options = {name: getattr(tuned, name, None) or None for name in names} if tuned else {}
+    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return read_clip(args.clip, **{name: value for name, value in options.items() if value is not None})
+
+
+def load_start(
+    args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
+) -> Trajectory | torch.Tensor:
+    """The trajectory, with another blended in if asked for, or random noise of the size asked for or tuned on."""
+    device = checkpoint.unet.device
+    if args.trajectory:
+        start = Trajectory.load(args.trajectory)
+        return (blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start).to(device)
+    if args.blend:
+        raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
+    num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
+    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
+    if args.free_noise:
+        windows = load_windows(args) or ContextWindows()
+        return free_noise(shape, config.seed, window=windows.length, stride=max(windows.overlap, 1)).to(device)
+    return gaussian_noise(shape, config.seed).to(device)
+
+
+def find_scheduler(name: str | None) -> Any:
+    """A diffusers scheduler by its class name, with its default settings."""
+    if name is None:
+        return None
+    import diffusers
+
+    scheduler = getattr(diffusers, name, None)
+    if not hasattr(scheduler, "set_timesteps"):
+        raise ConfigError(
+            got=f"scheduler {name!r}",
+            expected="a scheduler class of diffusers, as in EulerDiscreteScheduler",
+            mend="Check the spelling, or leave it out for DDIM.",
+        )
+    return scheduler()
+
+
+def source_prompt(tuned: MotionInfo) -> str:
+    """The prompt that a motion was tuned under.
+
+    Raises:
+        ConfigError: it says none, as one that was imported.
+    """
+    if not tuned.prompt:
+        raise ConfigError(
+            got="a motion that does not say its prompt",
+            expected="one that was tuned here",
+            mend="Give the prompt: --prompt to invert under it, --negative to edit.",
+        )
+    return tuned.prompt
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,29 @@
+"""What the command line shows of a run, and how Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+def progress_bar(name: str, total: int) -> tqdm:
+    return tqdm(total=total, desc=name, unit="step", leave=True)
+
+
+@contextmanager
+def raise_between_steps() -> Iterator[Callable[[], None]]:
+    """Holds Ctrl-C back until a step is whole, so that the state saved on a cancel is one."""
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,152 @@
+"""What each inversion method gives back of a clip, and what it costs: measured on the clip at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .errors import explain_write_failure
+from .invert import invert
+from .invert_config import METHODS, InvertConfig
+from .reconstruct import psnr, reconstruct
+
+if TYPE_CHECKING:
+    from .denoiser import Denoiser
+    from .schedule import NoiseSchedule
+
+Decode = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodReport:
+    """One method on one clip. PSNR in dB, higher is nearer, infinite where nothing is lost; worst is of all frames.
+
+    Args:
+        method, iterations: see `InvertConfig`; iterations 1 where the method has none.
+        latents, latents_worst: of the latents, whose peak is the range of the clip's.
+        frames, frames_worst: of the decoded frames, against what the VAE alone gives back of the clip.
+        calls: of the model, one way and back.
+        seconds: likewise, decoding not counted.
+    """
+
+    method: str
+    iterations: int
+    latents: float
+    latents_worst: float
+    frames: float
+    frames_worst: float
+    calls: int
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class CountingDenoiser:
+    """A denoiser that counts what it is asked."""
+
+    denoiser: Denoiser
+    calls: int = field(default=0)
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return self.denoiser.schedule
+
+    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+        self.calls += 1
+        return self.denoiser.epsilon(latents, timestep, context)
+
+
+def compare_methods(
+    denoiser: Denoiser,
+    latents: Tensor,
+    context: Tensor,
+    decode: Decode,
+    *,
+    num_steps: int = 50,
+    methods: Sequence[str] = METHODS,
+    iterations: int = InvertConfig.iterations,
+    on_step: Callable[[], None] | None = None,
+) -> list[MethodReport]:
+    """Inverts a clip by each method and samples it back, under the same prompt and without guidance.
+
+    Args:
+        denoiser: a tuned model.
+        latents: the clip, `1 c f h w`.
+        context: text embeddings of the prompt to invert under, `1 m d`.
+        decode: from latents `1 c f h w` to frames `f h w c` in [0, 1].
+        num_steps, iterations: see `invert`.
+        on_step: called after each step, `2 num_steps` times a method; what it raises ends the comparison.
+
+    Raises:
+        LatentsError, ConfigError, OutOfMemory: see `invert`.
+    """
+    reference, tell = decode(latents), on_step or (lambda: None)
+    found = []
+    for method in methods:
+        counting, started = CountingDenoiser(denoiser=denoiser), time.perf_counter()
+        how = {"method": method, "iterations": iterations, "num_steps": num_steps}
+        trajectory = invert(counting, latents, context, **how, keep="ends", on_step=lambda *_: tell())
+        back = reconstruct(counting, trajectory, context, on_step=lambda *_: tell()).latents
+        spent = {"calls": counting.calls, "seconds": time.perf_counter() - started}
+        pairs = {"back": back, "latents": latents, "frames": decode(back), "reference": reference}
+        found.append(rate(method, iterations, **pairs, **spent))
+    return found
+
+
+def rate(
+    method: str,
+    iterations: int,
+    *,
+    back: Tensor,
+    latents: Tensor,
+    frames: Tensor,
+    reference: Tensor,
+    calls: int,
+    seconds: float,
+) -> MethodReport:
+    """The report of what came back, against the clip's latents and the frames that the VAE alone gives back."""
+    peak = float(latents.max() - latents.min())
+    of_latents = [psnr(a, b, peak=peak) for a, b in zip(back.unbind(2), latents.unbind(2), strict=True)]
+    of_frames = [psnr(a, b) for a, b in zip(frames, reference, strict=True)]
+    return MethodReport(
+        method=method,
+        iterations=1 if method == "ddim" else iterations,
+        latents=sum(of_latents) / len(of_latents),
+        latents_worst=min(of_latents),
+        frames=sum(of_frames) / len(of_frames),
+        frames_worst=min(of_frames),
+        calls=calls,
+        seconds=seconds,
+    )
+
+
+def format_table(reports: Sequence[MethodReport]) -> str:
+    """A table to print, a row each."""
+    rows = ["method       iterations   latents    worst   frames    worst   calls   seconds"]
+    for each in reports:
+        rows.append(
+            f"{each.method:12} {each.iterations:10} {each.latents:6.1f} dB {each.latents_worst:5.1f} dB"
+            f" {each.frames:5.1f} dB {each.frames_worst:5.1f} dB {each.calls:7} {each.seconds:9.1f}"
+        )
+    return "\n".join(rows)
+
+
+def write_reports(path: Path, reports: Sequence[MethodReport], *, num_steps: int) -> Path:
+    """Writes the same as JSON, which knows no infinity: null where nothing is lost.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    finite = lambda value: None if isinstance(value, float) and math.isinf(value) else value  # noqa: E731
+    rows = [{name: finite(value) for name, value in dataclasses.asdict(each).items()} for each in reports]
+    with explain_write_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"num_steps": num_steps, "methods": rows}, indent=1) + "\n", encoding="utf-8")
+    return path

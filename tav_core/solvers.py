@@ -1,0 +1,148 @@
+"""How an inversion steps from a clip to noise, and how sampling steps back from an exact one.
+
+    ddim          one DDIM step that takes epsilon on the latents it comes from: off by the step's size
+    fixed_point   the same step, computed again with epsilon on the latents it led to (AIDI, arXiv 2309.04907;
+                  ReNoise, arXiv 2403.14602); where that settles, DDIM sampling goes back the same way
+    o_belm        an exact solver: three neighbouring latents and the middle one's epsilon obey one linear relation,
+                  so that either end follows from the other two (BELM, arXiv 2410.07273, eq. 18)
+
+With y = x / sqrt(alpha) and s = sqrt((1 - alpha) / alpha), DDIM solves dy = epsilon ds. For steps h_i = s_i - s_(i-1),
+
+    y_(i-1) = r^2 y_(i+1) + (1 - r^2) y_i - h_i (1 + r) epsilon_i,    r = h_i / h_(i+1)
+
+holds to second order for this weight r^2 alone. Any other but 0 can be turned around too: BDIA (arXiv 2307.10829) has
+gamma sqrt(alpha_(i+1) / alpha_(i-1)). On the demo world, in 20 steps, its inversion ran off at gamma 0.5 and its edits
+at 0.9 to 1 were further off than these.
+
+What leaves the way swings from step to step, in all of these solvers: an inversion should start with little of it, so
+its first step, which has one neighbour alone, is a fixed point; and guidance leaves the way, see `fade`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .invert_config import InvertConfig
+from .schedule import NoiseSchedule, ddim_step
+
+Model = Callable[[Tensor, int], Tensor]
+
+
+def walk(
+    model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, config: InvertConfig
+) -> Iterator[Tensor]:
+    """The latents after each step of an inversion, `num_steps` of them, like the clip's.
+
+    Args:
+        model: epsilon for (latents, timestep).
+        latents: the clip's, `b c f h w`.
+    """
+    if config.method == "o_belm":
+        return walk_o_belm(model, latents, schedule, num_steps, config.iterations)
+    return walk_ddim(model, latents, schedule, num_steps, config.iterations if config.method == "fixed_point" else 1)
+
+
+def walk_ddim(
+    model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, iterations: int
+) -> Iterator[Tensor]:
+    """Each step computed `iterations` times, with epsilon at its timestep on the latents that it last led to."""
+    for timestep in schedule.timesteps(num_steps):
+        alpha, alpha_to = schedule.alpha(schedule.previous(timestep, num_steps)), schedule.alpha(timestep)
+        reached = latents
+        for _ in range(iterations):
+            reached = ddim_step(latents, model(reached, timestep), alpha=alpha, alpha_to=alpha_to)
+        latents = reached
+        yield latents
+
+
+def walk_o_belm(
+    model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, iterations: int
+) -> Iterator[Tensor]:
+    """The first step as a fixed point, each further one from the two latents before it."""
+    previous, latents = latents, next(walk_ddim(model, latents, schedule, num_steps, iterations))
+    yield latents
+    for relation in relations(schedule, num_steps):
+        epsilon = model(latents, relation.timestep)
+        previous, latents = latents, relation.noisier(previous, latents, epsilon)
+        yield latents
+
+
+def step_from_noise(model: Model, noise: Tensor, schedule: NoiseSchedule, num_steps: int) -> Tensor:
+    """The first DDIM step of sampling."""
+    timestep = schedule.timesteps(num_steps)[-1]
+    alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(schedule.previous(timestep, num_steps))
+    return ddim_step(noise, model(noise, timestep), alpha=alpha, alpha_to=alpha_to)
+
+
+def fade(remainder: Tensor, guidance_scale: float) -> Tensor:
+    """A remainder as guidance leaves it: less of it the further guidance leads from the way that the inversion came.
+
+    Whole, it swings from step to step on any other way and is enlarged by the guidance: edits on the demo world
+    flickered and missed what the prompt named.
+    """
+    return remainder / max(guidance_scale, 1.0)
+
+
+def sample_back(
+    model: Model,
+    noise: Tensor,
+    remainder: Tensor,
+    schedule: NoiseSchedule,
+    num_steps: int,
+    correct: Callable[[Tensor, int], Tensor] = lambda latents, steps_left: latents,
+) -> Iterator[Tensor]:
+    """The latents on the way back from an O-BELM inversion, `num_steps` of them; the last are clean.
+
+    Args:
+        model: epsilon for (latents, timestep), under guidance or not.
+        noise: the inversion's last latents.
+        remainder: what `step_from_noise` under the inversion's prompt misses of the latents before them.
+        correct: see `edit`.
+    """
+    first = step_from_noise(model, noise, schedule, num_steps) + remainder
+    latents, previous = noise, correct(first, num_steps - 1)
+    yield previous
+    found = relations(schedule, num_steps)
+    for steps_left, relation in zip(reversed(range(len(found))), reversed(found), strict=True):
+        epsilon = model(previous, relation.timestep)
+        latents, previous = previous, correct(relation.cleaner(latents, previous, epsilon), steps_left)
+        yield previous
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation:
+    """cleaner = a noisier + b middle - c epsilon, between three neighbours on the way; epsilon is the middle one's."""
+
+    timestep: int
+    a: float
+    b: float
+    c: float
+
+    def cleaner(self, noisier: Tensor, middle: Tensor, epsilon: Tensor) -> Tensor:
+        return self.a * noisier + self.b * middle - self.c * epsilon
+
+    def noisier(self, cleaner: Tensor, middle: Tensor, epsilon: Tensor) -> Tensor:
+        return (cleaner - self.b * middle + self.c * epsilon) / self.a
+
+
+def relations(schedule: NoiseSchedule, num_steps: int) -> list[Relation]:
+    """The relations from the clean end to the noise, one for each timestep but the last."""
+    timesteps = schedule.timesteps(num_steps)
+    alphas = [schedule.alpha(schedule.previous(timesteps[0], num_steps)), *map(schedule.alpha, timesteps)]
+    return [relate(timestep, *alphas[i : i + 3]) for i, timestep in enumerate(timesteps[:-1])]
+
+
+def relate(timestep: int, cleaner: float, middle: float, noisier: float) -> Relation:
+    """The relation between latents at three alphas; `timestep` is the middle one's."""
+    low, mid, high = (((1 - alpha) / alpha) ** 0.5 for alpha in (cleaner, middle, noisier))
+    # Without a steps_offset the first step of some schedules is empty. Any weight but 0 can be inverted; 1 is Euler.
+    weight = ((mid - low) / (high - mid)) ** 2 or 1.0
+    return Relation(
+        timestep=timestep,
+        a=weight * (cleaner / noisier) ** 0.5,
+        b=(1 - weight) * (cleaner / middle) ** 0.5,
+        c=(mid - low + weight * (high - mid)) * cleaner**0.5,
+    )

@@ -1,0 +1,96 @@
+"""What the inversion methods and the blend do on the ComfyUI host, measured inside a ComfyUI process as host_checks.py
+does; prints JSON.
+
+Usage: COMFYUI_PATH=... python invert_checks.py
+"""
+
+from __future__ import annotations
+
+import json
+
+from host_checks import (
+    CHECKPOINT,
+    CLIP,
+    DEMO,
+    EDITED,
+    EMPTY,
+    LATENT,
+    NUM_STEPS,
+    SAMPLES,
+    TARGET,
+    far,
+    make_motion,
+    refusal,
+)
+
+# After host_checks, which sets ComfyUI up.
+import torch  # isort: skip
+from tune_a_video_pack.nodes import native  # isort: skip
+from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
+from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.tav_core.blend import blend  # isort: skip
+from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+
+MOTION = make_motion(1)
+TUNED = native.apply_motion(DEMO.model, MOTION)
+HOST = UNetDenoiser(unet=MOTION.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
+NOTHING = encode_prompt(CHECKPOINT, "")
+
+
+def sample(latent, trajectory, *, cfg: float, positive=TARGET, eta: float = 0.0) -> torch.Tensor:
+    given = {"num_steps": NUM_STEPS, "cfg": cfg, "eta": eta, "edit_seed": 1, "trajectory": trajectory}
+    return SampleEdit.execute(TUNED, positive, EMPTY, latent, **given)[0]["samples"]
+
+
+def scaled(samples: torch.Tensor) -> torch.Tensor:
+    """A LATENT's samples as the library's latents."""
+    return DEMO.model.get_model_object("latent_format").process_in(samples).movedim(0, 1)[None]
+
+
+def check_method(method: str) -> dict[str, float]:
+    """A method in our nodes against the same in the diffusers host, with guidance; and what comes back without."""
+    latents, target = encode_frames(CHECKPOINT.vae, CLIP).mean, encode_prompt(CHECKPOINT, EDITED)
+    expected = invert(HOST, latents, NOTHING, num_steps=NUM_STEPS, method=method, iterations=3)
+    rendered = edit(HOST, expected, target, NOTHING, config=EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0))
+    inverted, trajectory, *_ = DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS, method, 3).args
+    return {
+        "trajectory": far(trajectory.latents, expected.latents),
+        "edit": far(scaled(sample(inverted, trajectory, cfg=4.0)), rendered),
+        "back": far(sample(inverted, trajectory, cfg=1.0, positive=EMPTY), SAMPLES),
+        "alone": refusal(lambda: sample(inverted, None, cfg=1.0)),
+        "eta": refusal(lambda: sample(inverted, trajectory, cfg=1.0, eta=0.5)),
+    }
+
+
+def check_blend(method: str) -> dict[str, float]:
+    """Two clips' inversions blended by the node and by the library."""
+    one = DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS, method, 3).args[:2]
+    other = DDIMInvert.execute(TUNED, EMPTY, {"samples": SAMPLES.flip(0)}, NUM_STEPS, method, 3).args[:2]
+    latent, trajectory = BlendInversions.execute(*one, *other, 0.3).args
+    expected = blend(one[1], other[1], 0.3)
+    return {
+        "trajectory": far(trajectory.latents, expected.latents),
+        "noise": far(scaled(latent["samples"]), expected.noise),
+        "renders": bool(sample(latent, trajectory, cfg=4.0).isfinite().all()),
+        "alone": refusal(lambda: sample(latent, None, cfg=1.0)),
+    }
+
+
+def check_default() -> bool:
+    """Whether a graph of before there were methods does what it did."""
+    found = [DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS, *more)[0]["samples"] for more in ((), ("ddim", 9))]
+    return torch.equal(*found)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        results = {method: check_method(method) for method in ("ddim", "fixed_point", "o_belm")}
+        results |= {f"blend_{method}": check_blend(method) for method in ("ddim", "o_belm")}
+        print("RESULTS " + json.dumps({**results, "default": check_default()}))
