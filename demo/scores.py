@@ -65,6 +65,21 @@ def is_right(reading: Reading, edit: Edit) -> bool:
     return all(word is None or getattr(reading, part) == word for part, word in asked.items())
 
 
+def copied(readings: Sequence[Reading], source: Sequence[Reading], edit: Edit) -> float:
+    """How much of what an edit asks to change is still the source's: a share of its frames' changed parts.
+
+    Lower is better. What became neither the source's nor what was asked for is not counted as copied.
+    """
+    asked = {part: word for part in PARTS if (word := getattr(edit, part)) is not None}
+    was = [
+        (part, now, then)
+        for part, word in asked.items()
+        for now, then in zip(readings, source, strict=True)
+        if getattr(then, part) != word
+    ]
+    return float(np.mean([getattr(now, part) == getattr(then, part) for part, now, then in was])) if was else 0.0
+
+
 def centres(readings: Sequence[Reading]) -> np.ndarray:
     """The object's centre in every frame, `f 2` in pixels; nan where it was not found."""
     return np.array([(reading.x, reading.y) for reading in readings])

@@ -3,9 +3,10 @@
     load_clip  demo_model          what goes in
     tune  tune_options             one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
-    context_windows                long clips
+    context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
     blend_inversions               two clips' noises in one
+    composite                      the edit inside a mask or some frames, the clip around it
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -21,9 +22,11 @@ from comfy_api.latest import ComfyExtension, io
 from .apply_motion import ApplyMotion
 from .blend_inversions import BlendInversions
 from .compare import CompareVideos
+from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .folders import register_motion_folder
+from .free_noise import FreeNoise
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
@@ -43,9 +46,11 @@ NODES: list[type[io.ComfyNode]] = [
     ImportOriginal,
     ApplyMotion,
     ContextWindows,
+    FreeNoise,
     DDIMInvert,
     BlendInversions,
     SampleEdit,
+    CompositeEdit,
     CompareVideos,
     MeasureVideo,
     Report,

@@ -36,7 +36,10 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
         raise LatentsError(
             got=f"{socket} with a noise mask",
             expected="a LATENT without one",
-            mend="A mask works with KSampler and the other stock samplers on the MODEL of Apply Motion.",
+            mend=(
+                "Connect the mask to Sample Edit's mask. A LATENT with one works with KSampler and the other stock "
+                "samplers on the MODEL of Apply Motion."
+            ),
         )
     return samples
 
@@ -69,6 +72,11 @@ def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) 
             expected="both, as an exact inversion is in both",
             mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
         )
+
+
+def to_mask(mask: Tensor) -> Tensor:
+    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`."""
+    return mask.reshape(-1, *mask.shape[-2:])
 
 
 def to_context(conditioning: list, socket: str) -> Tensor:

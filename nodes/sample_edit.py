@@ -9,11 +9,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.edit_config import EditConfig
+from ..tav_core.errors import ConfigError, LatentsError
 from .bridge import check_samples, check_start_is_whole
 from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
     from ..tav_core import invert
+    from ..tav_core.edit import Correct
 
 
 class SampleEdit(io.ComfyNode):
@@ -53,6 +55,14 @@ class SampleEdit(io.ComfyNode):
                     optional=True,
                     tooltip="Of the inversion: its steps and frames are then checked. o_belm needs it.",
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "Where to edit, in white: one mask, or one a frame. Needs the trajectory. Give it to Composite "
+                        "Edit too."
+                    ),
+                ),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
         )
@@ -69,6 +79,7 @@ class SampleEdit(io.ComfyNode):
         eta: float,
         edit_seed: int,
         trajectory: invert.Trajectory | None = None,
+        mask: Tensor | None = None,
     ) -> io.NodeOutput:
         from ..tav_core.edit import check_start, edit
         from .bridge import to_latents
@@ -81,12 +92,13 @@ class SampleEdit(io.ComfyNode):
         if trajectory is not None:
             start = to_latents(samples, model)
             check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
+        correct = None if mask is None else keep_source(trajectory, samples, mask)
 
         def stage(denoiser, latents, report) -> Tensor:
             nothing = NO_CONTEXT.to(latents)
             count = lambda done, total, _: report(done, total)  # noqa: E731
             start = latents if trajectory is None else start_from(trajectory, latents, cfg)
-            return edit(denoiser, start, nothing, nothing, config=config, on_step=count)
+            return edit(denoiser, start, nothing, nothing, config=config, on_step=count, correct=correct)
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
         return io.NodeOutput({"samples": run_stage(model, samples, stage, num_steps=num_steps, **guided)})
@@ -101,3 +113,29 @@ def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> in
 
     remainder = None if trajectory.remainder is None else fade(trajectory.remainder, cfg)
     return replace(trajectory, latents=latents[None], remainder=remainder)
+
+
+def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor) -> Correct:
+    """What keeps the latents outside a MASK as the inversion of these samples had them.
+
+    Raises:
+        ConfigError: no trajectory.
+        LatentsError: the trajectory of a clip of another size.
+    """
+    from ..tav_core.local_edit import keep_outside
+    from .bridge import to_mask
+
+    if trajectory is None:
+        raise ConfigError(
+            got="a mask without a trajectory",
+            expected="the trajectory, which knows what was outside the mask",
+            mend="Connect trajectory of DDIM Invert.",
+        )
+    found, expected = samples.shape[-2:], trajectory.latents.shape[-2:]
+    if found != expected:
+        raise LatentsError(
+            got=f"latent of {tuple(found)} for a trajectory of {tuple(expected)}",
+            expected="latent and trajectory of one DDIM Invert",
+            mend="Connect both outputs of the same node.",
+        )
+    return keep_outside(trajectory, to_mask(mask))

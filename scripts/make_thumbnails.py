@@ -43,6 +43,7 @@ PICTURES = {
     "7_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
     "8_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
     "9_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
+    "10_local_edit": ("10  Local edit", {"edit of the whole": "yellow", "edit within the mask": "local"}),
 }
 
 
@@ -79,8 +80,8 @@ def tuned_graph(steps: int, resume: str, edits: dict[str, str]) -> dict[str, Any
     return graph
 
 
-def edit_node(prompt: str, *, model: str = "apply", latent: str = "invert") -> dict[str, Any]:
-    settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33}
+def edit_node(prompt: str, *, model: str = "apply", latent: str = "invert", **more: Any) -> dict[str, Any]:
+    settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33, **more}
     prompts = {"positive": [prompt, 0], "negative": ["empty", 0]}
     return node("TAVSampleEdit", model=[model, 0], latent=[latent, 0], **prompts, **settings)
 
@@ -90,7 +91,7 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 
 def first_graph() -> dict[str, Any]:
-    """All but the longer run: edits, the clip, its edges, an edit by core's sampler, one in tiles, one by windows."""
+    """All but the longer run: the clip, its edges, edits; also by a stock sampler, in tiles, by windows, in a mask."""
     prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     return tuned_graph(100, "restart", EDITS) | {
@@ -119,6 +120,23 @@ def first_graph() -> dict[str, Any]:
         "windowed_edit": edit_node("green_text", model="windows", latent="windowed_invert"),
         "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
         "windowed": save("windowed_frames"),
+        **local_graph(),
+    }
+
+
+def local_graph() -> dict[str, Any]:
+    """An edit within a mask of what is red, and a little around it."""
+    whole = {"feather": 4, "first_frame": 0, "last_frame": -1, "ramp": 3}
+    return {
+        "red": node("ImageToMask", image=["demo", 3], channel="red"),
+        "close": node("ThresholdMask", mask=["red", 0], value=0.55),
+        "mask": node("GrowMask", mask=["close", 0], expand=4, tapered_corners=True),
+        "local_edit": edit_node("yellow_text", mask=["mask", 0], trajectory=["invert", 1]),
+        "local_frames": node("VAEDecode", samples=["local_edit", 0], vae=["demo", 2]),
+        "composite": node(
+            "TAVCompositeEdit", source=["demo", 3], edited=["local_frames", 0], mask=["mask", 0], **whole
+        ),
+        "local": save("composite"),
     }
 
 

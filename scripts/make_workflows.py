@@ -18,6 +18,8 @@ from workflow_parts import (
     CANNY,
     CONTROLNET,
     EDIT,
+    LOAD,
+    PREVIEW,
     RESULT,
     SOURCE,
     TUNE,
@@ -264,6 +266,41 @@ def long_clip(graph: WorkflowGraph) -> None:
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "long_clip")
 
 
+def local_edit(graph: WorkflowGraph) -> None:
+    """The demo clip edited within a mask, beside an edit of the whole."""
+    graph.note(
+        "## 10 Local edit\n\n"
+        "Press **Run**: the demo's circle turns yellow, and nothing else changes. There is nothing to download.\n\n"
+        "- The mask goes to both *Sample Edit* and *Composite Edit*. Here it is made of what is red; for your own clip "
+        "paint one, or take one a frame from a segmentation node.\n"
+        "- Make it a little larger than what is to change: *Grow Mask*. To edit the background, put *Invert Mask* "
+        "behind it.\n"
+        "- **Composite Edit**: *feather* is the soft edge. For some frames only, set *first_frame* and *last_frame*; "
+        "the mask may then be left out.\n"
+        "- The second *Sample Edit* has no mask, to compare."
+    )
+    demo, source, empty, edited = load_demo(graph)
+    graph.group("Mask", LOAD, below=True)
+    red = graph.add("ImageToMask", image=demo["frames"], channel="red")
+    close = graph.add("ThresholdMask", mask=red[0], value=0.55)
+    mask = graph.add("GrowMask", mask=close[0], expand=4)
+    graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
+    graph.group("Tune", TUNE)
+    about = {"run_name": "local_edit", "preview_every": 0, "fps": demo["fps"]}
+    motion = tune(graph, demo, demo["frames"], source, **DEMO_TUNING, **about)
+    model = apply_motion(graph, demo["model"], motion["motion"])
+    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    prompts = {"positive": edited[0], "negative": empty[0]}
+    sockets = {"model": model, "vae": demo["vae"], "inverted": inverted, **prompts, **DEMO_EDIT}
+    inside = edit(graph, **sockets, below=False, mask=mask[0], title="Sample Edit: within the mask")
+    masked = {"source": demo["frames"], "edited": inside, "mask": mask[0]}
+    local = graph.add("TAVCompositeEdit", **masked, feather=4)
+    whole = edit(graph, **sockets, title="Sample Edit: whole")
+    graph.group("Result", RESULT)
+    both = compare(graph, demo["frames"], whole, local["frames"], labels=("source", "whole", "local"))
+    save(graph, both, demo["fps"], "local_edit")
+
+
 ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "1_quickstart": quickstart,
     "2_tune_on_your_clip": your_clip,
@@ -274,6 +311,7 @@ ALL: dict[str, Callable[[WorkflowGraph], None]] = {
     "7_stock_samplers_with_lora": stock_samplers,
     "8_low_memory": low_memory,
     "9_long_clip": long_clip,
+    "10_local_edit": local_edit,
 }
 
 

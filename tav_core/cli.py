@@ -16,6 +16,7 @@ from .attention_modes import MODES
 from .edit_config import EditConfig
 from .errors import TavError
 from .invert_config import METHODS, InvertConfig
+from .local_edit_config import LocalEditConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
 from .version import __version__
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
     tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
     add_settings(tune, TuneConfig)
+    add_early_stop(tune)
 
     invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
     add_model(invert)
@@ -80,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
     add_settings(edit, EditConfig)
+    add_local_edit(edit)
 
     add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
 
@@ -142,6 +145,15 @@ def help_of(config: type, name: str) -> str:
     return next(field.metadata["help"] for field in dataclasses.fields(config) if field.name == name)
 
 
+def add_early_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stop-early", metavar="PROMPT", help="end when previews under this other prompt get no better; the best stays"
+    )
+    parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
+    parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
+    parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
+
+
 def add_windows(parser: argparse.ArgumentParser) -> None:
     """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
     fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
@@ -154,6 +166,21 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
         default=fields["overlap"].default,
         help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
     )
+
+
+def add_local_edit(parser: argparse.ArgumentParser) -> None:
+    """The options of editing a part of the clip. Those of the source are as invert had them."""
+    fields = {field.name: field for field in dataclasses.fields(LocalEditConfig)}
+    local = parser.add_argument_group("local edits", "what is left out comes back from the source")
+    local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, or a video or folder of them")
+    local.add_argument("--frames", help="first and last frame to edit, as in 4:12; counted from 0")
+    for name in ("feather", "ramp"):
+        default, about = fields[name].default, fields[name].metadata["help"]
+        local.add_argument(f"--{name}", type=int, default=default, help=f"{about} (default: {default})")
+    local.add_argument("--source", type=Path, help="the clip that was inverted")
+    local.add_argument("--start", type=int, default=0, help="first frame of the source")
+    local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
+    local.add_argument("--fit", choices=FITS, default="crop", help="how the source got its size")
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:

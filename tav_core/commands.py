@@ -14,6 +14,7 @@ from .blend import blend
 from .checkpoints import Checkpoint, load_checkpoint
 from .cli import read_settings
 from .denoiser import Denoiser, UNetDenoiser
+from .early_stop_command import read_early_stop
 from .edit import edit
 from .edit_config import EditConfig
 from .errors import ConfigError
@@ -21,6 +22,7 @@ from .free_noise import free_noise
 from .invert import Trajectory, invert
 from .latents import decode_latents, encode_frames
 from .layouts import VAE_FACTOR
+from .local_edit_command import load_local_edit
 from .memory import check_sampling
 from .precision import DTYPES, resolve_precision
 from .progress import progress_bar, raise_between_steps
@@ -44,6 +46,8 @@ def run_tune(args: argparse.Namespace) -> None:
     denoiser = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
     )
+    latents = encode_frames(checkpoint.vae, clip.frames)
+    early_stop = read_early_stop(args, checkpoint, latents.mean)
     with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:
 
         def on_step(progress: TuneProgress) -> None:
@@ -52,10 +56,12 @@ def run_tune(args: argparse.Namespace) -> None:
             bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
             bar.update(progress.step - bar.n)
             check()
+            if early_stop is not None:
+                early_stop(progress)
 
         motion = tune(
             denoiser,
-            encode_frames(checkpoint.vae, clip.frames),
+            latents,
             encode_prompt(checkpoint, args.prompt),
             config=config,
             state_path=args.out / "state.safetensors",
@@ -64,6 +70,8 @@ def run_tune(args: argparse.Namespace) -> None:
             stride=clip.stride,
             on_step=on_step,
         )
+    for step, score in early_stop.scores.items() if early_stop else ():
+        print(f"{step:>8} steps  {score:+.2f}{'  kept' * (step == motion.info.steps_done)}")
     print(motion.save(args.out / "motion.safetensors"))
 
 
@@ -151,6 +159,7 @@ def run_edit(args: argparse.Namespace) -> None:
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     negative = source_prompt(motion.info) if args.negative_source else args.negative
     start = load_start(args, motion.info, config, checkpoint)
+    local = load_local_edit(args, motion.info, start, checkpoint.vae)
     fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     denoiser = load_denoiser(args, checkpoint, motion)
     check_room(denoiser, start.noise if isinstance(start, Trajectory) else start, guided=config.guidance_scale > 1)
@@ -164,9 +173,11 @@ def run_edit(args: argparse.Namespace) -> None:
             scheduler=scheduler,
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
+            correct=local and local.correct,
         )
     for path, video in zip(name_videos(args), latents.split(1), strict=True):
-        print(write_video(path, decode_latents(checkpoint.vae, video)[0], fps=fps))
+        frames = decode_latents(checkpoint.vae, video)[0]
+        print(write_video(path, local.finish(frames) if local else frames, fps=fps))
 
 
 def run_report(args: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 OnLatents = Callable[[int, int, Tensor], None]
+Correct = Callable[[Tensor, int], Tensor]
 
 
 @torch.no_grad()
@@ -33,6 +34,7 @@ def edit(
     scheduler: SchedulerMixin | None = None,
     num_frames: int | None = None,
     on_step: OnLatents | None = None,
+    correct: Correct | None = None,
 ) -> Tensor:
     """Samples a video for each prompt from one start, with classifier-free guidance: by DDIM, or back the way that an
     exact inversion came.
@@ -46,6 +48,8 @@ def edit(
         scheduler: any diffusers scheduler, for a start of random noise; DDIM where None.
         num_frames: frames of the clip at hand, where the caller knows; checked against the start.
         on_step: called with (steps done over all prompts, steps in all, latents) after each step.
+        correct: from (latents, steps left of this prompt) after each step to the latents to go on with, of the same
+            shape; where `start` is a trajectory, its `latents[steps left]` are at the same noise. For local edits.
 
     Returns:
         Latents `p c f h w`.
@@ -66,7 +70,7 @@ def edit(
         for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
-            videos.append(sample(denoiser, model, noise, config, report))
+            videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
     return torch.cat(videos)
 
 
@@ -136,6 +140,7 @@ def sample_ddim(
     latents: Tensor,
     config: EditConfig,
     report: Callable[[int, int, Tensor], None],
+    correct: Correct,
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
     schedule = denoiser.schedule
@@ -150,6 +155,7 @@ def sample_ddim(
             eta=config.eta,
             noise=noise,
         )
+        latents = correct(latents, config.num_steps - done)
         report(done, config.num_steps, latents)
     return latents
 
@@ -157,8 +163,8 @@ def sample_ddim(
 def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that goes back the way that an exact inversion came."""
 
-    def sample(denoiser, model, latents, config, report) -> Tensor:
-        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps)
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
+        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
         for done, reached in enumerate(way, start=1):
             report(done, config.num_steps, reached)
         return reached
@@ -169,7 +175,7 @@ def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that steps by a diffusers scheduler of the given class and settings."""
 
-    def sample(denoiser, model, latents, config, report) -> Tensor:
+    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
         # Clipping is for pixels in [-1, 1], and on by default in some classes; latents reach further.
         own |= {"prediction_type": "epsilon", "clip_sample": False}
@@ -182,6 +188,7 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
             latents = stepper.step(
                 model(scaled, round(float(timestep))), timestep, latents, return_dict=False, **draws
             )[0]
+            latents = correct(latents, len(stepper.timesteps) - done)
             report(done, len(stepper.timesteps), latents)
         return latents
 
@@ -197,6 +204,11 @@ def takes_generator(scheduler: SchedulerMixin) -> bool:
     from inspect import signature
 
     return "generator" in signature(scheduler.step).parameters
+
+
+def as_they_are(latents: Tensor, steps_left: int) -> Tensor:
+    """Latents that nothing is to be corrected in."""
+    return latents
 
 
 def count_on(on_step: OnLatents | None, *, prompt: int, num_prompts: int) -> Callable[[int, int, Tensor], None]:

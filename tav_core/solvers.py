@@ -29,6 +29,7 @@ from .invert_config import InvertConfig
 from .schedule import NoiseSchedule, ddim_step
 
 Model = Callable[[Tensor, int], Tensor]
+Correct = Callable[[Tensor, int], Tensor]
 
 
 def walk(
@@ -87,7 +88,7 @@ def fade(remainder: Tensor, guidance_scale: float) -> Tensor:
 
 
 def sample_back(
-    model: Model, noise: Tensor, remainder: Tensor, schedule: NoiseSchedule, num_steps: int
+    model: Model, noise: Tensor, remainder: Tensor, schedule: NoiseSchedule, num_steps: int, correct: Correct
 ) -> Iterator[Tensor]:
     """The latents on the way back from an O-BELM inversion, `num_steps` of them; the last are clean.
 
@@ -95,12 +96,14 @@ def sample_back(
         model: epsilon for (latents, timestep), under guidance or not.
         noise: the inversion's last latents.
         remainder: what `step_from_noise` under the inversion's prompt misses of the latents before them.
+        correct: from (latents, steps left) to the latents to go on with, after each step.
     """
-    latents, previous = noise, step_from_noise(model, noise, schedule, num_steps) + remainder
+    first = step_from_noise(model, noise, schedule, num_steps) + remainder
+    latents, previous = noise, correct(first, num_steps - 1)
     yield previous
-    for relation in reversed(relations(schedule, num_steps)):
+    for left, relation in reversed(list(enumerate(relations(schedule, num_steps)))):
         epsilon = model(previous, relation.timestep)
-        latents, previous = previous, relation.cleaner(latents, previous, epsilon)
+        latents, previous = previous, correct(relation.cleaner(latents, previous, epsilon), left)
         yield previous
 
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .denoiser import UNetDenoiser
+from .early_stop import StopTuning
 from .errors import ConfigError, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_latents
 from .memory import MemoryPlan, plan_tuning
@@ -87,10 +88,11 @@ def tune(
         state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
             raises. If it is there already, `config.resume` says what happens.
         prompt, fps, stride: recorded in the motion.
-        on_step: called after each step. What it raises cancels the run, after the state was saved.
+        on_step: called after each step. What it raises cancels the run, after the state was saved; see `EarlyStop` for
+            one that ends the run early with a motion.
 
     Returns:
-        The motion after `config.num_steps` steps.
+        The motion after `config.num_steps` steps, or the one that a `StopTuning` holds.
 
     Raises:
         ConfigError: settings that do not fit, or a state file of another run.
@@ -117,6 +119,9 @@ def tune(
                 pace = (time.monotonic() - started) / (run.step - begun_at)
                 try:
                     on_step(run.progress(eta_seconds=pace * (config.num_steps - run.step)))
+                except StopTuning as stop:
+                    state.save()
+                    return stop.motion
                 except BaseException:
                     state.save()
                     raise

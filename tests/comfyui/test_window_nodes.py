@@ -35,3 +35,8 @@ def test_windows_slice_controlnets_and_masks(windows):
 
 def test_windows_want_a_motion(windows):
     assert "Connect Apply Motion" in windows["without_motion"]
+
+
+def test_free_noise_is_the_librarys_and_stock_ddim_renders_from_it(windows):
+    assert windows["free_noise"] == 0
+    assert windows["free_noise_rendered"] < 2e-3

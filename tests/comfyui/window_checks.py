@@ -29,12 +29,14 @@ import comfy.samplers  # isort: skip
 import torch  # isort: skip
 from tune_a_video_pack.nodes import native  # isort: skip
 from tune_a_video_pack.nodes.context_windows import ContextWindows  # isort: skip
+from tune_a_video_pack.nodes.free_noise import FreeNoise  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core import windows as core  # isort: skip
 from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.free_noise import free_noise  # isort: skip
 from tune_a_video_pack.tav_core.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
@@ -80,6 +82,28 @@ def check_windows() -> dict[str, float | bool | int]:
         ),
         "without_motion": refusal(lambda: ContextWindows.execute(DEMO.model, LENGTH, OVERLAP)),
         **check_window_conditions(tuned, windowed),
+        **check_free_noise(windowed, sigmas, host),
+    }
+
+
+def check_free_noise(windowed, sigmas, host) -> dict[str, float]:
+    """A random start for windows: the node's noise under stock DDIM against the library's under its own DDIM."""
+    noise = FreeNoise.execute(7, LENGTH, OVERLAP)[0]
+    empty = {"samples": torch.zeros((LONG, 4, SIDE, SIDE))}
+    drawn = noise.generate_noise(empty)
+    start = free_noise((1, 4, LONG, SIDE, SIDE), 7, window=LENGTH, stride=OVERLAP)
+    sampler = comfy.samplers.sampler_object("ddim")
+    args = (4.0, sampler, sigmas, TARGET, EMPTY, empty["samples"])
+    stock = comfy.sample.sample_custom(windowed, drawn, *args, disable_pbar=True, seed=noise.seed)
+    scale = DEMO.model.get_model_object("latent_format").process_in
+    config = EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0)
+    target, nothing = encode_prompt(CHECKPOINT, EDITED), encode_prompt(CHECKPOINT, "")
+    # core starts from noise x sigma, at any number of steps: a little less than the noise itself.
+    begun = start * (sigmas[0] / (1 + sigmas[0] ** 2) ** 0.5)
+    rendered = edit(host, begun, target, nothing, config=config)
+    return {
+        "free_noise": far(drawn.movedim(0, 1)[None], start),
+        "free_noise_rendered": far(scale(stock).movedim(0, 1)[None], rendered),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from demo import palette
 from demo.clips import all_clips, clip_named, make_edit
 from demo.oracle import read_frames
-from demo.scores import agreement, compare_paths, score, summarize
+from demo.scores import agreement, compare_paths, copied, score, summarize
 from demo.world import render
 
 CLIP = clip_named("slide")
@@ -116,3 +116,12 @@ def test_every_clip_scores_itself_as_kept_and_followed():
         got = score(clip.frames(), clip, clip.edits[0])
         assert got.path > 0.97, clip.name
         assert got.agreement > 0.8, clip.name
+
+
+def test_what_is_copied_is_what_should_have_changed():
+    source, change = read_frames(CLIP.frames()), edit_of(CLIP, shape="star", colour="yellow")
+    assert copied(source, source, change) == 1
+    assert copied(read_frames(render_scenes(as_asked(CLIP, shape="star", colour="yellow"))), source, change) == 0
+    half = as_asked(CLIP, colour="yellow")
+    assert copied(read_frames(render_scenes(half)), source, change) == pytest.approx(0.5, abs=0.1)
+    assert copied(source, source, edit_of(CLIP)) == 0

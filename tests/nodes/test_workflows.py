@@ -23,10 +23,14 @@ CORE = {
     "ControlNetLoader",
     "CreateVideo",
     "GetVideoComponents",
+    "GrowMask",
+    "ImageToMask",
     "KSamplerSelect",
     "LoraLoader",
+    "MaskPreview",
     "SamplerCustomAdvanced",
     "SaveVideo",
+    "ThresholdMask",
     "VAEDecode",
     "VAEDecodeTiled",
     "VAEEncode",
@@ -50,8 +54,8 @@ def our_nodes() -> set[str]:
     return set(re.findall(r'node_id="(\w+)"', sources))
 
 
-def test_there_are_nine():
-    assert [path.stem.split("_")[0] for path in WORKFLOWS] == list("123456789")
+def test_they_are_numbered_from_one_to_ten():
+    assert sorted(int(path.stem.split("_")[0]) for path in WORKFLOWS) == [*range(1, 11)]
 
 
 def test_has_a_thumbnail(path):

@@ -16,6 +16,7 @@ from tav_core.invert import Trajectory
 from tav_core.tune_config import TuneConfig
 from tav_core.video import read_clip, write_video
 from tav_core.weights import Motion
+from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "4", "--width", "64", "--height", "64"]
 
@@ -54,6 +55,21 @@ def test_tune_writes_a_motion_that_says_how_it_was_made(place):
     info = Motion.load(place / "run" / "motion.safetensors").info
     assert (info.prompt, info.steps_done, info.num_frames, info.width, info.fps) == ("a cat runs", 2, 4, 64, 12)
     assert (place / "run" / "state.safetensors").is_file()
+
+
+def test_tuning_that_stops_early_keeps_the_best_motion(place, tmp_path, capsys):
+    judge = save_clip(make_clip(), tmp_path)
+    more = ["--num-steps", "6", "--score-every", "2", "--patience", "1", "--prompt", "a cat runs"]
+    asked = [*more, "--learning-rate", "1e-3", "--stop-early", "a dog runs", "--clip-model", f"{judge}"]
+    assert tune(place, *asked, out="early") == 0
+    *scores, path = capsys.readouterr().out.splitlines()
+    steps, values = zip(*((int(line.split()[0]), float(line.split()[2])) for line in scores), strict=True)
+    best = steps[values.index(max(values))]
+    assert [line.endswith("kept") for line in scores] == [step == best for step in steps]
+    assert Motion.load(path).info.steps_done == best
+    # The rule itself: a run ends at the first score that is no better, or at its end.
+    worse = [later <= max(values[:i]) for i, later in enumerate(values) if i]
+    assert steps == tuple(range(2, 2 + 2 * len(steps), 2)) and not any(worse[:-1]) and (worse[-1] or steps[-1] == 6)
 
 
 def test_invert_takes_the_clip_as_it_was_tuned(place):
@@ -174,6 +190,9 @@ class TestErrors:
 
     def test_a_size_that_is_not_a_multiple_of_8(self, place, capsys):
         fails(capsys, tune(place, "--prompt", "x", "--width", "60"), "60", "multiple", "56", "64")
+
+    def test_early_stopping_without_a_judge(self, place, capsys):
+        fails(capsys, tune(place, "--prompt", "a cat", "--stop-early", "a dog", out="no_judge"), "--clip-model")
 
     def test_prompt_too_long(self, place, capsys):
         prompt = "cat " * 75 + "zebra crossing"

@@ -133,6 +133,29 @@ def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type)
     assert ends[-1][0] == ends[-1][1]
 
 
+@pytest.mark.parametrize("with_scheduler", [False, True])
+def test_sampling_goes_on_from_what_correct_gives(denoiser, texts, monkeypatch, with_scheduler):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(denoiser.schedule.config) if with_scheduler else None
+    given = [gaussian_noise((1, 4, 3, 8, 8), seed=left) for left in range(3)]
+    asked, seen, honest = [], [], type(denoiser).epsilon
+    watch = lambda self, latents, *args: seen.append(latents) or honest(self, latents, *args)  # noqa: E731
+    monkeypatch.setattr(type(denoiser), "epsilon", watch)
+    got = edit(
+        denoiser,
+        gaussian_noise((1, 4, 3, 8, 8), seed=9),
+        torch.cat([texts["edit"], texts["src"]]),
+        texts["empty"],
+        config=EditConfig(num_steps=3, guidance_scale=1.0),
+        scheduler=scheduler,
+        correct=lambda latents, left: asked.append(left) or given[left],
+    )
+    assert asked == [2, 1, 0, 2, 1, 0]
+    assert torch.equal(got, torch.cat([given[0], given[0]]))
+    assert all(torch.equal(seen[i], given[3 - i]) and torch.equal(seen[i + 3], given[3 - i]) for i in (1, 2))
+
+
 def test_inputs_stay_bit_identical(denoiser, goldens, texts):
     start = goldens("ddim")["inv10.final"]
     given = [start, texts["edit"], texts["empty"], *denoiser.unet.state_dict().values()]

@@ -1,0 +1,162 @@
+"""How many tuning steps an edit wants: `python -m demo.tuning_steps`.
+
+Tunes on each clip, stops at some steps on the way, and scores the clip's edits with the motion so far. Tuned for too
+short, a model loses the source; for too long, it copies it. Beside the scores stands the loss on draws that were not
+trained on, to see whether it would have told when to stop. A clip's figures are kept: an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from tav_core import (
+    Checkpoint,
+    InflatedUNet,
+    Motion,
+    TuneProgress,
+    UNetDenoiser,
+    decode_latents,
+    edit,
+    encode_frames,
+    encode_prompt,
+    invert,
+    load_checkpoint,
+    tune,
+)
+from tav_core.tune import TuningRun
+
+from .clips import PARTS, Clip, all_clips, clip_named
+from .oracle import read_frames
+from .scores import copied, score
+from .settings import EDIT, MODEL, TUNE
+
+OUT = Path("out") / "tuning_steps"
+STEPS = (25, 50, 100, 200, 400)
+HELD_DRAWS, HELD_SEED = 12, 1234
+COLUMNS = ("edit_right", "copied", "path", "agreement", "kept")
+
+
+def motions_at(untuned: UNetDenoiser, clip: Clip, checkpoint: Checkpoint, steps: Sequence[int], seed: int) -> dict:
+    """The motion after each of some numbers of steps, all of one run."""
+    found: dict[int, Motion] = {}
+
+    def keep(progress: TuneProgress) -> None:
+        if progress.step in steps:
+            found[progress.step] = progress.motion()
+
+    config = dataclasses.replace(TUNE, seed=seed, num_steps=max(steps))
+    latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
+    tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, on_step=keep)
+    return found
+
+
+def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor) -> float:
+    """The mean loss on draws of another seed than a tuning's."""
+    run = TuningRun(tuned, latents, context, config=dataclasses.replace(TUNE, seed=HELD_SEED))
+    losses = []
+    with torch.no_grad():
+        for run.step in range(HELD_DRAWS):
+            losses.append(run.loss(*run.draw()).item())
+    return float(np.mean(losses))
+
+
+def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The held loss, and each edit's scores with the parts of the source that it changes."""
+    tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
+    latents, empty = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean, encode_prompt(checkpoint, "")
+    prompts = encode_prompt(checkpoint, [each.prompt for each in clip.edits])
+    start = invert(tuned, latents, empty, num_steps=EDIT.num_steps, keep="ends")
+    videos = decode_latents(checkpoint.vae, edit(tuned, start, prompts, empty, config=EDIT)).numpy()
+    source, edits = read_frames(clip.frames()), []
+    for video, each in zip(videos, clip.edits, strict=True):
+        asked = {part: getattr(each, part) for part in PARTS}
+        changes = [part for part, word in asked.items() if word not in (None, getattr(clip.scenes[0], part))]
+        scores = score(video, clip, each)
+        also = {"edit_right": scores.edit_right, "copied": copied(read_frames(video), source, each)}
+        edits.append({"prompt": each.prompt, "changes": changes, **dataclasses.asdict(scores), **also})
+    return {"held_loss": held_loss(tuned, latents, encode_prompt(checkpoint, clip.prompt)), "edits": edits}
+
+
+def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[str, dict[str, Any]]:
+    """The scores of one clip at each number of steps; found in `out` if they were had before."""
+    torch.set_num_threads(1)
+    path = out / f"{name}_{seed}_{'-'.join(map(str, steps))}.json"
+    if not path.exists():
+        checkpoint, clip = load_checkpoint(MODEL), clip_named(name)
+        untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=seed), schedule=checkpoint.schedule)
+        motions = motions_at(untuned, clip, checkpoint, steps, seed)
+        rows = {str(step): score_motion(motion, clip, checkpoint) for step, motion in motions.items()}
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+    return json.loads(path.read_text())
+
+
+def average(rows: Sequence[dict[str, dict[str, Any]]], changes: str | None = None) -> dict[str, dict[str, float]]:
+    """Means for each number of steps, over the edits of all clips; or over those that change one part alone."""
+    table = {}
+    for step in rows[0]:
+        edits = [each for row in rows for each in row[step]["edits"] if changes is None or each["changes"] == [changes]]
+        means = {name: float(np.nanmean([each[name] for each in edits])) for name in COLUMNS}
+        table[step] = {**means, "held_loss": float(np.mean([row[step]["held_loss"] for row in rows]))}
+    return table
+
+
+def format_table(table: dict[str, dict[str, float]]) -> str:
+    """The means as a Markdown table."""
+    names = [*COLUMNS, "held_loss"]
+    lines = ["| steps | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * 7 + "|"]
+    lines += [f"| {step} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |" for step, row in table.items()]
+    return "\n".join(lines)
+
+
+def save_plot(path: Path, table: dict[str, dict[str, float]]) -> Path:
+    """Draws the trade: edits right, what is kept, and the source copied, over the tuning steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name in ("edit_right", "kept", "path", "copied"):
+        axes.plot(
+            [int(step) for step in table], [row[name] for row in table.values()], "o-", label=name.replace("_", " ")
+        )
+    axes.set(xlabel="tuning steps", ylabel="share; correlation of paths", xscale="log", ylim=(0, 1))
+    axes.set_xticks([int(step) for step in table], table)
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
+    parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
+        jobs = [pool.apply_async(run_clip, (name, args.seed, tuple(args.steps), args.out)) for name in args.clips]
+        rows = [job.get() for job in tqdm(jobs, desc="clips")]
+    table = average(rows)
+    tables = {"all edits": table, **{part: average(rows, part) for part in PARTS}}
+    for name, each in tables.items():
+        print(f"{name}\n{format_table(each)}\n")
+    kept = {"clips": args.clips, "seed": args.seed, "tables": tables, "each": dict(zip(args.clips, rows, strict=True))}
+    (args.out / "tuning_steps.json").write_text(json.dumps(kept, indent=1) + "\n")
+    save_plot(args.out / "tuning_steps.png", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Composite Edit: the source again outside of what was to be edited."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tav_core.local_edit_config import LocalEditConfig
+from .widgets import CATEGORY, schema, widget
+
+
+class CompositeEdit(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVCompositeEdit",
+            display_name="Composite Edit (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Puts the edit into the clip: inside a mask, with a soft edge, or in a range of frames, or both. "
+                "Everything else is the source's own, bit for bit."
+            ),
+            search_aliases=["local edit", "mask video", "temporal slice", "image composite masked", "blend"],
+            inputs=[
+                io.Image.Input("source", tooltip="The clip's frames, of Load Clip, that were encoded and inverted."),
+                io.Image.Input("edited", tooltip="VAE Decode of the edit."),
+                widget(LocalEditConfig, "feather"),
+                widget(LocalEditConfig, "first_frame"),
+                widget(LocalEditConfig, "last_frame", min=-1),
+                widget(LocalEditConfig, "ramp"),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where the edit is seen: one mask, or one a frame. The same goes to Sample Edit.",
+                ),
+            ],
+            outputs=[io.Image.Output("frames", display_name="frames", tooltip="For Create Video or Compare Videos.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        source: Tensor,
+        edited: Tensor,
+        feather: int,
+        first_frame: int,
+        last_frame: int,
+        ramp: int,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        from ..tav_core.local_edit import composite, edit_mask
+        from .bridge import to_mask
+
+        config = LocalEditConfig(feather=feather, first_frame=first_frame, last_frame=last_frame, ramp=ramp)
+        source, edited = source[..., :3], edited[..., :3]
+        num_frames, height, width, _ = source.shape
+        own = None if mask is None else to_mask(mask)
+        whole = edit_mask(own, config, num_frames=num_frames, height=height, width=width)
+        return io.NodeOutput(composite(source, edited, whole, feather=feather))

@@ -1,0 +1,61 @@
+"""Free Noise: a random start for clips longer than a context window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tav_core.edit_config import EditConfig
+from ..tav_core.windows import ContextWindows
+from .widgets import CATEGORY, schema, seed_widget, widget
+
+
+@dataclass(frozen=True)
+class RescheduledNoise:
+    """core's NOISE: what `free_noise` draws, one row a frame."""
+
+    seed: int
+    window: int
+    stride: int
+
+    def generate_noise(self, latent: dict[str, Any]) -> Tensor:
+        """Noise `f c h w`, shaped like a LATENT's samples."""
+        from ..tav_core.free_noise import free_noise
+        from ..tav_core.layouts import fold
+
+        num_frames, channels, *size = latent["samples"].shape
+        return fold(free_noise((1, channels, num_frames, *size), self.seed, window=self.window, stride=self.stride))
+
+
+class FreeNoise(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVFreeNoise",
+            display_name="Free Noise (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Random noise for a long clip rendered by Context Windows without an inversion: later frames start "
+                "from the first window's noise in another order, so that windows far apart show the same things."
+            ),
+            search_aliases=["FreeNoise", "random noise video", "long video noise"],
+            inputs=[
+                seed_widget(EditConfig, "noise_seed", "Another seed gives another video."),
+                widget(
+                    ContextWindows, "length", tooltip="As in Context Windows: so many frames have noise of their own."
+                ),
+                io.Int.Input(
+                    "stride", default=4, min=1, max=64, tooltip="Frames that are shuffled together. 4 in the paper."
+                ),
+            ],
+            outputs=[io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced.")],
+        )
+
+    @classmethod
+    def execute(cls, noise_seed: int, length: int, stride: int) -> io.NodeOutput:
+        return io.NodeOutput(RescheduledNoise(noise_seed, length, stride))

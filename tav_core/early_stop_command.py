@@ -1,0 +1,68 @@
+"""What `python -m tav_core tune --stop-early` scores by: previews of the clip under another prompt, and a CLIP."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from .denoiser import UNetDenoiser
+from .early_stop import EarlyStop, preview_score
+from .edit import edit
+from .edit_config import EditConfig
+from .errors import ConfigError
+from .invert import invert
+from .latents import decode_latents
+from .metrics.clip import load_clip
+from .text import encode_prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .checkpoints import Checkpoint
+    from .weights import Motion
+
+PREVIEW_STEPS = 10
+
+
+def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:
+    """The early stopping that was asked for.
+
+    Raises:
+        ConfigError: a preview prompt without CLIP weights to judge by.
+        CheckpointError: the weights are no CLIP.
+    """
+    if args.stop_early is None:
+        return None
+    if args.clip_model is None:
+        raise ConfigError(
+            got="--stop-early without --clip-model",
+            expected="the CLIP that previews are scored by",
+            mend="Give its folder or file, with both its towers; any CLIP will do.",
+        )
+    score = score_previews(args, checkpoint, latents)
+    return EarlyStop(score=score, every=args.score_every, patience=args.patience)
+
+
+def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Callable[[Motion], float]:
+    """A score of motions: inverts and renders the clip in a few steps.
+
+    Args:
+        latents: the clip, `1 c f h w`; of a long clip its first window.
+    """
+    judge = load_clip(args.clip_model, device=checkpoint.unet.device)
+    judge.encode_text(args.stop_early)
+    empty, source, shown = (encode_prompt(checkpoint, text) for text in ("", args.prompt, args.stop_early))
+    latents = latents[:, :, : args.window or None]
+    config = EditConfig(num_steps=PREVIEW_STEPS)
+
+    def score(motion: Motion) -> float:
+        with torch.no_grad():
+            tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
+            start = invert(tuned, latents, source, num_steps=config.num_steps, keep="ends")
+            frames = decode_latents(checkpoint.vae, edit(tuned, start, shown, empty, config=config))[0]
+        return preview_score(frames, judge, prompt=args.stop_early, source_prompt=args.prompt)
+
+    return score

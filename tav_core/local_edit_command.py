@@ -1,0 +1,115 @@
+"""What the options of a local edit come to: `python -m tav_core edit --mask ... --frames ... --source ...`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .errors import ClipError, ConfigError
+from .invert import Trajectory
+from .latents import encode_frames
+from .layouts import VAE_FACTOR
+from .local_edit import all_latents, composite, edit_mask, keep_outside
+from .local_edit_config import LocalEditConfig
+from .mask_file import read_mask
+from .video import VideoClip, read_clip
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+    from .edit import Correct
+    from .weights import MotionInfo
+
+# Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
+SAME_CLIP = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalEdit:
+    """A local edit, ready to run.
+
+    Args:
+        correct: for `edit`; None for frames alone, which are all rendered and then cut.
+        source: the clip's frames, `f h w c`.
+        mask: `f h w`.
+        feather: in pixels.
+    """
+
+    correct: Correct | None
+    source: Tensor
+    mask: Tensor
+    feather: int
+
+    def finish(self, frames: Tensor) -> Tensor:
+        """Edited frames `f h w c` with the source around the mask."""
+        return composite(self.source, frames, self.mask, feather=self.feather)
+
+
+def load_local_edit(
+    args: argparse.Namespace, tuned: MotionInfo, start: Trajectory | Tensor, vae: AutoencoderKL
+) -> LocalEdit | None:
+    """Reads mask and source; None where no local edit is asked for.
+
+    Raises:
+        ConfigError: options that do not go together, or frames that the clip has not.
+        ClipError: a source other than the clip that was inverted, or a mask that does not fit it.
+    """
+    if args.mask is None and args.frames is None:
+        if args.source is not None:
+            raise ConfigError(
+                got="--source without --mask or --frames",
+                expected="a mask, or a range of frames",
+                mend="Leave --source out to edit the whole clip.",
+            )
+        return None
+    first, last = parse_frames(args.frames or ":")
+    config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp)
+    clip = load_source(args, tuned, all_latents(start)[0], vae)
+    mask = None if args.mask is None else read_mask(args.mask, clip, fit=args.fit)
+    num_frames, height, width, _ = clip.frames.shape
+    whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
+    correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
+    return LocalEdit(correct=correct, source=clip.frames, mask=whole, feather=config.feather)
+
+
+def parse_frames(text: str) -> tuple[int, int]:
+    """First and last frame of "4:12"; either may be left out.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    found = re.fullmatch(r"(\d*):(\d*)", text)
+    if not found:
+        raise ConfigError(
+            got=f"--frames {text!r}",
+            expected="the first and the last frame to edit, as in 4:12, :12 or 4:",
+            mend="Frames are counted from 0 in the clip as it was inverted; both are edited.",
+        )
+    return int(found[1] or 0), int(found[2] or -1)
+
+
+def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, vae: AutoencoderKL) -> VideoClip:
+    """The clip that was inverted, whose latents are `1 c f h w`; checked to be this one."""
+    if args.source is None:
+        raise ConfigError(
+            got="a local edit without --source",
+            expected="the clip that was inverted, which is to come back outside",
+            mend="Add --source with the clip, and the --start, --stride and --fit that invert had.",
+        )
+    num_frames, height, width = latents.shape[2:]
+    picks = {"start": args.start, "stride": args.stride or tuned.stride or 1, "num_frames": num_frames}
+    clip = read_clip(args.source, **picks, width=width * VAE_FACTOR, height=height * VAE_FACTOR, fit=args.fit)
+    ends = encode_frames(vae, clip.frames[[0, -1]]).mean
+    inverted = latents[:, :, [0, -1]].to(ends)
+    error = float((ends - inverted).norm() / inverted.norm())
+    if not error < SAME_CLIP:
+        raise ClipError(
+            got=f"{clip.path.name} from frame {clip.start} with stride {clip.stride}, {error:.0%} off the trajectory",
+            expected="the frames that were inverted",
+            mend="Give the clip, --start, --stride and --fit that invert had.",
+        )
+    return clip

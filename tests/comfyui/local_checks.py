@@ -1,0 +1,121 @@
+"""What local edits do on the ComfyUI host, measured inside a ComfyUI process as host_checks.py does; prints JSON.
+
+Usage: COMFYUI_PATH=... python local_checks.py
+"""
+
+from __future__ import annotations
+
+import json
+
+from host_checks import (
+    CHECKPOINT,
+    CLIP,
+    DEMO,
+    EDITED,
+    EMPTY,
+    LATENT,
+    NUM_FRAMES,
+    SAMPLES,
+    TARGET,
+    far,
+    make_motion,
+    native,
+    refusal,
+)
+
+# After host_checks, which sets ComfyUI up.
+import torch  # isort: skip
+from comfy_extras.nodes_mask import ImageCompositeMasked  # isort: skip
+from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
+from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.local_edit import keep_outside  # isort: skip
+from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+
+STEPS = 4
+WHOLE = {"first_frame": 0, "last_frame": -1, "ramp": 3}
+
+
+def moving_mask() -> torch.Tensor:
+    """A box that moves 8 pixels, which is a latent cell, a frame: `f h w`."""
+    mask = torch.zeros(NUM_FRAMES, 96, 96)
+    for frame in range(NUM_FRAMES):
+        mask[frame, 32:64, 16 + 8 * frame : 48 + 8 * frame] = 1
+    return mask
+
+
+def check_sampling() -> dict[str, float | bool]:
+    """A masked edit of our nodes against the diffusers host, and what is outside of it."""
+    motion, mask = make_motion(1), moving_mask()
+    tuned = native.apply_motion(DEMO.model, motion)
+    host = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
+    empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
+    way = invert(host, encode_frames(CHECKPOINT.vae, CLIP).mean, empty, num_steps=STEPS)
+    config, correct = EditConfig(num_steps=STEPS, guidance_scale=4.0), keep_outside(way, mask)
+    expected = edit(host, way, target, empty, config=config, correct=correct)
+    inverted, trajectory, *_ = DDIMInvert.execute(tuned, EMPTY, LATENT, STEPS).args
+    sample = lambda **more: SampleEdit.execute(  # noqa: E731
+        tuned, TARGET, EMPTY, inverted, num_steps=STEPS, cfg=4.0, eta=0.0, edit_seed=1, trajectory=trajectory, **more
+    )[0]["samples"]
+    local, plain = sample(mask=mask), sample()
+    # Two cells away from the mask, beyond its soft edge.
+    outside = torch.nn.functional.max_pool2d(mask[:, None], 33, 1, 16)[..., ::8, ::8].expand(-1, 4, -1, -1) == 0
+    small = {**LATENT, "samples": SAMPLES[..., :6]}
+    return {
+        "edit": far(DEMO.model.get_model_object("latent_format").process_in(local).movedim(0, 1)[None], expected),
+        "outside": far(local[outside], SAMPLES[outside]),
+        "plain_outside": far(plain[outside], SAMPLES[outside]),
+        "inside_changes": float((local - SAMPLES).abs()[0, :, 4:8, 2:6].amin()),
+        "ones_equal": torch.equal(sample(mask=torch.ones(1, 96, 96)), plain),
+        "bare_equal": torch.equal(sample(mask=mask[0]), sample(mask=mask[:1])),
+        "refused": {
+            "trajectory": refusal(
+                lambda: SampleEdit.execute(tuned, TARGET, EMPTY, inverted, STEPS, 4.0, 0.0, 1, None, mask)
+            ),
+            "other clip": refusal(
+                lambda: SampleEdit.execute(tuned, TARGET, EMPTY, small, STEPS, 4.0, 0.0, 1, trajectory, mask)
+            ),
+            "size": refusal(lambda: sample(mask=torch.ones(1, 64, 64))),
+            "frames": refusal(lambda: sample(mask=mask[:3])),
+        },
+    }
+
+
+def check_composite() -> dict[str, bool | str]:
+    """Composite Edit against core's node, and its refusals."""
+    edited, mask = torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(1)), moving_mask()
+    ours = CompositeEdit.execute(CLIP, edited, feather=0, **WHOLE, mask=mask)[0]
+    core = ImageCompositeMasked.execute(CLIP, edited, 0, 0, False, mask)[0]
+    soft = CompositeEdit.execute(CLIP, edited, feather=6, **WHOLE, mask=mask)[0]
+    beyond = torch.nn.functional.max_pool2d(mask[:, None], 13, 1, 6)[:, 0] == 0
+    late = {"feather": 8, "first_frame": 2, "last_frame": -1, "ramp": 1}
+    cut = CompositeEdit.execute(CLIP, edited, **late)[0]
+    repeated = ImageCompositeMasked.execute(CLIP, edited, 0, 0, False, mask[:2])[0]
+    alpha = torch.cat([edited, torch.ones_like(edited[..., :1])], -1)
+    return {
+        "is_core_without_feather": torch.equal(ours, core),
+        "soft_beyond_equal": torch.equal(soft[beyond], CLIP[beyond]),
+        "soft_inside_equal": torch.equal(soft[mask == 1], edited[mask == 1]),
+        "frames_before_equal": torch.equal(cut[:2], CLIP[:2]),
+        "frames_after_equal": torch.equal(cut[3:], edited[3:]),
+        "ramp_is_half": torch.allclose(cut[2], (CLIP[2] + edited[2]) / 2, atol=1e-6),
+        "alpha_dropped": torch.equal(CompositeEdit.execute(CLIP, alpha, **late)[0], cut),
+        "core_repeats_masks": repeated.shape == CLIP.shape,
+        "refused": {
+            "fewer masks": refusal(lambda: CompositeEdit.execute(CLIP, edited, feather=0, **WHOLE, mask=mask[:2])),
+            "fewer frames": refusal(lambda: CompositeEdit.execute(CLIP, edited[:2], feather=0, **WHOLE)),
+            "black": refusal(lambda: CompositeEdit.execute(CLIP, edited, feather=0, **WHOLE, mask=mask * 0)),
+            "no such frame": refusal(lambda: CompositeEdit.execute(CLIP, edited, **{**late, "first_frame": 9})),
+        },
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        print("RESULTS " + json.dumps({"sampling": check_sampling(), "composite": check_composite()}))

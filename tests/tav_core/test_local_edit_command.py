@@ -1,0 +1,132 @@
+"""Local edits from the command line, end to end on a tiny checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tav_core.cli import build_parser, main
+from tav_core.errors import ConfigError
+from tav_core.invert import Trajectory
+from tav_core.local_edit_command import parse_frames
+from tav_core.local_edit_config import LocalEditConfig
+from tav_core.video import read_clip
+
+FRAMES, SIDE = 4, 64
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, sd1, write_folder):
+    """A tiny checkpoint, ten frames, a motion tuned on every second from the first on, their inversion, masks."""
+    place = tmp_path_factory.mktemp("local")
+    write_folder(sd1, place / "model")
+    (place / "clip").mkdir()
+    for i, frame in enumerate(np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)):
+        Image.fromarray(frame).resize((SIDE, SIDE)).save(place / "clip" / f"{i}.png")
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[24:40, 24:40] = 255
+    Image.fromarray(mask).save(place / "mask.png")
+    Image.fromarray(mask * 0).save(place / "black.png")
+    clip = ["--clip", f"{place / 'clip'}", "--start", "1", "--stride", "2", "--num-frames", f"{FRAMES}"]
+    clip += ["--width", f"{SIDE}", "--height", f"{SIDE}"]
+    model, steps = ["--model", f"{place / 'model'}"], ["--num-steps", "2"]
+    tuned = ["--prompt", "a cat", "--out", f"{place / 'run'}", "--memory", "speed"]
+    assert main(["tune", *model, *clip, *tuned, *steps]) == 0
+    motion = ["--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    assert main(["invert", *model, *motion, *clip, *steps, "--out", f"{place / 'way.safetensors'}"]) == 0
+    return place
+
+
+def edit(place, *more, out="edits", source="clip", trajectory="way.safetensors"):
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    files += ["--trajectory", f"{place / trajectory}"] if trajectory else []
+    files += ["--source", f"{place / source}", "--start", "1"] if source else []
+    how = ["--prompt", "a dog", "--num-steps", "2", "--format", "png", "--out", f"{place / out}"]
+    return main(["edit", *files, *how, *more])
+
+
+def rendered(place, out):
+    return read_clip(place / out / "a-dog", num_frames=FRAMES, width=SIDE, height=SIDE).frames
+
+
+@pytest.fixture(scope="module")
+def source(place):
+    return read_clip(place / "clip", start=1, stride=2, num_frames=FRAMES, width=SIDE, height=SIDE).frames
+
+
+def test_a_mask_keeps_the_source_outside_bit_for_bit(place, source):
+    assert edit(place, "--mask", f"{place / 'mask.png'}", "--feather", "4", out="masked") == 0
+    video = rendered(place, "masked")
+    changed = (video != source).any(-1).any(0)
+    assert changed[24:40, 24:40].all()
+    changed[20:44, 20:44] = False
+    assert not changed.any()
+
+
+def test_frames_outside_come_back_bit_for_bit(place, source):
+    assert edit(place, "--frames", "1:2", "--ramp", "0", out="slice") == 0
+    same = [torch.equal(*pair) for pair in zip(rendered(place, "slice"), source, strict=True)]
+    assert same == [True, False, False, True]
+
+
+def test_mask_and_frames_go_together(place, source):
+    assert edit(place, "--frames", "2:", "--mask", f"{place / 'mask.png'}", "--feather", "0", out="both") == 0
+    changed = (rendered(place, "both") != source).any(-1)
+    assert changed[2:, 24:40, 24:40].any() and not changed[:2].any() and not changed[:, :24].any()
+
+
+def fails(capsys, status, *said):
+    printed = capsys.readouterr().err
+    message = printed[printed.index("error: ") :]
+    assert status == 1 and "Traceback" not in printed
+    assert all(words in message for words in said), message
+
+
+class TestErrors:
+    """Each says what it got, what it expected and what to do."""
+
+    def test_no_source(self, place, capsys):
+        fails(capsys, edit(place, "--frames", "1:2", source=None), "without --source", "Add --source")
+
+    def test_source_alone(self, place, capsys):
+        fails(capsys, edit(place), "--source without --mask or --frames", "Leave --source out")
+
+    def test_no_trajectory(self, place, capsys):
+        said = "a start of noise", "Invert the clip"
+        fails(capsys, edit(place, "--mask", f"{place / 'mask.png'}", trajectory=None), *said)
+
+    def test_only_the_ends_of_the_trajectory(self, place, capsys):
+        way = Trajectory.load(place / "way.safetensors")
+        Trajectory(latents=way.latents[[0, -1]], timesteps=way.timesteps).save(place / "ends.safetensors")
+        fails(capsys, edit(place, "--frames", "1:2", trajectory="ends.safetensors"), "2 latents for 2 steps", "again")
+
+    @pytest.mark.parametrize("other", [["--start", "2"], ["--stride", "1"]])
+    def test_other_frames_than_were_inverted(self, place, capsys, other):
+        fails(capsys, edit(place, "--frames", "1:2", *other), "off the trajectory", "--start, --stride and --fit")
+
+    def test_black_mask(self, place, capsys):
+        fails(capsys, edit(place, "--mask", f"{place / 'black.png'}"), "0 everywhere", "invert the mask")
+
+    def test_missing_mask(self, place, capsys):
+        fails(capsys, edit(place, "--mask", f"{place / 'gone.png'}"), "gone.png", "does not exist")
+
+    def test_frames_beyond_the_clip(self, place, capsys):
+        fails(capsys, edit(place, "--frames", "1:9"), "frames 1 to 9", "in a clip of 4")
+
+    @pytest.mark.parametrize("wrong", ["3", "a:b", "1:2:3", "-1:2"])
+    def test_frames_that_are_no_range(self, wrong):
+        with pytest.raises(ConfigError, match="as in 4:12"):
+            parse_frames(wrong)
+
+
+@pytest.mark.parametrize(("text", "frames"), [("4:12", (4, 12)), (":0", (0, 0)), ("3:", (3, -1)), (":", (0, -1))])
+def test_frames_are_a_range(text, frames):
+    assert parse_frames(text) == frames
+
+
+def test_options_have_the_settings_defaults():
+    args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
+    assert (args.feather, args.ramp) == (LocalEditConfig().feather, LocalEditConfig().ramp)
+    assert parse_frames(":") == (LocalEditConfig().first_frame, LocalEditConfig().last_frame)
