@@ -1,4 +1,4 @@
-"""One command for everything: `python run.py demo | test | bench | ablation | comfyui`. Needs nothing but Python 3.10 or newer.
+"""One command for everything: `python run.py demo | test | bench | ablation | comfyui`. Needs Python 3.10 or newer.
 
 Makes the environment `.venv` beside this file, installs into it (never into your own Python), and runs the command
 there. Later runs install again only after a change of the requirements.
