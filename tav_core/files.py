@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import InputError, explain_write_failure
+from .paths import check_input_path, check_output_path
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
@@ -24,7 +25,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = Path(path)
+    path = check_output_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with explain_write_failure(path):
@@ -77,7 +78,7 @@ def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Ite
     """Opens a safetensors file, with errors that say what is wrong with it."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = check_input_path(path, error)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")
