@@ -27,7 +27,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
 
     path = check_output_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    ready = on_cpu(tensors)
     with explain_write_failure(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +41,18 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another."""
+    ready: dict[str, Tensor] = {}
+    places = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        ready[name] = own.clone() if place in places else own
+        places.add(place)
+    return ready
 
 
 def as_os_error(error: Exception) -> OSError:

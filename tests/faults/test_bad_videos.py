@@ -213,10 +213,10 @@ class TestReadAllTheSame:
         assert read(encode(tmp_path / "one.mp4", [numbered(7)]), num_frames=1).num_frames == 1
 
     def test_8k(self, tmp_path):
-        frames = [np.full((4320, 7680, 3), 128, np.uint8)] * 2
+        frames = [np.full((4320, 7680, 3), 128, np.uint8)]
         path = encode(tmp_path / "8k.mkv", frames, codec="mjpeg", pix_fmt="yuvj420p")
         with time_limit(SECONDS):
-            clip = read(path)
+            clip = read(path, num_frames=1)
         assert clip.source_size == (7680, 4320) and abs(float(clip.frames.mean()) - 0.5) < 0.01
 
     def test_a_header_that_claims_ten_hours(self, tmp_path, plain):
