@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import InputError, explain_write_failure
+from .paths import check_input_path, check_output_path
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
@@ -24,9 +25,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = Path(path)
+    path = check_output_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    ready = on_cpu(tensors)
     with explain_write_failure(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,18 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another."""
+    ready: dict[str, Tensor] = {}
+    places = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        ready[name] = own.clone() if place in places else own
+        places.add(place)
+    return ready
 
 
 def as_os_error(error: Exception) -> OSError:
@@ -77,7 +90,7 @@ def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Ite
     """Opens a safetensors file, with errors that say what is wrong with it."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = check_input_path(path, error)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")

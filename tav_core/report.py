@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, explain_write_failure
+from .paths import check_output_path
 from .report_page import PageVideo, ReportVideo, build_page
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def write_report(
         raise ConfigError(got="no videos", expected="one or more", mend="Give the source, an edit, or both.")
     shown = [PageVideo(video, *encode_video(video.frames, fps)) for video in videos]
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
-    path = Path(path).expanduser()
+    path = check_output_path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     with explain_write_failure(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(page, encoding="utf-8")
+            # A prompt in a file may hold half a character, which no encoding can write.
+            temporary.write_text(page, encoding="utf-8", errors="replace")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
