@@ -1,4 +1,4 @@
-"""One command for everything: `python run.py demo | test | bench | comfyui`. Needs nothing but Python 3.10 or newer.
+"""One command for everything: `python run.py demo | test | bench | ablation | comfyui`. Needs Python 3.10 or newer.
 
 Makes the environment `.venv` beside this file, installs into it (never into your own Python), and runs the command
 there. Later runs install again only after a change of the requirements.
@@ -27,14 +27,16 @@ COMMANDS = {
     "demo": [["-m", "demo.showcase"]],
     "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest"]],
     "bench": [["-m", "benchmarks.bench"]],
+    "ablation": [["-m", "demo.ablation"]],
 }
 COMFYUI = Path("scripts") / "start_comfyui.py"
-USAGE = """usage: python run.py demo | test | bench | comfyui [arguments passed on]
+USAGE = """usage: python run.py demo | test | bench | ablation | comfyui [arguments passed on]
 
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
   test     lint, format check and the whole test suite; arguments go to pytest
   bench    time the stages on this machine
-  comfyui start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
+  ablation what each part and each piece does, scored on the demo world; takes hours, and goes on where it stopped
+  comfyui  start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
 
 
 def main(argv: list[str]) -> int:

@@ -1,4 +1,6 @@
-"""The paper's ablation on the demo world: `python -m demo.ablation`.
+"""The ablation on the demo world: `python run.py ablation`.
+
+The paper's: what each part of Tune-A-Video does.
 
     full             tuned, inverted, sparse-causal attention, temporal attention
     no tuning        the inflated model as it is
@@ -6,7 +8,9 @@
     no ST-Attn       every frame attends to itself alone, in tuning too
     no temporal      the temporal attention is neither trained nor there
 
-Every clip, edit and seed goes through each; the seed decides the tuning's draws and the random starts. A job's scores
+And each piece beyond the paper, see `variants.PIECES`, against the same clips and seeds.
+
+Every clip, edit and seed goes through each; the seed decides the tuning's draws and the random starts. A job's videos
 are kept, so that an interrupted run goes on where it was.
 """
 
@@ -17,41 +21,25 @@ import dataclasses
 import json
 import multiprocessing
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from tav_core import (
-    Checkpoint,
-    InflatedUNet,
-    Motion,
-    UNetDenoiser,
-    decode_latents,
-    edit,
-    encode_frames,
-    encode_prompt,
-    gaussian_noise,
-    invert,
-    load_checkpoint,
-    tune,
-)
+from tav_core import load_checkpoint
 
-from .clips import Clip, all_clips, clip_named
-from .pictures import label_rows
+from .clips import all_clips, clip_named
+from .pictures import label_rows, save_ablation_plot
 from .scores import Scores, score, summarize
 from .settings import EDIT, MODEL, TUNE
+from .variants import PAPER, VARIANTS, render_edits
 
-VARIANTS = {
-    "full": {},
-    "no tuning": {"tuned": False},
-    "no inversion": {"inverted": False},
-    "no ST-Attn": {"attention": "spatial"},
-    "no temporal": {"modules": ("attn1.to_q", "attn2.to_q")},
-}
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
+COLUMNS = ("edits_right", "right", "path", "distance", "agreement", "kept", "flicker")
+Rows = dict[str, dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,52 +54,12 @@ class Job:
         return out / f"{self.variant.replace(' ', '-')}_{self.clip}_{self.seed}.npz"
 
 
-def tuned_denoiser(
-    checkpoint: Checkpoint,
-    clip: Clip,
-    seed: int,
-    out: Path,
-    *,
-    attention: str = "sparse_causal",
-    modules: tuple[str, ...] = TUNE.modules,
-    tuned: bool = True,
-) -> UNetDenoiser:
-    """The model as one variant has it, tuned on the clip; variants that share a motion find it in `out`."""
-    untuned = UNetDenoiser(
-        unet=InflatedUNet.from_2d(checkpoint.unet, attention=attention, seed=seed), schedule=checkpoint.schedule
-    )
-    if not tuned:
-        return untuned
-    kept = out / f"motion_{clip.name}_{seed}_{attention}_{len(modules)}.safetensors"
-    if not kept.exists():
-        latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
-        config = dataclasses.replace(TUNE, seed=seed, modules=modules)
-        motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, prompt=clip.prompt)
-        motion.save(kept, dtype=torch.float32)
-    return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
-
-
-def render_edits(
-    checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, *, inverted: bool = True, **variant
-) -> np.ndarray:
-    """All edits of a clip under a variant: `edits f h w 3` in [0, 1]."""
-    denoiser = tuned_denoiser(checkpoint, clip, seed, out, **variant)
-    latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean
-    empty = encode_prompt(checkpoint, "")
-    if inverted:
-        start = invert(denoiser, latents, empty, num_steps=EDIT.num_steps)
-    else:
-        start = gaussian_noise(latents.shape, seed)
-    prompts = encode_prompt(checkpoint, [each.prompt for each in clip.edits])
-    return decode_latents(checkpoint.vae, edit(denoiser, start, prompts, empty, config=EDIT)).numpy()
-
-
 def run_job(job: Job, out: Path) -> Job:
     """Renders a job's edits and keeps them."""
     torch.set_num_threads(1)
     if not job.path(out).exists():
         checkpoint = load_checkpoint(MODEL)
-        videos = render_edits(checkpoint, clip_named(job.clip), job.seed, out, **VARIANTS[job.variant])
+        videos = render_edits(checkpoint, clip_named(job.clip), job.seed, out, VARIANTS[job.variant])
         partial = job.path(out).with_suffix(".partial.npz")
         np.savez_compressed(partial, videos=(videos * 255).round().astype(np.uint8))
         partial.replace(job.path(out))
@@ -126,76 +74,100 @@ def load_videos(job: Job, out: Path) -> np.ndarray:
 
 def score_job(job: Job, out: Path) -> list[Scores]:
     """The scores of a job's edits, in the clip's order."""
+    torch.set_num_threads(1)
     clip = clip_named(job.clip)
     return [score(video, clip, each) for video, each in zip(load_videos(job, out), clip.edits, strict=True)]
 
 
-def all_jobs(clips: list[str], seeds: tuple[int, ...], variants: list[str]) -> list[Job]:
+def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]) -> list[Job]:
     """Seeds outermost, so that an early stop still leaves whole rounds; without tuning, seeds change nothing."""
     return [
         Job(variant=variant, clip=clip, seed=seed)
         for seed in seeds
-        for clip in clips
         for variant in variants
-        if VARIANTS[variant].get("tuned", True) or seed == seeds[0]
+        for clip in clips
+        if VARIANTS[variant].tuned or seed == seeds[0]
     ]
 
 
-def format_table(rows: dict[str, dict[str, float]]) -> str:
-    """A Markdown table of the variants' scores."""
-    columns = ["edits_right", "right", "path", "distance", "agreement", "kept", "flicker"]
-    lines = ["| | edits | " + " | ".join(c.replace("_", " ") for c in columns) + " |", "|---" * 9 + "|"]
+def tabulate(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> tuple[Rows, Rows]:
+    """For each variant the means over all edits, and the spread: the standard deviation of the seeds' own means.
+
+    The spread is 0 where there is one seed.
+    """
+    rows, spread = {}, {}
+    for variant in dict.fromkeys(job.variant for job in jobs):
+        by_seed: dict[int, list[Scores]] = {}
+        for job, scores in zip(jobs, scored, strict=True):
+            if job.variant == variant:
+                by_seed.setdefault(job.seed, []).extend(scores)
+        rows[variant] = {**summarize([s for each in by_seed.values() for s in each]), "seeds": len(by_seed)}
+        means = [summarize(each) for each in by_seed.values()]
+        spread[variant] = {name: float(np.std([mean[name] for mean in means])) for name in COLUMNS}
+    return rows, spread
+
+
+def format_table(rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table of the variants' scores; the spread over seeds stands behind them."""
+    digits = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}
+    lines = ["| | edits | " + " | ".join(c.replace("_", " ") for c in COLUMNS) + " |", "|---" * 9 + "|"]
     for name, row in rows.items():
-        cells = [
-            f"{row[c]:.4f}" if c == "flicker" else f"{row[c]:.1f}" if c == "distance" else f"{row[c]:.3f}"
-            for c in columns
-        ]
+        cells = [f"{row[c]:.{digits[c]}f}" for c in COLUMNS]
+        if row["seeds"] > 1:
+            cells = [f"{cell} ± {spread[name][c]:.{digits[c]}f}" for cell, c in zip(cells, COLUMNS, strict=True)]
         lines.append(f"| {name} | {row['edits']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python run.py ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
 
-    jobs = all_jobs(args.clips, tuple(args.seeds), args.variants)
+    jobs = all_jobs(args.clips, args.seeds, args.variants)
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
         rendering = [pool.apply_async(run_job, (job, args.out)) for job in jobs]
         for one in tqdm(rendering, desc="render", unit="job"):
             one.get()
         scored = pool.starmap(score_job, [(job, args.out) for job in jobs])
-    by_variant = {
-        variant: [s for job, scores in zip(jobs, scored, strict=True) if job.variant == variant for s in scores]
-        for variant in args.variants
-    }
-    rows = {variant: summarize(scores) for variant, scores in by_variant.items()}
-    print(format_table(rows), f"\n{time.monotonic() - started:.0f} s")
+    save_results(args.out, jobs, scored)
+    paper = [variant for variant in args.variants if variant in PAPER]
+    save_picture(args.out, args.clips[0], args.seeds[0], paper or args.variants)
+    print(f"{time.monotonic() - started:.0f} s. Table, plot and picture are in {args.out}.")
+
+
+def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
+    """Prints the table; writes it with every edit's scores as JSON, and draws it."""
+    rows, spread = tabulate(jobs, scored)
+    print(format_table(rows, spread))
     each = [
         {**dataclasses.asdict(job), "prompt": clip_named(job.clip).edits[i].prompt, **dataclasses.asdict(s)}
         for job, scores in zip(jobs, scored, strict=True)
         for i, s in enumerate(scores)
     ]
-    settings = {"tune": dataclasses.asdict(TUNE), "edit": dataclasses.asdict(EDIT)}
-    kept = {"settings": settings, "table": rows, "edits": each}
-    (args.out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n")
-    save_picture(args.out, args.clips[0], args.seeds[0], args.variants)
+    settings = {
+        "tune": dataclasses.asdict(TUNE),
+        "edit": dataclasses.asdict(EDIT),
+        "variants": {name: dataclasses.asdict(VARIANTS[name]) for name in rows},
+    }
+    kept = {"settings": settings, "table": rows, "spread": spread, "edits": each}
+    (out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n")
+    save_ablation_plot(out / "ablation_plot.png", rows, spread)
 
 
-def save_picture(out: Path, clip_name: str, seed: int, variants: list[str]) -> None:
+def save_picture(out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:
     """One edit of one clip under every variant, a row each, below the source."""
     clip = clip_named(clip_name)
     rows = {f"source: {clip.prompt}": clip.frames()}
     for variant in variants:
-        rows[f"{variant}: {clip.edits[0].prompt}"] = load_videos(Job(variant=variant, clip=clip_name, seed=seed), out)[
-            0
-        ]
+        job = Job(variant=variant, clip=clip_name, seed=seed)
+        rows[f"{variant}: {clip.edits[0].prompt}"] = load_videos(job, out)[0]
     label_rows(rows).save(out / "ablation.png")
 
 

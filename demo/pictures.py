@@ -70,6 +70,28 @@ def save_loss_curve(path: Path, losses: Sequence[float]) -> Path:
     return path
 
 
+def save_ablation_plot(
+    path: Path, rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]
+) -> Path:
+    """Draws the shares that the variants reach, a group of bars for each, with the spread over seeds, as a PNG."""
+    from matplotlib.figure import Figure
+
+    names = ("edits_right", "path", "agreement", "kept")
+    figure = Figure(figsize=(8, 0.55 * len(rows) + 1.2), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    height, places = 0.8 / len(names), np.arange(len(rows))
+    for number, name in enumerate(names):
+        values, errors = ([table[variant][name] for variant in rows] for table in (rows, spread))
+        axes.barh(places + number * height, values, height, xerr=errors, label=name.replace("_", " "))
+    axes.set_yticks(places + 1.5 * height, rows)
+    axes.invert_yaxis()
+    axes.set(xlim=(min(0, *(row["path"] for row in rows.values())), 1), xlabel="share; correlation of paths")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (len(rows) + 2)), ncols=len(names))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    return path
+
+
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:
     """Means of each `window` values in a row; of all of them, where there are fewer."""
     window = min(window, len(values))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from einops import rearrange
 from torch import Tensor
 
-from ..tav_core.errors import ConfigError, LatentsError
+from ..tav_core.errors import ClipError, ConfigError, LatentsError
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -19,6 +19,38 @@ METHOD = "tav_method"
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
+def check_images(images: Tensor, socket: str) -> Tensor:
+    """The colours of an IMAGE that is a video, `f h w 3`.
+
+    Raises:
+        ClipError: another rank, no frames, no colours, no floats, or values that are no numbers.
+    """
+    floats = isinstance(images, Tensor) and images.is_floating_point()
+    shape = tuple(images.shape) if isinstance(images, Tensor) else ()
+    if not floats or len(shape) != 4 or 0 in shape or shape[-1] not in (3, 4) or not images.isfinite().all():
+        found = f"shape {shape}, {images.dtype}" if shape else f"type {type(images).__name__}"
+        raise ClipError(
+            got=f"{socket} of {found}{', not all finite numbers' * (floats and not images.isfinite().all())}",
+            expected="an IMAGE: f h w 3, finite floats in [0, 1], one image a frame",
+            mend="Connect Load Clip or VAE Decode; convert masks and grey images to colours first.",
+        )
+    return images[..., :3]
+
+
+def check_conditioning(conditioning: list, model: ModelPatcher, socket: str) -> None:
+    """Checks that a CONDITIONING holds text of the family of a MODEL; it may be several prompts.
+
+    Raises:
+        ConfigError: none at all, or of another family.
+    """
+    width = model.model.model_config.unet_config.get("context_dim")
+    if not conditioning:
+        raise ConfigError(got=f"no prompt at {socket}", expected="one at least", mend="Connect a CLIP Text Encode.")
+    for embeddings, _ in conditioning:
+        if width is not None:
+            check_context(embeddings, width, socket)
+
+
 def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
     """The samples of a LATENT that holds one clip, `f c h w`, unscaled.
 
@@ -26,7 +58,7 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
         LatentsError: another rank or number of channels, or a noise mask, which these stages do not honour.
     """
     samples = latent["samples"]
-    if samples.ndim != 4 or samples.shape[1] != 4 or not len(samples):
+    if samples.ndim != 4 or samples.shape[1] != 4 or 0 in samples.shape or not samples.is_floating_point():
         raise LatentsError(
             got=f"{socket} of shape {tuple(samples.shape)}",
             expected="f 4 h w, one image a frame",
@@ -107,9 +139,9 @@ def check_context(context: Tensor, width: int, socket: str) -> None:
     Raises:
         ConfigError: they are of another.
     """
-    if context.shape[-1] != width:
+    if context.ndim != 3 or context.shape[-1] != width:
         raise ConfigError(
-            got=f"text of width {context.shape[-1]} at {socket}",
+            got=f"text of width {context.shape[-1]} at {socket}, shape {tuple(context.shape)}",
             expected=f"{width}, as this MODEL attends to",
             mend="Use the CLIP of the same checkpoint as the MODEL.",
         )

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from .bridge import check_images
 from .widgets import CATEGORY, schema
 
 SLOTS = "abcd"
@@ -42,7 +43,7 @@ class CompareVideos(io.ComfyNode):
     @classmethod
     def execute(cls, **given: Any) -> io.NodeOutput:
         slots = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
-        videos = [given[f"video_{slot}"][..., :3].float().cpu() for slot in slots]
+        videos = [check_images(given[f"video_{slot}"], f"video_{slot}").float().cpu() for slot in slots]
         return io.NodeOutput(side_by_side(videos, [given.get(f"label_{slot}", "") for slot in slots]))
 
 

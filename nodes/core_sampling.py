@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..tav_core.layouts import fold, unfold
 from ..tav_core.schedule import NoiseSchedule
-from .bridge import TO_LATENTS, TO_SAMPLES
+from .bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 from .core_unet import read_schedule
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def run_stage(
     Returns:
         Unscaled samples `f c h w`, on the CPU.
     """
+    check_conditioning(positive, model, "positive" if negative is not None else "conditioning")
+    if negative is not None:
+        check_conditioning(negative, model, "negative")
     schedule = read_schedule(model)
     guider = comfy.samplers.CFGGuider(model)
     if negative is None:

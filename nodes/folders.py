@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import category
 
 import folder_paths
 
@@ -12,7 +13,8 @@ MOTIONS = "tav_motion"
 RUNS = "tav_runs"
 SUFFIX = ".safetensors"
 # Windows keeps these for devices, with any ending.
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+PORTS = (port + digit for port in ("com", "lpt") for digit in "123456789¹²³")
+RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", *PORTS}
 FORBIDDEN = '<>:"|?*\\/'
 MAX_LENGTH = 100
 
@@ -62,9 +64,11 @@ def check_name(name: str) -> str:
         ConfigError: an empty one, a path, or one that some system cannot write.
     """
     bare = name.strip().removesuffix(SUFFIX).rstrip(". ")
-    unsafe = any(letter in FORBIDDEN or ord(letter) < 32 for letter in bare)
-    too_long = len(bare.encode()) > MAX_LENGTH
-    if not bare or unsafe or too_long or bare.startswith(".") or bare.split(".")[0].lower() in RESERVED:
+    # Control characters, and the halves of characters that no encoding can write.
+    unsafe = any(letter in FORBIDDEN or category(letter) in ("Cc", "Cs") for letter in bare)
+    too_long = len(bare.encode(errors="replace")) > MAX_LENGTH
+    reserved = bare.split(".")[0].strip().lower() in RESERVED
+    if not bare or unsafe or too_long or reserved or bare.startswith("."):
         raise ConfigError(
             got=f"the name {name[:120]!r}",
             expected=f"a plain file name of up to {MAX_LENGTH} bytes, without folders or any of {FORBIDDEN}",

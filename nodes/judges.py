@@ -68,7 +68,7 @@ def model_type(folder: Path) -> str:
     """What config.json says; "" if there is none that can be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..tav_core.errors import ConfigError
 from ..tav_core.metrics.names import PAIRS, format_scores
+from .bridge import check_images
 from .judges import NONE, CoreClipVision, list_clips, list_dinos, load_judges
 from .show_text import show_text
 from .widgets import CATEGORY, schema
@@ -100,8 +101,8 @@ class MeasureVideo(io.ComfyNode):
         if clip is None and clip_vision is not None:
             clip = CoreClipVision(clip_vision)
         scores = measure_video(
-            frames[..., :3],
-            source=None if source is None else source[..., :3],
+            check_images(frames, "frames"),
+            source=None if source is None else check_images(source, "source"),
             prompt=prompt.strip() or None,
             clip=clip,
             dino=dino,

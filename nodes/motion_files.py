@@ -86,7 +86,14 @@ class LoadMotion(io.ComfyNode):
     def execute(cls, motion_name: str) -> io.NodeOutput:
         from ..tav_core.weights import Motion
 
-        return io.NodeOutput(Motion.load(find_motion(motion_name)))
+        path = find_motion(motion_name)
+        if path is None:
+            raise MotionError(
+                got=f"motion_name {motion_name!r}, which is gone since the graph was queued",
+                expected="a file in models/tav_motion",
+                mend="Put it back, or refresh with R and choose another.",
+            )
+        return io.NodeOutput(Motion.load(path))
 
     @classmethod
     def fingerprint_inputs(cls, motion_name: str) -> str:

@@ -10,6 +10,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..tav_core.errors import ConfigError
+from .bridge import check_images
 from .folders import check_name, run_path
 from .measure import Scores
 from .show_text import show_text
@@ -102,7 +103,7 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
     return [
         ReportVideo(
             label=given.get(f"label_{slot}") or slot,
-            frames=given[f"video_{slot}"][..., :3],
+            frames=check_images(given[f"video_{slot}"], f"video_{slot}"),
             scores=given.get(f"scores_{slot}"),
         )
         for slot in there

@@ -11,7 +11,7 @@ from ..tav_core.errors import ClipError, ConfigError
 from ..tav_core.layouts import VAE_FACTOR
 from ..tav_core.tune_config import TuneConfig
 from ..tav_core.whole_files import check_output
-from .bridge import to_context
+from .bridge import check_images, to_context
 from .folders import motion_path, run_path
 from .widgets import CATEGORY, Motion, TuneOptionsType, schema, seed_widget, widget
 
@@ -160,8 +160,9 @@ def check_frames(frames: Tensor) -> None:
     """Checks that an IMAGE can be tuned on.
 
     Raises:
-        ClipError: one frame alone, or a size that is no multiple of 8.
+        ClipError: no video, one frame alone, or a size that is no multiple of 8.
     """
+    check_images(frames, "frames")
     count, height, width, _ = frames.shape
     if count < 2:
         raise ClipError(got="one frame", expected="two or more", mend="Connect the frames of Load Clip.")
@@ -190,6 +191,13 @@ def check_run(name: str, resume: str) -> None:
 
 def find_prompt(graph: dict[str, Any] | None, node: str | None) -> str:
     """The text behind this node's `positive` input, to be noted in the motion; "" where it is not plain text."""
-    link = (graph or {}).get(str(node), {}).get("inputs", {}).get("positive")
-    text = graph.get(str(link[0]), {}).get("inputs", {}).get("text") if isinstance(link, list) else ""
+    link = read_input(graph, node, "positive")
+    text = read_input(graph, link[0], "text") if isinstance(link, list) and link else ""
     return text if isinstance(text, str) else ""
+
+
+def read_input(graph: Any, node: Any, name: str) -> Any:
+    """A value or link at a node of a graph in API format, which a client may have written in any way; None if none."""
+    about = graph.get(str(node)) if isinstance(graph, dict) else None
+    inputs = about.get("inputs") if isinstance(about, dict) else None
+    return inputs.get(name) if isinstance(inputs, dict) else None

@@ -9,6 +9,7 @@ from typing import Any
 from .errors import ConfigError
 
 MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
+GROUP_NORMS = ("clip", "frame")
 # Of the temporal attention. The original's has none: it knows which frames there are, and not their order.
 POSITIONS = ("none", "rotary")
 

@@ -15,6 +15,7 @@ import torch
 from .diffusers_folder import load_folder, load_original_unet
 from .errors import CheckpointError, ConfigError
 from .modules import Parts
+from .paths import check_input_path
 from .schedule import PREDICTION_TYPES, NoiseSchedule
 from .single_file import load_single_file
 
@@ -78,7 +79,7 @@ def load_checkpoint(
         CheckpointError: nothing there, damaged, would run code, parts that do not belong together, or another family.
         ConfigError: an unknown prediction type.
     """
-    path = Path(path).expanduser()
+    path = check_input_path(path, CheckpointError)
     _check_arguments(path, prediction_type)
     if path.is_dir():
         parts = load_folder(path, dtype=dtype, device=device)
@@ -125,7 +126,9 @@ def _check_arguments(path: Path, prediction_type: str | None) -> None:
 def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPTokenizer:
     from transformers import CLIPTokenizer
 
-    folder = Path(given).expanduser() if given else path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
+    folder = (
+        check_input_path(given, CheckpointError) if given else path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
+    )
     settings = {"model_max_length": parts.text_encoder.config.max_position_embeddings}
     if folder == CLIP_TOKENIZER and parts.unet.config.use_linear_projection:
         # OpenCLIP pads with id 0, and so was 2.x trained; CLIP pads with <|endoftext|>.

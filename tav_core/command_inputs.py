@@ -15,6 +15,7 @@ from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
 from .edit_config import EditConfig
 from .errors import ConfigError
+from .frame_size import check_size
 from .free_noise import free_noise
 from .injection import InjectedDenoiser
 from .invert import Trajectory
@@ -30,7 +31,7 @@ from .windows import ContextWindows, WindowedDenoiser
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
     """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
-    device = args.device or best_device()
+    device = find_device(args.device)
     own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     return load_checkpoint(
         args.model,
@@ -106,7 +107,11 @@ def load_start(
         return (blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start).to(device)
     if args.blend:
         raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
-    num_frames, width, height = (getattr(args, n) or getattr(tuned, n) for n in ("num_frames", "width", "height"))
+    given = ((getattr(args, n), getattr(tuned, n)) for n in ("num_frames", "width", "height"))
+    num_frames, width, height = (tuned_to if own is None else own for own, tuned_to in given)
+    check_size(width, height)
+    if num_frames < 1:
+        raise ConfigError(got=f"num_frames {num_frames}", expected="1 or more", mend="Use as many as were tuned on.")
     shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
     if args.free_noise:
         windows = load_windows(args) or ContextWindows()
@@ -143,6 +148,24 @@ def source_prompt(tuned: MotionInfo) -> str:
             mend="Give the prompt: --prompt to invert under it, --negative to edit.",
         )
     return tuned.prompt
+
+
+def find_device(name: str | None) -> str:
+    """The device of this name, or the best there is.
+
+    Raises:
+        ConfigError: there is none of this name, or this PyTorch cannot use it.
+    """
+    try:
+        torch.empty(0, device=name or best_device())
+    # A PyTorch without CUDA asserts; its other refusals are RuntimeErrors.
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            got=f"device {name!r}, which PyTorch cannot use here ({str(error).splitlines()[0][:80]})",
+            expected="cuda, mps or cpu, as far as this machine has it",
+            mend="Leave it out for the best there is.",
+        ) from error
+    return name or best_device()
 
 
 def best_device() -> str:

@@ -6,14 +6,15 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .checkpoints import Checkpoint
 from .cli_options import read_settings
 from .command_inputs import (
-    best_device,
     check_room,
+    find_device,
     find_scheduler,
     load_clip,
     load_denoiser,
@@ -37,6 +38,7 @@ from .tune import TuneProgress, tune
 from .tune_config import TuneConfig
 from .unet import InflatedUNet
 from .video import VideoClip, write_video
+from .video_write import check_rate
 from .weights import Motion
 from .whole_files import check_output
 
@@ -152,7 +154,10 @@ def run_edit(args: argparse.Namespace) -> None:
     negative = source_prompt(motion.info) if args.negative_source else args.negative
     start = load_start(args, motion.info, config, checkpoint)
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
-    fps = args.fps or (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
+    known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
+    fps = known if args.fps is None else args.fps
+    # A video that cannot be written must not be rendered first.
+    check_rate(fps, name_videos(args)[0].suffix)
     noise = start.noise if isinstance(start, Trajectory) else start
     denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
     denoiser = load_injection(args, denoiser, start, checkpoint)
@@ -180,7 +185,7 @@ def run_report(args: argparse.Namespace) -> None:
     from .metrics.names import format_scores
     from .report_command import make_report
 
-    videos, page = make_report(args, args.device or best_device())
+    videos, page = make_report(args, find_device(args.device))
     for video in videos:
         print(f"{video.label}\n{format_scores(video.scores.values)}\n")
     print(page)
@@ -191,7 +196,12 @@ def run_info(args: argparse.Namespace) -> None:
     from .info import describe
 
     for name, value in describe(args.path).items():
-        print(f"{name:>14}  {value}")
+        print(f"{name:>14}  {printable(value)}")
+
+
+def printable(value: Any) -> str:
+    """A value of a file as text that no terminal takes for a command, and every encoding can write."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
 def name_videos(args: argparse.Namespace) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from .control import ReadyControl, sum_residuals
+from .layouts import check_context
 from .schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class UNetDenoiser:
 
     def predict(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
         """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
+        check_context(context, width=self.unet.config.cross_attention_dim)
         noisy, text = latents.to(self.unet.dtype), context.to(self.unet.dtype)
         residuals = sum_residuals(self.controls, noisy, timestep, text, schedule=self.schedule)
         return self.unet(noisy, timestep, text, **residuals).to(latents.dtype)

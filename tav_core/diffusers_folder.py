@@ -14,6 +14,7 @@ from .errors import CheckpointError
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
 from .modules import Builder, Parts
 from .names import is_temporal
+from .paths import check_input_path
 from .weight_files import SUFFIXES, open_weights
 
 CONFIGS = {
@@ -111,7 +112,7 @@ def load_original_unet(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: no such file, a damaged one, one that would run code, or a model without temporal blocks.
     """
-    path = Path(path).expanduser()
+    path = check_input_path(path, CheckpointError)
     if path.is_dir():
         path = find_weights(path / "unet" if (path / "unet").is_dir() else path)
     file = open_weights(path)
@@ -149,7 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             got=f"{path}, which cannot be read ({error})", expected="a JSON file", mend="Get the folder again."
         ) from error

@@ -12,7 +12,7 @@ from .denoiser import Denoiser
 from .edit_config import EditConfig
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
-from .layouts import check_latents, check_num_frames
+from .layouts import check_context, check_latents, check_num_frames, check_values
 from .schedule import ddim_step
 from .solvers import fade, sample_back
 
@@ -61,6 +61,9 @@ def edit(
         OutOfMemory: says what to lower.
     """
     config = config or EditConfig()
+    check_context(context, values=True)
+    check_context(negative_context, values=True)
+    check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(context.shape[0], -1, -1)

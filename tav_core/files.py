@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import InputError, explain_out_of_memory
+from .paths import check_input_path, check_output_path
 from .whole_files import whole_file
 
 
@@ -26,14 +27,26 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = Path(path)
+    path = check_output_path(path)
     with explain_out_of_memory(f"writing {path}", "Close what else holds memory."), whole_file(path) as temporary:
-        ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        ready = on_cpu(tensors)
         try:
             save_file(ready, temporary, dict(metadata))
         except SafetensorError as error:
             raise as_os_error(error) from error
     return path
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another."""
+    ready: dict[str, Tensor] = {}
+    places = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        ready[name] = own.clone() if place in places else own
+        places.add(place)
+    return ready
 
 
 def as_os_error(error: Exception) -> OSError:
@@ -73,7 +86,7 @@ def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Ite
     """Opens a safetensors file, with errors that say what is wrong with it."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = check_input_path(path, error)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
 
 from .errors import ConfigError, InputError
+from .settings import is_number, is_whole
 
 FITS = ("crop", "pad", "stretch")
 SIZE_STEP = 8
@@ -18,13 +21,13 @@ Box = tuple[float, float, float, float]
 def check_size(width: int, height: int) -> None:
     """Raises `ConfigError` unless width and height, in pixels, are positive multiples of 8."""
     for side, pixels in (("width", width), ("height", height)):
-        whole = not isinstance(pixels, bool) and int(pixels) == pixels
-        if whole and pixels > 0 and pixels % SIZE_STEP == 0:
+        if is_whole(pixels) and pixels > 0 and pixels % SIZE_STEP == 0:
             continue
-        below = int(max(pixels, 0) // SIZE_STEP) * SIZE_STEP
+        near = pixels if is_number(pixels) and math.isfinite(pixels) else 0
+        below = int(max(near, 0) // SIZE_STEP) * SIZE_STEP
         nearest = f"{below} or {below + SIZE_STEP}" if below else f"{SIZE_STEP}"
         raise ConfigError(
-            got=f"{side} {pixels}",
+            got=f"{side} {pixels!r}",
             expected=f"a multiple of {SIZE_STEP} pixels",
             mend=f"Set {side} to {nearest}.",
         )
@@ -105,6 +108,12 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
     check_size(width, height)
     check_fit(fit)
     frames = check_frames(frames)
+    if frames.is_floating_point() and not frames.isfinite().all():
+        raise InputError(
+            got="frames with values that are not finite numbers",
+            expected="values in [0, 1]",
+            mend="Look at what made them: a VAE in float16 overflows.",
+        )
     pixels = frames.detach().cpu().float().div(255 if frames.dtype == torch.uint8 else 1).numpy()
     resized = np.empty((len(pixels), height, width, pixels.shape[-1]), np.float32)
     for frame, result in zip(pixels, resized, strict=True):
@@ -117,9 +126,10 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
 
 def check_frames(frames: torch.Tensor | np.ndarray, channels: int | None = None) -> torch.Tensor:
     """Gives `frames` as a torch tensor `f h w c`, float or uint8, or raises `InputError`."""
-    tensor = torch.from_numpy(frames) if isinstance(frames, np.ndarray) else frames
+    numbers = isinstance(frames, np.ndarray) and frames.dtype.kind in "fu"
+    tensor = torch.from_numpy(frames) if numbers else frames
     if not isinstance(tensor, torch.Tensor):
-        got = f"frames of type {type(frames).__name__}"
+        got = f"frames of type {type(frames).__name__} {getattr(frames, 'dtype', '')}".rstrip()
     elif tensor.ndim != 4 or 0 in tensor.shape or channels not in (None, tensor.shape[-1]):
         got = f"frames of shape {tuple(tensor.shape)}"
     elif not (tensor.is_floating_point() or tensor.dtype == torch.uint8):

@@ -30,7 +30,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
     if "base_hash" in metadata:
         return {"kind": "motion", "tensors": len(shapes), **dataclasses.asdict(read_info(path, metadata))}
-    if "timesteps" in metadata:
+    if "timesteps" in metadata and len(shapes.get("latents", ())) == 6:
         steps, _, channels, num_frames, height, width = shapes["latents"]
         latents = f"{num_frames} frames, {channels} channels, {width}x{height}"
         method = metadata.get("method", "ddim")
@@ -41,7 +41,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
             "fps": metadata.get("fps"),
             "method": method,
         }
-    if "identity" in metadata:
+    if "identity" in metadata and "step" in metadata:
         return {"kind": "state of a tuning run", "steps done": metadata["step"]}
     return None
 

@@ -13,12 +13,14 @@ from torch import Tensor
 from .denoiser import Denoiser
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .files import load_tensors, save_tensors
-from .invert_config import EXACT, InvertConfig
-from .layouts import check_latents
+from .invert_config import EXACT, METHODS, InvertConfig
+from .layouts import check_context, check_values
+from .settings import is_number, is_whole
 from .solvers import step_from_noise, walk
 
 OnStep = Callable[[int, int], None]
 KEEPS = ("all", "ends")
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,41 @@ class Trajectory:
                 expected="a file written by the invert stage",
                 mend="Invert the clip and give the file it writes.",
             )
-        timesteps, fps = tuple(json.loads(metadata["timesteps"])), json.loads(metadata.get("fps", "0"))
-        # Files of before there were methods name none.
-        method = metadata.get("method", "ddim")
-        remainder = tensors.get("remainder")
+        try:
+            timesteps, fps = tuple(json.loads(metadata["timesteps"])), json.loads(metadata.get("fps", "0"))
+            # Files of before there were methods name none.
+            method = metadata.get("method", "ddim")
+            remainder = tensors.get("remainder")
+            check_trajectory(tensors["latents"], timesteps, fps, method, remainder)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LatentsError(
+                got=f"{path}, a trajectory that does not hold together ({error})",
+                expected="a file written by the invert stage, whole",
+                mend="Invert the clip again and give the file it writes.",
+            ) from error
         return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps, method=method, remainder=remainder)
+
+
+def check_trajectory(
+    latents: Tensor, timesteps: tuple[int, ...], fps: float, method: str, remainder: Tensor | None
+) -> None:
+    """Checks what a file says. Raises ValueError."""
+    for name, tensor, axes in (("latents", latents, 6), ("remainder", remainder, 5)):
+        if tensor is None:
+            continue
+        numbers = tensor.dtype in FLOATS and bool(torch.isfinite(tensor).all())
+        if tensor.ndim != axes or 0 in tensor.shape or not numbers:
+            raise ValueError(f"{name} of shape {tuple(tensor.shape)} and {tensor.dtype}, or not finite")
+    if method not in METHODS or (method in EXACT) != (remainder is not None):
+        raise ValueError(f"method {method[:40]!r} {'without' if remainder is None else 'with'} a remainder")
+    if remainder is not None and remainder.shape != latents.shape[1:]:
+        raise ValueError("a remainder of another shape than the latents")
+    if not all(is_whole(timestep) and 0 <= timestep < 2**31 for timestep in timesteps):
+        raise ValueError("timesteps that are no whole numbers")
+    if not timesteps or list(timesteps) != sorted(set(timesteps)) or len(latents) not in (2, len(timesteps) + 1):
+        raise ValueError(f"{len(timesteps)} timesteps, not all ascending, for {len(latents)} steps of latents")
+    if not is_number(fps) or not 0 <= fps < 1e6:
+        raise ValueError(f"fps {fps!r}")
 
 
 @torch.no_grad()
@@ -122,7 +154,8 @@ def invert(
         ConfigError: a number of steps that the schedule or method has no room for, or an unknown method or `keep`.
         OutOfMemory: says what to lower.
     """
-    check_latents(latents)
+    check_values(latents)
+    check_context(context, values=True)
     check_keep(keep)
     config = InvertConfig(method=method, iterations=iterations)
     timesteps = denoiser.schedule.timesteps(num_steps)

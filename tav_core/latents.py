@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .errors import ClipError, explain_out_of_memory
-from .layouts import check_latents
+from .layouts import check_values
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -74,7 +74,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
         LatentsError: another rank, or another number of channels than the VAE's.
         OutOfMemory: says what to lower.
     """
-    check_latents(latents, channels=vae.config.latent_channels)
+    check_values(latents, channels=vae.config.latent_channels)
     vae = _in_full_precision(vae)
     unscaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     folded = rearrange(unscaled, "b c f h w -> (b f) 1 c h w")
@@ -98,10 +98,11 @@ def _in_full_precision(vae: AutoencoderKL) -> AutoencoderKL:
 
 
 def _check_frames(frames: Tensor, *, channels: int, factor: int) -> None:
-    shape = tuple(frames.shape)
-    if frames.ndim != 4 or 0 in shape or shape[-1] != channels or not frames.is_floating_point():
+    known = isinstance(frames, Tensor)
+    shape = tuple(frames.shape) if known else ()
+    if len(shape) != 4 or 0 in shape or shape[-1] != channels or not frames.is_floating_point():
         raise ClipError(
-            got=f"frames of shape {shape} and type {frames.dtype}",
+            got=f"frames of shape {shape} and type {frames.dtype if known else type(frames).__name__}",
             expected=f"f h w {channels}, floats in [0, 1]",
             mend="Put the channels last, drop an alpha channel, divide bytes by 255.",
         )
@@ -110,4 +111,10 @@ def _check_frames(frames: Tensor, *, channels: int, factor: int) -> None:
             got=f"frames of {shape[2]}x{shape[1]} pixels",
             expected=f"width and height in multiples of {factor}",
             mend="Crop, pad or stretch the clip when reading it.",
+        )
+    if not frames.isfinite().all():
+        raise ClipError(
+            got="frames with values that are not finite numbers",
+            expected="values in [0, 1]",
+            mend="Look at what made them: a VAE in float16 overflows.",
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-from .errors import LatentsError
+from .errors import ConfigError, LatentsError
 
 # Every VAE of Stable Diffusion 1.x and 2.x halves height and width three times.
 VAE_FACTOR = 8
@@ -36,13 +36,15 @@ def check_latents(latents: Tensor, *, channels: int | None = None) -> None:
     """Checks that latents are `b c f h w`.
 
     Raises:
-        LatentsError: another rank, no frames, or another number of channels.
+        LatentsError: no tensor of floats, another rank, no frames, or another number of channels.
     """
-    shape = tuple(latents.shape)
-    if latents.ndim != 5 or 0 in shape:
+    floats = isinstance(latents, Tensor) and latents.is_floating_point()
+    shape = tuple(latents.shape) if floats else ()
+    if len(shape) != 5 or 0 in shape:
+        found = f"of shape {shape}" if floats else f"of {getattr(latents, 'dtype', type(latents).__name__)}"
         raise LatentsError(
-            got=f"latents of shape {shape}",
-            expected="five axes, b c f h w, none of them empty",
+            got=f"latents {found}",
+            expected="floats in five axes, b c f h w, none of them empty",
             mend="Add the missing axis: one video is latents[None], one image is latents[:, :, None].",
         )
     if channels is not None and shape[1] != channels:
@@ -51,6 +53,48 @@ def check_latents(latents: Tensor, *, channels: int | None = None) -> None:
             expected=f"{channels} channels in axis 1 of b c f h w",
             mend="Check the order of the axes: frames come after channels.",
         )
+
+
+def check_values(latents: Tensor, *, channels: int | None = None) -> None:
+    """Checks latents at the door of a stage: `check_latents`, and that all are numbers. Waits for the device.
+
+    Raises:
+        LatentsError: what `check_latents` says, or values that are no finite numbers.
+    """
+    check_latents(latents, channels=channels)
+    if not all_finite(latents):
+        raise LatentsError(
+            got="latents with values that are not finite numbers",
+            expected="finite numbers",
+            mend="In float16 some VAEs overflow: encode the clip in float32 or bfloat16.",
+        )
+
+
+def check_context(context: Tensor, *, width: int | None = None, values: bool = False) -> None:
+    """Checks that text embeddings are `b m d`, and at the door of a stage their values too, which waits for the device.
+
+    Raises:
+        ConfigError: no tensor of floats, another rank, not finite, or a width that the model does not attend to.
+    """
+    floats = isinstance(context, Tensor) and context.is_floating_point()
+    shape = tuple(context.shape) if floats else ()
+    if len(shape) != 3 or 0 in shape or width not in (None, shape[-1]):
+        raise ConfigError(
+            got=f"text embeddings of {f'shape {shape}' if floats else type(context).__name__}",
+            expected=f"floats in three axes, b m d, d {width}" if width else "floats in three axes, b m d",
+            mend="Encode the prompt by the text encoder of the same checkpoint.",
+        )
+    if values and not all_finite(context):
+        raise ConfigError(
+            got="text embeddings with values that are not finite numbers",
+            expected="finite numbers",
+            mend="Look at what made them: a text encoder in float16 may overflow.",
+        )
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite numbers. A tensor without values, by which memory is counted, has none amiss."""
+    return tensor.is_meta or bool(tensor.isfinite().all())
 
 
 def check_num_frames(latents: Tensor, num_frames: int) -> None:

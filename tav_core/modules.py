@@ -85,9 +85,19 @@ class Builder(NamedTuple):
         self._check_fit(what, expected, tensors)
         # Copied, because tensors of a file opened with mmap would follow a change of the file.
         ready = {name: tensors[name].to(self.device, self.dtype, copy=True) for name in expected}
+        self._check_numbers(what, ready, tensors)
         module.load_state_dict(ready, assign=True)
         _fill_positions(module, self.device)
         return module.requires_grad_(False).eval()
+
+    def _check_numbers(self, what: str, ready: Tensors, read: Tensors) -> None:
+        for name, tensor in ready.items():
+            if not read[name].is_floating_point() or not torch.isfinite(tensor).all():
+                raise CheckpointError(
+                    got=f"a {what} whose {name}, {read[name].dtype}, is not finite floats in {self.dtype}: {self.path}",
+                    expected="weights that are floats and finite",
+                    mend="The file is damaged, or quantized: choose another. If it is whole, try fp32 or bf16.",
+                )
 
     def _check_fit(self, what: str, expected: Tensors, found: Tensors) -> None:
         misfits = [f"{name} is missing" for name in expected if name not in found]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
+from .paths import check_output_path
 from .report_page import PageVideo, ReportVideo, build_page
 from .whole_files import whole_file
 
@@ -56,9 +57,10 @@ def write_report(
         raise ConfigError(got="no videos", expected="one or more", mend="Give the source, an edit, or both.")
     shown = [PageVideo(video, *encode_video(video.frames, fps)) for video in videos]
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
-    path = Path(path).expanduser()
+    path = check_output_path(path)
     with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # A prompt in a file may hold half a character, which no encoding can write.
+        temporary.write_text(page, encoding="utf-8", errors="replace")
     return path
 
 

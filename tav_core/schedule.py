@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError, ConfigError
+from .settings import is_whole
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
@@ -81,9 +82,9 @@ class NoiseSchedule:
             ConfigError: fewer than one step, or more than the schedule has room for.
         """
         most = self.num_train_timesteps - self.steps_offset
-        if not 1 <= num_steps <= most:
+        if not is_whole(num_steps) or not 1 <= num_steps <= most:
             raise ConfigError(
-                got=f"{num_steps} steps",
+                got=f"{num_steps!r} steps",
                 expected=f"1 to {most}",
                 mend="Use 50 steps, the original's setting, or fewer.",
             )

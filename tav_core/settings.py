@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from numbers import Integral, Real
 from typing import Any
 
 from .errors import ConfigError
@@ -31,7 +32,7 @@ def setting(
 
 
 def check_settings(config: Any) -> None:
-    """Checks every field of a settings dataclass against its bounds and choices; NaN is out of every bound.
+    """Checks every field of a settings dataclass: its kind is its default's; NaN is out of every bound.
 
     Raises:
         ConfigError: names the first field that does not fit.
@@ -42,9 +43,34 @@ def check_settings(config: Any) -> None:
         if allowed["choices"] and value not in allowed["choices"]:
             expected = f"one of {', '.join(allowed['choices'])}"
             raise ConfigError(got=f"{field.name} {value!r}", expected=expected, mend=mend)
-        bounded = isinstance(value, int | float) and not isinstance(value, bool)
-        if bounded and not allowed["low"] <= value <= allowed["high"]:
+        kind = describe_kind(field.default)
+        if kind and not KINDS[kind](value):
+            raise ConfigError(got=f"{field.name} {value!r}", expected=kind, mend=mend)
+        if is_number(value) and not allowed["low"] <= value <= allowed["high"]:
             raise ConfigError(got=f"{field.name} {value}", expected=describe_bounds(allowed), mend=mend)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python's or numpy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, NaN and infinities among them."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+KINDS = {
+    "a whole number": is_whole,
+    "a number": is_number,
+    "true or false": lambda value: isinstance(value, bool),
+    "several values": lambda value: isinstance(value, tuple | list),
+}
+
+
+def describe_kind(default: Any) -> str:
+    """What a setting with this default must be, in words; "" for text."""
+    return next((kind for kind, fits in KINDS.items() if fits(default)), "")
 
 
 def describe_bounds(allowed: Any) -> str:

@@ -48,10 +48,10 @@ def load_single_file(
         CheckpointError: the file is damaged, would run code, lacks a part, or is of another family.
     """
     file = open_weights(path)
-    _refuse_others(file)
-    prediction_type = prediction_type or guess_prediction_type(file)
     builder = Builder(path, dtype, device)
     try:
+        _refuse_others(file)
+        prediction_type = prediction_type or guess_prediction_type(file)
         return Parts(
             unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == "v_prediction"),
             vae=_load_vae(file, builder),

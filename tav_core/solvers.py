@@ -4,7 +4,7 @@
     fixed_point   the same step, computed again with epsilon on the latents it led to (AIDI, arXiv 2309.04907;
                   ReNoise, arXiv 2403.14602); where that settles, DDIM sampling goes back the same way
     o_belm        an exact solver: three neighbouring latents and the middle one's epsilon obey one linear relation,
-                  so that either end follows from the other two (BELM, arXiv 2410.07273, eq. 18)
+                  so that either end follows from the other two (BELM, arXiv 2410.07273)
 
 With y = x / sqrt(alpha) and s = sqrt((1 - alpha) / alpha), DDIM solves dy = epsilon ds. For steps h_i = s_i - s_(i-1),
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from .errors import ClipError, ConfigError
+from .settings import is_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +72,9 @@ def pick_frames(timeline: Timeline, *, start: int, stride: int, num_frames: int,
         ClipError: the source has too few frames; says how many, and what settings would fit.
     """
     for setting, value, least in (("start", start, 0), ("stride", stride, 1), ("num_frames", num_frames, 1)):
-        if int(value) != value or value < least:
+        if not is_whole(value) or value < least:
             raise ConfigError(
-                got=f"{setting} {value}",
+                got=f"{setting} {value!r}",
                 expected=f"a whole number, {least} or more",
                 mend=f"Set {setting} to {least} or more.",
             )

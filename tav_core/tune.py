@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from .attention_modes import recorded_modes
 from .denoiser import UNetDenoiser
 from .early_stop import StopTuning
-from .errors import ConfigError, OutOfMemory, TuningDiverged, explain_out_of_memory
-from .layouts import VAE_FACTOR, check_latents
+from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
+from .layouts import VAE_FACTOR, check_context, check_values
 from .memory import MemoryPlan, plan_tuning
 from .names import is_temporal
 from .precision import hold_masters, resolve_precision
@@ -144,7 +144,8 @@ class TuningRun:
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
         self.unet = copy_for_training(self.base, config.modules, self.precision)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
-        self.mean, self.std = split_moments(clip, self.base.device)
+        check_context(context, width=self.base.config.cross_attention_dim, values=True)
+        self.mean, self.std = split_moments(clip, self.base.device, channels=self.base.config.in_channels)
         num_trained = sum(p.numel() for p in self.trainable.values())
         self.plan = plan or plan_tuning(
             self.base, self.step_shape, config=config, dtype=self.precision, num_trained=num_trained
@@ -302,10 +303,17 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype:
     return copied
 
 
-def split_moments(clip: LatentMoments | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of a clip's latents, `1 c f h w`, as float32 copies; fixed latents have none."""
-    mean, std = (clip, torch.zeros_like(clip)) if isinstance(clip, Tensor) else (clip.mean, clip.std)
-    check_latents(mean)
+    mean = clip if isinstance(clip, Tensor) else getattr(clip, "mean", clip)
+    check_values(mean, channels=channels)
+    std = torch.zeros_like(mean) if mean is clip else clip.std
+    if std.shape != mean.shape:
+        raise LatentsError(
+            got=f"latents whose std is {tuple(std.shape)}, their mean {tuple(mean.shape)}",
+            expected="the same shape",
+            mend="Encode the clip again.",
+        )
     if mean.shape[0] != 1:
         raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on each clip by itself.")
     return tuple(x.detach().clone().to(device, torch.float32) for x in (mean, std))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from .errors import ConfigError
-from .settings import check_settings, setting
+from .settings import check_settings, is_number, setting
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -59,8 +59,12 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if not self.modules:
-            raise ConfigError(got="no modules to train", expected="at least one", mend="Use the default.")
+        if not self.modules or not all(isinstance(name, str) and name for name in self.modules):
+            raise ConfigError(
+                got=f"modules to train {self.modules!r}",
+                expected="one ending of names or more",
+                mend="Use the default.",
+            )
         if self.window == 1:
             raise ConfigError(got="a window of 1 frame", expected="2 or more, or 0 for all", mend="Use 16.")
         if self.warmup_steps > self.num_steps:
@@ -69,7 +73,7 @@ class TuneConfig:
                 expected="no more than the run has",
                 mend="Use 0, or a tenth of the steps.",
             )
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        if len(self.betas) != 2 or not all(is_number(beta) and 0 <= beta < 1 for beta in self.betas):
             raise ConfigError(
                 got=f"betas {self.betas}", expected="two numbers from 0 to below 1", mend="Use 0.9, 0.999."
             )

@@ -61,6 +61,7 @@ class RunState:
         tensors, metadata = load_tensors(self.path, error=ConfigError, what="the state of a tuning run")
         self.check_identity(metadata)
         self.check_inputs(tensors)
+        self.check_whole(tensors, metadata)
         self.check_steps(int(metadata["step"]))
         restore(self.run, tensors, metadata)
         self.saved_step = self.run.step
@@ -94,12 +95,10 @@ class RunState:
         """Raises ConfigError if the file belongs to a run of another model, other settings or other draws."""
         try:
             saved = json.loads(metadata["identity"])
-        except (KeyError, ValueError) as error:
-            raise ConfigError(
-                got=f"{self.path}, which is not the state of a tuning run",
-                expected="a file that tune wrote",
-                mend="Choose another name for the run.",
-            ) from error
+        except (KeyError, ValueError, RecursionError) as error:
+            raise not_a_state(self.path, "its identity cannot be read") from error
+        if not isinstance(saved, dict):
+            raise not_a_state(self.path, "its identity is no object")
         for name, value in identity(self.run).items():
             if saved.get(name) != value:
                 raise self.another_run(name)
@@ -109,6 +108,19 @@ class RunState:
         for what, name in (("clip", "mean"), ("prompt", "context")):
             if not same_input(tensors.get(f"input.{name}"), inputs(self.run)[name].cpu()):
                 raise self.another_run(what)
+
+    def check_whole(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        """Raises ConfigError unless all of a run is there: a part of it would go on as another run."""
+        step = metadata.get("step", "")
+        if not (step.isdecimal() and len(step) < 10 and is_json_object(metadata.get("scaler", ""))):
+            raise not_a_state(self.path, "its step or its scaler cannot be read")
+        losses = read_list(tensors.get("losses"))
+        if losses is None or len(losses) != int(step):
+            raise not_a_state(self.path, f"it has no loss for each of its {step} steps")
+        for name, shape in expected_shapes(self.run, moments=int(step) > 0 and any_moments(tensors)).items():
+            found = tensors.get(name)
+            if found is None or tuple(found.shape) != shape or not is_finite(found):
+                raise not_a_state(self.path, f"its {name} is missing, of another shape, or holds no finite numbers")
 
     def check_steps(self, done: int) -> None:
         """Raises ConfigError if the run has more steps than asked for: tuning cannot be taken back."""
@@ -130,7 +142,49 @@ class RunState:
 def read_losses(path: Path) -> list[float]:
     """The loss of every step of the run that a state file holds."""
     tensors, _ = load_tensors(path, error=ConfigError, what="the state of a tuning run")
-    return tensors["losses"].tolist()
+    losses = read_list(tensors.get("losses"))
+    if losses is None:
+        raise not_a_state(Path(path), "it has no losses")
+    return losses
+
+
+def not_a_state(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        got=f"{path}, which is not the state of a tuning run: {why}",
+        expected="a file that tune wrote, whole",
+        mend="Choose another name for the run, or resume by 'restart' to begin it anew.",
+    )
+
+
+def read_list(tensor: Tensor | None) -> list[float] | None:
+    """Losses as numbers; None for what are none."""
+    return tensor.tolist() if tensor is not None and tensor.ndim == 1 and tensor.dtype == torch.float64 else None
+
+
+def is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_finite(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
+
+
+def any_moments(tensors: dict[str, Tensor]) -> bool:
+    return any(name.startswith(tuple(f"{key}." for key in MOMENTS)) for name in tensors)
+
+
+def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
+    """The tensors that a state of this run must hold. The fp16 scaler may skip the first steps: then no moments."""
+    shapes = {f"input.{name}": tuple(value.shape) for name, value in inputs(run).items()}
+    for name, parameter in run.trainable.items():
+        own = tuple(parameter.shape)
+        shapes[f"param.{name}"] = own
+        if moments:
+            shapes |= {f"exp_avg.{name}": own, f"exp_avg_sq.{name}": own, f"adam_step.{name}": ()}
+    return shapes
 
 
 def inputs(run: TuningRun) -> dict[str, Tensor]:
@@ -188,5 +242,19 @@ def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]
                 }
     for name, value in inputs(run).items():
         value.copy_(tensors[f"input.{name}"])
-    run.scaler.load_state_dict(json.loads(metadata["scaler"]))
+    restore_scaler(run, json.loads(metadata["scaler"]))
     run.step, run.losses = int(metadata["step"]), tensors["losses"].tolist()
+
+
+def restore_scaler(run: TuningRun, saved: dict) -> None:
+    """The fp16 loss scale of a run; one that was not in fp16 before has none, and begins with the default."""
+    if not saved or not run.scaler.is_enabled():
+        return
+    try:
+        run.scaler.load_state_dict(saved)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(
+            got=f"the state of a run whose scaler is {str(saved)[:100]}",
+            expected="the loss scale of a run in fp16",
+            mend="Resume by 'restart', or in another precision.",
+        ) from error

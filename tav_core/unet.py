@@ -25,13 +25,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import SelfAttention, TextAttention, check_backend
-from .attention_modes import check_positions, visible_frames
+from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .errors import ConfigError
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .layouts import check_latents, fold, unfold
 from .names import check_same_shapes, is_temporal
 
-GROUP_NORMS = ("clip", "frame")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 

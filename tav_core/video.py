@@ -10,10 +10,15 @@ import torch
 
 from .errors import ClipError, ConfigError, explain_out_of_memory
 from .frame_size import check_fit, check_size, fit_image, resize_frames
+from .paths import check_input_path
+from .settings import is_number
 from .timeline import pick_frames
 from .video_decode import VideoFile
 from .video_images import DEFAULT_FPS, ImageFolder, WebPFile
 from .video_write import write_video
+
+FOLDER_RATES = (0.01, 1000)
+"""Frames per second that a folder of pictures can be said to have."""
 
 __all__ = ["VideoClip", "check_size", "read_clip", "resize_frames", "write_video"]
 
@@ -94,7 +99,7 @@ def read_clip(
     """
     check_size(width, height)
     check_fit(fit)
-    source = _open_source(Path(path).expanduser(), folder_fps)
+    source = _open_source(check_input_path(path, ClipError), folder_fps)
     name = source.path.name
     picks = pick_frames(source.timeline, start=start, stride=stride, num_frames=num_frames, name=name)
     doing = f"reading {num_frames} frames at {width}x{height}"
@@ -127,10 +132,18 @@ def _open_source(path: Path, folder_fps: float) -> VideoFile | WebPFile | ImageF
             mend=f"Check the name; the folder {folder} {'exists' if folder.is_dir() else 'does not exist either'}.",
         )
     if path.is_dir():
-        if not folder_fps > 0:
-            raise ConfigError(got=f"folder_fps {folder_fps}", expected="more than 0", mend="Set it to 8, for example.")
+        check_folder_fps(folder_fps)
         return ImageFolder(path, folder_fps)
     return WebPFile(path) if _is_webp(path) else VideoFile(path)
+
+
+def check_folder_fps(fps: float) -> None:
+    """Raises `ConfigError` unless a folder of pictures can play at this rate."""
+    low, high = FOLDER_RATES
+    if not is_number(fps) or not low <= fps <= high:
+        raise ConfigError(
+            got=f"folder_fps {fps!r}", expected=f"a number from {low} to {high}", mend="Set it to 8, for example."
+        )
 
 
 def _is_webp(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import torch
 
 from .errors import ConfigError, OutputError, explain_write_failure
 from .frame_size import check_frames
+from .paths import check_output_path
+from .settings import is_number
 from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
 from .whole_files import whole_file
 
@@ -41,7 +44,7 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
         InputError: frames of another shape or number type, or not finite.
         OutputError: no space, no permission, or a folder that holds other files.
     """
-    target = Path(path).expanduser()
+    target = check_output_path(path)
     ending = "" if str(path).endswith(("/", os.sep)) else target.suffix.lower()
     if ending not in FASTEST:
         raise ConfigError(
@@ -49,7 +52,7 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
             expected=".mp4, .gif, .webp, or no ending for a folder of PNGs",
             mend="Change the ending, or end the path with / for a folder.",
         )
-    rate = _checked_rate(fps, ending)
+    rate = check_rate(fps, ending)
     pixels = EachFrame(check_frames(frames, channels=3))
     write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
     with explain_write_failure(target):
@@ -59,16 +62,22 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
     return target
 
 
-def _checked_rate(fps: float | Fraction, ending: str) -> Fraction:
+def check_rate(fps: float | Fraction, ending: str) -> Fraction:
+    """The frames per second that a file of this ending will have.
+
+    Raises:
+        ConfigError: no number, or one that the format cannot hold.
+    """
     fastest = FASTEST[ending]
     # NTSC rates are n * 1000 / 1001.
-    rate = Fraction(fps).limit_denominator(1001) if np.isfinite(float(fps)) else Fraction(0)
+    known = is_number(fps) and math.isfinite(fps)
+    rate = Fraction(fps).limit_denominator(1001) if known else Fraction(0)
     if 0 < rate <= fastest:
         return rate
     raise ConfigError(
-        got=f"{float(fps):g} frames per second for {ending or 'a folder'}",
+        got=f"{f'{float(fps):g}' if known else repr(fps)} frames per second for {ending or 'a folder'}",
         expected=f"more than 0 and at most {fastest}",
-        mend="Save as .mp4, or take fewer frames a second." if fps > fastest else "Use the fps of the clip.",
+        mend="Save as .mp4, or take fewer frames a second." if rate > fastest else "Use the fps of the clip.",
     )
 
 

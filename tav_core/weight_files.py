@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
+from .paths import check_input_path
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
@@ -65,7 +66,7 @@ def open_weights(path: str | Path) -> WeightFile:
     Raises:
         CheckpointError: no such file, another kind of file, a damaged one, or a pickle that would run code.
     """
-    path = Path(path)
+    path = check_input_path(path, CheckpointError)
     if not path.is_file():
         raise CheckpointError(got=f"{path}, no such file", expected="a file of weights", mend="Check the path.")
     if path.suffix.lower() not in SUFFIXES:

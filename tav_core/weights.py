@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .errors import MotionError
+from .attention_modes import GROUP_NORMS, check_positions, visible_frames
+from .errors import ConfigError, MotionError
 from .files import digest, load_tensors, save_tensors
 from .names import check_same_shapes, is_temporal
+from .settings import is_number, is_whole
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from .unet import InflatedUNet
 
 FORMAT_VERSION = 1
+# float16 and float32 are written; the others are other tools'.
+# What a file means that does not name a mode.
+UNNAMED_MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ARCHITECTURE = (
     "block_out_channels",
     "layers_per_block",
@@ -115,7 +122,7 @@ class Motion:
 
     @classmethod
     def load(cls, path: str | Path) -> Motion:
-        """Reads a file that `save` wrote.
+        """Reads a file that `save` wrote. Nothing in it is more than numbers and text, whatever it says.
 
         Raises:
             MotionError: no such file, damaged, not a motion, not finite, or of a later format.
@@ -125,7 +132,7 @@ class Motion:
         parts: dict[str, dict[str, Tensor]] = {"delta": {}, "temporal": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
-            if part not in parts or not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            if part not in parts or tensor.dtype not in DTYPES or not torch.isfinite(tensor).all():
                 raise MotionError(
                     got=f"{path}, whose tensor {name} is unknown or holds values that are not finite numbers",
                     expected="the tensors of a tuned motion",
@@ -153,9 +160,11 @@ class Motion:
 
         Raises:
             MotionError: another architecture; names the first thing that differs.
+            ConfigError: a strength that is no finite number.
         """
         from .unet import InflatedUNet
 
+        check_strengths(strength=strength, temporal_strength=temporal_strength)
         self.check_fits(unet)
         inflated = InflatedUNet.from_2d(unet, **{**self.info.modes, **modes})
         inflated.load_temporal(self.temporal)
@@ -195,23 +204,66 @@ class Motion:
                 )
 
 
+def check_strengths(**strengths: float) -> None:
+    """Raises `ConfigError` unless all are finite numbers."""
+    for name, value in strengths.items():
+        if not is_number(value) or not math.isfinite(value):
+            raise ConfigError(
+                got=f"{name} {value!r}", expected="a finite number", mend="Use 1, which is as tuned, or 0 to 2."
+            )
+
+
 def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
     """The metadata of a motion file, checked."""
+    refuse_later_format(path, metadata)
     try:
         info = MotionInfo.from_metadata(metadata)
-    except (KeyError, TypeError, ValueError) as error:
+        check_info(info)
+    # JSON that is nested too deep ends in a RecursionError.
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise MotionError(
             got=f"{path}, whose metadata is not a motion's ({error})",
             expected="a file written by Motion.save",
             mend="Give a motion file; a UNet saved by the original is read by import_original.",
         ) from error
-    if info.format_version > FORMAT_VERSION:
+    return info
+
+
+def refuse_later_format(path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Refuses a file of a later version of this pack, whose metadata may be anything."""
+    written = metadata.get("format_version", "0")
+    if written.isdecimal() and len(written) < 9 and int(written) > FORMAT_VERSION:
         raise MotionError(
-            got=f"{path}, a motion of format {info.format_version}",
+            got=f"{path}, a motion of format {written}",
             expected=f"format {FORMAT_VERSION} or older",
             mend="Update this pack.",
         )
-    return info
+
+
+def check_info(info: MotionInfo) -> None:
+    """Checks what a file says of itself: these values become sizes, modes and texts elsewhere.
+
+    Raises:
+        ValueError, TypeError: names the first field that does not fit.
+    """
+    for name in ("num_frames", "stride", "width", "height", "steps_done", "format_version"):
+        value = getattr(info, name)
+        if not is_whole(value) or not 0 <= value < 2**31:
+            raise ValueError(f"{name} should be a whole number")
+    for name in ("base_hash", "prompt", "pack_version"):
+        if not isinstance(getattr(info, name), str):
+            raise TypeError(f"{name} should be text")
+    if not is_number(info.fps) or not 0 <= info.fps < 1e6:
+        raise ValueError("fps should be a number")
+    if missing := [name for name in ARCHITECTURE if name not in info.architecture]:
+        raise ValueError(f"architecture lacks {missing[0]}")
+    modes = {**UNNAMED_MODES, **info.modes}
+    if modes.keys() != UNNAMED_MODES.keys() or not is_whole(modes["attention_k"]):
+        raise ValueError(f"modes should be {', '.join(UNNAMED_MODES)}")
+    check_positions(modes["positions"])
+    visible_frames(modes["attention"], 1, modes["attention_k"])
+    if modes["group_norm"] not in GROUP_NORMS:
+        raise ValueError(f"group_norm should be one of {', '.join(GROUP_NORMS)}")
 
 
 def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:

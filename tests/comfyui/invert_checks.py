@@ -54,11 +54,12 @@ def scaled(samples: torch.Tensor) -> torch.Tensor:
 
 
 def check_method(method: str) -> dict[str, float]:
-    """A method in our nodes against the same in the diffusers host, with guidance; and what comes back without."""
+    """A method in our nodes against the diffusers host: its inversion, and an edit with guidance from one start; then
+    what comes back without guidance."""
     latents, target = encode_frames(CHECKPOINT.vae, CLIP).mean, encode_prompt(CHECKPOINT, EDITED)
     expected = invert(HOST, latents, NOTHING, num_steps=NUM_STEPS, method=method, iterations=3)
-    rendered = edit(HOST, expected, target, NOTHING, config=EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0))
     inverted, trajectory, *_ = DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS, method, 3).args
+    rendered = edit(HOST, trajectory, target, NOTHING, config=EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0))
     return {
         "trajectory": far(trajectory.latents, expected.latents),
         "edit": far(scaled(sample(inverted, trajectory, cfg=4.0)), rendered),

@@ -7,10 +7,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from demo import ablation
-from demo.ablation import VARIANTS, Job, all_jobs, format_table, render_edits, run_job, score_job, tuned_denoiser
+from demo import ablation, variants
+from demo.ablation import Job, all_jobs, format_table, run_job, score_job, tabulate
 from demo.clips import clip_named
+from demo.scores import Scores
+from demo.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
 from tav_core import load_checkpoint
 
 CLIP = clip_named("slide")
@@ -18,8 +21,8 @@ CLIP = clip_named("slide")
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(ablation, "TUNE", dataclasses.replace(ablation.TUNE, num_steps=2))
-    monkeypatch.setattr(ablation, "EDIT", dataclasses.replace(ablation.EDIT, num_steps=2))
+    monkeypatch.setattr(variants, "TUNE", dataclasses.replace(variants.TUNE, num_steps=2))
+    monkeypatch.setattr(variants, "EDIT", dataclasses.replace(variants.EDIT, num_steps=2))
 
 
 @pytest.fixture(scope="module")
@@ -27,49 +30,66 @@ def checkpoint():
     return load_checkpoint(ablation.MODEL)
 
 
-def changed(checkpoint, out, **variant):
-    """Which kinds of weights a variant's tuning changes."""
-    unet = tuned_denoiser(checkpoint, CLIP, 0, out, **variant).unet
-    untuned = tuned_denoiser(checkpoint, CLIP, 0, out, tuned=False).unet.state_dict()
+@pytest.fixture(scope="module")
+def motions(tmp_path_factory):
+    """A folder in which motions are found again."""
+    return tmp_path_factory.mktemp("motions")
+
+
+def changed(checkpoint, out, variant):
+    """Which kinds of weights a variant's tuning changes, and the model's modes."""
+    unet = tuned_denoiser(checkpoint, CLIP, 0, out, variant).unet
+    untuned = tuned_denoiser(checkpoint, CLIP, 0, out, Variant(tuned=False)).unet.state_dict()
     kinds = {"attn1.to_q": False, "attn2.to_q": False, "attn_temp": False}
     for name, tensor in unet.state_dict().items():
         for kind in kinds:
-            kinds[kind] |= f".{kind}." in name and not np.array_equal(tensor, untuned[name])
-    return kinds, unet.modes["attention"]
+            kinds[kind] |= f".{kind}." in name and not torch.equal(tensor, untuned[name])
+    return kinds, unet.modes
 
 
-def test_what_each_variant_trains(checkpoint, tmp_path):
+def test_what_each_variant_trains(checkpoint, motions):
     everything = {"attn1.to_q": True, "attn2.to_q": True, "attn_temp": True}
-    assert changed(checkpoint, tmp_path) == (everything, "sparse_causal")
-    assert changed(checkpoint, tmp_path, attention="spatial") == (everything, "spatial")
-    assert changed(checkpoint, tmp_path, modules=VARIANTS["no temporal"]["modules"])[0] == {
-        **everything,
-        "attn_temp": False,
-    }
-    assert not any(changed(checkpoint, tmp_path, tuned=False)[0].values())
+    kinds, modes = changed(checkpoint, motions, VARIANTS["full"])
+    assert (kinds, modes["attention"], modes["positions"]) == (everything, "sparse_causal", "none")
+    kinds, modes = changed(checkpoint, motions, VARIANTS["no ST-Attn"])
+    assert (kinds, modes["attention"]) == (everything, "spatial")
+    assert changed(checkpoint, motions, VARIANTS["no temporal"])[0] == {**everything, "attn_temp": False}
+    assert not any(changed(checkpoint, motions, VARIANTS["no tuning"])[0].values())
+    assert changed(checkpoint, motions, VARIANTS["rotary"])[1]["positions"] == "rotary"
+    modes = changed(checkpoint, motions, VARIANTS["k-step"])[1]
+    assert (modes["attention"], modes["attention_k"]) == ("sparse_causal_k", 4)
 
 
-def test_without_inversion_the_seed_decides_the_start(checkpoint, tmp_path):
+def test_without_inversion_the_seed_decides_the_start(checkpoint, motions):
     small = dataclasses.replace(CLIP, edits=CLIP.edits[:1])
     render = lambda seed, inverted: render_edits(  # noqa: E731
-        checkpoint, small, seed, tmp_path, tuned=False, inverted=inverted
+        checkpoint, small, seed, motions, Variant(tuned=False, inverted=inverted)
     )
     assert np.array_equal(render(0, True), render(1, True))
     assert not np.array_equal(render(0, False), render(1, False))
     assert render(0, True).shape == (1, 8, 96, 96, 3)
 
 
+@pytest.mark.parametrize("name", ["source prompt", "source as negative", "fixed point", "exact", "injection", "mask"])
+def test_each_piece_changes_the_video(checkpoint, motions, name):
+    small = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
+    plain, piece = (render_edits(checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
+    assert piece.shape == plain.shape and not np.array_equal(piece, plain)
+
+
 def test_jobs_hold_every_variant_and_leave_out_what_cannot_differ():
     jobs = all_jobs(["slide", "drop"], (0, 1, 2), list(VARIANTS))
     assert len(jobs) == len(set(jobs)) == 2 * (3 * (len(VARIANTS) - 1) + 1)
+    assert set(PAPER) < set(VARIANTS)
 
 
 def test_variants_that_share_a_motion_tune_once(checkpoint, tmp_path, monkeypatch):
-    tuned_denoiser(checkpoint, CLIP, 0, tmp_path)
-    monkeypatch.setattr(ablation, "tune", None)
-    tuned_denoiser(checkpoint, CLIP, 0, tmp_path)
-    with pytest.raises(TypeError):
-        tuned_denoiser(checkpoint, CLIP, 1, tmp_path)
+    tuned_denoiser(checkpoint, CLIP, 0, tmp_path, VARIANTS["full"])
+    monkeypatch.setattr(variants, "tune", None)
+    tuned_denoiser(checkpoint, CLIP, 0, tmp_path, VARIANTS["injection"])
+    for seed, name in ((1, "full"), (0, "rotary"), (0, "k-step"), (0, "no temporal")):
+        with pytest.raises(TypeError):
+            tuned_denoiser(checkpoint, CLIP, seed, tmp_path, VARIANTS[name])
 
 
 def test_a_job_that_is_done_is_not_done_again(tmp_path, monkeypatch):
@@ -82,15 +102,24 @@ def test_a_job_that_is_done_is_not_done_again(tmp_path, monkeypatch):
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
 
-def test_the_table_names_every_variant():
-    row = {"edits": 6, "edits_right": 1.0, "right": 1.0, "path": 0.9, "distance": 2.0, "agreement": 0.9}
-    table = format_table({"full": {**row, "kept": 0.8, "flicker": 0.01}})
-    assert table.splitlines()[-1] == "| full | 6 | 1.000 | 1.000 | 0.900 | 2.0 | 0.900 | 0.800 | 0.0100 |"
+def scores_of(right, path):
+    return Scores(right=right, path=path, distance=2.0, agreement=0.9, kept=0.8, flicker=0.01)
+
+
+def test_the_table_has_the_spread_of_the_seeds():
+    jobs = [Job(variant="full", clip="slide", seed=seed) for seed in (0, 1)]
+    rows, spread = tabulate(jobs, [[scores_of(1.0, 0.8), scores_of(0.5, 0.8)], [scores_of(1.0, 1.0)] * 2])
+    assert rows["full"]["edits"] == 4 and rows["full"]["edits_right"] == 0.75
+    assert spread["full"]["edits_right"] == pytest.approx(0.25) and spread["full"]["path"] == pytest.approx(0.1)
+    cells = format_table(rows, spread).splitlines()[-1].split(" | ")
+    assert cells[:3] == ["| full", "4", "0.750 ± 0.250"] and cells[4] == "0.900 ± 0.100"
+    alone = tabulate(jobs[:1], [[scores_of(1.0, 0.8)]])
+    assert format_table(*alone).splitlines()[-1].startswith("| full | 1 | 1.000 | 1.000 | 0.800 | 2.0 |")
 
 
 def test_the_committed_figures_are_those_of_the_table():
     """The README's table comes from the JSON that a run wrote."""
     kept = json.loads((ablation.MODEL.parent / "ablation.json").read_text())
     readme = (ablation.MODEL.parents[1] / "README.md").read_text()
-    for line in format_table(kept["table"]).splitlines():
+    for line in format_table(kept["table"], kept["spread"]).splitlines():
         assert line in readme

@@ -178,3 +178,18 @@ def test_files_name_positions_only_where_there_are_some(unet_2d):
     plain = recorded_modes(InflatedUNet.from_2d(unet_2d).modes)
     assert plain == {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip"}
     assert recorded_modes(InflatedUNet.from_2d(unet_2d, positions="rotary").modes) == {**plain, "positions": "rotary"}
+
+
+@torch.no_grad()
+def test_shifting_all_rotary_positions_changes_nothing(inflated, context, close, monkeypatch):
+    from tav_core import attention
+
+    def rotate_later(tokens, *, heads):
+        before = torch.zeros_like(tokens[:, :1]).expand(-1, 7, -1)
+        return rotate_frames(torch.cat([before, tokens], dim=1), heads=heads)[:, 7:]
+
+    inflated.set_modes(attention="sparse_causal", group_norm="clip", positions="rotary")
+    latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = inflated(latents, 481, context)
+    monkeypatch.setattr(attention, "rotate_frames", rotate_later)
+    close(inflated(latents, 481, context), expected, 1e-5)

@@ -30,6 +30,14 @@ def test_round_trip(tmp_path):
     assert names(path.parent) == ["x.safetensors"]
 
 
+def test_tensors_that_share_memory_are_each_written(tmp_path):
+    whole = torch.arange(12.0).reshape(3, 4)
+    given = {"whole": whole, "again": whole, "part": whole[1], "across": whole.T}
+    tensors, _ = load_tensors(save_tensors(tmp_path / "x.safetensors", given, {}), error=InputError, what="")
+    assert tensors.keys() == given.keys()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in given.items())
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, code):
     path = save_tensors(tmp_path / "x.safetensors", TENSORS, {})

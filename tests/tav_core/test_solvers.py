@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tav_core.denoiser import UNetDenoiser
-from tav_core.edit import edit, guided
+from tav_core.edit import as_they_are, edit, guided
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError
 from tav_core.invert import Trajectory, invert
@@ -48,6 +48,21 @@ def test_o_belm_goes_back_through_every_latent(exact_denoiser, clip, text):
     assert [done for done, _ in seen] == [1, 2, 3, 4, 5, 6]
     for (_, latents), expected in zip(seen, reversed(trajectory.latents[:-1]), strict=True):
         torch.testing.assert_close(latents, expected, rtol=0, atol=1e-10)
+
+
+def test_an_exact_edit_goes_on_from_what_correct_gives(denoiser, clip_latents, context):
+    trajectory, seen = invert(denoiser, clip_latents, context, num_steps=4, method="o_belm"), []
+
+    def correct(latents, left):
+        seen.append(left)
+        return torch.where(torch.arange(8) < 4, latents, trajectory.latents[left])
+
+    config = EditConfig(num_steps=4, guidance_scale=4.0)
+    got = edit(denoiser, trajectory, -context, context, config=config, correct=correct)
+    assert seen == [3, 2, 1, 0]
+    assert torch.equal(got[..., 4:], clip_latents[..., 4:])
+    plain = edit(denoiser, trajectory, -context, context, config=config)
+    assert not torch.allclose(got[..., :4], plain[..., :4], atol=1e-3)
 
 
 def test_o_belm_in_float32_loses_little(denoiser, clip_latents, context):
@@ -175,7 +190,7 @@ def test_guidance_fades_the_remainder(denoiser, clip_latents, context):
     faded = dataclasses.replace(trajectory, remainder=trajectory.remainder / 4)
     model = guided(denoiser, -context, context, 4.0)
     with torch.no_grad():
-        *_, expected = sample_back(model, trajectory.noise, faded.remainder, denoiser.schedule, 3)
+        *_, expected = sample_back(model, trajectory.noise, faded.remainder, denoiser.schedule, 3, as_they_are)
     torch.testing.assert_close(render(trajectory, 4.0), expected)
     for scale in (0.5, 1.0):
         assert not torch.equal(render(trajectory, scale), render(faded, scale))

@@ -1,0 +1,140 @@
+"""The ways of editing that the ablation compares, and how each renders a clip's edits.
+
+`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it. All of a seed and a
+way of tuning share one motion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tav_core import (
+    Checkpoint,
+    InflatedUNet,
+    InjectedDenoiser,
+    InjectionConfig,
+    Motion,
+    UNetDenoiser,
+    composite,
+    decode_latents,
+    edit,
+    encode_frames,
+    encode_prompt,
+    gaussian_noise,
+    invert,
+    keep_outside,
+    tune,
+)
+
+from .clips import Clip
+from .edit_masks import mask_of
+from .settings import EDIT, TUNE
+
+FEATHER = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way through tuning, inversion and editing. The defaults are plain Tune-A-Video.
+
+    Args:
+        tuned: or the inflated model as it is.
+        inverted: or from random noise.
+        modules: that train.
+        attention, attention_k, positions: of the inflated model.
+        source_prompt: invert under it, not under the empty one.
+        negative_source: the source's prompt as the negative one.
+        method: of the inversion.
+        injection: of the source.
+        masked: a mask says where to edit, see `edit_masks`.
+    """
+
+    tuned: bool = True
+    inverted: bool = True
+    modules: tuple[str, ...] = TUNE.modules
+    attention: str = "sparse_causal"
+    attention_k: int = 2
+    positions: str = "none"
+    source_prompt: bool = False
+    negative_source: bool = False
+    method: str = "ddim"
+    injection: InjectionConfig | None = None
+    masked: bool = False
+
+    @property
+    def modes(self) -> dict[str, str | int]:
+        """Of the inflated model."""
+        return {"attention": self.attention, "attention_k": self.attention_k, "positions": self.positions}
+
+    @property
+    def motion_name(self) -> str:
+        """Variants that tune alike share a motion."""
+        positions = "" if self.positions == "none" else f"_{self.positions}"
+        k = self.attention_k if self.attention.endswith("_k") else ""
+        return f"{self.attention}{k}_{len(self.modules)}{positions}"
+
+
+PAPER = {
+    "full": Variant(),
+    "no tuning": Variant(tuned=False),
+    "no inversion": Variant(inverted=False),
+    "no ST-Attn": Variant(attention="spatial"),
+    "no temporal": Variant(modules=("attn1.to_q", "attn2.to_q")),
+}
+PIECES = {
+    "source prompt": Variant(source_prompt=True),
+    "source as negative": Variant(source_prompt=True, negative_source=True),
+    "fixed point": Variant(method="fixed_point"),
+    "exact": Variant(method="o_belm"),
+    "injection": Variant(injection=InjectionConfig(attention=0.3, features=0.0)),
+    "mask": Variant(masked=True),
+    "rotary": Variant(positions="rotary"),
+    "k-step": Variant(attention="sparse_causal_k", attention_k=4),
+}
+VARIANTS = {**PAPER, **PIECES}
+
+
+def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
+    """The model as a variant has it, tuned on the clip; a motion that another variant left in `out` is taken."""
+    untuned = UNetDenoiser(
+        unet=InflatedUNet.from_2d(checkpoint.unet, **variant.modes, seed=seed), schedule=checkpoint.schedule
+    )
+    if not variant.tuned:
+        return untuned
+    kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
+    if not kept.exists():
+        latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
+        config = dataclasses.replace(TUNE, seed=seed, modules=variant.modules)
+        motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, prompt=clip.prompt)
+        motion.save(kept, dtype=torch.float32)
+    return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
+
+
+@torch.no_grad()
+def render_edits(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> np.ndarray:
+    """All edits of a clip under a variant: `edits f h w 3` in [0, 1]."""
+    denoiser = tuned_denoiser(checkpoint, clip, seed, out, variant)
+    frames = torch.from_numpy(clip.frames())
+    latents = encode_frames(checkpoint.vae, frames).mean
+    empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)
+    inverted_under = source if variant.source_prompt else empty
+    if variant.inverted:
+        start = invert(denoiser, latents, inverted_under, num_steps=EDIT.num_steps, method=variant.method)
+    else:
+        start = gaussian_noise(latents.shape, seed)
+    if variant.injection is not None:
+        denoiser = InjectedDenoiser(
+            denoiser=denoiser, trajectory=start, source_context=inverted_under, config=variant.injection
+        )
+    negative, videos = source if variant.negative_source else empty, []
+    for each in clip.edits:
+        mask = mask_of(clip, each) if variant.masked else None
+        correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
+        prompt = encode_prompt(checkpoint, each.prompt)
+        video = decode_latents(checkpoint.vae, edit(denoiser, start, prompt, negative, config=EDIT, correct=correct))[0]
+        videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
+    return torch.stack(videos).numpy()

@@ -1,0 +1,59 @@
+"""Paths from users, looked at before anything is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import InputError, OutputError
+
+
+def check_input_path(path: str | Path, error: type[InputError]) -> Path:
+    """A path to read from, its leading ~ resolved. That nothing is there at all is for the caller to say.
+
+    Raises:
+        error: no system takes such a name, a link leads nowhere, or it is neither a file nor a folder. Opening a pipe
+            or a device may wait for ever.
+    """
+    try:
+        known = Path(path).expanduser()
+        there, plain = known.exists(), known.is_file() or known.is_dir()
+        # Python before 3.8 told of a zero byte, later ones say that no such file exists.
+        link = known.is_symlink() and not there
+        usable = "\0" not in str(known)
+    except (OSError, RuntimeError, ValueError, TypeError) as cause:
+        raise error(
+            got=f"the path {str(path)[:200]!r}, a name that cannot be looked for ({getattr(cause, 'strerror', cause)})",
+            expected="the path of a file or folder",
+            mend="Check the name.",
+        ) from cause
+    if not usable or link or (there and not plain):
+        found = "a link that leads nowhere: what it points to does not exist" if link else "neither a file nor a folder"
+        raise error(
+            got=f"{str(path)[:200]!r}, {found if usable else 'a name with a zero byte in it'}",
+            expected="the path of a file or folder",
+            mend="Give the file itself, or check the name.",
+        )
+    return known
+
+
+def check_output_path(path: str | Path) -> Path:
+    """A path to write to, its leading ~ resolved.
+
+    Raises:
+        OutputError: no system takes such a name, or there is none.
+    """
+    try:
+        known = Path(path).expanduser()
+    except (RuntimeError, TypeError) as cause:
+        raise _no_name(path, str(cause)) from cause
+    if "\0" in str(known) or known.name in ("", ".."):
+        raise _no_name(path, "no file can have this name")
+    return known
+
+
+def _no_name(path: str | Path, reason: str) -> OutputError:
+    return OutputError(
+        got=f"the path {str(path)[:200]!r} to write to ({reason})",
+        expected="a folder and a name in it",
+        mend="Give a file name.",
+    )

@@ -1,0 +1,101 @@
+"""What the nodes say of inputs that no stock node makes, measured inside a ComfyUI process; prints one JSON object.
+
+Usage: COMFYUI_PATH=... python bad_input_checks.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from host_checks import CLIP, DEMO, EMPTY, TARGET, make_motion
+
+# After host_checks, which sets ComfyUI up.
+import torch  # isort: skip
+from tune_a_video_pack.nodes import bridge, native, tune  # isort: skip
+from tune_a_video_pack.nodes.compare import CompareVideos  # isort: skip
+from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.measure import MeasureVideo  # isort: skip
+from tune_a_video_pack.nodes.report import Report  # isort: skip
+from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.tav_core.errors import TavError  # isort: skip
+
+STEPS, SIDE = 2, 12
+IMAGES = {
+    "one picture": CLIP[0],
+    "five axes": CLIP[None],
+    "no frame": CLIP[:0],
+    "no width": CLIP[:, :, :0],
+    "grey": CLIP[..., :1],
+    "two channels": CLIP[..., :2],
+    "channels first": CLIP.movedim(-1, 1),
+    "bytes": (CLIP * 255).to(torch.uint8),
+    "whole numbers": CLIP.to(torch.int64),
+    "NaN": CLIP * float("nan"),
+    "a mask": CLIP[..., 0],
+    "a list": [CLIP],
+}
+SAMPLES = {
+    "one image": torch.zeros(4, SIDE, SIDE),
+    "a video model's": torch.zeros(1, 4, 3, SIDE, SIDE),
+    "no frame": torch.zeros(0, 4, SIDE, SIDE),
+    "no height": torch.zeros(3, 4, 0, SIDE),
+    "sixteen channels": torch.zeros(3, 16, SIDE, SIDE),
+    "whole numbers": torch.zeros(3, 4, SIDE, SIDE, dtype=torch.int64),
+    "NaN": torch.full((3, 4, SIDE, SIDE), float("nan")),
+}
+CONDITIONINGS = {
+    "1.x": [[torch.zeros(1, 77, 768), {}]],
+    "2.x": [[torch.zeros(1, 77, 1024), {}]],
+    "XL": [[torch.zeros(1, 77, 2048), {"pooled_output": torch.zeros(1, 1280)}]],
+    "pooled alone": [[torch.zeros(1, 64), {}]],
+    "nothing": [],
+    "one of two": [*EMPTY, [torch.zeros(1, 77, 768), {}]],
+}
+
+
+def cases() -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is tried, by name."""
+    tuned, latent = native.apply_motion(DEMO.model, make_motion(1)), {"samples": DEMO.vae.encode(CLIP)}
+    settings = {"num_steps": STEPS, "cfg": 2.0, "eta": 0.0, "edit_seed": 1}
+    measure = {"prompt": "", "clip_model": "none", "dino_model": "none", "pairs": "all", "motion": False}
+    for name, images in IMAGES.items():
+        yield f"tune, frames: {name}", lambda x=images: tune.check_frames(x)
+        yield f"compare, video_b: {name}", lambda x=images: CompareVideos.execute(video_a=CLIP, video_b=x)
+        yield f"measure, frames: {name}", lambda x=images: MeasureVideo.execute(x, **measure)
+        yield f"measure, source: {name}", lambda x=images: MeasureVideo.execute(CLIP, **measure, source=x)
+        yield f"report, video_a: {name}", lambda x=images: Report.execute(8.0, "bad", "", video_a=x)
+    for name, samples in SAMPLES.items():
+        given = {"samples": samples}
+        yield f"invert, latent: {name}", lambda x=given: DDIMInvert.execute(tuned, EMPTY, x, STEPS)
+        yield f"edit, latent: {name}", lambda x=given: SampleEdit.execute(tuned, TARGET, EMPTY, x, **settings)
+    for name, text in CONDITIONINGS.items():
+        yield f"invert, conditioning: {name}", lambda x=text: DDIMInvert.execute(tuned, x, latent, STEPS)
+        yield f"edit, positive: {name}", lambda x=text: SampleEdit.execute(tuned, x, EMPTY, latent, **settings)
+        yield f"edit, negative: {name}", lambda x=text: SampleEdit.execute(tuned, TARGET, x, latent, **settings)
+        yield (
+            f"tune, positive: {name}",
+            lambda x=text: bridge.check_context(bridge.to_context(x, "positive"), 64, "positive"),
+        )
+    trajectory = DDIMInvert.execute(tuned, EMPTY, latent, STEPS).args[1]
+    for frames in (1, 2, 4):
+        fewer = {"samples": latent["samples"][:frames]}
+        yield (
+            f"edit, latent: {frames} frames of 5",
+            lambda x=fewer: SampleEdit.execute(tuned, TARGET, EMPTY, x, **settings, trajectory=trajectory),
+        )
+
+
+def outcome(run: Callable[[], object]) -> tuple[str, str]:
+    """The class of what was raised, and what it says; "library" where it is one of the library's own."""
+    try:
+        run()
+    except TavError as error:
+        return "library", str(error)
+    except Exception as error:
+        return type(error).__name__, str(error)[:300]
+    return "nothing", ""
+
+
+with torch.inference_mode():
+    print("RESULTS " + json.dumps({name: outcome(run) for name, run in cases()}))

@@ -1,0 +1,280 @@
+"""Central lines broken on purpose, in a copy of the project: the tests named for each must fail.
+
+    python -m tests.faults.mutations            all, with a table
+    python -m tests.faults.mutations windows    those whose name holds a word
+
+A mutation that no test notices is a hole in the suite.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "out", "*.jpg", "*.png", "benchmarks", "training")
+SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One line that is broken.
+
+    Args:
+        name: what is wrong then.
+        file: the module, from the project's root.
+        old: a text that stands in it once.
+        new: what stands there instead.
+        tests: what to run; at least one of these must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "attention: each frame looks two frames back",
+        "tav_core/attention_modes.py",
+        '"sparse_causal": lambda i: (0, max(i - 1, 0)),',
+        '"sparse_causal": lambda i: (0, max(i - 2, 0)),',
+        ("tests/tav_core/test_attention.py",),
+    ),
+    Mutation(
+        "layouts: frames and channels swapped when unfolding",
+        "tav_core/layouts.py",
+        'UNFOLD = "(b f) c h w -> b c f h w"',
+        'UNFOLD = "(f b) c h w -> b c f h w"',
+        ("tests/faults/test_properties.py::TestLayouts",),
+    ),
+    Mutation(
+        "windows: the first is not moved into the clip",
+        "tav_core/windows.py",
+        "(min(max(s, 0), last) for s in starts)",
+        "(min(s, last) for s in starts)",
+        ("tests/tav_core/test_windows.py", "tests/faults/test_properties.py::TestWindows"),
+    ),
+    Mutation(
+        "frames: the last one picked is left out",
+        "tav_core/timeline.py",
+        "[wanted.start : wanted[-1] + 1 : stride]",
+        "[wanted.start : wanted[-1] : stride]",
+        ("tests/tav_core/test_timeline.py", "tests/faults/test_properties.py::TestFrames"),
+    ),
+    Mutation(
+        "sampling: alpha of the wrong timestep",
+        "tav_core/edit.py",
+        "alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),",
+        "alpha_to=schedule.alpha(timestep - 1),",
+        ("tests/tav_core/test_edit.py",),
+    ),
+    Mutation(
+        "inversion: both alphas of the same timestep",
+        "tav_core/solvers.py",
+        "alpha, alpha_to = schedule.alpha(schedule.previous(timestep, num_steps)), schedule.alpha(timestep)",
+        "alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(timestep)",
+        ("tests/tav_core/test_invert.py",),
+    ),
+    Mutation(
+        "tuning: one step too many",
+        "tav_core/tune.py",
+        "while run.step < config.num_steps",
+        "while run.step <= config.num_steps",
+        ("tests/tav_core/test_tune.py::TestResume::test_a_finished_run_costs_nothing_and_can_be_prolonged",),
+    ),
+    Mutation(
+        "resuming: without the optimizer's moments",
+        "tav_core/tune_state.py",
+        'if f"exp_avg.{name}" in tensors:',
+        'if f"exp_avg.{name}" in tensors and False:',
+        ("tests/tav_core/test_tune.py::TestResume",),
+    ),
+    Mutation(
+        "resuming: a state of which a part is missing is taken",
+        "tav_core/tune_state.py",
+        "if found is None or tuple(found.shape) != shape or not is_finite(found):",
+        "if found is None:",
+        ("tests/faults/test_bad_files.py",),
+    ),
+    Mutation(
+        "tuning: a loss that is NaN goes on",
+        "tav_core/tune.py",
+        "if not math.isfinite(value):",
+        "if value is None:",
+        ("tests/tav_core/test_tune.py::test_nan_stops_with_the_last_good_state",),
+    ),
+    Mutation(
+        "tuning: a cancelled run is not saved",
+        "tav_core/tune.py",
+        "                except BaseException:\n                    state.save()\n                    raise",
+        "                except BaseException:\n                    raise",
+        ("tests/tav_core/test_tune.py::TestResume",),
+    ),
+    Mutation(
+        "files: written in place, not beside and then moved",
+        "tav_core/files.py",
+        "save_file(ready, temporary, dict(metadata))",
+        "save_file(ready, path, dict(metadata)); temporary.write_bytes(path.read_bytes())",
+        ("tests/tav_core/test_files.py",),
+    ),
+    Mutation(
+        "videos: what was half written stays",
+        "tav_core/video_write.py",
+        "shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)",
+        "pass",
+        ("tests/tav_core/test_video_write.py::TestFailure",),
+    ),
+    Mutation(
+        "videos: values outside [0, 1] are not clamped",
+        "tav_core/video_encode.py",
+        "frame.float().clamp(0, 1).mul(255)",
+        "frame.float().mul(255)",
+        ("tests/tav_core/test_video_write.py::TestFrames",),
+    ),
+    Mutation(
+        "videos: an encoder's refusal is swallowed",
+        "tav_core/video_write.py",
+        "        if isinstance(error, OSError):\n            raise\n        raise OutputError(",
+        "        if isinstance(error, OSError):\n            raise\n        return\n        raise OutputError(",
+        ("tests/tav_core/test_video_write.py::TestFailure::test_a_size_that_the_format_cannot_hold",),
+    ),
+    Mutation(
+        "settings: NaN passes for a number in bounds",
+        "tav_core/settings.py",
+        'not allowed["low"] <= value <= allowed["high"]',
+        '(value < allowed["low"] or value > allowed["high"])',
+        ("tests/faults/test_bad_settings.py",),
+    ),
+    Mutation(
+        "weights: pickles may run code",
+        "tav_core/weight_files.py",
+        "weights_only=True, mmap",
+        "weights_only=False, mmap",
+        ("tests/tav_core/test_weight_files.py", "tests/faults/test_security.py"),
+    ),
+    Mutation(
+        "motion: NaN weights are taken",
+        "tav_core/weights.py",
+        "or not torch.isfinite(tensor).all()",
+        "",
+        ("tests/tav_core/test_weights.py::TestDamagedFiles", "tests/faults/test_bad_files.py"),
+    ),
+    Mutation(
+        "motion: strength leaves the queries alone",
+        "tav_core/weights.py",
+        "changed = base.float() + strength * delta.to(base.device)",
+        "changed = base.float() + delta.to(base.device)",
+        ("tests/tav_core/test_weights.py",),
+    ),
+    Mutation(
+        "latents: the spread is not scaled by the VAE's factor",
+        "tav_core/latents.py",
+        "std=_as_clip(stds) * factor",
+        "std=_as_clip(stds)",
+        ("tests/tav_core/test_latents.py",),
+    ),
+    Mutation(
+        "report: a label is not escaped",
+        "tav_core/report_page.py",
+        "label = html.escape(shown.video.label)",
+        "label = shown.video.label",
+        ("tests/tav_core/test_report.py", "tests/faults/test_security.py"),
+    ),
+    Mutation(
+        "info: bytes for the terminal pass through",
+        "tav_core/commands.py",
+        'c if c.isprintable() else c.encode("unicode_escape").decode()',
+        "c",
+        ("tests/faults/test_bad_commands.py::test_info_shows_and_never_interprets",),
+    ),
+    Mutation(
+        "names: devices of Windows are taken",
+        "nodes/folders.py",
+        "or reserved or",
+        "or",
+        ("tests/faults/test_bad_names.py",),
+    ),
+    Mutation(
+        "names: a separator is taken",
+        "nodes/folders.py",
+        "FORBIDDEN = '<>:\"|?*\\\\/'",
+        "FORBIDDEN = '<>:\"|?*'",
+        ("tests/faults/test_bad_names.py",),
+    ),
+    Mutation(
+        "paths: a pipe is opened",
+        "tav_core/paths.py",
+        "or (there and not plain)",
+        "",
+        ("tests/faults/test_bad_videos.py::test_what_is_no_video_by_itself",),
+    ),
+)
+
+
+def break_line(root: Path, mutation: Mutation) -> str:
+    """Puts a mutation into a copy of the project; gives the module as it was."""
+    path = root / mutation.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(mutation.old) == 1, f"{mutation.name}: the line stands {text.count(mutation.old)} times"
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    return text
+
+
+def run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """pytest's exit status in a copy of the project, and the end of what it said."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+    # The copy must not find this project's modules, nor leave bytecode that outlives a change within a second.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    return done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def first_failure(output: str) -> str:
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else ""
+
+
+def try_all(mutations: Sequence[Mutation]) -> Iterator[tuple[Mutation, str, float]]:
+    """Each mutation with the test that noticed it ("" for none) and the seconds that took.
+
+    Raises:
+        RuntimeError: the tests fail already without any mutation, so that they would show nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(shutil.copytree(ROOT, Path(folder) / "copy", ignore=LEFT_OUT))
+        status, output = run_tests(root, sorted({test for mutation in mutations for test in mutation.tests}))
+        if status:
+            raise RuntimeError(f"the tests fail without a mutation\n{output}")
+        for mutation in mutations:
+            text, started = break_line(root, mutation), time.monotonic()
+            status, output = run_tests(root, mutation.tests)
+            (root / mutation.file).write_text(text, encoding="utf-8")
+            if status not in (0, 1):
+                raise RuntimeError(f"{mutation.name}: pytest ended with {status}\n{output}")
+            yield mutation, first_failure(output) if status else "", time.monotonic() - started
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 1 if a mutation survived."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = [m for m in MUTATIONS if all(word in m.name for word in words)]
+    survived = 0
+    print("| broken on purpose | noticed by | s |\n|---|---|---|")
+    for mutation, noticed, seconds in try_all(chosen):
+        survived += not noticed
+        print(f"| {mutation.name} | {noticed or 'NOTHING'} | {seconds:.0f} |", flush=True)
+    return int(survived > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
