@@ -137,7 +137,7 @@ def result_of(server: Server, client: Client, name: str, graph: Graph, found: Fo
 
 def pictures(server: Server, done: dict[str, Any]) -> str:
     total = hashlib.sha256()
-    for about in [image for node in sorted(done["outputs"]) for image in done["outputs"][node].get("images", [])]:
+    for about in [image for name in sorted(done["outputs"]) for image in done["outputs"][name].get("images", [])]:
         where = urllib.parse.urlencode({key: about[key] for key in ("filename", "subfolder", "type")})
         with urllib.request.urlopen(f"{server.url}/view?{where}", timeout=60) as reply:
             total.update(Image.open(io.BytesIO(reply.read())).convert("RGB").tobytes())
@@ -162,6 +162,7 @@ def figures(found: Found, clients: int, seconds: float) -> dict[str, Any]:
     """How much was done, whether it was right, what memory it took, and how many messages came in one second."""
     warm = found.memory[int(len(found.memory) * WARM_UP) :]
     thirds = [sum(part) / len(part) for part in (warm[: len(warm) // 3], warm[-len(warm) // 3 :]) if part]
+    ends = {name: min(results) for name, results in found.results.items()}
     busiest = [sum(start <= at < start + 1 for at in own) for own in found.stamps.values() for start in own]
     return {
         "prompts": sum(found.counts.values()),
@@ -170,9 +171,7 @@ def figures(found: Found, clients: int, seconds: float) -> dict[str, Any]:
         "of each kind": dict(found.counts),
         "kinds with more than one result": sorted(n for n, results in found.results.items() if len(results) > 1),
         "errors": found.errors,
-        "failed": {
-            n: sorted(r)[0][:120] for n, r in found.results.items() if sorted(r)[0].startswith(("failed", "ref"))
-        },
+        "failed": {name: end[:120] for name, end in ends.items() if end.startswith(("failed", "refused"))},
         "memory after warm-up, MB": [round(min(warm) / 1e6), round(max(warm) / 1e6)] if warm else [],
         "memory, last third to first": round(thirds[1] / thirds[0] - 1, 4) if len(thirds) == 2 and thirds[0] else None,
         "most messages of a tuning in a second": max(busiest, default=0),
