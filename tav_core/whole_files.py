@@ -33,13 +33,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            written_at = temporary.stat().st_mtime
             if temporary.is_file():
                 flush_to_disk(temporary)
-                remove_leftovers(path, older_than=temporary.stat().st_mtime - LEFT_OVER)
             elif path.is_dir():
                 # A folder cannot be replaced in one step.
                 path.replace(replaced)
             temporary.replace(path)
+            remove_leftovers(path, older_than=written_at - LEFT_OVER)
         except BaseException:
             if replaced.exists():
                 replaced.replace(path)
@@ -64,15 +65,15 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path, *, older_than: float | None = None) -> None:
-    """Removes the temporary files that killed writes of `path` left beside it.
+    """Removes what killed writes of `path` left beside it, as far as it may be removed.
 
     Args:
         older_than: by the file system's clock, in seconds; None removes all, which only the run's holder may.
     """
-    name = re.compile(re.escape(f".{path.name}.") + r"\w+\.tmp")
+    name = re.compile(re.escape(f".{path.name}.") + r"\w+\.(tmp|old)")
     for found in list(path.parent.iterdir()):
-        # Another process may remove it first.
-        with suppress(FileNotFoundError):
+        # Another process may remove it first, or another user own it.
+        with suppress(OSError):
             if name.fullmatch(found.name) and (older_than is None or found.stat().st_mtime < older_than):
                 remove(found)
 

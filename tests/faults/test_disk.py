@@ -197,13 +197,34 @@ def test_what_is_checked_before_the_work_leaves_no_trace(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_leftovers_of_killed_writes_go_but_not_those_of_another(tmp_path):
-    mine = [tmp_path / ".x.html.0a1b2c3d.tmp", tmp_path / ".x.html.99.tmp"]
-    others = [tmp_path / ".y.html.0a1b2c3d.tmp", tmp_path / ".x.html.tmp.txt", tmp_path / ".x.html.ffffffff.tmp"]
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_leftovers_of_killed_writes_go_but_not_those_of_another(tmp_path, kind):
+    mine = [tmp_path / ".x.0a1b2c3d.tmp", tmp_path / ".x.99.tmp", tmp_path / ".x.0a1b2c3d.old"]
+    others = [tmp_path / ".y.0a1b2c3d.tmp", tmp_path / ".x.tmp.txt", tmp_path / ".x.ffffffff.tmp"]
     for path in (*mine, *others):
-        path.write_text("half")
+        if kind == "file":
+            path.write_text("half")
+        else:
+            (path / "inside").mkdir(parents=True)
     for path in (*mine, *others[:2]):
         os.utime(path, (0, 0))
-    with whole_file(tmp_path / "x.html") as temporary:
+    with whole_file(tmp_path / "x") as temporary:
+        temporary.write_text("whole") if kind == "file" else temporary.mkdir()
+    assert {path.name for path in tmp_path.iterdir()} == {"x", *(path.name for path in others)}
+
+
+def test_a_leftover_that_may_not_be_removed_does_not_stop_a_write(tmp_path, monkeypatch):
+    left = tmp_path / ".x.0a1b2c3d.tmp"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    honest = Path.unlink
+
+    def unlink(path, missing_ok=False):
+        if path == left:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        honest(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with whole_file(tmp_path / "x") as temporary:
         temporary.write_text("whole")
-    assert {path.name for path in tmp_path.iterdir()} == {"x.html", *(Path(path).name for path in others)}
+    assert (tmp_path / "x").read_text() == "whole"
