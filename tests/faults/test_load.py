@@ -27,4 +27,4 @@ def test_many_mixed_prompts(comfyui, tmp_path):
     assert not found["kinds with more than one result"]
     assert sorted(found["failed"]) == ["no such motion", "too few frames"]
     assert abs(found["memory, last third to first"] or 0) <= 0.05
-    assert found["most messages of a tuning in a second"] <= 10
+    assert found["most progress messages of a tuning in a second"] <= 10

@@ -17,6 +17,7 @@ from tav_core.errors import ConfigError, TuningDiverged
 from tav_core.files import load_tensors, save_tensors
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import TuneConfig
+from tav_core.tune_state import RunState
 from tav_core.weights import Motion
 from tav_core.whole_files import hold
 
@@ -122,15 +123,19 @@ def test_a_motion_in_full_precision_does_not_lie_in_its_file(tmp_path, go):
     assert equal(loaded, motion)
 
 
-def test_a_resumed_run_does_not_lie_in_its_state(tmp_path, go):
+def test_a_resumed_run_does_not_lie_in_its_state(tmp_path, go, monkeypatch):
     path = tmp_path / "state.safetensors"
     go(num_steps=3)
 
-    def spoil(progress):
+    def spoil(state):
         with path.open("rb+") as file:
             file.write(bytes(path.stat().st_size))
 
-    assert equal(go(on_step=spoil, save_every=0), go(None))
+    # After it was read, and before the first step.
+    monkeypatch.setattr(RunState, "check_room", spoil)
+    resumed = go()
+    monkeypatch.undo()
+    assert equal(resumed, go(None))
 
 
 def test_after_nan_a_lower_rate_goes_on_from_the_last_good_step(go, monkeypatch):
