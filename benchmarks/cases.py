@@ -62,6 +62,7 @@ class Case:
     )
     compile: bool = setting(False, "torch.compile of the UNet: on, off. Its warm-up is told apart.")
     channels_last: bool = setting(False, "Weights in the channels-last memory format: on, off.")
+    limit_gb: int = setting(0, "Of a GPU's memory, for the process; 0 is all of it.", low=0)
     threads: int = setting(1, "Of the CPU. By default as many as PyTorch takes.", low=1)
     runs: int = setting(3, "Timed after a warm-up; 1 is a single run without one, unless compiled.", low=1)
 
@@ -73,6 +74,7 @@ class Case:
         words = [self.dtype] if self.dtype != "fp32" else []
         words += [self.backend] if self.backend != "sdpa" else []
         words += [name for name in ("compile", "channels_last") if getattr(self, name)]
+        words += [f"{self.limit_gb} GB at most"] if self.limit_gb else []
         words += [f"recompute {self.recompute}"] if "recompute" in USES[self.stage] else []
         return ", ".join([*words, f"{self.threads} thread{'s' * (self.threads > 1)}"])
 
@@ -137,6 +139,7 @@ def defaults(size: str, stage: str, device: str) -> dict[str, list]:
         "recompute": ["nothing", "blocks"] if stage == "tune-step" else ["auto"],
         "compile": [False],
         "channels_last": [False],
+        "limit_gb": [0],
         "threads": [torch.get_num_threads()],
         "runs": [own.runs if cpu else 5],
     }

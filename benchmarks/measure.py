@@ -49,6 +49,9 @@ def measure(
         `rates` and the `shares` of them; `parameters` of the UNet; `rivals` and `operations` where asked for.
     """
     torch.set_num_threads(case.threads)
+    if case.limit_gb and case.device == "cuda":
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, case.limit_gb * 1e9 / total))
     work = Workload(case=case)
     ours = {"ours": STAGES[case.stage](work)}
     warm_up = warm(ours["ours"], case)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from ..tav_core.errors import OutOfMemory
+from ..tav_core.errors import OutOfMemory, explain_out_of_memory
 from .chart import draw_chart
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ class Cockpit:
     def render(self, progress: TuneProgress) -> None:
         """Renders a preview; a run that has no memory left for it goes on without."""
         try:
-            self.strip = self.preview.render(progress, *self.parts)
-        except (OutOfMemory, torch.OutOfMemoryError):
+            with explain_out_of_memory("rendering a preview", "Set preview_every to 0."):
+                self.strip = self.preview.render(progress, *self.parts)
+        except OutOfMemory:
             logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning goes on.", progress.step)
         finally:
             comfy.model_management.soft_empty_cache()
@@ -87,7 +88,8 @@ class Cockpit:
 
 def describe(progress: TuneProgress, device: torch.device) -> tuple[str, ...]:
     """Step, loss, learning rate, time left and memory, in three lines."""
-    left = time.strftime("%H:%M:%S", time.gmtime(progress.eta_seconds))
+    minutes, seconds = divmod(int(progress.eta_seconds), 60)
+    left = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
     where = f"step {progress.step} of {progress.num_steps}, {left} left, {used_memory(device)}"
     return where, f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}", str(progress.plan)
 

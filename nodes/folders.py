@@ -48,6 +48,15 @@ def run_path(name: str) -> Path:
     return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
 
 
+def fingerprint(path: Path | None) -> str:
+    """What changes when a file does, for ComfyUI's cache; a file may vanish while it is looked at."""
+    try:
+        about = path.stat() if path else None
+    except OSError:
+        about = None
+    return f"{about.st_mtime_ns} {about.st_size}" if about else "gone"
+
+
 def check_name(name: str) -> str:
     """A name that is safe as a file's on every system, without its ending.
 

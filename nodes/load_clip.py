@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..tav_core.audio import read_audio
 from ..tav_core.frame_size import FITS
 from ..tav_core.video import read_clip
+from .folders import fingerprint
 from .widgets import CATEGORY, schema
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
@@ -86,9 +87,7 @@ class LoadClip(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, video: str, **choice: Any) -> str:
-        found = Path(folder_paths.get_annotated_filepath(video))
-        about = found.stat() if found.exists() else None
-        return f"{about.st_mtime_ns} {about.st_size}" if about else "gone"
+        return fingerprint(Path(folder_paths.get_annotated_filepath(video)))
 
     @classmethod
     def validate_inputs(cls, video: str) -> bool | str:

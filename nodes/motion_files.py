@@ -10,7 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ..tav_core.errors import ConfigError, MotionError
-from .folders import MOTIONS, find_motion, list_motions, motion_path
+from .folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
 from .widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, motion_name: str) -> str:
-        found = find_motion(motion_name)
-        return f"{found.stat().st_mtime_ns} {found.stat().st_size}" if found else "gone"
+        return fingerprint(find_motion(motion_name))
 
     @classmethod
     def validate_inputs(cls, motion_name: str) -> bool | str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..tav_core.errors import ClipError, ConfigError
 from ..tav_core.layouts import VAE_FACTOR
 from ..tav_core.tune_config import TuneConfig
+from ..tav_core.whole_files import check_output
 from .bridge import check_images, to_context
 from .folders import motion_path, run_path
 from .widgets import CATEGORY, Motion, TuneOptionsType, schema, seed_widget, widget
@@ -128,6 +129,7 @@ class OneShotTune(io.ComfyNode):
         config = TuneConfig(seed=tune_seed, **tuning)
         check_frames(frames)
         check_run(run_name, config.resume)
+        check_output(motion_path(run_name))
         prompts = Prompts(
             to_context(positive, "positive"),
             preview_positive and to_context(preview_positive, "preview_positive"),

@@ -26,7 +26,7 @@ from .cli_options import (
     help_of,
 )
 from .edit_config import EditConfig
-from .errors import TavError
+from .errors import TavError, explain_out_of_memory
 from .invert_config import METHODS, InvertConfig
 from .metrics.names import PAIRS
 from .tune_config import TuneConfig
@@ -133,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from . import commands
 
-        getattr(commands, f"run_{args.command}")(args)
+        with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close what else holds memory."):
+            getattr(commands, f"run_{args.command}")(args)
     except TavError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -40,6 +40,7 @@ from .unet import InflatedUNet
 from .video import VideoClip, write_video
 from .video_write import check_rate
 from .weights import Motion
+from .whole_files import check_output
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -84,6 +85,7 @@ def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
     denoiser, checkpoint, clip, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
+    check_output(args.out)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
             denoiser,
@@ -160,6 +162,7 @@ def run_edit(args: argparse.Namespace) -> None:
     denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
+    check_output(name_videos(args)[0])
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,

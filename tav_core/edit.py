@@ -74,7 +74,7 @@ def edit(
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
-    return torch.cat(videos)
+        return torch.cat(videos)
 
 
 def check_start(

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import InputError, explain_write_failure
+from .errors import InputError, explain_out_of_memory
 from .paths import check_input_path, check_output_path
+from .whole_files import whole_file
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
@@ -21,25 +22,18 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
 
     Raises:
         OutputError: the file cannot be written.
+        OutOfMemory: no room for the copies on the CPU; the old file is as it was.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = check_output_path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    ready = on_cpu(tensors)
-    with explain_write_failure(path):
+    with explain_out_of_memory(f"writing {path}", "Close what else holds memory."), whole_file(path) as temporary:
+        ready = on_cpu(tensors)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                save_file(ready, temporary, dict(metadata))
-            except SafetensorError as error:
-                raise as_os_error(error) from error
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            save_file(ready, temporary, dict(metadata))
+        except SafetensorError as error:
+            raise as_os_error(error) from error
     return path
 
 
@@ -65,15 +59,17 @@ def as_os_error(error: Exception) -> OSError:
 
 
 def load_tensors(path: str | Path, *, error: type[InputError], what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file, onto the CPU, and its metadata.
+    """Reads a safetensors file, onto the CPU, and its metadata. What becomes of the file afterwards does not matter.
 
     Args:
         error: the class to raise.
         what: what the file should be, for the message: "a motion file".
     """
     with open_tensors(path, error=error, what=what) as file:
-        # A safetensors handle is no dict: it has keys(), but no iteration.
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        # What the handle gives lies in the file: one that is then cut short would end this process by a signal, and
+        # Windows would not let it be replaced. It is no dict: it has keys(), but no iteration.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return tensors, dict(file.metadata() or {})
 
 
 def load_header(

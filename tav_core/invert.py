@@ -160,10 +160,10 @@ def invert(
     config = InvertConfig(method=method, iterations=iterations)
     timesteps = denoiser.schedule.timesteps(num_steps)
     context = context.expand(latents.shape[0], -1, -1)
-    kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)
-    kept[0] = latents
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"inverting {latents.shape[2]} frames", mend):
+        kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)
+        kept[0] = latents
         model = lambda noisy, timestep: denoiser.epsilon(noisy, timestep, context)  # noqa: E731
         for done, reached in enumerate(walk(model, latents, denoiser.schedule, num_steps, config), start=1):
             previous, latents = latents, reached

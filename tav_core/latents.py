@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .errors import ClipError
+from .errors import ClipError, explain_out_of_memory
 from .layouts import check_values
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class LatentMoments:
         return self.mean + self.std * noise.to(self.mean.device)
 
 
+@explain_out_of_memory("encoding frames", "Use a smaller size or fewer frames.")
 @torch.no_grad()
 def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
     """Encodes one clip, a frame at a time, so that memory does not grow with its length.
@@ -49,6 +50,7 @@ def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
 
     Raises:
         ClipError: another rank, another number of channels, no frames, or a size that is not such a multiple.
+        OutOfMemory: says what to lower.
     """
     _check_frames(frames, channels=vae.config.in_channels, factor=2 ** (len(vae.config.block_out_channels) - 1))
     vae = _in_full_precision(vae)
@@ -61,6 +63,7 @@ def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
     return LatentMoments(mean=_as_clip(means) * factor, std=_as_clip(stds) * factor)
 
 
+@explain_out_of_memory("decoding frames", "Use a smaller size or fewer frames.")
 @torch.no_grad()
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Decodes latents `b c f h w`, a frame at a time, to `b f h w c`, float32 in [0, 1], on the CPU.
@@ -69,6 +72,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
     Raises:
         LatentsError: another rank, or another number of channels than the VAE's.
+        OutOfMemory: says what to lower.
     """
     check_values(latents, channels=vae.config.latent_channels)
     vae = _in_full_precision(vae)

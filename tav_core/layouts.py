@@ -62,7 +62,7 @@ def check_values(latents: Tensor, *, channels: int | None = None) -> None:
         LatentsError: what `check_latents` says, or values that are no finite numbers.
     """
     check_latents(latents, channels=channels)
-    if not latents.isfinite().all():
+    if not all_finite(latents):
         raise LatentsError(
             got="latents with values that are not finite numbers",
             expected="finite numbers",
@@ -84,12 +84,17 @@ def check_context(context: Tensor, *, width: int | None = None, values: bool = F
             expected=f"floats in three axes, b m d, d {width}" if width else "floats in three axes, b m d",
             mend="Encode the prompt by the text encoder of the same checkpoint.",
         )
-    if values and not context.isfinite().all():
+    if values and not all_finite(context):
         raise ConfigError(
             got="text embeddings with values that are not finite numbers",
             expected="finite numbers",
             mend="Look at what made them: a text encoder in float16 may overflow.",
         )
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite numbers. A tensor without values, by which memory is counted, has none amiss."""
+    return tensor.is_meta or bool(tensor.isfinite().all())
 
 
 def check_num_frames(latents: Tensor, num_frames: int) -> None:

@@ -165,8 +165,11 @@ def parameter_bytes(unet: InflatedUNet, dtype: torch.dtype) -> int:
 def free_memory(device: torch.device) -> int | None:
     """Bytes that can still be had on a device; None where the system does not tell."""
     if device.type == "cuda":
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + cached
+        free, total = torch.cuda.mem_get_info(device)
+        reserved = torch.cuda.memory_reserved(device)
+        # PyTorch 2.4 has a limit for the process too, and does not tell it.
+        fraction = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)(device)
+        return min(free, int(fraction * total) - reserved) + reserved - torch.cuda.memory_allocated(device)
     return free_ram() if device.type == "cpu" else None
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .errors import explain_write_failure
 from .invert import invert
 from .invert_config import METHODS, InvertConfig
 from .reconstruct import psnr, reconstruct
+from .whole_files import whole_file
 
 if TYPE_CHECKING:
     from .denoiser import Denoiser
@@ -146,7 +146,6 @@ def write_reports(path: Path, reports: Sequence[MethodReport], *, num_steps: int
     """
     finite = lambda value: None if isinstance(value, float) and math.isinf(value) else value  # noqa: E731
     rows = [{name: finite(value) for name, value in dataclasses.asdict(each).items()} for each in reports]
-    with explain_write_failure(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"num_steps": num_steps, "methods": rows}, indent=1) + "\n", encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps({"num_steps": num_steps, "methods": rows}, indent=1) + "\n", encoding="utf-8")
     return path

@@ -15,9 +15,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, explain_write_failure
+from .errors import ConfigError
 from .paths import check_output_path
 from .report_page import PageVideo, ReportVideo, build_page
+from .whole_files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,15 +58,9 @@ def write_report(
     shown = [PageVideo(video, *encode_video(video.frames, fps)) for video in videos]
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
     path = check_output_path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with explain_write_failure(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A prompt in a file may hold half a character, which no encoding can write.
-            temporary.write_text(page, encoding="utf-8", errors="replace")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        # A prompt in a file may hold half a character, which no encoding can write.
+        temporary.write_text(page, encoding="utf-8", errors="replace")
     return path
 
 

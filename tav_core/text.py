@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .errors import PromptError
+from .errors import PromptError, explain_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint
 
 
+@explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close what else holds memory.")
 @torch.no_grad()
 def encode_prompt(checkpoint: Checkpoint, prompts: str | Sequence[str]) -> Tensor:
     """Text embeddings `p n d` of one or several prompts: n = 77 tokens, padded, as the models were trained.
@@ -26,6 +27,7 @@ def encode_prompt(checkpoint: Checkpoint, prompts: str | Sequence[str]) -> Tenso
 
     Raises:
         PromptError: no prompt, or one with more tokens than the text encoder takes.
+        OutOfMemory: says what to lower.
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,46 +24,27 @@ from torch import Tensor, nn
 from .attention_modes import recorded_modes
 from .denoiser import UNetDenoiser
 from .early_stop import StopTuning
-from .errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
+from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
 from .memory import MemoryPlan, plan_tuning
 from .names import is_temporal
 from .precision import hold_masters, resolve_precision
 from .recompute import set_recompute
 from .tune_config import TuneConfig
+from .tune_progress import TuneProgress
 from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure
 from .version import __version__
 from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base
+from .whole_files import hold
 from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .latents import LatentMoments
 
 
-@dataclass(frozen=True, kw_only=True)
-class TuneProgress:
-    """What a callback learns after each step.
-
-    Args:
-        step: steps done.
-        num_steps: steps in all.
-        loss: of this step.
-        learning_rate: of this step.
-        eta_seconds: estimated time left.
-        losses: of every step so far, those before a resume too.
-        plan: what is recomputed, and the memory estimate that it was chosen by.
-        motion: gives the motion so far, for a preview.
-    """
-
-    step: int
-    num_steps: int
-    loss: float
-    learning_rate: float
-    eta_seconds: float
-    losses: Sequence[float]
-    plan: MemoryPlan
-    motion: Callable[[], Motion]
+OnStep = Callable[[TuneProgress], None]
+MEND = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
 
 
 def tune(
@@ -76,7 +57,7 @@ def tune(
     prompt: str = "",
     fps: float = 0.0,
     stride: int = 0,
-    on_step: Callable[[TuneProgress], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Motion:
     """Tunes a model on one clip. The given model, latents and text stay as they are.
 
@@ -87,7 +68,8 @@ def tune(
         context: embeddings of the source prompt, `1 m d`.
         config: see `TuneConfig`.
         state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
-            raises. If it is there already, `config.resume` says what happens.
+            raises or memory runs out. If it is there already, `config.resume` says what happens. One run at a time
+            has it.
         prompt, fps, stride: recorded in the motion.
         on_step: called after each step. What it raises cancels the run, after the state was saved; see `EarlyStop` for
             one that ends the run early with a motion.
@@ -96,40 +78,48 @@ def tune(
         The motion after `config.num_steps` steps, or the one that a `StopTuning` holds.
 
     Raises:
-        ConfigError: settings that do not fit, or a state file of another run.
+        ConfigError: settings that do not fit, or a state file of another run, or of one that is being tuned now.
         TuningDiverged: the loss or the gradient is no longer a number. The state of the last good step is saved.
         OutOfMemory: it will not fit, by an estimate before the run, or does not; says what to lower.
-        OutputError: the state cannot be written.
+        OutputError: the state cannot be written; said before the first step where that can be known.
     """
     config = config or TuneConfig()
     with torch.inference_mode(False), torch.enable_grad():
         about = {"prompt": prompt, "fps": fps, "stride": stride}
-        run = TuningRun(denoiser, clip, context, config=config, about=about)
+        with explain_out_of_memory("setting up the tuning", MEND):
+            run = TuningRun(denoiser, clip, context, config=config, about=about)
         state = RunState(state_path, run)
-        state.begin()
-        started, begun_at = time.monotonic(), run.step
-        mend = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
-        while run.step < config.num_steps:
+        with hold(state.path):
+            state.begin()
+            state.check_room()
+            return go_on(run, state, on_step)
+
+
+def go_on(run: TuningRun, state: RunState, on_step: OnStep | None) -> Motion:
+    """Takes the steps that are left. What ends them early ends them after a save, unless weights were half changed."""
+    started, begun_at, last = time.monotonic(), run.step, run.config.num_steps
+    while run.step < last:
+        try:
+            with explain_out_of_memory(f"tuning on {run.num_frames} frames", MEND):
+                run.advance()
+        except (TuningDiverged, OutOfMemory, KeyboardInterrupt):
+            if not run.updating:
+                state.save()
+            raise
+        if on_step is not None:
+            pace = (time.monotonic() - started) / (run.step - begun_at)
             try:
-                with explain_out_of_memory(f"tuning on {run.num_frames} frames", mend):
-                    run.advance()
-            except TuningDiverged:
+                on_step(run.progress(eta_seconds=max(pace, 0.0) * (last - run.step)))
+            except StopTuning as stop:
+                state.save()
+                return stop.motion
+            except BaseException:
                 state.save()
                 raise
-            if on_step is not None:
-                pace = (time.monotonic() - started) / (run.step - begun_at)
-                try:
-                    on_step(run.progress(eta_seconds=pace * (config.num_steps - run.step)))
-                except StopTuning as stop:
-                    state.save()
-                    return stop.motion
-                except BaseException:
-                    state.save()
-                    raise
-            if config.save_every and run.step % config.save_every == 0:
-                state.save()
-        state.save()
-        return run.motion()
+        if run.config.save_every and run.step % run.config.save_every == 0:
+            state.save()
+    state.save()
+    return run.motion()
 
 
 class TuningRun:
@@ -173,6 +163,8 @@ class TuningRun:
         self.context = context.detach().clone().to(self.base.device)
         self.about = about or {}
         self.step, self.losses = 0, []
+        # Whether an update has begun and not ended: then the weights are of no step, and must not be saved.
+        self.updating = False
 
     @property
     def num_frames(self) -> int:
@@ -229,10 +221,12 @@ class TuningRun:
         if self.precision != torch.float16:
             # The fp16 scaler skips a step whose gradients overflow, and lowers its scale: no divergence.
             self.check_finite("gradient norm", norm.item())
+        self.updating = True
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
         self.losses.append(value)
+        self.updating = False
         return value
 
     def check_finite(self, what: str, value: float) -> None:
@@ -256,6 +250,7 @@ class TuningRun:
             motion=self.motion,
         )
 
+    @explain_out_of_memory("copying the motion", "Close what else holds memory; the state on the disk is whole.")
     def motion(self) -> Motion:
         """The motion so far: copies, on the CPU in float32."""
         tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}

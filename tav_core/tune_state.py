@@ -21,6 +21,7 @@ from torch import Tensor
 from .attention_modes import recorded_modes
 from .errors import ConfigError
 from .files import load_tensors, save_tensors
+from .whole_files import check_output
 
 if TYPE_CHECKING:
     from .tune import TuningRun
@@ -65,13 +66,22 @@ class RunState:
         restore(self.run, tensors, metadata)
         self.saved_step = self.run.step
 
-    def save(self) -> None:
-        """Writes the state, unless this step is on disk already.
+    def check_room(self) -> None:
+        """Checks that the state of a run with steps left can be saved, before it takes them.
 
         Raises:
-            OutputError: the file cannot be written; the one before it is still whole.
+            OutputError: no permission, or too little space beside the state that is there.
         """
-        if self.path is None or self.saved_step == self.run.step:
+        if self.path is not None and self.run.step < self.run.config.num_steps:
+            check_output(self.path, size=state_bytes(self.run))
+
+    def save(self) -> None:
+        """Writes the state, unless this step is on disk already, or there is none yet.
+
+        Raises:
+            OutputError, OutOfMemory: the file cannot be written; the one before it is still whole.
+        """
+        if self.path is None or self.saved_step == self.run.step or not self.run.step:
             return
         metadata = {
             "step": str(self.run.step),
@@ -187,6 +197,13 @@ def same_input(saved: Tensor | None, given: Tensor) -> bool:
     if saved is None or saved.shape != given.shape:
         return False
     return bool((saved - given).norm() <= INPUT_TOLERANCE * saved.norm())
+
+
+def state_bytes(run: TuningRun) -> int:
+    """Bytes that a run's state takes: its weights, their two moments, and what it is tuned on, in float32."""
+    trained = sum(parameter.numel() for parameter in run.trainable.values())
+    given = sum(value.numel() for value in inputs(run).values())
+    return (3 * trained + given) * torch.float32.itemsize
 
 
 def identity(run: TuningRun) -> dict:

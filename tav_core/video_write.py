@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -21,6 +19,7 @@ from .frame_size import check_frames
 from .paths import check_output_path
 from .settings import is_number
 from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
+from .whole_files import whole_file
 
 FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
 """Frames per second by ending: browsers slow down a GIF frame under 20 ms and a WebP frame under 11 ms."""
@@ -56,7 +55,9 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
     rate = check_rate(fps, ending)
     pixels = EachFrame(check_frames(frames, channels=3))
     write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
-    with explain_write_failure(target), _put_in_place(target) as temporary, _explained(target):
+    with explain_write_failure(target):
+        _check_replaceable(target)
+    with whole_file(target) as temporary, _explained(target):
         write(temporary, pixels, rate)
     return target
 
@@ -78,28 +79,6 @@ def check_rate(fps: float | Fraction, ending: str) -> Fraction:
         expected=f"more than 0 and at most {fastest}",
         mend="Save as .mp4, or take fewer frames a second." if rate > fastest else "Use the fps of the clip.",
     )
-
-
-@contextmanager
-def _put_in_place(target: Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; moves it to `target` at the end, or removes it after a failure."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_replaceable(target)
-    unique = uuid.uuid4().hex[:8]
-    temporary, replaced = (target.with_name(f".{target.name}.{unique}.{what}") for what in ("tmp", "old"))
-    try:
-        yield temporary
-        if temporary.is_dir() and target.is_dir():
-            # A folder cannot be replaced in one step.
-            target.replace(replaced)
-        temporary.replace(target)
-    except BaseException:
-        if replaced.exists():
-            replaced.replace(target)
-        raise
-    finally:
-        for left in (temporary, replaced):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _check_replaceable(target: Path) -> None:

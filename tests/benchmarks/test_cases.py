@@ -64,6 +64,7 @@ def test_the_settings_are_described_where_they_are_not_plain():
     case = cases.Case(stage="tune-step", dtype="bf16", recompute="nothing", compile=True, threads=2)
     assert case.describe() == "bf16, compile, recompute nothing, 2 threads"
     assert cases.Case().describe() == "1 thread"
+    assert cases.Case(device="cuda", limit_gb=8).describe() == "8 GB at most, 1 thread"
 
 
 def test_a_wrong_value_is_refused(capsys):

@@ -54,8 +54,8 @@ def test_windows_before_and_after_the_source_agree_with_the_diffusers_host(check
 
 def test_the_source_is_in_the_batch_while_the_schedule_lasts(checks):
     conditions = checks["conditions"]
-    assert conditions["batches"] == [3 * FRAMES] * 5 + [2 * FRAMES]
-    assert conditions["batches_apart"] == [2 * FRAMES] * 10 + [FRAMES] * 2
+    assert conditions["batches"] == [3 * FRAMES] * 2 + [2 * FRAMES]
+    assert conditions["batches_apart"] == [2 * FRAMES] * 4 + [FRAMES] * 2
     assert conditions["apart"] < 1e-4
 
 

@@ -120,3 +120,19 @@ def test_free_memory_is_told():
     free = memory.free_memory(torch.device("cpu"))
     assert free is None or 10**8 < free < 10**14
     assert memory.free_memory(torch.device("mps")) is None
+
+
+@pytest.mark.parametrize(("fraction", "free"), [(1.0, 32), (0.5, 32), (0.25, 12), (None, 32)])
+def test_a_gpus_free_memory_knows_the_cache_and_the_processes_limit(monkeypatch, fraction, free):
+    """Of 80 GB: 30 free, 10 reserved, of which 8 hold tensors."""
+    told = {
+        "mem_get_info": (30, 80),
+        "memory_reserved": 10,
+        "memory_allocated": 8,
+        "get_per_process_memory_fraction": fraction,
+    }
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value, raising=False)
+    if fraction is None:
+        monkeypatch.delattr(torch.cuda, "get_per_process_memory_fraction")
+    assert memory.free_memory(torch.device("cuda")) == free

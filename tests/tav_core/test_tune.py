@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -291,34 +285,6 @@ class TestResume:
         path.write_bytes(path.read_bytes()[:1000])
         with pytest.raises(ConfigError, match="cannot be read"):
             self.go(untuned, clip_latents, context, path)
-
-    def test_killed_run_resumes_bit_for_bit(self, tmp_path):
-        """kill -9 in the middle, twice; then the losses and weights are those of an unbroken run."""
-        script = Path(__file__).parent / "tune_in_process.py"
-        run = lambda folder: subprocess.Popen([sys.executable, script, tmp_path / folder])  # noqa: E731
-        assert run("whole").wait(timeout=120) == 0
-        for _ in range(2):
-            process = run("broken")
-            seen = steps_done(tmp_path / "broken")
-            deadline = time.monotonic() + 60
-            while steps_done(tmp_path / "broken") <= seen and time.monotonic() < deadline:
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
-        assert 0 < steps_done(tmp_path / "broken") < 40
-        assert run("broken").wait(timeout=120) == 0
-        states = [
-            load_tensors(tmp_path / f / "state.safetensors", error=ConfigError, what="")[0] for f in ("whole", "broken")
-        ]
-        assert states[0].keys() == states[1].keys()
-        assert len(states[0]["losses"]) == 40
-        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def steps_done(folder):
-    """Steps in a run's state file; it is replaced whole, so it can be read at any moment."""
-    path = folder / "state.safetensors"
-    return int(load_tensors(path, error=ConfigError, what="")[1]["step"]) if path.exists() else 0
 
 
 def test_nan_stops_with_the_last_good_state(tmp_path, untuned, clip_latents, context, monkeypatch):

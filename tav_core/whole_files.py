@@ -1,0 +1,171 @@
+"""Files that are written whole or not at all, and runs that one process at a time goes on with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from .errors import ConfigError, OutputError, explain_write_failure
+
+# Seconds. No write takes as long, so what is older was left by a process that was killed.
+LEFT_OVER = 3600
+GB = 1e9
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` for a file or folder, and moves it into place at the end.
+
+    A crash, a full disk or a kill leaves what was there before. What an earlier kill left behind goes too.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary, replaced = beside(path, "tmp"), beside(path, "old")
+    with explain_write_failure(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            if temporary.is_file():
+                flush_to_disk(temporary)
+                remove_leftovers(path, older_than=temporary.stat().st_mtime - LEFT_OVER)
+            elif path.is_dir():
+                # A folder cannot be replaced in one step.
+                path.replace(replaced)
+            temporary.replace(path)
+        except BaseException:
+            if replaced.exists():
+                replaced.replace(path)
+            raise
+        finally:
+            remove(temporary)
+            remove(replaced)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name in the same folder that no other write has."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
+
+
+def flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path, *, older_than: float | None = None) -> None:
+    """Removes the temporary files that killed writes of `path` left beside it.
+
+    Args:
+        older_than: by the file system's clock, in seconds; None removes all, which only the run's holder may.
+    """
+    name = re.compile(re.escape(f".{path.name}.") + r"\w+\.tmp")
+    for found in list(path.parent.iterdir()):
+        # Another process may remove it first.
+        with suppress(FileNotFoundError):
+            if name.fullmatch(found.name) and (older_than is None or found.stat().st_mtime < older_than):
+                remove(found)
+
+
+def check_output(path: str | Path, size: int = 0) -> None:
+    """Checks that a file can be written, before the work that it is to hold. Makes no folders.
+
+    Args:
+        size: bytes that it will have, where known.
+
+    Raises:
+        OutputError: no permission, or too little space.
+    """
+    path = Path(path)
+    folder = next((folder for folder in path.absolute().parents if folder.exists()), path.absolute().parent)
+    with explain_write_failure(path):
+        probe = beside(folder / path.name, "tmp")
+        probe.touch()
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OutputError(
+            got=f"{free / GB:.2f} GB of free space for {path}",
+            expected=f"{size / GB:.2f} GB, as it will take",
+            mend="Free some space or choose another folder; nothing was overwritten.",
+        )
+
+
+@contextmanager
+def hold(path: Path | None) -> Iterator[None]:
+    """Keeps a run's file for this process. The system lets go of it when the process ends, however it ends.
+
+    Args:
+        path: the file, there or not; None holds nothing.
+
+    Raises:
+        ConfigError: another process, or another thread of this one, holds it.
+        OutputError: the folder cannot be written to.
+    """
+    if path is None:
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    with explain_write_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open_locked(lock)
+    if file is None:
+        raise ConfigError(
+            got=f"a run that is being tuned at this moment, {path}",
+            expected="a run that no other process is at",
+            mend="Wait for its end or cancel it, or choose another name.",
+        )
+    try:
+        remove_leftovers(path)
+        yield
+    finally:
+        release(file, lock)
+
+
+def open_locked(lock: Path) -> IO[bytes] | None:
+    """A lock's file, opened and locked; None if another has it."""
+    while True:
+        file = lock.open("ab")
+        if not try_lock(file):
+            file.close()
+            return None
+        # The one who had it may have removed it after it was opened here: such a file keeps nobody out.
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            return file
+        file.close()
+
+
+def try_lock(file: IO[bytes]) -> bool:
+    """Locks an open file without waiting. Where the file system knows no locks, everyone gets one."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+def release(file: IO[bytes], lock: Path) -> None:
+    """Lets go of a lock and removes its file, if nobody else has it open on a system that minds."""
+    if os.name != "nt":
+        lock.unlink(missing_ok=True)
+    file.close()
+    if os.name == "nt":
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
