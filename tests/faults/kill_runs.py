@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -29,7 +30,7 @@ from tav_core.tune_config import TuneConfig
 from tav_core.unet import InflatedUNet
 from tav_core.video_write import write_video
 
-STEPS_A_KILL, SAVE_EVERY = 12, 2
+STEPS_A_KILL, SAVE_EVERY = 16, 2
 
 
 def tune_in(folder: Path, *, num_steps: int, on_step: Callable | None = None) -> None:
@@ -99,29 +100,40 @@ def timed_run(folder: Path, num_steps: int) -> tuple[float, float]:
     return tuple(json.loads(note.read_text()))
 
 
+def tell_step(pipe: int, progress: object) -> None:
+    os.write(pipe, b".")
+
+
 def kill_at_random(folder: Path, kills: int, chance: random.Random) -> dict[str, object]:
-    """Kills a run again and again at moments drawn from all of a run: setting up, a step, a save. Then lets it end."""
+    """Kills a run again and again: while it sets up, or after some steps, in a step or a save. Then lets it end."""
     whole, broken, num_steps = folder / "whole", folder / "broken", STEPS_A_KILL * kills
     whole.mkdir(parents=True)
     broken.mkdir()
     to_first, a_step = timed_run(whole, num_steps)
-    done, lost, in_saves = 0, [], 0
+    done, gained, in_saves = 0, [], 0
     while done < kills:
         before = steps_in(broken)
-        child = fork(lambda: tune_in(broken, num_steps=num_steps))
-        time.sleep(chance.uniform(0.2, 1) * to_first + chance.uniform(0, STEPS_A_KILL) * a_step)
+        told, tell = os.pipe()
+        child = fork(partial(tune_in, broken, num_steps=num_steps, on_step=partial(tell_step, tell)))
+        os.close(tell)
+        after = chance.randrange(STEPS_A_KILL)
+        # The steps tell of themselves, as a busy machine's pace varies.
+        for _ in range(after):
+            os.read(told, 1)
+        time.sleep(chance.uniform(0, 2 * a_step if after else to_first))
         os.kill(child, signal.SIGKILL)
+        os.close(told)
         if end_of(child) == 0:
             break
         done += 1
         in_saves += any(path.suffix == ".tmp" for path in broken.iterdir())
-        lost.append(steps_in(broken) - before)
+        gained.append(steps_in(broken) - before)
     reached = steps_in(broken)
     assert end_of(fork(lambda: tune_in(broken, num_steps=num_steps))) == 0
     return {
         "kills": done,
         "num_steps": num_steps,
-        "progress": lost,
+        "gained": gained,
         "killed_in_a_save": in_saves,
         "reached": reached,
         "equal": equal(whole, broken),
