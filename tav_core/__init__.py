@@ -41,7 +41,8 @@ HOMES = {
     "tune_config": ("TuneConfig",),
     "unet": ("InflatedUNet",),
     "video": ("VideoClip", "read_clip", "write_video"),
-    "weights": ("Motion", "MotionInfo", "import_original"),
+    "motion_info": ("MotionInfo",),
+    "weights": ("Motion", "import_original"),
     "windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}

@@ -21,11 +21,12 @@ from .injection import InjectedDenoiser
 from .invert import Trajectory
 from .layouts import VAE_FACTOR
 from .memory import check_sampling
+from .motion_info import MotionInfo
 from .precision import DTYPES, resolve_precision
 from .schedule import gaussian_noise
 from .text import encode_prompt
 from .video import VideoClip, read_clip
-from .weights import Motion, MotionInfo
+from .weights import Motion
 from .windows import ContextWindows, WindowedDenoiser
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
     from .edit import Correct
-    from .weights import MotionInfo
+    from .motion_info import MotionInfo
 
 # Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
 SAME_CLIP = 0.05

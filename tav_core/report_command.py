@@ -18,7 +18,7 @@ from .video import VideoClip, read_clip
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .weights import MotionInfo
+    from .motion_info import MotionInfo
 
 
 def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo], Path]:

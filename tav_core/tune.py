@@ -27,6 +27,7 @@ from .early_stop import StopTuning
 from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
 from .memory import MemoryPlan, plan_tuning
+from .motion_info import MotionInfo, as_json, describe_architecture
 from .names import is_temporal
 from .precision import hold_masters, resolve_precision
 from .recompute import set_recompute
@@ -35,7 +36,7 @@ from .tune_progress import TuneProgress
 from .tune_state import RunState
 from .unet import InflatedUNet, copy_structure
 from .version import __version__
-from .weights import Motion, MotionInfo, as_json, describe_architecture, hash_base
+from .weights import Motion, hash_base
 from .whole_files import hold
 from .windows import window_around, with_anchor
 

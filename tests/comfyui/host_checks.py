@@ -60,10 +60,11 @@ from tune_a_video_pack.tav_core.edit_config import EditConfig  # noqa: E402
 from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402
 from tune_a_video_pack.tav_core.invert import invert  # noqa: E402
 from tune_a_video_pack.tav_core.latents import encode_frames  # noqa: E402
+from tune_a_video_pack.tav_core.motion_info import MotionInfo, describe_architecture  # noqa: E402
 from tune_a_video_pack.tav_core.text import encode_prompt  # noqa: E402
 from tune_a_video_pack.tav_core.unet import InflatedUNet  # noqa: E402
 from tune_a_video_pack.tav_core.video import read_clip  # noqa: E402
-from tune_a_video_pack.tav_core.weights import Motion, MotionInfo, describe_architecture, hash_base  # noqa: E402
+from tune_a_video_pack.tav_core.weights import Motion, hash_base  # noqa: E402
 
 DEMO = core_demo.load_demo()
 CHECKPOINT = load_checkpoint(core_demo.MODEL)

@@ -88,8 +88,8 @@ MUTATIONS = (
     Mutation(
         "tuning: one step too many",
         "tav_core/tune.py",
-        "while run.step < config.num_steps",
-        "while run.step <= config.num_steps",
+        "while run.step < last",
+        "while run.step <= last",
         ("tests/tav_core/test_tune.py::TestResume::test_a_finished_run_costs_nothing_and_can_be_prolonged",),
     ),
     Mutation(
@@ -116,8 +116,8 @@ MUTATIONS = (
     Mutation(
         "tuning: a cancelled run is not saved",
         "tav_core/tune.py",
-        "                except BaseException:\n                    state.save()\n                    raise",
-        "                except BaseException:\n                    raise",
+        "            except BaseException:\n                state.save()\n                raise",
+        "            except BaseException:\n                raise",
         ("tests/tav_core/test_tune.py::TestResume",),
     ),
     Mutation(
@@ -129,9 +129,9 @@ MUTATIONS = (
     ),
     Mutation(
         "videos: what was half written stays",
-        "tav_core/video_write.py",
-        "shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)",
-        "pass",
+        "tav_core/whole_files.py",
+        "            remove(temporary)\n            remove(replaced)",
+        "            remove(replaced)",
         ("tests/tav_core/test_video_write.py::TestFailure",),
     ),
     Mutation(

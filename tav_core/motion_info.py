@@ -1,0 +1,146 @@
+"""What a motion file says of itself: where the motion comes from, and on what it fits. Checked before use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .attention_modes import GROUP_NORMS, check_positions, visible_frames
+from .errors import MotionError
+from .settings import is_number, is_whole
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+FORMAT_VERSION = 1
+# What a file means that does not name a mode.
+UNNAMED_MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
+ARCHITECTURE = (
+    "block_out_channels",
+    "layers_per_block",
+    "down_block_types",
+    "cross_attention_dim",
+    "attention_head_dim",
+    "use_linear_projection",
+    "in_channels",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionInfo:
+    """Where a motion comes from. Shown to users, never executed.
+
+    Args:
+        architecture: the fields `ARCHITECTURE` of the base UNet's config.
+        base_hash: `files.digest` of the base UNet's weights.
+        prompt: the prompt it was tuned under.
+        num_frames, stride, fps, width, height: the clip it was tuned on; fps and stride 0 where unknown.
+        modes: attention mode, group norm and positions of the UNet it was tuned in; no positions where not named.
+        config: the tuning settings.
+        steps_done: tuning steps behind it.
+        pack_version: of this library.
+        format_version: of the file.
+    """
+
+    architecture: Mapping[str, Any]
+    base_hash: str
+    prompt: str = ""
+    num_frames: int = 0
+    stride: int = 0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    modes: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    steps_done: int = 0
+    pack_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def to_metadata(self) -> dict[str, str]:
+        return {name: json.dumps(value) for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> MotionInfo:
+        """Reads what `to_metadata` wrote; fields of later formats are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: not a motion's metadata.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        info = cls(**{name: json.loads(value) for name, value in metadata.items() if name in known})
+        if not all(isinstance(part, dict) for part in (info.architecture, info.modes, info.config)):
+            raise TypeError("architecture, modes and config should be objects")
+        return info
+
+
+def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
+    """The metadata of a motion file, checked."""
+    refuse_later_format(path, metadata)
+    try:
+        info = MotionInfo.from_metadata(metadata)
+        check_info(info)
+    # JSON that is nested too deep ends in a RecursionError.
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise MotionError(
+            got=f"{path}, whose metadata is not a motion's ({error})",
+            expected="a file written by Motion.save",
+            mend="Give a motion file; a UNet saved by the original is read by import_original.",
+        ) from error
+    return info
+
+
+def refuse_later_format(path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Refuses a file of a later version of this pack, whose metadata may be anything."""
+    written = metadata.get("format_version", "0")
+    if written.isdecimal() and len(written) < 9 and int(written) > FORMAT_VERSION:
+        raise MotionError(
+            got=f"{path}, a motion of format {written}",
+            expected=f"format {FORMAT_VERSION} or older",
+            mend="Update this pack.",
+        )
+
+
+def check_info(info: MotionInfo) -> None:
+    """Checks what a file says of itself: these values become sizes, modes and texts elsewhere.
+
+    Raises:
+        ValueError, TypeError: names the first field that does not fit.
+    """
+    for name in ("num_frames", "stride", "width", "height", "steps_done", "format_version"):
+        value = getattr(info, name)
+        if not is_whole(value) or not 0 <= value < 2**31:
+            raise ValueError(f"{name} should be a whole number")
+    for name in ("base_hash", "prompt", "pack_version"):
+        if not isinstance(getattr(info, name), str):
+            raise TypeError(f"{name} should be text")
+    if not is_number(info.fps) or not 0 <= info.fps < 1e6:
+        raise ValueError("fps should be a number")
+    if missing := [name for name in ARCHITECTURE if name not in info.architecture]:
+        raise ValueError(f"architecture lacks {missing[0]}")
+    modes = {**UNNAMED_MODES, **info.modes}
+    if modes.keys() != UNNAMED_MODES.keys() or not is_whole(modes["attention_k"]):
+        raise ValueError(f"modes should be {', '.join(UNNAMED_MODES)}")
+    check_positions(modes["positions"])
+    visible_frames(modes["attention"], 1, modes["attention_k"])
+    if modes["group_norm"] not in GROUP_NORMS:
+        raise ValueError(f"group_norm should be one of {', '.join(GROUP_NORMS)}")
+
+
+def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
+    """The settings that a motion's base must share, as plain JSON values."""
+    return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
+
+
+def name_family(config: Mapping[str, Any]) -> str:
+    """The family of a UNet, by the width of the text it attends to."""
+    width = config.get("cross_attention_dim")
+    return {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}.get(width, "a model of another size")
+
+
+def as_json(value: Any) -> Any:
+    """A value as it comes back from a file: tuples become lists."""
+    return json.loads(json.dumps(value))
