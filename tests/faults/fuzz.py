@@ -258,9 +258,9 @@ def state_target(folder: Path, stack: ExitStack) -> Target:
     run, fresh = tiny_run(), tiny_run()
     seeds = []
     for _ in range(2):
+        run.advance()
         RunState(folder / "seed.safetensors", run).save()
         seeds.append((folder / "seed.safetensors").read_bytes())
-        run.advance()
 
     def read(path: Path) -> None:
         RunState(path, fresh).begin()
