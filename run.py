@@ -23,9 +23,11 @@ STAMP, LOG = VENV / "installed.txt", VENV / "install.log"
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 CONSTRAINTS = "constraints.txt"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+# A file's tests share models. Tests that drive a ComfyUI share servers, of which one at a time is enough.
+PARALLEL = [] if os.environ.get("COMFYUI_PATH") else ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
 COMMANDS = {
     "demo": [["-m", "demo.showcase"]],
-    "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest"]],
+    "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest", *PARALLEL]],
     "bench": [["-m", "benchmarks.bench"]],
     "ablation": [["-m", "demo.ablation"]],
 }
