@@ -214,7 +214,7 @@ def test_test_runs_and_reports_all_three_and_fails_with_any(run, processes, caps
     assert processes.started == [
         "python -m ruff check .",
         "python -m ruff format --check .",
-        "python -m pytest -k video",
+        " ".join(["python -m pytest", *run.PARALLEL, "-k video"]),
     ]
     assert f"failed: {broken}" in capsys.readouterr().out
 
