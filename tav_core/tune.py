@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -29,12 +29,12 @@ from .layouts import VAE_FACTOR, check_context, check_values
 from .memory import MemoryPlan, plan_tuning
 from .motion_info import MotionInfo, as_json, describe_architecture
 from .names import is_temporal
-from .precision import hold_masters, resolve_precision
+from .precision import resolve_precision
 from .recompute import set_recompute
+from .training_copy import copy_for_training
 from .tune_config import TuneConfig
 from .tune_progress import TuneProgress
 from .tune_state import RunState
-from .unet import InflatedUNet, copy_structure
 from .version import __version__
 from .weights import Motion, hash_base
 from .whole_files import hold
@@ -276,32 +276,6 @@ class TuningRun:
     def base_hash(self) -> str:
         """The hash of the base model's weights."""
         return hash_base(self.base)
-
-
-def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:
-    """A copy of a UNet that shares its frozen weights and owns float32 masters of the trainable ones.
-
-    Args:
-        modules: endings of module names, as the original selects them.
-        compute_dtype: of the copy; frozen weights in another are not shared but rounded.
-
-    Raises:
-        ConfigError: an ending that no module has.
-    """
-    copied = copy_structure(unet).requires_grad_(False).train()
-    if copied.dtype != compute_dtype:
-        copied.to(compute_dtype)
-    for ending in modules:
-        chosen = [name for name, _ in copied.named_modules() if name.endswith(ending)]
-        if not chosen:
-            raise ConfigError(
-                got=f"modules ending in {ending!r}, of which the UNet has none",
-                expected="endings such as attn1.to_q, attn2.to_q, attn_temp",
-                mend="Check the spelling.",
-            )
-        for name in chosen:
-            hold_masters(copied, name, source=unet)
-    return copied
 
 
 def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:

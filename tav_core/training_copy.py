@@ -1,0 +1,37 @@
+"""The copy of a model that trains: frozen weights shared with it, float32 masters of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .errors import ConfigError
+from .precision import hold_masters
+from .unet import InflatedUNet, copy_structure
+
+
+def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:
+    """A copy of a UNet that shares its frozen weights and owns float32 masters of the trainable ones.
+
+    Args:
+        modules: endings of module names, as the original selects them.
+        compute_dtype: of the copy; frozen weights in another are not shared but rounded.
+
+    Raises:
+        ConfigError: an ending that no module has.
+    """
+    copied = copy_structure(unet).requires_grad_(False).train()
+    if copied.dtype != compute_dtype:
+        copied.to(compute_dtype)
+    for ending in modules:
+        chosen = [name for name, _ in copied.named_modules() if name.endswith(ending)]
+        if not chosen:
+            raise ConfigError(
+                got=f"modules ending in {ending!r}, of which the UNet has none",
+                expected="endings such as attn1.to_q, attn2.to_q, attn_temp",
+                mend="Check the spelling.",
+            )
+        for name in chosen:
+            hold_masters(copied, name, source=unet)
+    return copied
