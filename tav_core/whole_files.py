@@ -141,8 +141,9 @@ def open_locked(lock: Path) -> IO[bytes] | None:
             file.close()
             return None
         # The one who had it may have removed it after it was opened here: such a file keeps nobody out.
-        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
         file.close()
 
 
