@@ -136,7 +136,7 @@ def test_tuning(tmp_path, untuned, clip_latents, context, monkeypatch, part, err
 
 @ERRORS
 def test_setting_up_a_run(untuned, clip_latents, context, monkeypatch, error):
-    monkeypatch.setattr(sys.modules["tav_core.tune"], "hold_masters", exhausted(error))
+    monkeypatch.setattr(sys.modules["tav_core.tune"], "copy_for_training", exhausted(error))
     with pytest.raises(OutOfMemory, match=r"while setting up the tuning.*fp16/bf16"):
         tune(untuned, clip_latents, context)
 
