@@ -23,6 +23,7 @@ OPTIONS = {
     "max_grad_norm": 1.0,
     "weight_decay": 0.01,
     "epsilon": 1e-8,
+    "window": 0,
     "beta1": 0.9,
     "beta2": 0.999,
     "modules": "as the paper",
