@@ -21,9 +21,9 @@ from .cli_options import (
     add_local_edit,
     add_model,
     add_motion,
+    add_setting,
     add_settings,
     add_windows,
-    help_of,
 )
 from .edit_config import EditConfig
 from .errors import TavError, explain_out_of_memory
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_windows(invert)
     add_control(invert)
     add_inversion(invert)
-    invert.add_argument("--method", choices=METHODS, default=InvertConfig.method, help=help_of(InvertConfig, "method"))
+    add_setting(invert, InvertConfig, "method")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
     invert.add_argument("--check", action="store_true", help="sample the clip back and say how much was lost")
 

@@ -47,16 +47,10 @@ def add_clip(parser: argparse.ArgumentParser) -> None:
 
 def add_windows(parser: argparse.ArgumentParser) -> None:
     """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
-    fields = {field.name: field for field in dataclasses.fields(ContextWindows)}
     parser.add_argument(
         "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
     )
-    parser.add_argument(
-        "--context-overlap",
-        type=int,
-        default=fields["overlap"].default,
-        help=f"{fields['overlap'].metadata['help']} (default: {fields['overlap'].default})",
-    )
+    add_setting(parser, ContextWindows, "overlap", prefix="context-")
 
 
 def add_inversion(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +59,7 @@ def add_inversion(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
     prompt.add_argument("--source-prompt", action="store_true", help="the prompt the motion was tuned under")
     parser.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
-    about = f"{help_of(InvertConfig, 'iterations')} (default: {InvertConfig.iterations})"
-    parser.add_argument("--iterations", type=int, default=InvertConfig.iterations, help=about)
+    add_setting(parser, InvertConfig, "iterations")
 
 
 def add_early_stop(parser: argparse.ArgumentParser) -> None:
@@ -80,13 +73,11 @@ def add_early_stop(parser: argparse.ArgumentParser) -> None:
 
 def add_local_edit(parser: argparse.ArgumentParser) -> None:
     """The options of editing a part of the clip. Those of the source are as invert had them."""
-    fields = {field.name: field for field in dataclasses.fields(LocalEditConfig)}
     local = parser.add_argument_group("local edits", "what is left out comes back from the source")
     local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, or a video or folder of them")
     local.add_argument("--frames", help="first and last frame to edit, as in 4:12; counted from 0")
     for name in ("feather", "ramp"):
-        default, about = fields[name].default, fields[name].metadata["help"]
-        local.add_argument(f"--{name}", type=int, default=default, help=f"{about} (default: {default})")
+        add_setting(local, LocalEditConfig, name)
     local.add_argument("--source", type=Path, help="the clip that was inverted")
     local.add_argument("--start", type=int, default=0, help="first frame of the source")
     local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
@@ -103,15 +94,7 @@ def add_control(parser: argparse.ArgumentParser) -> None:
         help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
     )
     parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
-    for field in dataclasses.fields(ControlConfig):
-        parser.add_argument(
-            f"--control-{field.name}",
-            type=type(field.default),
-            action="append",
-            default=[],
-            choices=field.metadata["choices"] or None,
-            help=f"{field.metadata['help']} (default: {field.default})",
-        )
+    add_settings(parser, ControlConfig, prefix="control-", action="append", default=[])
     parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
     parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
 
@@ -124,40 +107,37 @@ def add_injection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
     )
-    for field in dataclasses.fields(InjectionConfig):
-        help = f"{field.metadata['help']} (default: {field.default})"
-        option = "--inject-" + field.name.replace("_", "-")
-        parser.add_argument(option, type=type(field.default), default=field.default, help=help)
+    add_settings(parser, InjectionConfig, prefix="inject-")
 
 
-def read_injection(args: argparse.Namespace) -> InjectionConfig:
-    """The injection's settings from parsed options."""
-    return InjectionConfig(**{f.name: getattr(args, f"inject_{f.name}") for f in dataclasses.fields(InjectionConfig)})
-
-
-def help_of(config: type, name: str) -> str:
-    """The help of one setting."""
-    return next(field.metadata["help"] for field in dataclasses.fields(config) if field.name == name)
-
-
-def add_settings(parser: argparse.ArgumentParser, config: type) -> None:
-    """One option for each field of a settings dataclass, with its default, choices and help."""
+def add_settings(parser: argparse._ActionsContainer, config: type, **how: Any) -> None:
+    """One option for each field of a settings dataclass; see `add_setting`."""
     for field in dataclasses.fields(config):
-        option = "--" + field.name.replace("_", "-")
-        about: dict[str, Any] = {
-            "help": f"{field.metadata['help']} (default: {field.default})",
-            "default": field.default,
-        }
-        if isinstance(field.default, bool):
-            about["action"] = argparse.BooleanOptionalAction
-        elif isinstance(field.default, tuple):
-            about |= {"nargs": "+", "type": type(field.default[0])}
-        else:
-            about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
-        parser.add_argument(option, **about)
+        add_setting(parser, config, field.name, **how)
 
 
-def read_settings(args: argparse.Namespace, config: type) -> Any:
+def add_setting(
+    parser: argparse._ActionsContainer, config: type, name: str, *, prefix: str = "", **changes: Any
+) -> None:
+    """The option of one setting, with its default, choices and help.
+
+    Args:
+        prefix: of the option's name.
+        changes: anything to tell argparse otherwise.
+    """
+    field = next(field for field in dataclasses.fields(config) if field.name == name)
+    about: dict[str, Any] = {"help": f"{field.metadata['help']} (default: {field.default})", "default": field.default}
+    if isinstance(field.default, bool):
+        about["action"] = argparse.BooleanOptionalAction
+    elif isinstance(field.default, tuple):
+        about |= {"nargs": "+", "type": type(field.default[0])}
+    else:
+        about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
+    parser.add_argument(f"--{prefix}{name.replace('_', '-')}", **{**about, **changes})
+
+
+def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:
     """A settings dataclass from parsed options."""
-    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
+    start = prefix.replace("-", "_")
+    values = {field.name: getattr(args, start + field.name) for field in dataclasses.fields(config)}
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

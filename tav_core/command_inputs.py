@@ -9,7 +9,7 @@ import torch
 
 from .blend import blend
 from .checkpoints import Checkpoint, load_checkpoint
-from .cli_options import read_injection
+from .cli_options import read_settings
 from .control import ReadyControlNet
 from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
@@ -18,6 +18,7 @@ from .errors import ConfigError
 from .frame_size import check_size
 from .free_noise import free_noise
 from .injection import InjectedDenoiser
+from .injection_config import InjectionConfig
 from .invert import Trajectory
 from .layouts import VAE_FACTOR
 from .memory import check_sampling
@@ -68,7 +69,8 @@ def load_injection(
             mend="Run invert, and give the file that it writes.",
         )
     context = encode_prompt(checkpoint, args.inject_prompt)
-    return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=read_injection(args))
+    config = read_settings(args, InjectionConfig, prefix="inject-")
+    return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=config)
 
 
 def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tav_core.cli import build_parser, main
-from tav_core.cli_options import read_injection, read_settings
+from tav_core.cli_options import read_settings
 from tav_core.edit_config import EditConfig
 from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory
@@ -361,7 +361,7 @@ def test_options_have_the_settings_defaults():
     assert read_settings(build_parser().parse_args(["tune", *required]), TuneConfig) == TuneConfig()
     args = build_parser().parse_args(["edit", "--model", "m", "--motion", "x", "--prompt", "p", "--out", "o"])
     assert read_settings(args, EditConfig) == EditConfig()
-    assert read_injection(args) == InjectionConfig()
+    assert read_settings(args, InjectionConfig, prefix="inject-") == InjectionConfig()
     more = ["--modules", "attn_temp", "--betas", "0.8", "0.9", "--memory", "speed", "--precision", "bf16"]
     config = read_settings(build_parser().parse_args(["tune", *required, *more]), TuneConfig)
     assert config == TuneConfig(modules=("attn_temp",), betas=(0.8, 0.9), memory="speed", precision="bf16")
