@@ -93,6 +93,11 @@ def all_clips() -> tuple[Clip, ...]:
     return tuple(clips)
 
 
+def changed_parts(clip: Clip, edit: Edit) -> list[str]:
+    """What an edit asks to be other than in its clip, of `PARTS`. A word that it leaves unsaid changes nothing."""
+    return [part for part in PARTS if getattr(edit, part) not in (None, getattr(clip.scenes[0], part))]
+
+
 def clip_named(name: str) -> Clip:
     """The clip of that name; KeyError if there is none."""
     return {clip.name: clip for clip in all_clips()}[name]

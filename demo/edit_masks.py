@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import sdf
-from .clips import Clip, Edit
+from .clips import Clip, Edit, changed_parts
 from .world import SIZE, Scene
 
 # A hand does not follow an outline: a disc that holds the shape's corners, and a little around it.
@@ -15,13 +15,9 @@ GENEROUS, AROUND = 1.25, 2
 
 
 def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
-    """The mask `f h w` in {0, 1} of one edit; None for an edit that changes both object and background.
-
-    A word that the edit leaves unsaid changes nothing.
-    """
-    asked = {part: getattr(edit, part) for part in ("shape", "colour", "background")}
-    changed = {part for part, word in asked.items() if word not in (None, getattr(clip.scenes[0], part))}
-    if changed == {"background"}:
+    """The mask `f h w` in {0, 1} of one edit; None for an edit that changes both object and background."""
+    changed = changed_parts(clip, edit)
+    if changed == ["background"]:
         return stack([~touched(scene) for scene in clip.scenes])
     if "background" in changed:
         return None

@@ -25,20 +25,18 @@ from tav_core import (
     Motion,
     TuneProgress,
     UNetDenoiser,
-    decode_latents,
-    edit,
     encode_frames,
     encode_prompt,
-    invert,
     load_checkpoint,
     tune,
 )
 from tav_core.tune import TuningRun
 
-from .clips import PARTS, Clip, all_clips, clip_named
+from .clips import PARTS, Clip, all_clips, changed_parts, clip_named
 from .oracle import read_frames
 from .scores import copied, score
-from .settings import EDIT, MODEL, TUNE
+from .settings import MODEL, TUNE
+from .variants import render_with
 
 OUT = Path("out") / "tuning_steps"
 STEPS = (25, 50, 100, 200, 400)
@@ -73,15 +71,10 @@ def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor)
 def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str, Any]:
     """The held loss, and each edit's scores with the parts of the source that it changes."""
     tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
-    latents, empty = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean, encode_prompt(checkpoint, "")
-    prompts = encode_prompt(checkpoint, [each.prompt for each in clip.edits])
-    start = invert(tuned, latents, empty, num_steps=EDIT.num_steps, keep="ends")
-    videos = decode_latents(checkpoint.vae, edit(tuned, start, prompts, empty, config=EDIT)).numpy()
+    latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean
     source, edits = read_frames(clip.frames()), []
-    for video, each in zip(videos, clip.edits, strict=True):
-        asked = {part: getattr(each, part) for part in PARTS}
-        changes = [part for part, word in asked.items() if word not in (None, getattr(clip.scenes[0], part))]
-        scores = score(video, clip, each)
+    for video, each in zip(render_with(tuned, checkpoint, clip), clip.edits, strict=True):
+        changes, scores = changed_parts(clip, each), score(video, clip, each)
         also = {"edit_right": scores.edit_right, "copied": copied(read_frames(video), source, each)}
         edits.append({"prompt": each.prompt, "changes": changes, **dataclasses.asdict(scores), **also})
     return {"held_loss": held_loss(tuned, latents, encode_prompt(checkpoint, clip.prompt)), "edits": edits}

@@ -78,8 +78,9 @@ class Variant:
         return f"{self.attention}{k}_{len(self.modules)}{positions}"
 
 
+PLAIN = Variant()
 PAPER = {
-    "full": Variant(),
+    "full": PLAIN,
     "no tuning": Variant(tuned=False),
     "no inversion": Variant(inverted=False),
     "no ST-Attn": Variant(attention="spatial"),
@@ -114,10 +115,16 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
 
 
-@torch.no_grad()
 def render_edits(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> np.ndarray:
     """All edits of a clip under a variant: `edits f h w 3` in [0, 1]."""
-    denoiser = tuned_denoiser(checkpoint, clip, seed, out, variant)
+    return render_with(tuned_denoiser(checkpoint, clip, seed, out, variant), checkpoint, clip, seed, variant)
+
+
+@torch.no_grad()
+def render_with(
+    denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Clip, seed: int = 0, variant: Variant = PLAIN
+) -> np.ndarray:
+    """All edits of a clip by a model at hand, inverted and edited as a variant says: `edits f h w 3` in [0, 1]."""
     frames = torch.from_numpy(clip.frames())
     latents = encode_frames(checkpoint.vae, frames).mean
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)

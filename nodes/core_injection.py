@@ -18,13 +18,13 @@ from comfy.patcher_extension import WrappersMP
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from ..tav_core.errors import ConfigError, MotionError
+from ..tav_core.errors import ConfigError
 from ..tav_core.inflation import TemporalLayer, recast
 from ..tav_core.injection import FirstForAll, Switch, check_same_size, check_source, source_at
 from .bridge import check_context
 from .core_unet import PREFIX, read_schedule
 from .core_windows import WINDOW
-from .native import carries_motion
+from .native import check_carries_motion
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -91,12 +91,7 @@ def check_injectable(model: ModelPatcher) -> None:
     Raises:
         MotionError, ConfigError: see `add_injection`.
     """
-    if not carries_motion(model):
-        raise MotionError(
-            got="a MODEL without a motion",
-            expected="the MODEL of Apply Motion",
-            mend="Connect Apply Motion in front of this node.",
-        )
+    check_carries_motion(model)
     if any(isinstance(patch, FirstForAll) for patch in model.object_patches.values()):
         raise ConfigError(
             got="a MODEL with a source on it already",

@@ -16,9 +16,8 @@ import comfy.model_management
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..tav_core.errors import MotionError
 from ..tav_core.windows import ContextWindows, fused_weights, with_anchor
-from .native import KEY, carries_motion
+from .native import KEY, check_carries_motion
 
 if TYPE_CHECKING:
     from comfy.controlnet import ControlBase
@@ -34,12 +33,7 @@ def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
     Raises:
         MotionError: there is no motion on the MODEL, so its frames know nothing of each other.
     """
-    if not carries_motion(model):
-        raise MotionError(
-            got="a MODEL without a motion",
-            expected="the MODEL of Apply Motion",
-            mend="Connect Apply Motion in front of this node.",
-        )
+    check_carries_motion(model)
     patched = model.clone()
     for place, wrapper in (
         (WrappersMP.CALC_COND_BATCH, denoise_by_windows),

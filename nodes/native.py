@@ -24,6 +24,7 @@ from ..tav_core.attention_modes import check_positions
 from ..tav_core.errors import MotionError
 from ..tav_core.files import digest
 from ..tav_core.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from ..tav_core.motion_info import UNNAMED_MODES
 from ..tav_core.names import check_same_shapes
 from .core_unet import PREFIX, check_model, core_names, key_patches, read_config
 
@@ -37,8 +38,6 @@ KEY = "tune_a_video"
 HASH = "tune_a_video_base_hash"
 BLOCK_MARK = ".norm1.weight"
 NORMS = ("in_layers.0", "out_layers.0")
-# What a motion was tuned with where it does not say.
-MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
 
 
 def apply_motion(
@@ -64,7 +63,7 @@ def apply_motion(
     """
     check_model(model)
     check_motion_fits(model, motion)
-    modes = {**MODES, **motion.info.modes, **modes}
+    modes = {**UNNAMED_MODES, **motion.info.modes, **modes}
     check_positions(modes["positions"])
     names, frames, patched = core_names(model), FrameCount(), model.clone()
     patched.add_patches({names[name]: ("diff", (delta,)) for name, delta in motion.deltas.items()}, strength)
@@ -85,6 +84,16 @@ def apply_motion(
 def carries_motion(model: ModelPatcher) -> bool:
     """Whether a MODEL has a motion on it."""
     return any(isinstance(patch, TemporalLayer) for patch in model.object_patches.values())
+
+
+def check_carries_motion(model: ModelPatcher) -> None:
+    """Raises `MotionError` unless a MODEL has a motion on it: without one its frames know nothing of each other."""
+    if not carries_motion(model):
+        raise MotionError(
+            got="a MODEL without a motion",
+            expected="the MODEL of Apply Motion",
+            mend="Connect Apply Motion in front of this node.",
+        )
 
 
 def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from .errors import ConfigError, InputError
+from .layouts import check_finite_frames
 from .settings import is_number, is_whole
 
 FITS = ("crop", "pad", "stretch")
@@ -108,12 +109,7 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
     check_size(width, height)
     check_fit(fit)
     frames = check_frames(frames)
-    if frames.is_floating_point() and not frames.isfinite().all():
-        raise InputError(
-            got="frames with values that are not finite numbers",
-            expected="values in [0, 1]",
-            mend="Look at what made them: a VAE in float16 overflows.",
-        )
+    check_finite_frames(frames, InputError)
     pixels = frames.detach().cpu().float().div(255 if frames.dtype == torch.uint8 else 1).numpy()
     resized = np.empty((len(pixels), height, width, pixels.shape[-1]), np.float32)
     for frame, result in zip(pixels, resized, strict=True):

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .errors import ClipError, explain_out_of_memory
-from .layouts import check_values
+from .layouts import check_finite_frames, check_values
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -112,9 +112,4 @@ def _check_frames(frames: Tensor, *, channels: int, factor: int) -> None:
             expected=f"width and height in multiples of {factor}",
             mend="Crop, pad or stretch the clip when reading it.",
         )
-    if not frames.isfinite().all():
-        raise ClipError(
-            got="frames with values that are not finite numbers",
-            expected="values in [0, 1]",
-            mend="Look at what made them: a VAE in float16 overflows.",
-        )
+    check_finite_frames(frames, ClipError)

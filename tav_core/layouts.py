@@ -13,7 +13,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-from .errors import ConfigError, LatentsError
+from .errors import ConfigError, InputError, LatentsError
 
 # Every VAE of Stable Diffusion 1.x and 2.x halves height and width three times.
 VAE_FACTOR = 8
@@ -94,7 +94,17 @@ def check_context(context: Tensor, *, width: int | None = None, values: bool = F
 
 def all_finite(tensor: Tensor) -> bool:
     """Whether all values are finite numbers. A tensor without values, by which memory is counted, has none amiss."""
-    return tensor.is_meta or bool(tensor.isfinite().all())
+    return tensor.is_meta or not tensor.is_floating_point() or bool(tensor.isfinite().all())
+
+
+def check_finite_frames(frames: Tensor, error: type[InputError]) -> None:
+    """Raises `error` unless all values of some frames, of any layout, are finite numbers."""
+    if not all_finite(frames):
+        raise error(
+            got="frames with values that are not finite numbers",
+            expected="values in [0, 1]",
+            mend="Look at what made them: a VAE in float16 overflows.",
+        )
 
 
 def check_num_frames(latents: Tensor, num_frames: int) -> None:

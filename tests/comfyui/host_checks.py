@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PACK = Path(__file__).resolve().parents[2]
@@ -304,6 +305,14 @@ def check_refusals() -> dict[str, str]:
     }
 
 
+def report(checks: Mapping[str, Callable[[], object]]) -> None:
+    """Runs checks as ComfyUI runs nodes, and prints what they found: the end of each script of checks."""
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        results = {name: check() for name, check in checks.items()}
+    print("RESULTS " + json.dumps(results))
+
+
 CHECKS = {
     "parts": check_parts,
     "agreement": check_agreement,
@@ -314,7 +323,4 @@ CHECKS = {
 }
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        results = {name: check() for name, check in CHECKS.items()}
-    print("RESULTS " + json.dumps(results))
+    report(CHECKS)

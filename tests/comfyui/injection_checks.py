@@ -6,7 +6,6 @@ Usage: COMFYUI_PATH=... python injection_checks.py
 from __future__ import annotations
 
 import dataclasses
-import json
 from functools import partial
 
 from host_checks import (
@@ -24,6 +23,7 @@ from host_checks import (
     make_controlnet,
     make_motion,
     refusal,
+    report,
     with_control,
 )
 
@@ -226,7 +226,4 @@ CHECKS = {
 }
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        results = {name: check() for name, check in CHECKS.items()}
-    print("RESULTS " + json.dumps(results))
+    report(CHECKS)

@@ -5,8 +5,6 @@ Usage: COMFYUI_PATH=... python local_checks.py
 
 from __future__ import annotations
 
-import json
-
 from host_checks import (
     CHECKPOINT,
     CLIP,
@@ -21,6 +19,7 @@ from host_checks import (
     make_motion,
     native,
     refusal,
+    report,
 )
 
 # After host_checks, which sets ComfyUI up.
@@ -116,6 +115,4 @@ def check_composite() -> dict[str, bool | str]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        print("RESULTS " + json.dumps({"sampling": check_sampling(), "composite": check_composite()}))
+    report({"sampling": check_sampling, "composite": check_composite})

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from demo import tuning_steps
+from demo import tuning_steps, variants
 from demo.clips import clip_named
 from demo.tuning_steps import average, format_table, held_loss, motions_at, run_clip, save_plot
 from tav_core import InflatedUNet, UNetDenoiser, encode_prompt, load_checkpoint
@@ -42,7 +42,7 @@ def test_the_held_loss_is_of_the_same_draws_every_time(checkpoint, untuned, monk
 
 
 def test_a_clip_is_scored_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning_steps, "EDIT", dataclasses.replace(tuning_steps.EDIT, num_steps=1))
+    monkeypatch.setattr(variants, "EDIT", dataclasses.replace(variants.EDIT, num_steps=1))
     monkeypatch.setattr(tuning_steps, "HELD_DRAWS", 1)
     small = dataclasses.replace(clip_named("slide"), edits=clip_named("slide").edits[3:5])
     monkeypatch.setattr(tuning_steps, "clip_named", lambda name: small)
