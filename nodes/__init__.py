@@ -1,7 +1,7 @@
 """The nodes, in the order in which a graph runs through them.
 
     load_clip  demo_model          what goes in
-    tune  tune_options             one-shot tuning
+    tune  tune_options  stop_early  one-shot tuning
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
@@ -35,6 +35,7 @@ from .measure import MeasureVideo
 from .motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .report import Report
 from .sample_edit import SampleEdit
+from .stop_early import StopEarly
 from .tune import OneShotTune
 from .tune_options import TuneOptions
 
@@ -43,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadDemoModel,
     OneShotTune,
     TuneOptions,
+    StopEarly,
     SaveMotion,
     LoadMotion,
     ImportOriginal,

@@ -12,15 +12,19 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from ..tav_core.early_stop import EarlyStop, preview_score
 from ..tav_core.errors import OutOfMemory, explain_out_of_memory
 from .chart import draw_chart
+from .stop_early import describe_judge, load_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..tav_core.denoiser import UNetDenoiser
-    from ..tav_core.tune import TuneProgress
+    from ..tav_core.tune_progress import TuneProgress
+    from ..tav_core.weights import Motion
     from .core_tuning import Preview
+    from .stop_early import PreviewJudge
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.
 INTERVAL = 0.5
@@ -34,10 +38,14 @@ class Cockpit:
         num_steps: of the run.
         preview: renders what the run has learned; None for none.
         preview_every: steps between previews.
+        judge: ends the run when previews get no better; None for none.
     """
 
-    def __init__(self, num_steps: int, preview: Preview | None, preview_every: int) -> None:
+    def __init__(
+        self, num_steps: int, preview: Preview | None, preview_every: int, *, judge: PreviewJudge | None = None
+    ) -> None:
         self.preview, self.preview_every = preview, preview_every
+        self.early_stop = None if judge is None else self.score_by(judge)
         self.bar = comfy.utils.ProgressBar(num_steps)
         self.num_steps, self.losses = num_steps, ()
         self.strip: np.ndarray | None = None
@@ -62,28 +70,50 @@ class Cockpit:
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.losses = progress.losses
-        due = self.preview is not None and progress.step % self.preview_every == 0
+        # Early stopping renders its own, at the same steps.
+        due = self.preview is not None and self.early_stop is None and progress.step % self.preview_every == 0
         if due:
-            self.render(progress)
+            self.render(progress.motion())
         now = time.monotonic()
         if due or now - self.shown_at >= INTERVAL or progress.step == self.num_steps:
             self.shown_at = now
             self.facts = describe(progress, self.parts[2].device)
             self.bar.update_absolute(progress.step, self.num_steps, ("JPEG", self.draw(), WIDTH))
 
-    def render(self, progress: TuneProgress) -> None:
-        """Renders a preview; a run that has no memory left for it goes on without."""
+    def render(self, motion: Motion) -> bool:
+        """Renders a preview, if there is memory for it; a run that has none left goes on without."""
         try:
             with explain_out_of_memory("rendering a preview", "Set preview_every to 0."):
-                self.strip = self.preview.render(progress, *self.parts)
+                self.strip = self.preview.render(motion, *self.parts)
+            return True
         except OutOfMemory:
-            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning goes on.", progress.step)
+            done = motion.info.steps_done
+            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning goes on.", done)
+            return False
         finally:
             comfy.model_management.soft_empty_cache()
 
+    def score_by(self, judge: PreviewJudge) -> EarlyStop:
+        """Early stopping by the previews that this cockpit shows."""
+        clip, prompts = load_judge(judge), {"prompt": judge.prompt, "source_prompt": judge.source_prompt}
+
+        def score(motion: Motion) -> float | None:
+            return preview_score(torch.from_numpy(self.strip), clip, **prompts) if self.render(motion) else None
+
+        return EarlyStop(score=score, every=self.preview_every, patience=judge.patience, by=describe_judge(judge))
+
+    def describe_scores(self) -> tuple[str, ...]:
+        """A line of the last score and the best, if there are any."""
+        stop = self.early_stop
+        if stop is None or stop.best is None:
+            return ()
+        last, best = max(stop.scores), stop.best.info.steps_done
+        return (f"score {stop.scores[last]:.2f} at step {last}, best {stop.scores[best]:.2f} at step {best}",)
+
     def draw(self) -> Image:
         """The picture of this moment."""
-        return draw_chart(self.losses, last=self.num_steps, facts=self.facts, strip=self.strip)
+        facts = (*self.facts, *self.describe_scores())
+        return draw_chart(self.losses, last=self.num_steps, facts=facts, strip=self.strip)
 
 
 def describe(progress: TuneProgress, device: torch.device) -> tuple[str, ...]:

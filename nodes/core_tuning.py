@@ -18,7 +18,7 @@ from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import MotionError
 from ..tav_core.invert import invert
 from ..tav_core.precision import resolve_precision
-from ..tav_core.tune import TuneProgress, tune
+from ..tav_core.tune import tune
 from ..tav_core.tune_config import TuneConfig
 from ..tav_core.unet import InflatedUNet
 from ..tav_core.weights import Motion
@@ -82,7 +82,8 @@ def tune_model(
             # Previews of a long clip show its beginning: they have no windows.
             cockpit.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.source.float().clone()
-            return tune(untuned, latents, context, config=config, state_path=state_path, on_step=cockpit, **about)
+            watched = {"on_step": cockpit, "early_stop": cockpit.early_stop}
+            return tune(untuned, latents, context, config=config, state_path=state_path, **watched, **about)
     finally:
         cockpit.end()
         gc.collect()
@@ -99,7 +100,7 @@ def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.
 
 @dataclass
 class Preview:
-    """Renders the clip with the motion so far: inverted and sampled in a few steps.
+    """Renders the clip with a motion: inverted and sampled in a few steps.
 
     Args:
         vae, model: core's, for decoding.
@@ -110,13 +111,13 @@ class Preview:
     model: ModelPatcher
     prompts: Prompts
 
-    def render(self, progress: TuneProgress, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
+    def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
         """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
         source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
         shown = source if shown is None else shown
         guidance = 1.0 if negative is None else PREVIEW_GUIDANCE
         config = EditConfig(num_steps=PREVIEW_STEPS, guidance_scale=guidance)
-        tuned = UNetDenoiser(unet=progress.motion().apply_to(base), schedule=untuned.schedule)
+        tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=untuned.schedule)
         start = invert(tuned, latents, source, num_steps=PREVIEW_STEPS)
         video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
         chosen = np.unique(np.linspace(0, video.shape[2] - 1, PREVIEW_FRAMES).round().astype(int))

@@ -13,7 +13,8 @@ from ..tav_core.tune_config import TuneConfig
 from ..tav_core.whole_files import check_output
 from .bridge import check_images, to_context
 from .folders import motion_path, run_path
-from .widgets import CATEGORY, Motion, TuneOptionsType, schema, seed_widget, widget
+from .stop_early import PreviewJudge, check_previews
+from .widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 
 
 class Prompts(NamedTuple):
@@ -95,6 +96,11 @@ class OneShotTune(io.ComfyNode):
                     max=1000.0,
                     tooltip="Of the clip; noted in the motion file.",
                 ),
+                EarlyStopType.Input(
+                    "stop_early",
+                    optional=True,
+                    tooltip="From Stop Early: ends when the previews get no better, and gives the best motion.",
+                ),
             ],
             outputs=[
                 Motion.Output("motion", display_name="motion", tooltip="For Apply Motion."),
@@ -117,6 +123,7 @@ class OneShotTune(io.ComfyNode):
         preview_positive: list | None = None,
         preview_negative: list | None = None,
         fps: float = 0.0,
+        stop_early: PreviewJudge | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
         from ..tav_core.tune_state import read_losses
@@ -128,6 +135,8 @@ class OneShotTune(io.ComfyNode):
         tuning = {"memory": memory, **options["tuning"], **settings}
         config = TuneConfig(seed=tune_seed, **tuning)
         check_frames(frames)
+        guided = bool(preview_positive and preview_negative)
+        check_previews(stop_early, preview_every=preview_every, guided=guided, memory=memory)
         check_run(run_name, config.resume)
         check_output(motion_path(run_name))
         prompts = Prompts(
@@ -137,7 +146,7 @@ class OneShotTune(io.ComfyNode):
         )
         about = {"fps": fps, "prompt": find_prompt(cls.hidden.prompt, cls.hidden.unique_id)}
         preview = Preview(vae, model, prompts) if preview_every and memory != "low" else None
-        cockpit = Cockpit(config.num_steps, preview, preview_every)
+        cockpit = Cockpit(config.num_steps, preview, preview_every, judge=stop_early)
         motion = tune_model(
             model,
             vae,

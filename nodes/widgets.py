@@ -14,6 +14,7 @@ CATEGORY = "Tune-A-Video"
 Motion = io.Custom("TAV_MOTION")
 Trajectory = io.Custom("TAV_TRAJECTORY")
 TuneOptionsType = io.Custom("TAV_TUNE_OPTIONS")
+EarlyStopType = io.Custom("TAV_EARLY_STOP")
 
 
 def widget(config: type, name: str, **changes: Any) -> io.Input:

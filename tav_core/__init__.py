@@ -21,7 +21,7 @@ HOMES = {
     "control_config": ("ControlConfig",),
     "control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
-    "early_stop": ("EarlyStop", "StopTuning", "preview_score"),
+    "early_stop": ("EarlyStop", "preview_score"),
     "edit": ("edit",),
     "edit_config": ("EditConfig",),
     "errors": ("TavError",),

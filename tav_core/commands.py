@@ -62,8 +62,6 @@ def run_tune(args: argparse.Namespace) -> None:
             bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
             bar.update(progress.step - bar.n)
             check()
-            if early_stop is not None:
-                early_stop(progress)
 
         motion = tune(
             denoiser,
@@ -75,6 +73,7 @@ def run_tune(args: argparse.Namespace) -> None:
             fps=clip.fps,
             stride=clip.stride,
             on_step=on_step,
+            early_stop=early_stop,
         )
     for step, score in early_stop.scores.items() if early_stop else ():
         print(f"{step:>8} steps  {score:+.2f}{'  kept' * (step == motion.info.steps_done)}")

@@ -1,8 +1,8 @@
 """Early stopping: a tuning that ends once its previews get no better, and gives the motion of the best one.
 
 Tuned for long, a model copies its source and no longer follows the prompt, while the loss goes on falling. What tells
-is a preview: the clip rendered under a prompt that was not tuned on. `EarlyStop` is an `on_step` of `tune`; what it
-scores by is a function, `preview_score` for instance.
+is a preview: the clip rendered under a prompt that was not tuned on. `tune` takes an `EarlyStop`; what it scores by is
+a function, `preview_score` for instance.
 """
 
 from __future__ import annotations
@@ -10,47 +10,51 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from .errors import ConfigError
+from .weights import Motion
 
 if TYPE_CHECKING:
     from .metrics import ClipEncoder
-    from .tune import TuneProgress
-    from .weights import Motion
+    from .tune import TuningRun
+    from .tune_progress import TuneProgress
 
-
-class StopTuning(Exception):
-    """Raised by an `on_step` that has seen enough: `tune` saves the run and returns this motion."""
-
-    def __init__(self, motion: Motion) -> None:
-        super().__init__(f"enough after {motion.info.steps_done} steps")
-        self.motion = motion
+# Not ".safetensors", with which every run ends: no run can have this name.
+BEST = ".best"
 
 
 @dataclass(kw_only=True)
 class EarlyStop:
-    """Scores the motion every so many steps; ends the run when it got no better, with the best motion so far.
+    """Scores the motion every so many steps; the run ends when it got no better, with the best motion so far.
+
+    The scores lie in the run's state and the best motion beside it, so a run that is resumed knows both.
 
     Args:
-        score: of a motion; more is better.
-        every: steps between scores.
+        score: of a motion; more is better. None where it could not be scored.
+        every: steps between scores; the last step is scored too.
         patience: scores in a row that may be no better than the best before the run ends.
+        by: what is scored by, prompt and judge. A state's scores by something else do not count.
 
     Attributes:
-        scores: of each step that was scored. They are of this run alone: after a resume they begin anew.
+        scores: of each step that was scored.
+        best: the motion of the highest.
 
     Raises:
         ConfigError: `every` or `patience` below 1.
     """
 
-    score: Callable[[Motion], float]
+    score: Callable[[Motion], float | None]
     every: int = 50
     patience: int = 2
+    by: str = ""
     scores: dict[int, float] = field(default_factory=dict)
     best: Motion | None = None
+    path: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if min(self.every, self.patience) < 1:
@@ -60,24 +64,50 @@ class EarlyStop:
                 mend="Use 50 and 2.",
             )
 
-    def __call__(self, progress: TuneProgress) -> None:
-        """Scores, if it is time.
+    def begin(self, run: TuningRun, state_path: Path | None) -> None:
+        """Takes over what a run's state knows of scores.
 
         Raises:
-            StopTuning: with the best motion, at the end of the patience or of the run.
+            MotionError: the best motion beside the state is damaged.
         """
-        if progress.step % self.every and progress.step != progress.num_steps:
-            return
+        if run.scored_by != self.by:
+            run.scored_by, run.scores = self.by, {}
+        self.scores, self.best = run.scores, None
+        self.path = None if state_path is None else state_path.with_suffix(BEST)
+        if self.path is not None and self.path.exists() and self.scores:
+            kept = Motion.load(self.path)
+            is_best = kept.info.steps_done == max(self.scores, key=self.scores.get)
+            self.best = kept if is_best and kept.info.base_hash == run.base_hash else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether as many scores as the patience were no better than the best."""
+        if self.best is None:
+            return False
+        return sum(step > self.best.info.steps_done for step in self.scores) >= self.patience
+
+    def look(self, progress: TuneProgress) -> bool:
+        """Scores, if it is time; whether this motion is the best so far.
+
+        Raises:
+            OutputError: the best motion cannot be written.
+        """
+        due = progress.step % self.every == 0 or progress.step == progress.num_steps
+        if not due or progress.step in self.scores:
+            return False
         motion = progress.motion()
         value = self.score(motion)
+        if value is None:
+            return False
         # A score that is no number is never the best.
-        value = -math.inf if math.isnan(value) else value
-        if self.best is None or value > max(self.scores.values()):
-            self.best = motion
+        value = -math.inf if math.isnan(value) else float(value)
+        is_best = self.best is None or value > max(self.scores.values())
         self.scores[progress.step] = value
-        late = [step for step in self.scores if step > self.best.info.steps_done]
-        if len(late) >= self.patience or progress.step == progress.num_steps:
-            raise StopTuning(self.best)
+        if is_best:
+            self.best = motion
+            if self.path is not None:
+                motion.save(self.path, dtype=torch.float32)
+        return is_best
 
 
 def preview_score(frames: Tensor, clip: ClipEncoder, *, prompt: str, source_prompt: str) -> float:

@@ -43,7 +43,8 @@ def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: T
             mend="Give its folder or file, with both its towers; any CLIP will do.",
         )
     score = score_previews(args, checkpoint, latents)
-    return EarlyStop(score=score, every=args.score_every, patience=args.patience)
+    by = f"{args.stop_early} | {args.clip_model}"
+    return EarlyStop(score=score, every=args.score_every, patience=args.patience, by=by)
 
 
 def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Callable[[Motion], float]:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from .attention_modes import recorded_modes
 from .denoiser import UNetDenoiser
-from .early_stop import StopTuning
 from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
 from .memory import MemoryPlan, plan_tuning
@@ -41,6 +40,7 @@ from .whole_files import hold
 from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
+    from .early_stop import EarlyStop
     from .latents import LatentMoments
 
 
@@ -59,6 +59,7 @@ def tune(
     fps: float = 0.0,
     stride: int = 0,
     on_step: OnStep | None = None,
+    early_stop: EarlyStop | None = None,
 ) -> Motion:
     """Tunes a model on one clip. The given model, latents and text stay as they are.
 
@@ -72,11 +73,11 @@ def tune(
             raises or memory runs out. If it is there already, `config.resume` says what happens. One run at a time
             has it.
         prompt, fps, stride: recorded in the motion.
-        on_step: called after each step. What it raises cancels the run, after the state was saved; see `EarlyStop` for
-            one that ends the run early with a motion.
+        on_step: called after each step. What it raises cancels the run, after the state was saved.
+        early_stop: ends the run when its scores get no better; see there.
 
     Returns:
-        The motion after `config.num_steps` steps, or the one that a `StopTuning` holds.
+        The motion after `config.num_steps` steps; with `early_stop` the best of those that it scored.
 
     Raises:
         ConfigError: settings that do not fit, or a state file of another run, or of one that is being tuned now.
@@ -93,13 +94,17 @@ def tune(
         with hold(state.path):
             state.begin()
             state.check_room()
-            return go_on(run, state, on_step)
+            if early_stop is not None:
+                early_stop.begin(run, state.path)
+            return go_on(run, state, on_step, early_stop)
 
 
-def go_on(run: TuningRun, state: RunState, on_step: OnStep | None) -> Motion:
+def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: EarlyStop | None) -> Motion:
     """Takes the steps that are left. What ends them early ends them after a save, unless weights were half changed."""
+    if early_stop is not None and run.step and early_stop.look(run.progress(eta_seconds=0.0)):
+        state.save(anew=True)
     started, begun_at, last = time.monotonic(), run.step, run.config.num_steps
-    while run.step < last:
+    while run.step < last and not (early_stop and early_stop.is_over):
         try:
             with explain_out_of_memory(f"tuning on {run.num_frames} frames", MEND):
                 run.advance()
@@ -107,20 +112,20 @@ def go_on(run: TuningRun, state: RunState, on_step: OnStep | None) -> Motion:
             if not run.updating:
                 state.save()
             raise
-        if on_step is not None:
-            pace = (time.monotonic() - started) / (run.step - begun_at)
-            try:
-                on_step(run.progress(eta_seconds=max(pace, 0.0) * (last - run.step)))
-            except StopTuning as stop:
-                state.save()
-                return stop.motion
-            except BaseException:
-                state.save()
-                raise
-        if run.config.save_every and run.step % run.config.save_every == 0:
+        pace = (time.monotonic() - started) / (run.step - begun_at)
+        progress = run.progress(eta_seconds=max(pace, 0.0) * (last - run.step))
+        try:
+            if on_step is not None:
+                on_step(progress)
+            is_best = early_stop is not None and early_stop.look(progress)
+        except BaseException:
+            state.save()
+            raise
+        # The best motion is on the disk by now: the scores that say so should be too.
+        if is_best or (run.config.save_every and run.step % run.config.save_every == 0):
             state.save()
     state.save()
-    return run.motion()
+    return early_stop.best if early_stop and early_stop.best else run.motion()
 
 
 class TuningRun:
@@ -164,6 +169,8 @@ class TuningRun:
         self.context = context.detach().clone().to(self.base.device)
         self.about = about or {}
         self.step, self.losses = 0, []
+        # Of early stopping: what scores by, and the score of each step that was scored.
+        self.scored_by, self.scores = "", {}
         # Whether an update has begun and not ended: then the weights are of no step, and must not be saved.
         self.updating = False
 

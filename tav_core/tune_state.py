@@ -3,7 +3,8 @@
     param.<name>, exp_avg.<name>, exp_avg_sq.<name>, adam_step.<name>   float32 masters and AdamW's moments
     input.mean, input.std, input.context                                what the run is tuned on
     losses                                                             one a step done
-    metadata: step, identity (what makes it this run and no other), scaler (the fp16 loss scale)
+    metadata: step, identity (what makes it this run and no other), scaler (the fp16 loss scale), and of early stopping
+        scored_by and scores, from step to score
 
 No random state is stored: every draw of a step comes from the seed and the step's number. A resumed run goes on with
 the stored inputs: the same clip encoded with other thread counts or kernels differs in its last digits.
@@ -75,18 +76,24 @@ class RunState:
         if self.path is not None and self.run.step < self.run.config.num_steps:
             check_output(self.path, size=state_bytes(self.run))
 
-    def save(self) -> None:
+    def save(self, *, anew: bool = False) -> None:
         """Writes the state, unless this step is on disk already, or there is none yet.
+
+        Args:
+            anew: even where this step is on disk: its scores are not.
 
         Raises:
             OutputError, OutOfMemory: the file cannot be written; the one before it is still whole.
         """
-        if self.path is None or self.saved_step == self.run.step or not self.run.step:
+        saved = self.saved_step == self.run.step and not anew
+        if self.path is None or saved or not self.run.step:
             return
         metadata = {
             "step": str(self.run.step),
             "identity": json.dumps(identity(self.run)),
             "scaler": json.dumps(self.run.scaler.state_dict()),
+            "scored_by": self.run.scored_by,
+            "scores": json.dumps(self.run.scores),
         }
         save_tensors(self.path, collect(self.run), metadata)
         self.saved_step = self.run.step
@@ -114,6 +121,8 @@ class RunState:
         step = metadata.get("step", "")
         if not (step.isdecimal() and len(step) < 10 and is_json_object(metadata.get("scaler", ""))):
             raise not_a_state(self.path, "its step or its scaler cannot be read")
+        if read_scores(metadata) is None:
+            raise not_a_state(self.path, "its scores cannot be read")
         losses = read_list(tensors.get("losses"))
         if losses is None or len(losses) != int(step):
             raise not_a_state(self.path, f"it has no loss for each of its {step} steps")
@@ -166,6 +175,15 @@ def is_json_object(text: str) -> bool:
         return isinstance(json.loads(text), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def read_scores(metadata: dict[str, str]) -> dict[int, float] | None:
+    """The scores by step, none in a file from before there were any; None for what are none."""
+    try:
+        scores = json.loads(metadata.get("scores", "{}"))
+        return {int(step): float(value) for step, value in scores.items()}
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -244,6 +262,7 @@ def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]
         value.copy_(tensors[f"input.{name}"])
     restore_scaler(run, json.loads(metadata["scaler"]))
     run.step, run.losses = int(metadata["step"]), tensors["losses"].tolist()
+    run.scored_by, run.scores = metadata.get("scored_by", ""), read_scores(metadata)
 
 
 def restore_scaler(run: TuningRun, saved: dict) -> None:

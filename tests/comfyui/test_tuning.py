@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 
 import pytest
 from PIL import Image
 
-from tests.comfyui.graphs import EDITED, edit_graph, text, tune_graph
+from tav_core.errors import ConfigError
+from tav_core.files import load_tensors
+from tav_core.weights import Motion
+from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
 from tests.comfyui.tune_files import steps_done
+from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 MOST_MESSAGES_A_SECOND = 10
 
@@ -90,3 +95,60 @@ def test_restart_begins_anew_and_new_refuses(server, client):
 def test_memory_modes_and_options(server, client):
     for memory in ("auto", "balanced", "low"):
         assert error_of(client.run(tune_graph(run_name=memory, memory=memory, num_steps=2))) == ""
+
+
+@pytest.fixture(scope="module")
+def judge(server):
+    """A tiny CLIP where users put theirs."""
+    folder = server.base / "models" / "clip_vision" / "tiny_judge"
+    folder.parent.mkdir(exist_ok=True)
+    save_clip(make_clip(), folder)
+    return "clip_vision/tiny_judge"
+
+
+def stopping_graph(judge, **changes):
+    """A tuning that may end early."""
+    links = {"preview_positive": ["edited", 0], "preview_negative": ["empty", 0], "stop_early": ["stop", 0]}
+    settings = {"preview_every": 2, "num_steps": 8, **links, **changes}
+    stop = {"clip_model": judge, "prompt": EDITED, "source_prompt": SOURCE, "patience": 1}
+    more = {"edited": text(EDITED), "empty": text(""), "stop": node("TAVStopEarly", **stop)}
+    return {**tune_graph(**settings), **more}
+
+
+def test_a_run_ends_when_previews_get_no_better_and_keeps_the_best(server, client, judge):
+    assert error_of(client.run(stopping_graph(judge, run_name="early"))) == ""
+    state, motion = server.base / "output" / "tav_runs" / "early.safetensors", "tav_motion/early.safetensors"
+    _, about = load_tensors(state, error=ConfigError, what="state")
+    scores = {int(step): score for step, score in json.loads(about["scores"]).items()}
+    assert list(scores) == list(range(2, 2 + 2 * len(scores), 2))
+    # The rule itself: it ends at the first score that is no better, or at its end.
+    values = list(scores.values())
+    assert all(later > before for before, later in itertools.pairwise(values[:-1]))
+    assert values[-1] <= max(values[:-1]) or list(scores)[-1] == 8
+    best = max(scores, key=scores.get)
+    assert Motion.load(server.base / "models" / motion).info.steps_done == best
+    assert any(is_picture(message) for message in client.previews)
+
+
+def is_picture(message: bytes) -> bool:
+    return b"\xff\xd8" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"preview_every": 0}, "preview_every"), ({"memory": "low"}, "low"), ({"preview_negative": None}, "empty one")],
+    ids=["no previews", "low memory", "unguided"],
+)
+def test_previews_that_cannot_be_scored_are_refused(client, judge, changes, told):
+    graph = stopping_graph(judge, run_name="refused", **changes)
+    tune = graph["tune"]["inputs"]
+    graph["tune"]["inputs"] = {name: value for name, value in tune.items() if value is not None}
+    error = error_of(client.run(graph))
+    assert "stop_early" in error and told in error
+
+
+def test_a_judge_that_cannot_judge_is_refused(client, judge):
+    for changes in ({"clip_model": "none"}, {"prompt": ""}, {"prompt": SOURCE}):
+        graph = stopping_graph(judge, run_name="no_judge")
+        graph["stop"]["inputs"].update(changes)
+        assert "Choose a clip_model" in (error := error_of(client.run(graph))) or "Write the texts" in error

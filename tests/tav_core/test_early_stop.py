@@ -36,28 +36,93 @@ def scored(values):
 def test_the_best_motion_is_returned(untuned, clip_latents, context, tmp_path, values, patience, best, last):
     stop = EarlyStop(score=scored(values), every=2, patience=patience)
     state = tmp_path / "state.safetensors"
-    motion = tune(untuned, clip_latents, context, config=CONFIG, state_path=state, on_step=stop)
+    motion = tune(untuned, clip_latents, context, config=CONFIG, state_path=state, early_stop=stop)
     assert (motion.info.steps_done, max(stop.scores)) == (best, last)
     plain = tune(untuned, clip_latents, context, config=TuneConfig(**{**vars(CONFIG), "num_steps": best}))
     assert all(torch.equal(motion.deltas[name], delta) for name, delta in plain.deltas.items())
 
 
-def test_a_stopped_run_goes_on(untuned, clip_latents, context, tmp_path):
-    state = tmp_path / "state.safetensors"
-    stop = EarlyStop(score=scored([2.0, 1.0]), every=2, patience=1)
-    assert tune(untuned, clip_latents, context, config=CONFIG, state_path=state, on_step=stop).info.steps_done == 2
+def same(one, other):
+    pairs = [(one.deltas, other.deltas), (one.temporal, other.temporal)]
+    return all(torch.equal(value, b[name]) for a, b in pairs for name, value in a.items())
+
+
+@pytest.fixture
+def go(untuned, clip_latents, context, tmp_path):
+    """Tunes with the state in the test's folder, scoring every second step with these values in turn."""
+
+    def tune_it(values=None, *, on_step=None, state="state.safetensors", patience=1, by="", **settings):
+        stop = None if values is None else EarlyStop(score=scored(values), every=2, patience=patience, by=by)
+        config = TuneConfig(**{**vars(CONFIG), **settings})
+        path = tmp_path / state
+        return tune(untuned, clip_latents, context, config=config, state_path=path, on_step=on_step, early_stop=stop)
+
+    return tune_it
+
+
+def test_without_early_stopping_a_stopped_run_goes_on(go):
+    assert go([2.0, 1.0]).info.steps_done == 2
     seen = []
-    motion = tune(
-        untuned, clip_latents, context, config=CONFIG, state_path=state, on_step=lambda p: seen.append(p.step)
-    )
+    motion = go(on_step=lambda progress: seen.append(progress.step))
     assert seen == list(range(5, 13))
-    plain = tune(untuned, clip_latents, context, config=CONFIG)
-    assert all(torch.equal(motion.deltas[name], delta) for name, delta in plain.deltas.items())
+    assert same(motion, go(state="plain.safetensors"))
+
+
+def test_a_stopped_run_stays_stopped(go):
+    best, taken = go([1.0, 2.0, 1.0]), []
+    again = go([], on_step=lambda progress: taken.append(progress.step))
+    assert taken == [] and same(again, best) and again.info == best.info
+
+
+def test_a_run_that_ended_keeps_its_best_motion(go):
+    best = go([1.0, 2.0, 1.0, 1.0], num_steps=8, patience=5)
+    assert best.info.steps_done == 4
+    assert same(go([], num_steps=8, patience=5), best)
+
+
+@pytest.mark.parametrize("killed_at", range(1, 12))
+def test_a_killed_run_ends_like_an_unbroken_one(go, killed_at):
+    values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
+    unbroken = go(values, state="unbroken.safetensors", patience=2)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(progress):
+        if progress.step == killed_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(values, patience=2, on_step=kill)
+    resumed = go(values[(killed_at - 1) // 2 :], patience=2)
+    assert resumed.info.steps_done == unbroken.info.steps_done == 8
+    assert same(resumed, unbroken)
+
+
+def test_scores_by_something_else_do_not_count(go):
+    assert go([2.0, 1.0], by="a dog").info.steps_done == 2
+    assert go([1.0, 3.0, 2.0], by="a cow").info.steps_done == 6
+
+
+def test_a_restarted_run_begins_anew(go):
+    assert go([2.0, 1.0]).info.steps_done == 2
+    assert go([1.0, 1.5, 1.2], resume="restart").info.steps_done == 4
+
+
+def test_what_could_not_be_scored_does_not_count(go):
+    assert go([1.0, None, None, 3.0, 2.0]).info.steps_done == 8
+
+
+def test_a_best_motion_of_another_step_is_not_taken(go, tmp_path):
+    go([1.0, 2.0, 1.0])
+    other = go(state="other.safetensors", num_steps=6)
+    other.save(tmp_path / "state.best")
+    assert go([1.5, 1.2]).info.steps_done == 8
 
 
 def test_the_last_step_is_scored(untuned, clip_latents, context):
     stop = EarlyStop(score=scored([1.0, 2.0, 1.5]), every=5, patience=3)
-    motion = tune(untuned, clip_latents, context, config=CONFIG, on_step=stop)
+    motion = tune(untuned, clip_latents, context, config=CONFIG, early_stop=stop)
     assert list(stop.scores) == [5, 10, 12]
     assert motion.info.steps_done == 10
 
