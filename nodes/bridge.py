@@ -88,7 +88,18 @@ def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
 
 
 def to_mask(mask: Tensor) -> Tensor:
-    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`."""
+    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`.
+
+    Raises:
+        ClipError: another rank, or nothing in it.
+    """
+    shape = tuple(mask.shape) if isinstance(mask, Tensor) else ()
+    if len(shape) not in (2, 3, 4) or 0 in shape or (len(shape) == 4 and shape[1] != 1):
+        raise ClipError(
+            got=f"mask of {f'shape {shape}' if shape else type(mask).__name__}",
+            expected="a MASK: f h w, one for each frame, or one for all",
+            mend="Connect a mask; Convert Image to Mask makes one of pictures.",
+        )
     return mask.reshape(-1, *mask.shape[-2:])
 
 

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.local_edit_config import LocalEditConfig
+from .bridge import check_images, to_mask
 from .widgets import CATEGORY, schema, widget
 
 
@@ -51,10 +52,9 @@ class CompositeEdit(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         from ..tav_core.local_edit import composite, edit_mask
-        from .bridge import to_mask
 
         config = LocalEditConfig(feather=feather, first_frame=first_frame, last_frame=last_frame, ramp=ramp)
-        source, edited = source[..., :3], edited[..., :3]
+        source, edited = check_images(source, "source"), check_images(edited, "edited")
         num_frames, height, width, _ = source.shape
         own = None if mask is None else to_mask(mask)
         whole = edit_mask(own, config, num_frames=num_frames, height=height, width=width)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError, LatentsError
-from .invert import Trajectory
+from .invert import Trajectory, check_inversion
 from .layouts import check_latents
+from .settings import is_number
 
 # Above this the arc is so short that its sine loses digits, and a straight line is as good.
 NEARLY_PARALLEL = 0.9995
@@ -66,7 +67,9 @@ def slerp(one: Tensor, other: Tensor, weight: float) -> Tensor:
 
 
 def check_alike(one: Trajectory, other: Trajectory) -> None:
-    """Checks that two inversions went by the same steps."""
+    """Checks that two inversions hold together and went by the same steps."""
+    for each in (one, other):
+        check_inversion(each)
     if (one.timesteps, one.method) != (other.timesteps, other.method):
         raise ConfigError(
             got=" and ".join(f"{len(each.timesteps)} steps by {each.method}" for each in (one, other)),
@@ -90,5 +93,5 @@ def check_blend(one: Tensor, other: Tensor, weight: float) -> None:
             expected="the same size and number of frames",
             mend="Load both clips with the same width, height and number of frames, and invert them again.",
         )
-    if not 0 <= weight <= 1:
-        raise ConfigError(got=f"a weight of {weight}", expected="0 to 1", mend="Use 0.5, halfway.")
+    if not is_number(weight) or not 0 <= weight <= 1:
+        raise ConfigError(got=f"a weight of {weight!r}", expected="0 to 1", mend="Use 0.5, halfway.")

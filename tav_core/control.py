@@ -58,10 +58,12 @@ class Control:
     config: ControlConfig = dataclasses.field(default_factory=ControlConfig)
 
     def __post_init__(self) -> None:
-        shape, floating = tuple(self.frames.shape), self.frames.is_floating_point()
-        if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape or not floating:
+        floating = isinstance(self.frames, Tensor) and self.frames.is_floating_point()
+        shape = tuple(self.frames.shape) if floating else ()
+        if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
+            kind = f"shape {shape}" if floating else getattr(self.frames, "dtype", type(self.frames).__name__)
             raise ClipError(
-                got=f"control frames of shape {shape}, {self.frames.dtype}",
+                got=f"control frames of {kind}",
                 expected="floating point f h w c, with one channel or three",
                 mend="Give the frames as read_clip gives them.",
             )

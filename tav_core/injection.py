@@ -24,7 +24,8 @@ from .denoiser import Denoiser, UNetDenoiser
 from .errors import ConfigError, LatentsError
 from .inflation import FrameCount, recast
 from .injection_config import InjectionConfig
-from .invert import Trajectory
+from .invert import Trajectory, check_inversion
+from .layouts import check_context, check_latents
 from .schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class InjectedDenoiser:
         config: see `InjectionConfig`.
 
     Raises:
-        LatentsError: a trajectory of the two ends alone, or of several videos.
-        ConfigError: a denoiser without a UNet to patch.
+        LatentsError: a trajectory of the two ends alone, of several videos, or that does not hold together.
+        ConfigError: a denoiser without a UNet to patch, or a text that is not one prompt for it.
     """
 
     denoiser: Denoiser
@@ -89,8 +90,18 @@ class InjectedDenoiser:
     def __post_init__(self) -> None:
         check_source(self.trajectory)
         self.attention, self.features = Switch(), Switch()
-        inject = lambda unet: inject_unet(unet, self.config, self.attention, self.features)  # noqa: E731
-        self.inner = with_unet(self.denoiser, inject)
+        self.inner = with_unet(self.denoiser, self.inject)
+
+    def inject(self, unet: InflatedUNet) -> InflatedUNet:
+        """A copy of a UNet, on the same weights, that shares when told to; its text is checked first."""
+        check_context(self.source_context, width=unet.config.cross_attention_dim, values=True)
+        if len(self.source_context) != 1:
+            raise ConfigError(
+                got=f"the text of {len(self.source_context)} prompts for the source",
+                expected="the one that it was inverted under",
+                mend="Encode that prompt alone.",
+            )
+        return inject_unet(unet, self.config, self.attention, self.features)
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -105,6 +116,7 @@ class InjectedDenoiser:
         injected = self.config.at(timestep, self.trajectory.timesteps)
         if not any(injected):
             return self.denoiser.epsilon(latents, timestep, context)
+        check_latents(latents, channels=self.trajectory.latents.shape[2])
         mend = "Invert the clip that is edited; put context windows inside the injection, not around it."
         check_same_size(latents.shape[2:], self.trajectory.latents.shape[3:], mend=mend)
         alpha = self.schedule.alpha(timestep)
@@ -121,8 +133,9 @@ def check_source(trajectory: Trajectory) -> None:
     """Checks that a trajectory can be a source.
 
     Raises:
-        LatentsError: steps are missing, or there are several videos.
+        LatentsError: it does not hold together, steps are missing, or there are several videos.
     """
+    check_inversion(trajectory)
     if len(trajectory.latents) != len(trajectory.timesteps) + 1:
         raise LatentsError(
             got=f"an inversion that kept {len(trajectory.latents)} of {len(trajectory.timesteps) + 1} steps",

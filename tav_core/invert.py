@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -115,6 +115,24 @@ def check_trajectory(
         raise ValueError(f"{len(timesteps)} timesteps, not all ascending, for {len(latents)} steps of latents")
     if not is_number(fps) or not 0 <= fps < 1e6:
         raise ValueError(f"fps {fps!r}")
+
+
+def check_inversion(trajectory: Trajectory) -> None:
+    """Checks a trajectory at the door of a stage, as if it came from a file. Waits for the device.
+
+    Raises:
+        LatentsError: it is none, or does not hold together.
+    """
+    try:
+        if not isinstance(trajectory, Trajectory):
+            raise ValueError(f"a {type(trajectory).__name__}, not a trajectory")
+        check_trajectory(**{field.name: getattr(trajectory, field.name) for field in fields(trajectory)})
+    except ValueError as error:
+        raise LatentsError(
+            got=f"an inversion that does not hold together: {error}",
+            expected="the trajectory that an inversion of the clip gave",
+            mend="Invert the clip again.",
+        ) from error
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from .errors import ClipError, ConfigError
 from .invert import Trajectory
-from .layouts import VAE_FACTOR
+from .layouts import VAE_FACTOR, check_finite_frames
 from .local_edit_config import LocalEditConfig
 
 if TYPE_CHECKING:
@@ -165,12 +165,7 @@ def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = Lo
     Raises:
         ClipError: frames of two shapes, or a mask of another size, number of frames, rank or range.
     """
-    if source.ndim != 4 or source.shape != edited.shape:
-        raise ClipError(
-            got=f"source frames of shape {tuple(source.shape)} and edited ones of {tuple(edited.shape)}",
-            expected="f h w c, the same for both",
-            mend="Give the clip that was inverted, at its size, start and stride.",
-        )
+    check_pair(source, edited)
     num_frames, height, width, _ = source.shape
     check_mask(mask, num_frames=num_frames, height=height, width=width)
     weights = rearrange(feather_mask(mask.float(), feather), "f h w -> f h w 1").to(source)
@@ -178,8 +173,28 @@ def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = Lo
     return torch.lerp(source, edited.to(source), weights)
 
 
+def check_pair(source: Tensor, edited: Tensor) -> None:
+    """Raises `ClipError` unless source and edited frames are alike, `f h w c`, finite floats."""
+    kinds = [f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__ for x in (source, edited)]
+    floats = all(isinstance(x, Tensor) and x.is_floating_point() for x in (source, edited))
+    if not floats or source.ndim != 4 or 0 in source.shape or source.shape != edited.shape:
+        raise ClipError(
+            got=f"source frames of {kinds[0]} and edited ones of {kinds[1]}",
+            expected="floats f h w c, of the same shape",
+            mend="Give the clip that was inverted, at its size, start and stride; divide bytes by 255.",
+        )
+    for frames in (source, edited):
+        check_finite_frames(frames, ClipError)
+
+
 def check_mask(mask: Tensor, *, num_frames: int, height: int, width: int) -> None:
     """Raises `ClipError` unless a mask is `f h w` or `1 h w`, as large as a clip, in [0, 1]."""
+    if not isinstance(mask, Tensor) or mask.is_complex():
+        raise ClipError(
+            got=f"a mask of {getattr(mask, 'dtype', type(mask).__name__)}",
+            expected="a tensor of numbers, f h w",
+            mend="Use torch.as_tensor on an array; read_mask reads files.",
+        )
     shape, size = tuple(mask.shape), f"{width}x{height} pixels"
     if mask.ndim != 3 or shape[1:] != (height, width):
         found = f"a mask of {shape[2]}x{shape[1]} pixels" if mask.ndim == 3 else f"a mask of shape {shape}"

@@ -5,6 +5,7 @@ Usage: COMFYUI_PATH=... python bad_input_checks.py
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,10 @@ from host_checks import CLIP, DEMO, EMPTY, TARGET, make_motion
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
 from tune_a_video_pack.nodes import bridge, native, tune  # isort: skip
+from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
 from tune_a_video_pack.nodes.compare import CompareVideos  # isort: skip
+from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
+from tune_a_video_pack.nodes.inject_source import InjectSource  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.measure import MeasureVideo  # isort: skip
 from tune_a_video_pack.nodes.report import Report  # isort: skip
@@ -54,6 +58,61 @@ CONDITIONINGS = {
 }
 
 
+FRAMES, *SIZE = CLIP.shape[:3]
+MASKS = {
+    "colours": CLIP,
+    "no frame": torch.zeros(0, *SIZE),
+    "no width": torch.zeros(FRAMES, SIZE[0], 0),
+    "one line": torch.zeros(SIZE[1]),
+    "another size": torch.ones(FRAMES, 64, 64),
+    "fewer frames": torch.ones(FRAMES - 1, *SIZE),
+    "NaN": torch.full((FRAMES, *SIZE), float("nan")),
+    "of 255": torch.full((FRAMES, *SIZE), 255.0),
+    "a list": [CLIP[..., 0]],
+}
+TRAJECTORIES = {
+    "the two ends": lambda t: {"latents": t.latents[[0, -1]], "timesteps": (1, 251, 501)},
+    "two videos": lambda t: {"latents": t.latents.repeat(1, 2, 1, 1, 1, 1)},
+    "NaN": lambda t: {"latents": t.latents * float("nan")},
+    "whole numbers": lambda t: {"latents": t.latents.to(torch.int64)},
+    "no frame": lambda t: {"latents": t.latents[:, :, :, :0]},
+    "timesteps turned round": lambda t: {"timesteps": t.timesteps[::-1]},
+}
+WHOLE = {"feather": 4, "first_frame": 0, "last_frame": -1, "ramp": 0}
+SHARES = {"attention": 0.5, "features": 0.5, "first_layer": 4}
+
+
+def edit_cases(tuned: object, latent: dict[str, torch.Tensor]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Of the nodes that change how a clip is edited."""
+    inverted, trajectory, *_ = DDIMInvert.execute(tuned, EMPTY, latent, STEPS).args
+    settings = {"num_steps": STEPS, "cfg": 2.0, "eta": 0.0, "edit_seed": 1, "trajectory": trajectory}
+    for name, mask in MASKS.items():
+        edit = lambda x=mask: SampleEdit.execute(tuned, TARGET, EMPTY, inverted, **settings, mask=x)  # noqa: E731
+        yield f"edit, mask: {name}", edit
+        yield f"composite, mask: {name}", lambda x=mask: CompositeEdit.execute(CLIP, CLIP, **WHOLE, mask=x)
+    for name, images in IMAGES.items():
+        yield f"composite, source: {name}", lambda x=images: CompositeEdit.execute(x, CLIP, **WHOLE)
+        yield f"composite, edited: {name}", lambda x=images: CompositeEdit.execute(CLIP, x, **WHOLE)
+    for name, change in TRAJECTORIES.items():
+        other = dataclasses.replace(trajectory, **change(trajectory))
+        yield (
+            f"inject, inversion: {name}",
+            lambda x=other: InjectSource.execute(tuned, x, EMPTY, **SHARES),
+        )
+        yield (
+            f"blend, inversion: {name}",
+            lambda x=other: BlendInversions.execute(inverted, trajectory, inverted, x, 0.5),
+        )
+    for name, samples in SAMPLES.items():
+        given = {"samples": samples}
+        yield (
+            f"blend, latent_2: {name}",
+            lambda x=given: BlendInversions.execute(inverted, trajectory, x, trajectory, 0.5),
+        )
+    for name, text in CONDITIONINGS.items():
+        yield f"inject, conditioning: {name}", lambda x=text: InjectSource.execute(tuned, trajectory, x, **SHARES)
+
+
 def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     """What is tried, by name."""
     tuned, latent = native.apply_motion(DEMO.model, make_motion(1)), {"samples": DEMO.vae.encode(CLIP)}
@@ -84,6 +143,7 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
             f"edit, latent: {frames} frames of 5",
             lambda x=fewer: SampleEdit.execute(tuned, TARGET, EMPTY, x, **settings, trajectory=trajectory),
         )
+    yield from edit_cases(tuned, latent)
 
 
 def outcome(run: Callable[[], object]) -> tuple[str, str]:

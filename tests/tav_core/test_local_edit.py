@@ -232,7 +232,7 @@ def test_frames_that_the_clip_has_not_are_refused(frames):
 
 
 def test_videos_of_two_shapes_are_refused():
-    with pytest.raises(ClipError, match=r"\(4, 64, 64, 3\) and edited ones of \(3, 64, 64, 3\)"):
+    with pytest.raises(ClipError, match=r"\(4, 64, 64, 3\).* and edited ones of \(3, 64, 64, 3\)"):
         composite(torch.rand(4, 64, 64, 3), torch.rand(3, 64, 64, 3), box())
 
 
