@@ -8,6 +8,7 @@
     composite                      the edit inside a mask or some frames, the clip around it
     inject_source                  edits that keep the clip's layout
     blend_inversions               two clips' noises in one
+    edit_preset                    settings by goal
     compare                        side by side
     measure  report                scores, and a page of them
 
@@ -26,6 +27,7 @@ from .compare import CompareVideos
 from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
+from .edit_preset import EditPreset
 from .folders import register_motion_folder
 from .free_noise import FreeNoise
 from .inject_source import InjectSource
@@ -59,6 +61,7 @@ NODES: list[type[io.ComfyNode]] = [
     CompareVideos,
     MeasureVideo,
     Report,
+    EditPreset,
 ]
 
 

@@ -33,6 +33,7 @@ HOMES = {
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
     "local_edit_config": ("LocalEditConfig",),
+    "presets": ("PRESETS", "Preset"),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "reconstruct_report": ("MethodReport", "compare_methods"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),

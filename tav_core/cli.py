@@ -21,6 +21,7 @@ from .cli_options import (
     add_local_edit,
     add_model,
     add_motion,
+    add_preset,
     add_setting,
     add_settings,
     add_windows,
@@ -29,6 +30,7 @@ from .edit_config import EditConfig
 from .errors import TavError, explain_out_of_memory
 from .invert_config import METHODS, InvertConfig
 from .metrics.names import PAIRS
+from .presets import Preset
 from .tune_config import TuneConfig
 from .version import __version__
 
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--attention-k", type=int, default=2, help="the longer step back of sparse_causal_k (default: 2)")
     tune.add_argument("--positions", choices=POSITIONS, default="none", help="of the frames in the temporal attention")
     tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
+    add_preset(tune, Preset.tuning)
     add_settings(tune, TuneConfig)
     add_early_stop(tune)
 
@@ -94,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
     edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
     edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
+    add_preset(edit, Preset.editing)
     add_settings(edit, EditConfig)
     add_local_edit(edit)
     add_injection(edit)
@@ -129,7 +133,10 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    # The first time for a preset, whose settings are then the defaults.
+    parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
         from . import commands
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from .edit_config import EditConfig
 from .injection_config import InjectionConfig
 from .invert_config import InvertConfig
 from .local_edit_config import LocalEditConfig
+from .presets import PRESETS, Preset
 from .windows import ContextWindows
 
 FITS = ("crop", "pad", "stretch")
@@ -60,6 +62,30 @@ def add_inversion(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--source-prompt", action="store_true", help="the prompt the motion was tuned under")
     parser.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
     add_setting(parser, InvertConfig, "iterations")
+
+
+class UsePreset(argparse.Action):
+    """Makes what a preset sets the command's defaults. They hold from the next parse on."""
+
+    def __init__(self, *args: Any, settings: Callable[[Preset], dict[str, Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        setattr(namespace, self.dest, values)
+        parser.set_defaults(**self.settings(PRESETS[values]))
+
+
+def add_preset(parser: argparse.ArgumentParser, settings: Callable[[Preset], dict[str, Any]]) -> None:
+    """The option of a preset, which other options overrule."""
+    sets = "; ".join(f"{goal}: {describe(settings(preset))}" for goal, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=PRESETS, action=UsePreset, settings=settings, help=f"by goal ({sets})")
+
+
+def describe(settings: dict[str, Any]) -> str:
+    """Options as they are written."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+    return " ".join(name if value is True else f"{name} {value:g}" for name, value in given.items())
 
 
 def add_early_stop(parser: argparse.ArgumentParser) -> None:

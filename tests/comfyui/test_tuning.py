@@ -11,6 +11,7 @@ from PIL import Image
 
 from tav_core.errors import ConfigError
 from tav_core.files import load_tensors
+from tav_core.presets import PRESETS
 from tav_core.weights import Motion
 from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
@@ -152,3 +153,14 @@ def test_a_judge_that_cannot_judge_is_refused(client, judge):
         graph = stopping_graph(judge, run_name="no_judge")
         graph["stop"]["inputs"].update(changes)
         assert "Choose a clip_model" in (error := error_of(client.run(graph))) or "Write the texts" in error
+
+
+def test_a_preset_goes_to_the_widgets_of_other_nodes(client):
+    graph = edit_graph(run_name="preset", num_steps=2)
+    shares = {"attention": ["preset", 2], "features": ["preset", 3], "first_layer": 4}
+    source = {"model": ["apply", 0], "trajectory": ["invert", 1], "conditioning": ["empty", 0]}
+    graph |= {"preset": node("TAVEditPreset", goal="style"), "inject": node("TAVInjectSource", **source, **shares)}
+    graph["edit"]["inputs"].update(model=["inject", 0], cfg=["preset", 1])
+    done = client.run(graph)
+    assert error_of(done) == ""
+    assert done["outputs"]["preset"]["text"] == [PRESETS["style"].advice]

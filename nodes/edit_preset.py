@@ -1,0 +1,45 @@
+"""Edit Preset: settings by goal, to be connected where they belong."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..tav_core.presets import PRESETS
+from .show_text import show_text
+from .widgets import CATEGORY, schema
+
+
+class EditPreset(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVEditPreset",
+            display_name="Edit Preset (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "What to set for another subject, another background or another style. Connect each output to the "
+                "widget of its name; the node says what else helps."
+            ),
+            search_aliases=["preset", "recommended settings", "goal"],
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Combo.Input(
+                    "goal", options=list(PRESETS), default=next(iter(PRESETS)), tooltip="What the edit is to change."
+                )
+            ],
+            outputs=[
+                io.Int.Output("num_steps", display_name="num steps", tooltip="Tuning steps, for One-Shot Tune."),
+                io.Float.Output("cfg", display_name="cfg", tooltip="Guidance, for Sample Edit."),
+                io.Float.Output("attention", display_name="attention", tooltip="For Inject Source; 0 injects none."),
+                io.Float.Output("features", display_name="features", tooltip="For Inject Source; 0 injects none."),
+                io.String.Output("advice", display_name="advice", tooltip="What else helps."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, goal: str) -> io.NodeOutput:
+        preset = PRESETS[goal]
+        text = show_text(cls, preset.advice)
+        return io.NodeOutput(preset.num_steps, preset.guidance_scale, *preset.shares, preset.advice, ui=text)
