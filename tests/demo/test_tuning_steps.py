@@ -66,3 +66,11 @@ def test_table_and_plot(tmp_path):
     assert average(rows, "shape")["50"]["path"] == pytest.approx(0.3)
     assert format_table(table).splitlines()[2] == "| 25 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.100 |"
     assert save_plot(tmp_path / "plot.png", table).stat().st_size > 5000
+
+
+def test_the_committed_figures_are_those_of_the_table():
+    """The README's table comes from the JSON that a run wrote."""
+    kept = json.loads((tuning_steps.MODEL.parent / "tuning_steps.json").read_text())
+    readme = (tuning_steps.MODEL.parents[1] / "README.md").read_text()
+    assert format_table(kept["tables"]["all edits"]) in readme
+    assert format_table(average(list(kept["each"].values()))) in readme
