@@ -86,7 +86,7 @@ def tuned_graph(steps: int, resume: str, edits: dict[str, str]) -> dict[str, Any
 
 
 def edit_node(prompt: str, *, model: str = "apply", latent: str = "invert", **more: Any) -> dict[str, Any]:
-    settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33, **more}
+    settings = {"num_steps": 20, "cfg": 3.2, "eta": 0.0, "edit_seed": 33, **more}
     prompts = {"positive": [prompt, 0], "negative": ["empty", 0]}
     return node("TAVSampleEdit", model=[model, 0], latent=[latent, 0], **prompts, **settings)
 
@@ -104,7 +104,7 @@ def first_graph() -> dict[str, Any]:
         "source": save("demo", 3),
         "canny": node("Canny", image=["demo", 3], low_threshold=0.2, high_threshold=0.5),
         "edges": save("canny"),
-        "guider": node("CFGGuider", model=["apply", 0], cfg=4.0, **prompts),
+        "guider": node("CFGGuider", model=["apply", 0], cfg=3.2, **prompts),
         "sampler": node("KSamplerSelect", sampler_name="ddim"),
         "sampled": node("SamplerCustomAdvanced", guider=["guider", 0], sampler=["sampler", 0], **noise),
         "stock_frames": node("VAEDecode", samples=["sampled", 0], vae=["demo", 2]),

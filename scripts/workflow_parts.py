@@ -12,7 +12,7 @@ CHECKPOINT, CONTROLNET = "v1-5-pruned-emaonly-fp16.safetensors", "control_v11p_s
 MOTION, CLIP, SOURCE = "my_motion.safetensors", "my_clip.mp4", "a man is skiing"
 DEMO_SOURCE, DEMO_EDITED = "a red circle on a blue background", "a yellow circle on a blue background"
 DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
-DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
+DEMO_EDIT = {"num_steps": 20, "cfg": 3.2}
 FACE = "https://huggingface.co"
 SD15 = {
     "name": CHECKPOINT,
