@@ -137,8 +137,9 @@ def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
 
 def name_family(config: Mapping[str, Any]) -> str:
     """The family of a UNet, by the width of the text it attends to."""
-    width = config.get("cross_attention_dim")
-    return {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}.get(width, "a model of another size")
+    # A file may hold anything here, what cannot be looked up too.
+    width = str(config.get("cross_attention_dim"))
+    return {"768": "Stable Diffusion 1.x", "1024": "Stable Diffusion 2.x"}.get(width, "a model of another size")
 
 
 def as_json(value: Any) -> Any:

@@ -213,6 +213,12 @@ def test_a_motion_that_is_none(written, case):
         Motion.load(written.motion)
 
 
+def architecture_says(**changes):
+    return lambda _, metadata: metadata.update(
+        architecture=json.dumps({**json.loads(metadata["architecture"]), **changes})
+    )
+
+
 MISFITS = {
     "a delta too few rows": (set_tensor("delta.", lambda t: t[1:].clone()), "shape"),
     "a temporal weight gone": (drop("temporal."), "none"),
@@ -225,12 +231,10 @@ MISFITS = {
         lambda tensors, _: tensors.update({first(tensors, "temporal.").replace("temporal", "delta", 1): torch.ones(1)}),
         "none, as in this model",
     ),
-    "another family": (
-        lambda _, metadata: metadata.update(
-            architecture=json.dumps({**json.loads(metadata["architecture"]), "cross_attention_dim": 1024})
-        ),
-        "cross_attention_dim 1024",
-    ),
+    "another family": (architecture_says(cross_attention_dim=1024), "cross_attention_dim 1024"),
+    "a family that is a list": (architecture_says(cross_attention_dim=[32]), "cross_attention_dim [32]"),
+    "a family that is an object": (architecture_says(cross_attention_dim={"1": 2}), "cross_attention_dim"),
+    "widths that are text": (architecture_says(block_out_channels="32"), "block_out_channels 32"),
 }
 
 
