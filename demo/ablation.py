@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from tav_core import load_checkpoint
 
-from .clips import all_clips, clip_named
+from .clips import PARTS, all_clips, changed_parts, clip_named
 from .pictures import label_rows, save_ablation_plot
 from .scores import Scores, score, summarize
 from .settings import EDIT, MODEL, TUNE
@@ -39,7 +39,9 @@ from .variants import PAPER, VARIANTS, render_edits
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
 COLUMNS = ("edits_right", "right", "path", "distance", "agreement", "kept", "flicker")
-Rows = dict[str, dict[str, float]]
+PART_COLUMNS = ("edits_right", "kept")
+Row = dict[str, float]
+Rows = dict[str, Row]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,27 @@ def tabulate(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> tuple[R
     return rows, spread
 
 
+def tabulate_parts(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> dict[str, dict[str, Row]]:
+    """For each variant the means over the edits that change one part alone, by that part."""
+    found: dict[str, dict[str, list[Scores]]] = {}
+    for job, scores in zip(jobs, scored, strict=True):
+        clip = clip_named(job.clip)
+        for edit, one in zip(clip.edits, scores, strict=True):
+            if len(changes := changed_parts(clip, edit)) == 1:
+                found.setdefault(job.variant, {}).setdefault(changes[0], []).append(one)
+    return {name: {part: summarize(parts[part]) for part in PARTS if part in parts} for name, parts in found.items()}
+
+
+def format_parts(parts: Mapping[str, Mapping[str, Row]]) -> str:
+    """A Markdown table of what `tabulate_parts` found: edits right, and what is kept."""
+    columns = [(part, name) for part in next(iter(parts.values())) for name in PART_COLUMNS]
+    heads = [f"{part}: {name}".replace("_", " ") for part, name in columns]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for variant, row in parts.items():
+        lines.append(f"| {variant} | " + " | ".join(f"{row[part][name]:.3f}" for part, name in columns) + " |")
+    return "\n".join(lines)
+
+
 def format_table(rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]) -> str:
     """A Markdown table of the variants' scores; the spread over seeds stands behind them."""
     digits = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}
@@ -145,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
     """Prints the table; writes it with every edit's scores as JSON, and draws it."""
     rows, spread = tabulate(jobs, scored)
-    print(format_table(rows, spread))
+    parts = tabulate_parts(jobs, scored)
+    print(format_table(rows, spread), format_parts(parts), sep="\n\n")
     each = [
         {**dataclasses.asdict(job), "prompt": clip_named(job.clip).edits[i].prompt, **dataclasses.asdict(s)}
         for job, scores in zip(jobs, scored, strict=True)
@@ -156,7 +180,7 @@ def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Score
         "edit": dataclasses.asdict(EDIT),
         "variants": {name: dataclasses.asdict(VARIANTS[name]) for name in rows},
     }
-    kept = {"settings": settings, "table": rows, "spread": spread, "edits": each}
+    kept = {"settings": settings, "table": rows, "spread": spread, "parts": parts, "edits": each}
     (out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n")
     save_ablation_plot(out / "ablation_plot.png", rows, spread)
 

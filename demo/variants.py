@@ -30,7 +30,7 @@ from tav_core import (
     tune,
 )
 
-from .clips import Clip
+from .clips import PARTS, Clip, changed_parts
 from .edit_masks import mask_of
 from .settings import EDIT, TUNE
 
@@ -44,18 +44,19 @@ class Variant:
     Args:
         tuned: or the inflated model as it is.
         inverted: or from random noise.
-        modules: that train.
+        modules, num_steps: of tuning.
         attention, attention_k, positions: of the inflated model.
         source_prompt: invert under it, not under the empty one.
         negative_source: the source's prompt as the negative one.
         method: of the inversion.
-        injection: of the source.
+        injection: of the source, in edits that change nothing but the parts in `injected`.
         masked: a mask says where to edit, see `edit_masks`.
     """
 
     tuned: bool = True
     inverted: bool = True
     modules: tuple[str, ...] = TUNE.modules
+    num_steps: int = TUNE.num_steps
     attention: str = "sparse_causal"
     attention_k: int = 2
     positions: str = "none"
@@ -63,6 +64,7 @@ class Variant:
     negative_source: bool = False
     method: str = "ddim"
     injection: InjectionConfig | None = None
+    injected: tuple[str, ...] = PARTS
     masked: bool = False
 
     @property
@@ -75,7 +77,8 @@ class Variant:
         """Variants that tune alike share a motion."""
         positions = "" if self.positions == "none" else f"_{self.positions}"
         k = self.attention_k if self.attention.endswith("_k") else ""
-        return f"{self.attention}{k}_{len(self.modules)}{positions}"
+        steps = "" if self.num_steps == TUNE.num_steps else f"_{self.num_steps}"
+        return f"{self.attention}{k}_{len(self.modules)}{positions}{steps}"
 
 
 PLAIN = Variant()
@@ -109,7 +112,7 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
     kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
     if not kept.exists():
         latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
-        config = dataclasses.replace(TUNE, seed=seed, modules=variant.modules)
+        config = dataclasses.replace(TUNE, seed=seed, modules=variant.modules, num_steps=variant.num_steps)
         motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, prompt=clip.prompt)
         motion.save(kept, dtype=torch.float32)
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
@@ -133,15 +136,16 @@ def render_with(
         start = invert(denoiser, latents, inverted_under, num_steps=EDIT.num_steps, method=variant.method)
     else:
         start = gaussian_noise(latents.shape, seed)
+    injected = None
     if variant.injection is not None:
-        denoiser = InjectedDenoiser(
-            denoiser=denoiser, trajectory=start, source_context=inverted_under, config=variant.injection
-        )
+        source_of = {"trajectory": start, "source_context": inverted_under}
+        injected = InjectedDenoiser(denoiser=denoiser, **source_of, config=variant.injection)
     negative, videos = source if variant.negative_source else empty, []
     for each in clip.edits:
         mask = mask_of(clip, each) if variant.masked else None
         correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
-        prompt = encode_prompt(checkpoint, each.prompt)
-        video = decode_latents(checkpoint.vae, edit(denoiser, start, prompt, negative, config=EDIT, correct=correct))[0]
+        keeps_layout = injected and set(changed_parts(clip, each)) <= set(variant.injected)
+        model, prompt = injected if keeps_layout else denoiser, encode_prompt(checkpoint, each.prompt)
+        video = decode_latents(checkpoint.vae, edit(model, start, prompt, negative, config=EDIT, correct=correct))[0]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()
