@@ -115,20 +115,21 @@ def other_clip(path):
     write_video(path, np.random.default_rng(0).random((8, 64, 64, 3), dtype=np.float32), fps=8)
 
 
-def test_cancels_at_moments_that_a_clock_chooses(server, client):
-    """Three of them; each keeps its steps, and the motion at the end is that of an unbroken run."""
-    chance, done = random.Random(0), [0]
-    for _ in range(3):
-        answer = client.queue(tune_graph(run_name="stopped", num_steps=ENDLESS, save_every=0))
+@pytest.mark.parametrize("cancels", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_cancels_at_moments_that_a_clock_chooses(server, client, cancels):
+    """Each keeps its steps, and the motion at the end is that of an unbroken run."""
+    chance, done, stopped = random.Random(0), [0], f"stopped_{cancels}"
+    for _ in range(cancels):
+        answer = client.queue(tune_graph(run_name=stopped, num_steps=ENDLESS, save_every=0))
         time.sleep(chance.uniform(0.5, 6))
         server.post("/interrupt")
         assert "execution_interrupted" in json.dumps(client.wait(answer["prompt_id"])["status"]["messages"])
-        path = state_path(server, "stopped")
+        path = state_path(server, stopped)
         done.append(steps_done(path) if path.exists() else 0)
     assert done == sorted(done) and done[-1] > 0
-    for name in ("stopped", "whole"):
+    for name in (stopped, f"whole_{cancels}"):
         assert error_of(client.run(tune_graph(run_name=name, num_steps=done[-1] + 2))) == ""
-    assert same_tensors(state_path(server, "stopped"), state_path(server, "whole"))
+    assert same_tensors(state_path(server, stopped), state_path(server, f"whole_{cancels}"))
     assert [path.name for path in state_path(server, "x").parent.iterdir() if path.name.startswith(".")] == []
 
 

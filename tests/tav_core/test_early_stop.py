@@ -11,6 +11,7 @@ from tav_core.early_stop import EarlyStop, preview_score
 from tav_core.errors import ConfigError
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
+from tav_core.tune_state import RunState
 
 CONFIG = TuneConfig(num_steps=12, learning_rate=1e-3, memory="speed", save_every=0)
 
@@ -97,6 +98,27 @@ def test_a_killed_run_ends_like_an_unbroken_one(go, killed_at):
     resumed = go(values[(killed_at - 1) // 2 :], patience=2)
     assert resumed.info.steps_done == unbroken.info.steps_done == 8
     assert same(resumed, unbroken)
+
+
+def test_a_kill_between_the_best_motion_and_its_score(go, monkeypatch):
+    """The file beside the state is then of a step that the state knows nothing of."""
+    values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
+    unbroken, save = go(values, state="unbroken.safetensors", patience=2), RunState.save
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self, **how):
+        if self.run.step == 8:
+            raise Killed
+        save(self, **how)
+
+    monkeypatch.setattr(RunState, "save", killed)
+    with pytest.raises(Killed):
+        go(values, patience=2, save_every=2)
+    monkeypatch.undo()
+    resumed = go(values[3:], patience=2, save_every=2)
+    assert resumed.info.steps_done == 8 and same(resumed, unbroken)
 
 
 def test_scores_by_something_else_do_not_count(go):
