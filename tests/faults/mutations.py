@@ -116,9 +116,30 @@ MUTATIONS = (
     Mutation(
         "tuning: a cancelled run is not saved",
         "tav_core/tune.py",
-        "            except BaseException:\n                state.save()\n                raise",
-        "            except BaseException:\n                raise",
+        "        except BaseException:\n            state.save()\n            raise",
+        "        except BaseException:\n            raise",
         ("tests/tav_core/test_tune.py::TestResume",),
+    ),
+    Mutation(
+        "early stopping: the last score is taken for the best",
+        "tav_core/early_stop.py",
+        "value > max(self.scores.values())",
+        "value is not None",
+        ("tests/tav_core/test_early_stop.py",),
+    ),
+    Mutation(
+        "early stopping: a resumed run has forgotten its scores",
+        "tav_core/tune_state.py",
+        'metadata.get("scored_by", ""), read_scores(metadata)',
+        'metadata.get("scored_by", ""), {}',
+        ("tests/tav_core/test_early_stop.py",),
+    ),
+    Mutation(
+        "masks: NaN is taken",
+        "tav_core/local_edit.py",
+        "if not (low >= 0 and high <= 1):",
+        "if low < 0 or high > 1:",
+        ("tests/faults/test_bad_edits.py::TestMasks",),
     ),
     Mutation(
         "files: written in place, not beside and then moved",
