@@ -36,7 +36,7 @@ def test_cores_adapters_and_the_librarys_see_alike(figures, kind):
 
 def test_tune_options_ask_for_rotary_positions(server):
     client = server.connect()
-    options = node("TAVTuneOptions", **OPTIONS, window=0, positions="rotary")
+    options = node("TAVTuneOptions", **OPTIONS, positions="rotary")
     graph = {**edit_graph(run_name="rotary", num_steps=2, options=["options", 0]), "options": options}
     done = client.run(graph)
     client.close()
