@@ -1,7 +1,7 @@
 """The ways of editing that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it. All of a seed and a
-way of tuning share one motion.
+`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it; `BEST` is what helps,
+together. All of a seed and a way of tuning share one motion.
 """
 
 from __future__ import annotations
@@ -98,8 +98,18 @@ PIECES = {
     "mask": Variant(masked=True),
     "rotary": Variant(positions="rotary"),
     "k-step": Variant(attention="sparse_causal_k", attention_k=4),
+    "twice the steps": Variant(num_steps=2 * TUNE.num_steps),
 }
-VARIANTS = {**PAPER, **PIECES}
+# What helps, together. Injection holds on to shapes, so edits of a shape go without.
+BEST = {
+    "best": Variant(
+        num_steps=2 * TUNE.num_steps,
+        injection=InjectionConfig(attention=0.3, features=0.0),
+        injected=("colour", "background"),
+        masked=True,
+    )
+}
+VARIANTS = {**PAPER, **PIECES, **BEST}
 
 
 def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
