@@ -1,7 +1,7 @@
 """The ways of editing that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it; `BEST` is what helps,
-together. All of a seed and a way of tuning share one motion.
+`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it; `BEST` is what
+helps, together. All of a seed and a way of tuning share one motion.
 """
 
 from __future__ import annotations
