@@ -15,7 +15,7 @@ from PIL.Image import Image
 from ..tav_core.early_stop import EarlyStop, preview_score
 from ..tav_core.errors import OutOfMemory, explain_out_of_memory
 from .chart import draw_chart
-from .stop_early import describe_judge, load_judge
+from .preview_judge import describe_judge, load_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..tav_core.tune_progress import TuneProgress
     from ..tav_core.weights import Motion
     from .core_tuning import Preview
-    from .stop_early import PreviewJudge
+    from .preview_judge import PreviewJudge
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.
 INTERVAL = 0.5

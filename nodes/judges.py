@@ -10,12 +10,12 @@ import folder_paths
 from torch import Tensor
 
 from ..tav_core.errors import ConfigError
+from .preview_judge import NONE
 
 if TYPE_CHECKING:
     from ..tav_core.metrics.clip import ClipEncoder
     from ..tav_core.metrics.dino import DinoEncoder
 
-NONE = "none"
 # Where CLIP and DINO may lie: single files are looked for in the first alone.
 FOLDERS = ("clip_vision", "diffusers")
 CLIP_TYPES, DINO_TYPES = ("clip", "clip_vision_model"), ("vit",)

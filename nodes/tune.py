@@ -13,7 +13,7 @@ from ..tav_core.tune_config import TuneConfig
 from ..tav_core.whole_files import check_output
 from .bridge import check_images, to_context
 from .folders import motion_path, run_path
-from .stop_early import PreviewJudge, check_previews
+from .preview_judge import PreviewJudge, check_previews
 from .widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 
 
