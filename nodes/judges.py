@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.errors import ConfigError
@@ -36,6 +37,16 @@ class CoreClipVision:
         from ..tav_core.metrics.images import encode_in_batches
 
         return encode_in_batches(lambda part: self.clip_vision.encode_image(part)["image_embeds"], frames)
+
+
+def clip_input() -> io.Combo.Input:
+    """The widget that chooses a CLIP."""
+    return io.Combo.Input(
+        "clip_model",
+        options=list_clips(),
+        default=NONE,
+        tooltip="A whole CLIP: a transformers folder in models/clip_vision or models/diffusers, or a file.",
+    )
 
 
 def list_clips() -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..tav_core.errors import ConfigError
 from ..tav_core.metrics.names import PAIRS, format_scores
 from .bridge import check_images
-from .judges import NONE, CoreClipVision, list_clips, list_dinos, load_judges
+from .judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
 from .show_text import show_text
 from .widgets import CATEGORY, schema
 
@@ -42,12 +42,7 @@ class MeasureVideo(io.ComfyNode):
                     multiline=True,
                     tooltip="What the video should show, for the CLIP text score, which needs a clip_model. Or empty.",
                 ),
-                io.Combo.Input(
-                    "clip_model",
-                    options=list_clips(),
-                    default=NONE,
-                    tooltip="A whole CLIP: a transformers folder in models/clip_vision or models/diffusers, or a file.",
-                ),
+                clip_input(),
                 io.Combo.Input(
                     "dino_model",
                     options=list_dinos(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .judges import list_clips
-from .preview_judge import NONE, PreviewJudge, check_judge
+from .judges import clip_input
+from .preview_judge import PreviewJudge, check_judge
 from .widgets import CATEGORY, EarlyStopType, schema
 
 
@@ -25,12 +25,7 @@ class StopEarly(io.ComfyNode):
             ),
             search_aliases=["early stopping", "overfitting", "best checkpoint", "patience"],
             inputs=[
-                io.Combo.Input(
-                    "clip_model",
-                    options=list_clips(),
-                    default=NONE,
-                    tooltip="A whole CLIP: a transformers folder in models/clip_vision or models/diffusers, or a file.",
-                ),
+                clip_input(),
                 io.String.Input(
                     "prompt",
                     default="",
