@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from demo import ablation, variants
-from demo.ablation import Job, all_jobs, format_table, run_job, score_job, tabulate
-from demo.clips import clip_named
+from demo.ablation import Job, all_jobs, format_parts, format_table, run_job, score_job, tabulate, tabulate_parts
+from demo.clips import changed_parts, clip_named
 from demo.scores import Scores
 from demo.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
 from tav_core import load_checkpoint
@@ -117,9 +117,21 @@ def test_the_table_has_the_spread_of_the_seeds():
     assert format_table(*alone).splitlines()[-1].startswith("| full | 1 | 1.000 | 1.000 | 0.800 | 2.0 |")
 
 
-def test_the_committed_figures_are_those_of_the_table():
-    """The README's table comes from the JSON that a run wrote."""
-    kept = json.loads((ablation.MODEL.parent / "ablation.json").read_text())
+@pytest.mark.parametrize("name", ["ablation", "pieces"])
+def test_the_committed_figures_are_those_of_the_tables(name):
+    """The README's tables come from the JSON that a run wrote."""
+    kept = json.loads((ablation.MODEL.parent / f"{name}.json").read_text())
     readme = (ablation.MODEL.parents[1] / "README.md").read_text()
-    for line in format_table(kept["table"], kept["spread"]).splitlines():
+    tables = [format_table(kept["table"], kept["spread"])]
+    tables += [format_parts(kept["parts"])] if "parts" in kept else []
+    for line in "\n".join(tables).splitlines():
         assert line in readme
+
+
+def test_the_table_by_what_an_edit_changes():
+    jobs, clip = [Job(variant="full", clip="slide", seed=0)], clip_named("slide")
+    changes = [changed_parts(clip, edit) for edit in clip.edits]
+    parts = tabulate_parts(jobs, [[scores_of(float(each == ["shape"]), 1.0) for each in changes]])
+    assert parts["full"]["shape"]["edits"] == changes.count(["shape"]) > 1
+    assert [parts["full"][part]["edits_right"] for part in ("shape", "colour")] == [1, 0]
+    assert format_parts(parts).splitlines()[2].startswith("| full | 1.000 | 0.800 | 0.000 | 0.800 |")
