@@ -34,6 +34,7 @@ from .clips import PARTS, all_clips, changed_parts, clip_named
 from .pictures import label_rows, save_ablation_plot
 from .scores import Scores, score, summarize
 from .settings import EDIT, MODEL, TUNE
+from .tables import markdown_table
 from .variants import PAPER, VARIANTS, render_edits
 
 SEEDS = (0, 1, 2)
@@ -123,23 +124,19 @@ def tabulate_parts(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> d
 def format_parts(parts: Mapping[str, Mapping[str, Row]]) -> str:
     """A Markdown table of what `tabulate_parts` found: edits right, and what is kept."""
     columns = [(part, name) for part in next(iter(parts.values())) for name in PART_COLUMNS]
-    heads = [f"{part}: {name}".replace("_", " ") for part, name in columns]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for variant, row in parts.items():
-        lines.append(f"| {variant} | " + " | ".join(f"{row[part][name]:.3f}" for part, name in columns) + " |")
-    return "\n".join(lines)
+    rows = ([variant, *(f"{row[part][name]:.3f}" for part, name in columns)] for variant, row in parts.items())
+    return markdown_table(["", *(f"{part}: {name}" for part, name in columns)], rows)
 
 
 def format_table(rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]) -> str:
     """A Markdown table of the variants' scores; the spread over seeds stands behind them."""
-    digits = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}
-    lines = ["| | edits | " + " | ".join(c.replace("_", " ") for c in COLUMNS) + " |", "|---" * 9 + "|"]
+    digits, lines = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}, []
     for name, row in rows.items():
         cells = [f"{row[c]:.{digits[c]}f}" for c in COLUMNS]
         if row["seeds"] > 1:
             cells = [f"{cell} ± {spread[name][c]:.{digits[c]}f}" for cell, c in zip(cells, COLUMNS, strict=True)]
-        lines.append(f"| {name} | {row['edits']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([name, str(row["edits"]), *cells])
+    return markdown_table(["", "edits", *COLUMNS], lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

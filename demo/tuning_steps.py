@@ -36,6 +36,7 @@ from .clips import PARTS, Clip, all_clips, changed_parts, clip_named
 from .oracle import read_frames
 from .scores import copied, score
 from .settings import MODEL, TUNE
+from .tables import markdown_table
 from .variants import render_with
 
 OUT = Path("out") / "tuning_steps"
@@ -106,9 +107,7 @@ def average(rows: Sequence[dict[str, dict[str, Any]]], changes: str | None = Non
 def format_table(table: dict[str, dict[str, float]]) -> str:
     """The means as a Markdown table."""
     names = [*COLUMNS, "held_loss"]
-    lines = ["| steps | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * 7 + "|"]
-    lines += [f"| {step} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |" for step, row in table.items()]
-    return "\n".join(lines)
+    return markdown_table(["steps", *names], ([step, *(f"{row[n]:.3f}" for n in names)] for step, row in table.items()))
 
 
 def save_plot(path: Path, table: dict[str, dict[str, float]]) -> Path:

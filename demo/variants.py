@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tav_core import (
+    PRESETS,
     Checkpoint,
     InflatedUNet,
     InjectedDenoiser,
@@ -94,7 +95,7 @@ PIECES = {
     "source as negative": Variant(source_prompt=True, negative_source=True),
     "fixed point": Variant(method="fixed_point"),
     "exact": Variant(method="o_belm"),
-    "injection": Variant(injection=InjectionConfig(attention=0.3, features=0.0)),
+    "injection": Variant(injection=PRESETS["style"].injection),
     "mask": Variant(masked=True),
     "rotary": Variant(positions="rotary"),
     "k-step": Variant(attention="sparse_causal_k", attention_k=4),
@@ -104,7 +105,7 @@ PIECES = {
 BEST = {
     "best": Variant(
         num_steps=2 * TUNE.num_steps,
-        injection=InjectionConfig(attention=0.3, features=0.0),
+        injection=PRESETS["style"].injection,
         injected=("colour", "background"),
         masked=True,
     )
