@@ -131,12 +131,17 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the page, .html")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options; those of a preset where none are given."""
     parser = build_parser()
     # The first time for a preset, whose settings are then the defaults.
     parser.parse_args(argv)
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command. Returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+    args = parse(argv)
     try:
         from . import commands
 

@@ -52,8 +52,8 @@ class EarlyStop:
     every: int = 50
     patience: int = 2
     by: str = ""
-    scores: dict[int, float] = field(default_factory=dict)
-    best: Motion | None = None
+    scores: dict[int, float] = field(default_factory=dict, init=False)
+    best: Motion | None = field(default=None, init=False)
     path: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

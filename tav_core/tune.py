@@ -101,8 +101,9 @@ def tune(
 
 def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: EarlyStop | None) -> Motion:
     """Takes the steps that are left. What ends them early ends them after a save, unless weights were half changed."""
-    if early_stop is not None and run.step and early_stop.look(run.progress(eta_seconds=0.0)):
-        state.save(anew=True)
+    if early_stop is not None and run.step:
+        early_stop.look(run.progress(eta_seconds=0.0))
+        state.save()
     started, begun_at, last = time.monotonic(), run.step, run.config.num_steps
     while run.step < last and not (early_stop and early_stop.is_over):
         try:

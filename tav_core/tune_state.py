@@ -43,7 +43,7 @@ class RunState:
     def __init__(self, path: str | Path | None, run: TuningRun) -> None:
         self.path = None if path is None else Path(path)
         self.run = run
-        self.saved_step: int | None = None
+        self.saved: tuple[int, str, dict[int, float]] | None = None
 
     def begin(self) -> None:
         """Does what `config.resume` says with a file that is there already.
@@ -65,7 +65,7 @@ class RunState:
         self.check_whole(tensors, metadata)
         self.check_steps(int(metadata["step"]))
         restore(self.run, tensors, metadata)
-        self.saved_step = self.run.step
+        self.saved = self.reached
 
     def check_room(self) -> None:
         """Checks that the state of a run with steps left can be saved, before it takes them.
@@ -76,17 +76,18 @@ class RunState:
         if self.path is not None and self.run.step < self.run.config.num_steps:
             check_output(self.path, size=state_bytes(self.run))
 
-    def save(self, *, anew: bool = False) -> None:
-        """Writes the state, unless this step is on disk already, or there is none yet.
+    @property
+    def reached(self) -> tuple[int, str, dict[int, float]]:
+        """What a saved state must agree with to be this one: the step, and its scores."""
+        return self.run.step, self.run.scored_by, dict(self.run.scores)
 
-        Args:
-            anew: even where this step is on disk: its scores are not.
+    def save(self) -> None:
+        """Writes the state, unless this step and its scores are on disk already, or there is none yet.
 
         Raises:
             OutputError, OutOfMemory: the file cannot be written; the one before it is still whole.
         """
-        saved = self.saved_step == self.run.step and not anew
-        if self.path is None or saved or not self.run.step:
+        if self.path is None or self.saved == self.reached or not self.run.step:
             return
         metadata = {
             "step": str(self.run.step),
@@ -96,7 +97,7 @@ class RunState:
             "scores": json.dumps(self.run.scores),
         }
         save_tensors(self.path, collect(self.run), metadata)
-        self.saved_step = self.run.step
+        self.saved = self.reached
 
     def check_identity(self, metadata: dict[str, str]) -> None:
         """Raises ConfigError if the file belongs to a run of another model, other settings or other draws."""

@@ -20,6 +20,7 @@ from tav_core.tune_config import TuneConfig
 from tav_core.tune_state import RunState
 from tav_core.weights import Motion
 from tav_core.whole_files import hold
+from tests.tav_core.motions import equal
 
 FAST = {"learning_rate": 1e-3, "memory": "speed"}
 OTHER = "import sys; from tav_core.whole_files import hold; from pathlib import Path\n"
@@ -35,11 +36,6 @@ def go(tmp_path, untuned, clip_latents, context):
         return tune(untuned, clip_latents, context, config=config, state_path=path, on_step=on_step)
 
     return tune_it
-
-
-def equal(one, other):
-    pairs = [(one.deltas, other.deltas), (one.temporal, other.temporal)]
-    return all(torch.equal(value, b[name]) for a, b in pairs for name, value in a.items())
 
 
 class TestTwoRunsOfOneName:

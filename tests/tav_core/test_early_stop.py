@@ -12,6 +12,7 @@ from tav_core.errors import ConfigError
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
 from tav_core.tune_state import RunState
+from tests.tav_core.motions import equal
 
 CONFIG = TuneConfig(num_steps=12, learning_rate=1e-3, memory="speed", save_every=0)
 
@@ -40,12 +41,11 @@ def test_the_best_motion_is_returned(untuned, clip_latents, context, tmp_path, v
     motion = tune(untuned, clip_latents, context, config=CONFIG, state_path=state, early_stop=stop)
     assert (motion.info.steps_done, max(stop.scores)) == (best, last)
     plain = tune(untuned, clip_latents, context, config=TuneConfig(**{**vars(CONFIG), "num_steps": best}))
-    assert all(torch.equal(motion.deltas[name], delta) for name, delta in plain.deltas.items())
+    assert equal(motion, plain)
 
 
-def same(one, other):
-    pairs = [(one.deltas, other.deltas), (one.temporal, other.temporal)]
-    return all(torch.equal(value, b[name]) for a, b in pairs for name, value in a.items())
+class Killed(BaseException):
+    """What ends a run from outside; no handler of errors takes it for one."""
 
 
 @pytest.fixture
@@ -66,28 +66,25 @@ def test_without_early_stopping_a_stopped_run_goes_on(go):
     seen = []
     motion = go(on_step=lambda progress: seen.append(progress.step))
     assert seen == list(range(5, 13))
-    assert same(motion, go(state="plain.safetensors"))
+    assert equal(motion, go(state="plain.safetensors"))
 
 
 def test_a_stopped_run_stays_stopped(go):
     best, taken = go([1.0, 2.0, 1.0]), []
     again = go([], on_step=lambda progress: taken.append(progress.step))
-    assert taken == [] and same(again, best) and again.info == best.info
+    assert taken == [] and equal(again, best) and again.info == best.info
 
 
 def test_a_run_that_ended_keeps_its_best_motion(go):
     best = go([1.0, 2.0, 1.0, 1.0], num_steps=8, patience=5)
     assert best.info.steps_done == 4
-    assert same(go([], num_steps=8, patience=5), best)
+    assert equal(go([], num_steps=8, patience=5), best)
 
 
 @pytest.mark.parametrize("killed_at", range(1, 12))
 def test_a_killed_run_ends_like_an_unbroken_one(go, killed_at):
     values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
     unbroken = go(values, state="unbroken.safetensors", patience=2)
-
-    class Killed(BaseException):
-        pass
 
     def kill(progress):
         if progress.step == killed_at:
@@ -97,7 +94,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(go, killed_at):
         go(values, patience=2, on_step=kill)
     resumed = go(values[(killed_at - 1) // 2 :], patience=2)
     assert resumed.info.steps_done == unbroken.info.steps_done == 8
-    assert same(resumed, unbroken)
+    assert equal(resumed, unbroken)
 
 
 def test_a_kill_between_the_best_motion_and_its_score(go, monkeypatch):
@@ -105,20 +102,17 @@ def test_a_kill_between_the_best_motion_and_its_score(go, monkeypatch):
     values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
     unbroken, save = go(values, state="unbroken.safetensors", patience=2), RunState.save
 
-    class Killed(BaseException):
-        pass
-
-    def killed(self, **how):
+    def killed(self):
         if self.run.step == 8:
             raise Killed
-        save(self, **how)
+        save(self)
 
     monkeypatch.setattr(RunState, "save", killed)
     with pytest.raises(Killed):
         go(values, patience=2, save_every=2)
     monkeypatch.undo()
     resumed = go(values[3:], patience=2, save_every=2)
-    assert resumed.info.steps_done == 8 and same(resumed, unbroken)
+    assert resumed.info.steps_done == 8 and equal(resumed, unbroken)
 
 
 def test_scores_by_something_else_do_not_count(go):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tav_core.cli import build_parser
+from tav_core.cli import parse
 from tav_core.cli_options import read_settings
 from tav_core.edit_config import EditConfig
 from tav_core.injection_config import InjectionConfig
@@ -13,13 +13,6 @@ from tav_core.tune_config import TuneConfig
 
 TUNE = ["tune", "--model", "m", "--clip", "c", "--prompt", "p", "--out", "o"]
 EDIT = ["edit", "--model", "m", "--motion", "m", "--prompt", "p", "--out", "o"]
-
-
-def parse(argv):
-    """As the command line does: twice."""
-    parser = build_parser()
-    parser.parse_args(argv)
-    return parser.parse_args(argv)
 
 
 def test_the_goals():

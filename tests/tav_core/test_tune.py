@@ -16,6 +16,7 @@ from tav_core.names import is_temporal
 from tav_core.precision import resolve_precision
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import RECOMPUTE, TuneConfig
+from tests.tav_core.motions import equal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}
 FAST = {"learning_rate": 1e-3, "memory": "speed"}
@@ -104,11 +105,6 @@ def test_tuning_lowers_the_loss_on_draws_it_has_not_seen(untuned, unet_2d, clip_
     motion = tune(untuned, clip_latents, context, config=TuneConfig(num_steps=60, **FAST))
     tuned = UNetDenoiser(unet=motion.apply_to(unet_2d), schedule=untuned.schedule)
     assert average_loss(tuned) < 0.97 * average_loss(untuned)
-
-
-def equal(one, other):
-    parts = [(one.deltas, other.deltas), (one.temporal, other.temporal)]
-    return all(a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a) for a, b in parts)
 
 
 def test_a_seed_gives_one_result(untuned, clip_latents, context):
