@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from workflow_graph import WorkflowGraph
+from typing import Any
+
+from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
     DEMO_EDIT,
     DEMO_TUNING,
@@ -21,6 +23,16 @@ from workflow_parts import (
 )
 
 
+def tune_and_invert(
+    graph: WorkflowGraph, demo: Node, source: Node, empty: Node, **settings: Any
+) -> tuple[Output, Node]:
+    """The demo's MODEL with the motion on it, and the inversion of its clip."""
+    motion = tune(graph, demo, demo["frames"], source, **settings)
+    model = apply_motion(graph, demo["model"], motion["motion"])
+    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    return model, inverted
+
+
 def quickstart(graph: WorkflowGraph) -> None:
     """Demo model, demo clip: tune, invert, edit, compare."""
     graph.note(
@@ -36,9 +48,7 @@ def quickstart(graph: WorkflowGraph) -> None:
     graph.group("Tune", TUNE)
     previews = {"preview_every": 25, "preview_positive": edited[0], "preview_negative": empty[0]}
     about = {"run_name": "quickstart", "fps": demo["fps"]}
-    motion = tune(graph, demo, demo["frames"], source, **DEMO_TUNING, **previews, **about)
-    model = apply_motion(graph, demo["model"], motion["motion"])
-    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **previews, **about)
     video = edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT)
     graph.group("Result", RESULT)
     save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
@@ -62,9 +72,7 @@ def resume(graph: WorkflowGraph) -> None:
         graph.group(f"Tune to {steps} steps", TUNE)
         settings = {**DEMO_TUNING, "num_steps": steps, "preview_every": 50, "resume": mode, "run_name": "resume_demo"}
         previews = {"preview_positive": edited[0], "preview_negative": empty[0]}
-        motion = tune(graph, demo, demo["frames"], source, **settings, **previews, fps=fps)
-        model = apply_motion(graph, demo["model"], motion["motion"])
-        _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+        model, inverted = tune_and_invert(graph, demo, source, empty, **settings, **previews, fps=fps)
         videos.append(edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT))
         if mode == "restart":
             made = graph.add("CreateVideo", images=videos[0], fps=fps)
@@ -95,9 +103,7 @@ def local_edit(graph: WorkflowGraph) -> None:
     graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
     graph.group("Tune", TUNE)
     about = {"run_name": "local_edit", "preview_every": 0, "fps": demo["fps"]}
-    motion = tune(graph, demo, demo["frames"], source, **DEMO_TUNING, **about)
-    model = apply_motion(graph, demo["model"], motion["motion"])
-    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **about)
     prompts = {"positive": edited[0], "negative": empty[0]}
     sockets = {"model": model, "vae": demo["vae"], "inverted": inverted, **prompts, **DEMO_EDIT}
     inside = edit(graph, **sockets, below=False, mask=mask[0], title="Sample Edit: within the mask")
@@ -121,9 +127,8 @@ def inject_source(graph: WorkflowGraph) -> None:
     )
     demo, source, empty, edited = load_demo(graph)
     graph.group("Tune", TUNE)
-    motion = tune(graph, demo, demo["frames"], source, **DEMO_TUNING, run_name="inject_demo", fps=demo["fps"])
-    model = apply_motion(graph, demo["model"], motion["motion"])
-    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
+    about = {"run_name": "inject_demo", "fps": demo["fps"]}
+    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **about)
     graph.group("Source", INVERT, below=True)
     sockets = {"trajectory": inverted["trajectory"], "conditioning": empty[0]}
     injected = graph.add("TAVInjectSource", model=model, **sockets)["model"]
