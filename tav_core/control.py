@@ -155,16 +155,18 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
     """A control on a UNet's device, in its dtype, its net checked against the UNet."""
     from diffusers import ControlNetModel, T2IAdapter
 
+    from .unet import cast
+
     net, device, dtype = control.net, unet.device, unet.dtype
     assert isinstance(net, ControlNetModel | T2IAdapter), f"a control with a {type(net).__name__}"
     hint = rearrange(control.frames, "f h w c -> f c h w")
     if isinstance(net, ControlNetModel):
         check_controlnet(net, unet)
         frames = FrameCount()
-        net = look_across_frames(net, frames, control.config.attention, unet.modes).to(device, dtype)
+        net = cast(look_across_frames(net, frames, control.config.attention, unet.modes), device, dtype)
         hint = with_channels(hint, net.config.conditioning_channels).to(device, dtype)
         return ReadyControlNet(net=net, hint=hint, config=control.config, frames=frames)
-    net = shared_copy(net).to(device, dtype)
+    net = cast(shared_copy(net), device, dtype)
     hint = with_channels(hint, net.config.in_channels)
     parts = [net(part.to(device, dtype)) for part in hint.split(ADAPTER_FRAMES)]
     features = tuple(torch.cat(level) for level in zip(*parts, strict=True))

@@ -8,7 +8,7 @@ import torch
 
 from .errors import ConfigError
 from .precision import hold_masters
-from .unet import InflatedUNet, copy_structure
+from .unet import InflatedUNet, cast, copy_structure
 
 
 def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:
@@ -23,7 +23,7 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype:
     """
     copied = copy_structure(unet).requires_grad_(False).train()
     if copied.dtype != compute_dtype:
-        copied.to(compute_dtype)
+        cast(copied, copied.device, compute_dtype)
     for ending in modules:
         chosen = [name for name, _ in copied.named_modules() if name.endswith(ending)]
         if not chosen:

@@ -223,6 +223,14 @@ def copy_structure(module: ModuleT) -> ModuleT:
     return copy.deepcopy(module, shared)
 
 
+def cast(module: ModuleT, device: torch.device, dtype: torch.dtype) -> ModuleT:
+    """Moves and casts a model in place.
+
+    As torch does it: diffusers' own `to` (0.42) warns at each cast of modules to keep in float32, and names none.
+    """
+    return nn.Module.to(module, device, dtype)
+
+
 def replace_modules(root: nn.Module, cls: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
     """Replaces every module of a class below `root`, at the same place and so under the same names."""
     places: Iterable[tuple[nn.Module, str]] = [

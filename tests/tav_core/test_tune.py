@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from diffusers.models import modeling_utils
 
 from tav_core import memory
 from tav_core.denoiser import UNetDenoiser
@@ -165,7 +166,8 @@ def test_posterior_is_drawn_anew_at_each_step(untuned, context):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_keeps_float32_masters(untuned, clip_latents, context, precision):
+def test_half_precision_keeps_float32_masters(untuned, clip_latents, context, precision, monkeypatch):
+    monkeypatch.setattr(modeling_utils.logger, "warning", pytest.fail)
     run = TuningRun(untuned, clip_latents, context, config=TuneConfig(precision=precision, **FAST))
     full = TuningRun(untuned, clip_latents, context, config=TuneConfig(precision="fp32", **FAST))
     for _ in range(3):
