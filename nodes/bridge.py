@@ -139,7 +139,7 @@ def to_context(conditioning: list, socket: str) -> Tensor:
         raise ConfigError(
             got=f"a ControlNet at {socket}",
             expected="the text alone",
-            mend="Tune without it, and connect the ControlNet where the clip is sampled.",
+            mend="Connect the text from in front of it, and the ControlNet where the clip is sampled.",
         )
     return embeddings[:1]
 

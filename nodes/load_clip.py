@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..tav_core.audio import read_audio
-from ..tav_core.frame_size import FITS
+from ..tav_core.fits import FITS
 from ..tav_core.video import read_clip
 from .folders import fingerprint
 from .widgets import CATEGORY, schema

@@ -112,18 +112,20 @@ def build_parser() -> argparse.ArgumentParser:
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, action="append", required=True, help="may be given several times")
     parser.add_argument("--label", action="append", default=[], help="one for each video (default: its file name)")
-    parser.add_argument("--prompt", action="append", default=[], help="one for each video, for the CLIP text score")
+    parser.add_argument(
+        "--prompt", action="append", default=[], help="one a video, for the page and the CLIP text score"
+    )
     parser.add_argument("--source", type=Path, help="the clip that the videos were made from")
     parser.add_argument("--source-prompt", help="what it shows, for its CLIP text score")
-    parser.add_argument("--start", type=int, default=0, help="first frame of the source")
+    parser.add_argument("--start", type=int, help="first frame of the source (default: as tuned, or 0)")
     parser.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned, or 1)")
-    parser.add_argument("--fit", choices=FITS, default="crop", help="how the source gets the videos' size")
+    parser.add_argument("--fit", choices=FITS, help="how the source gets the videos' size (default: as tuned, or crop)")
     parser.add_argument("--num-frames", type=int, help="of each video (default: all)")
     parser.add_argument("--clip-model", type=Path, help="CLIP weights: a transformers folder or one file")
     parser.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")
     parser.add_argument("--pairs", choices=PAIRS, default="all", help="of frames, for consistency (default: all)")
     parser.add_argument(
-        "--flow", action=argparse.BooleanOptionalAction, default=True, help="measure the motion, which needs OpenCV"
+        "--flow", action=argparse.BooleanOptionalAction, help="measure the motion (default: where OpenCV is installed)"
     )
     parser.add_argument("--motion", type=Path, help="the motion file, to show its settings")
     parser.add_argument("--state", type=Path, help="the run's state.safetensors, to show its loss")

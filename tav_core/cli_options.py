@@ -6,17 +6,19 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .control_config import ControlConfig
 from .edit_config import EditConfig
+from .fits import FITS
 from .injection_config import InjectionConfig
 from .invert_config import InvertConfig
 from .local_edit_config import LocalEditConfig
 from .presets import PRESETS, Preset
 from .windows import ContextWindows
 
-FITS = ("crop", "pad", "stretch")
+if TYPE_CHECKING:
+    from .motion_info import MotionInfo
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -105,9 +107,9 @@ def add_local_edit(parser: argparse.ArgumentParser) -> None:
     for name in ("feather", "ramp"):
         add_setting(local, LocalEditConfig, name)
     local.add_argument("--source", type=Path, help="the clip that was inverted")
-    local.add_argument("--start", type=int, default=0, help="first frame of the source")
+    local.add_argument("--start", type=int, help="first frame of the source (default: as tuned)")
     local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
-    local.add_argument("--fit", choices=FITS, default="crop", help="how the source got its size")
+    local.add_argument("--fit", choices=FITS, help="how the source got its size (default: as tuned)")
 
 
 def add_control(parser: argparse.ArgumentParser) -> None:
@@ -121,14 +123,17 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
     add_settings(parser, ControlConfig, prefix="control-", action="append", default=[])
-    parser.add_argument("--control-first-frame", type=int, default=0, help="of the control videos (default: 0)")
-    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: as tuned)")
+    parser.add_argument("--control-first-frame", type=int, help="of the control videos (default: the clip's)")
+    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: the clip's)")
 
 
 def add_injection(parser: argparse.ArgumentParser) -> None:
     """The options of injection, `--inject-` before each setting's name."""
     parser.add_argument(
-        "--inject", action="store_true", help="keep the source's layout (Plug-and-Play); takes up to half as long again"
+        "--inject",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="keep the source's layout (Plug-and-Play); takes up to half as long again",
     )
     parser.add_argument(
         "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
@@ -160,6 +165,13 @@ def add_setting(
     else:
         about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
     parser.add_argument(f"--{prefix}{name.replace('_', '-')}", **{**about, **changes})
+
+
+def as_tuned(args: argparse.Namespace, tuned: MotionInfo | None, *names: str) -> dict[str, Any]:
+    """The clip's options of these names: as given, else as a motion was tuned. What neither says is left out."""
+    found = {name: getattr(args, name) for name in names}
+    found = {name: getattr(tuned, name, None) or None if value is None else value for name, value in found.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:

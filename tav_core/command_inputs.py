@@ -9,7 +9,7 @@ import torch
 
 from .blend import blend
 from .checkpoints import Checkpoint, load_checkpoint
-from .cli_options import read_settings
+from .cli_options import as_tuned, read_settings
 from .control import ReadyControlNet
 from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
@@ -44,14 +44,12 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
     )
 
 
-def load_denoiser(
-    args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor, *, stride: int
-) -> Denoiser:
-    """The tuned model, with the controls and windows asked for, for latents `1 c f h w` taken at a stride."""
+def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:
+    """The tuned model, with the controls and windows asked for, for latents `1 c f h w`."""
     strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
     unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
     denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
-    denoiser = add_named_controls(args, denoiser, latents, stride=stride)
+    denoiser = add_named_controls(args, denoiser, latents, motion.info)
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
 
@@ -60,16 +58,19 @@ def load_injection(
     args: argparse.Namespace, denoiser: Denoiser, start: Trajectory | torch.Tensor, checkpoint: Checkpoint
 ) -> Denoiser:
     """The denoiser, around it the injection from the trajectory if it is asked for."""
+    config = read_settings(args, InjectionConfig, prefix="inject-")
     if not args.inject:
+        # A preset's settings of an injection are no wish for one.
+        if args.preset is None and (config != InjectionConfig() or args.inject_prompt):
+            raise ConfigError(got="settings of an injection without --inject", expected="both", mend="Add --inject.")
         return denoiser
     if not isinstance(start, Trajectory):
         raise ConfigError(
-            got="--inject without --trajectory",
+            got="an injection (--inject, or --preset style) without --trajectory",
             expected="the inversion of the source, from which it takes",
-            mend="Run invert, and give the file that it writes.",
+            mend="Run invert and give the file that it writes, or add --no-inject.",
         )
     context = encode_prompt(checkpoint, args.inject_prompt)
-    config = read_settings(args, InjectionConfig, prefix="inject-")
     return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=config)
 
 
@@ -95,9 +96,7 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
 def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
     """Reads the clip: by the options given, else as the motion was tuned, else by `read_clip`'s defaults."""
     names = ("start", "stride", "num_frames", "width", "height", "fit")
-    options = {name: getattr(tuned, name, None) or None for name in names} if tuned else {}
-    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return read_clip(args.clip, **{name: value for name, value in options.items() if value is not None})
+    return read_clip(args.clip, **as_tuned(args, tuned, *names))
 
 
 def load_start(
@@ -106,8 +105,11 @@ def load_start(
     """The trajectory, with another blended in if asked for, or random noise of the size asked for or tuned on."""
     device = checkpoint.unet.device
     if args.trajectory:
+        if args.free_noise:
+            raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Choose the start.")
+        # On the CPU: a GPU needs one of its steps at a time.
         start = Trajectory.load(args.trajectory)
-        return (blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start).to(device)
+        return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
     if args.blend:
         raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
     given = ((getattr(args, n), getattr(tuned, n)) for n in ("num_frames", "width", "height"))

@@ -71,7 +71,9 @@ def run_tune(args: argparse.Namespace) -> None:
             state_path=args.out / "state.safetensors",
             prompt=args.prompt,
             fps=clip.fps,
+            start=clip.start,
             stride=clip.stride,
+            fit=args.fit or "crop",
             on_step=on_step,
             early_stop=early_stop,
         )
@@ -130,7 +132,7 @@ def load_inversion(
     clip = load_clip(args, motion.info)
     prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
     latents = encode_frames(checkpoint.vae, clip.frames).mean
-    denoiser = load_denoiser(args, checkpoint, motion, latents, stride=clip.stride)
+    denoiser = load_denoiser(args, checkpoint, motion, latents)
     return denoiser, checkpoint, clip, latents, encode_prompt(checkpoint, prompt)
 
 
@@ -158,7 +160,7 @@ def run_edit(args: argparse.Namespace) -> None:
     # A video that cannot be written must not be rendered first.
     check_rate(fps, name_videos(args)[0].suffix)
     noise = start.noise if isinstance(start, Trajectory) else start
-    denoiser = load_denoiser(args, checkpoint, motion, noise, stride=motion.info.stride)
+    denoiser = load_denoiser(args, checkpoint, motion, noise)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
     check_output(name_videos(args)[0])

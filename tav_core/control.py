@@ -268,7 +268,8 @@ def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> 
 def share_done(timestep: int, schedule: NoiseSchedule) -> float:
     """The share of the sampling that is done when the step at a timestep is: above 0, and 1 after the last.
 
-    It follows from the timestep alone, so an inversion passes the same controls at the same noise.
+    It is that of the steps where their number divides the schedule's, else a little less. It follows from the timestep
+    alone, so an inversion passes the same controls at the same noise.
     """
     done = 1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps
     # Rounded, because 1 - 0.7 is more than 0.3.

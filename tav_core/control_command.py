@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from .cli_options import as_tuned
 from .control import Control, add_controls
 from .control_config import ControlConfig
 from .control_files import load_control
@@ -18,28 +19,31 @@ from .video import read_clip
 
 if TYPE_CHECKING:
     from .denoiser import UNetDenoiser
+    from .motion_info import MotionInfo
 
 
 def add_named_controls(
-    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, *, stride: int
+    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, tuned: MotionInfo
 ) -> UNetDenoiser:
     """A denoiser with the controls that the options name.
 
     Args:
         latents: of the clip, `1 c f h w`: the control videos are read in its length and size.
-        stride: of the clip, which the control videos have too where no option says otherwise.
+        tuned: how the clip was read that was tuned on: so are the control videos, where no option says otherwise.
 
     Raises:
         ConfigError: options of which there are neither one nor as many as nets.
     """
     nets, (num_frames, height, width) = args.control, latents.shape[2:]
-    where = {"start": args.control_first_frame, "stride": args.control_stride or stride or 1}
+    picks = as_tuned(args, tuned, "start", "stride", "fit")
+    own = {"start": args.control_first_frame, "stride": args.control_stride}
+    picks |= {name: value for name, value in own.items() if value is not None}
     size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
     videos = match(args.control_video, nets, "--control-video")
     controls = [
         Control(
             net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
-            frames=read_clip(video, **where, **size).frames,
+            frames=read_clip(video, **picks, **size).frames,
             config=config,
         )
         for path, video, config in zip(nets, videos, read_configs(args), strict=True)

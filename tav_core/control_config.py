@@ -18,8 +18,10 @@ class ControlConfig:
     """
 
     scale: float = setting(1.0, "How strongly the control leads; 0 is not at all.", low=0, high=10)
-    start: float = setting(0.0, "Share of the sampling steps that are done before the control sets in.", low=0, high=1)
-    end: float = setting(1.0, "Share of the sampling steps after which the control is left out.", low=0, high=1)
+    start: float = setting(0.0, "Share of the sampling, by its noise, before the control sets in.", low=0, high=1)
+    end: float = setting(
+        1.0, "Share of the sampling, by its noise, after which the control is left out.", low=0, high=1
+    )
     attention: str = setting(
         "spatial", "Which frames each frame looks at inside a ControlNet; spatial is the net as it is.", choices=MODES
     )

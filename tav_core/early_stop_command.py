@@ -31,10 +31,16 @@ def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: T
     """The early stopping that was asked for.
 
     Raises:
-        ConfigError: a preview prompt without CLIP weights to judge by.
+        ConfigError: a preview prompt without CLIP weights to judge by, or the weights without a prompt.
         CheckpointError: the weights are no CLIP.
     """
     if args.stop_early is None:
+        if args.clip_model is not None:
+            raise ConfigError(
+                got="--clip-model without --stop-early",
+                expected="the prompt whose previews it is to score",
+                mend="Add --stop-early with another prompt, or leave --clip-model out.",
+            )
         return None
     if args.clip_model is None:
         raise ConfigError(

@@ -93,6 +93,12 @@ def check_start(
         )
     if num_frames is not None:
         check_num_frames(noise, num_frames)
+    if scheduler is not None and config.eta:
+        raise ConfigError(
+            got=f"eta {config.eta} with {type(scheduler).__name__}",
+            expected="DDIM, whose setting it is",
+            mend="Use eta 0, or leave the scheduler out.",
+        )
     if not isinstance(start, Trajectory):
         return
     if len(start.timesteps) != config.num_steps:

@@ -69,7 +69,8 @@ def first_for_all(layer: type[nn.Module]) -> type[nn.Module]:
 class InjectedDenoiser:
     """A denoiser that takes from a source's inversion; another one, with one more video in its batch.
 
-    Context windows belong inside: `InjectedDenoiser(denoiser=WindowedDenoiser(...), ...)`.
+    Context windows belong inside: `InjectedDenoiser(denoiser=WindowedDenoiser(...), ...)`. So do controls, which then
+    hold for the source too: invert it under the same ones.
 
     Args:
         denoiser: a `UNetDenoiser`, or one that wraps it.

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from .cli_options import as_tuned
 from .errors import ClipError, ConfigError
 from .invert import Trajectory
 from .latents import encode_frames
 from .layouts import VAE_FACTOR
-from .local_edit import all_latents, composite, edit_mask, keep_outside
+from .local_edit import composite, edit_mask, keep_outside
 from .local_edit_config import LocalEditConfig
 from .mask_file import read_mask
 from .video import VideoClip, read_clip
@@ -66,10 +67,23 @@ def load_local_edit(
                 mend="Leave --source out to edit the whole clip.",
             )
         return None
+    if args.blend:
+        raise ConfigError(
+            got="--mask or --frames with --blend",
+            expected="the inversion of one clip, which can come back outside",
+            mend="Leave --blend out, or edit the whole clip.",
+        )
+    if not isinstance(start, Trajectory):
+        raise ConfigError(
+            got="--mask or --frames without --trajectory",
+            expected="the inversion of the clip, which is to come back outside",
+            mend="Run invert and give the file that it writes.",
+        )
     first, last = parse_frames(args.frames or ":")
     config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp)
-    clip = load_source(args, tuned, all_latents(start)[0], vae)
-    mask = None if args.mask is None else read_mask(args.mask, clip, fit=args.fit)
+    clip = load_source(args, tuned, start.latents[0], vae)
+    fit = as_tuned(args, tuned, "fit")
+    mask = None if args.mask is None else read_mask(args.mask, clip, **fit)
     num_frames, height, width, _ = clip.frames.shape
     whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
     correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
@@ -101,8 +115,8 @@ def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, va
             mend="Add --source with the clip, and the --start, --stride and --fit that invert had.",
         )
     num_frames, height, width = latents.shape[2:]
-    picks = {"start": args.start, "stride": args.stride or tuned.stride or 1, "num_frames": num_frames}
-    clip = read_clip(args.source, **picks, width=width * VAE_FACTOR, height=height * VAE_FACTOR, fit=args.fit)
+    picks = {**as_tuned(args, tuned, "start", "stride", "fit"), "num_frames": num_frames}
+    clip = read_clip(args.source, **picks, width=width * VAE_FACTOR, height=height * VAE_FACTOR)
     ends = encode_frames(vae, clip.frames[[0, -1]]).mean
     inverted = latents[:, :, [0, -1]].to(ends)
     error = float((ends - inverted).norm() / inverted.norm())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .errors import MotionError
+from .fits import FITS
 from .settings import is_number, is_whole
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class MotionInfo:
         architecture: the fields `ARCHITECTURE` of the base UNet's config.
         base_hash: `files.digest` of the base UNet's weights.
         prompt: the prompt it was tuned under.
-        num_frames, stride, fps, width, height: the clip it was tuned on; fps and stride 0 where unknown.
+        num_frames, start, stride, fps, width, height, fit: the clip it was tuned on, and how it was read, see
+            `read_clip`; stride and fps 0 and fit empty where unknown.
         modes: attention mode, group norm and positions of the UNet it was tuned in; no positions where not named.
         config: the tuning settings.
         steps_done: tuning steps behind it.
@@ -50,10 +52,12 @@ class MotionInfo:
     base_hash: str
     prompt: str = ""
     num_frames: int = 0
+    start: int = 0
     stride: int = 0
     fps: float = 0.0
     width: int = 0
     height: int = 0
+    fit: str = ""
     modes: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     steps_done: int = 0
@@ -110,13 +114,15 @@ def check_info(info: MotionInfo) -> None:
     Raises:
         ValueError, TypeError: names the first field that does not fit.
     """
-    for name in ("num_frames", "stride", "width", "height", "steps_done", "format_version"):
+    for name in ("num_frames", "start", "stride", "width", "height", "steps_done", "format_version"):
         value = getattr(info, name)
         if not is_whole(value) or not 0 <= value < 2**31:
             raise ValueError(f"{name} should be a whole number")
-    for name in ("base_hash", "prompt", "pack_version"):
+    for name in ("base_hash", "prompt", "fit", "pack_version"):
         if not isinstance(getattr(info, name), str):
             raise TypeError(f"{name} should be text")
+    if info.fit not in ("", *FITS):
+        raise ValueError(f"fit should be one of {', '.join(FITS)}")
     if not is_number(info.fps) or not 0 <= info.fps < 1e6:
         raise ValueError("fps should be a number")
     if missing := [name for name in ARCHITECTURE if name not in info.architecture]:

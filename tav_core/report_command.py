@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from .cli_options import as_tuned
 from .errors import ConfigError
 from .frame_size import SIZE_STEP
 from .metrics.measure import VideoScores, measure_video
@@ -77,9 +79,8 @@ def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: Video
     """The source's frames that a video was made from: by the options given, else as the motion was tuned."""
     if args.source is None:
         return None
-    stride = args.stride or (tuned.stride if tuned else 0) or 1
     height, width = video.frames.shape[1:3]
-    choice = {"start": args.start, "stride": stride, "width": width, "height": height, "fit": args.fit}
+    choice = {**as_tuned(args, tuned, "start", "stride", "fit"), "width": width, "height": height}
     return read_whole(args.source, num_frames=video.num_frames, **choice).frames
 
 
@@ -101,16 +102,23 @@ def measure_source(args: argparse.Namespace, source: Tensor, judges: dict[str, A
 
 
 def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[str, Any], **about: Any) -> VideoScores:
-    """The scores of one video, with a bar that says what is being measured."""
+    """The scores of one video, with a bar that says what is being measured. A prompt counts where there is a CLIP."""
+    if judges["clip"] is None:
+        about["prompt"] = None
     with tqdm(total=None, desc=label, bar_format="{desc}: {postfix} {elapsed}") as bar:
         return measure_video(
             frames,
             **judges,
             **about,
-            motion=args.flow,
+            motion=measures_flow(args),
             pairs=args.pairs,
             on_step=lambda step: bar.set_postfix_str(step),
         )
+
+
+def measures_flow(args: argparse.Namespace) -> bool:
+    """Whether the motion is measured: as asked for, else where it can be."""
+    return find_spec("cv2") is not None if args.flow is None else args.flow
 
 
 def read_run(args: argparse.Namespace) -> list[float]:
@@ -135,6 +143,8 @@ def describe_settings(
         tables[f"Video: {label}"] = {"file": clip.path.name, "shown": shown} | ({"prompt": prompt} if prompt else {})
     weights = {"CLIP": args.clip_model, "DINO": args.dino, "source": args.source, "pairs of frames": args.pairs}
     tables["Measured with"] = {name: value for name, value in weights.items() if value is not None}
+    if not measures_flow(args):
+        tables["Measured with"]["motion"] = "not measured: left out, or OpenCV is not installed"
     if tuned is not None:
         tables["Motion"] = dataclasses.asdict(tuned)
     return tables

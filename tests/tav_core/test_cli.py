@@ -80,6 +80,28 @@ def test_invert_takes_the_clip_as_it_was_tuned(place):
     assert trajectory.fps == 12
 
 
+def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
+    """For the clip that is inverted and for the control videos, where no option says otherwise."""
+    read = []
+
+    def watch(path, **how):
+        read.append((path.name, *(how.get(name) for name in ("start", "stride", "fit"))))
+        return read_clip(path, **how)
+
+    assert tune(place, "--start", "1", "--fit", "pad", "--num-steps", "1", "--prompt", "x", out="padded") == 0
+    info = Motion.load(place / "padded" / "motion.safetensors").info
+    assert (info.start, info.stride, info.fit) == (1, 1, "pad")
+    for module in ("command_inputs", "control_command"):
+        monkeypatch.setattr(f"tav_core.{module}.read_clip", watch)
+    own = ["--motion", f"{place / 'padded' / 'motion.safetensors'}", "--out", f"{place / 'padded.safetensors'}"]
+    assert invert(place, *own, *controls) == 0
+    assert read == [("clip.mp4", 1, 1, "pad"), ("depth.mp4", 1, 1, "pad")]
+    read.clear()
+    more = ["--start", "2", "--fit", "stretch", "--control-first-frame", "0"]
+    assert invert(place, *own, *controls, *more) == 0
+    assert read == [("clip.mp4", 2, 1, "stretch"), ("depth.mp4", 0, 1, "stretch")]
+
+
 def test_edit_writes_a_video_for_each_prompt_at_the_rate_of_the_source(place):
     prompts = ["--prompt", "a dog runs", "--prompt", "A dog, runs!", "--prompt", "a cow"]
     assert edit(place, "--trajectory", f"{place / 'trajectory.safetensors'}", *prompts) == 0
@@ -274,6 +296,8 @@ class TestErrors:
 
     def test_early_stopping_without_a_judge(self, place, capsys):
         fails(capsys, tune(place, "--prompt", "a cat", "--stop-early", "a dog", out="no_judge"), "--clip-model")
+        more = ["--clip-model", f"{place / 'judge'}", "--patience", "3"]
+        fails(capsys, tune(place, "--prompt", "a cat", *more, out="no_judge"), "without --stop-early")
 
     def test_prompt_too_long(self, place, capsys):
         prompt = "cat " * 75 + "zebra crossing"
@@ -291,7 +315,21 @@ class TestErrors:
         fails(capsys, edit(place, *more), "5 sampling steps for an inversion of 2")
 
     def test_injection_without_an_inversion(self, place, capsys):
-        fails(capsys, edit(place, "--inject", "--prompt", "x"), "--inject without --trajectory", "Run invert")
+        for more in (["--inject"], ["--preset", "style"]):
+            fails(capsys, edit(place, *more, "--prompt", "x"), "without --trajectory", "Run invert", "--no-inject")
+        assert edit(place, "--preset", "style", "--no-inject", "--prompt", "x", "--guidance-scale", "1") == 0
+
+    @pytest.mark.parametrize("more", [["--inject-attention", "0.2"], ["--inject-prompt", "a cat"]])
+    def test_settings_of_an_injection_without_one(self, place, capsys, more):
+        fails(capsys, edit(place, *more, "--prompt", "x"), "without --inject", "Add --inject")
+
+    def test_two_starts(self, place, capsys):
+        more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--free-noise"]
+        fails(capsys, edit(place, *more, "--prompt", "x"), "--free-noise with --trajectory")
+
+    def test_eta_with_another_scheduler(self, place, capsys):
+        more = ["--scheduler", "DDIMScheduler", "--eta", "1"]
+        fails(capsys, edit(place, *more, "--prompt", "x"), "eta 1.0 with DDIMScheduler", "Use eta 0")
 
     def test_injection_out_of_range(self, place, capsys):
         more = ["--inject", "--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x"]

@@ -42,7 +42,7 @@ def place(tmp_path_factory, sd1, write_folder):
 def edit(place, *more, out="edits", source="clip", trajectory="way.safetensors"):
     files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
     files += ["--trajectory", f"{place / trajectory}"] if trajectory else []
-    files += ["--source", f"{place / source}", "--start", "1"] if source else []
+    files += ["--source", f"{place / source}"] if source else []
     how = ["--prompt", "a dog", "--num-steps", "2", "--format", "png", "--out", f"{place / out}"]
     return main(["edit", *files, *how, *more])
 
@@ -77,6 +77,19 @@ def test_mask_and_frames_go_together(place, source):
     assert changed[2:, 24:40, 24:40].any() and not changed[:2].any() and not changed[:, :24].any()
 
 
+@pytest.fixture(scope="module")
+def ends(place):
+    """The name of a trajectory with its two ends alone."""
+    way = Trajectory.load(place / "way.safetensors")
+    Trajectory(latents=way.latents[[0, -1]], timesteps=way.timesteps).save(place / "ends.safetensors")
+    return "ends.safetensors"
+
+
+def test_frames_need_the_ends_of_a_trajectory_alone(place, source, ends):
+    assert edit(place, "--frames", "1:2", "--ramp", "0", out="by_ends", trajectory=ends) == 0
+    assert torch.equal(rendered(place, "by_ends")[0], source[0])
+
+
 def fails(capsys, status, *said):
     printed = capsys.readouterr().err
     message = printed[printed.index("error: ") :]
@@ -94,13 +107,17 @@ class TestErrors:
         fails(capsys, edit(place), "--source without --mask or --frames", "Leave --source out")
 
     def test_no_trajectory(self, place, capsys):
-        said = "a start of noise", "Invert the clip"
+        said = "--mask or --frames without --trajectory", "Run invert"
         fails(capsys, edit(place, "--mask", f"{place / 'mask.png'}", trajectory=None), *said)
+        fails(capsys, edit(place, "--frames", "1:2", trajectory=None), *said)
 
-    def test_only_the_ends_of_the_trajectory(self, place, capsys):
-        way = Trajectory.load(place / "way.safetensors")
-        Trajectory(latents=way.latents[[0, -1]], timesteps=way.timesteps).save(place / "ends.safetensors")
-        fails(capsys, edit(place, "--frames", "1:2", trajectory="ends.safetensors"), "2 latents for 2 steps", "again")
+    def test_a_blend(self, place, capsys):
+        said = "with --blend", "one clip", "Leave --blend out"
+        fails(capsys, edit(place, "--frames", "1:2", "--blend", f"{place / 'way.safetensors'}"), *said)
+
+    def test_a_mask_for_the_ends_of_a_trajectory(self, place, ends, capsys):
+        more = ["--mask", f"{place / 'mask.png'}"]
+        fails(capsys, edit(place, *more, trajectory=ends), "2 latents for 2 steps", "again")
 
     @pytest.mark.parametrize("other", [["--start", "2"], ["--stride", "1"]])
     def test_other_frames_than_were_inverted(self, place, capsys, other):

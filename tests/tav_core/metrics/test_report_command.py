@@ -62,15 +62,26 @@ def test_videos_alone(place, capsys):
     assert "4 frames" in (place / "report.html").read_text()
 
 
+def test_prompts_without_clip_are_on_the_page(place, capsys):
+    """As the README's command has them."""
+    assert report(place, "--no-flow", "--num-frames", "4", "--prompt", "a dog", "--prompt", "a cow") == 0
+    page = (place / "report.html").read_text()
+    assert "a dog" in page and "a cow" in page and "CLIP text score" not in capsys.readouterr().out
+
+
+def test_without_opencv_the_motion_is_left_out_and_the_page_says_so(place, capsys, monkeypatch):
+    monkeypatch.setattr("tav_core.report_command.find_spec", lambda name: None)
+    assert report(place, "--num-frames", "4") == 0
+    assert "warp error" not in capsys.readouterr().out
+    assert "OpenCV is not installed" in (place / "report.html").read_text()
+
+
 class TestErrors:
     """Each says what it got, what it expected and what to do."""
 
     def test_labels_and_prompts_are_one_a_video(self, place, capsys):
         fails(capsys, report(place, "--label", "one"), "1 --label for 2 --video")
         fails(capsys, report(place, "--prompt", "one"), "1 --prompt for 2 --video")
-
-    def test_a_prompt_without_clip(self, place, capsys):
-        fails(capsys, report(place, "--no-flow", "--prompt", "a", "--prompt", "b"), "a prompt and no CLIP")
 
     def test_a_source_that_is_too_short(self, place, capsys):
         fails(capsys, report(place, "--source", f"{place / 'source.mp4'}", "--stride", "3"), "12 frames", "stride 3")

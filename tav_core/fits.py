@@ -1,0 +1,5 @@
+"""How frames may be brought to a size, see frame_size.py. Apart from it, because an option needs no torch."""
+
+from __future__ import annotations
+
+FITS = ("crop", "pad", "stretch")
