@@ -1,10 +1,11 @@
 """Stills from the trained model with plain diffusers: no clip, no attention between pictures."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, T2IAdapter, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from .train_common import MODEL
@@ -19,26 +20,40 @@ class Sampler:
     """
 
     def __init__(self, model: Path = MODEL, unet: UNet2DConditionModel | None = None):
+        self.model = model
         self.unet = (unet or UNet2DConditionModel.from_pretrained(model / "unet")).float().eval()
         self.vae = AutoencoderKL.from_pretrained(model / "vae").float().eval()
         self.text = CLIPTextModel.from_pretrained(model / "text_encoder").float().eval()
         self.tokenizer = CLIPTokenizer.from_pretrained(model / "tokenizer")
         self.scheduler = DDIMScheduler.from_pretrained(model / "scheduler")
 
+    @functools.cached_property
+    def adapter(self) -> T2IAdapter:
+        """The T2I-Adapter, which is trained last."""
+        return T2IAdapter.from_pretrained(self.model / "t2i_adapter").float().eval()
+
     def embed(self, prompts: list[str]) -> torch.Tensor:
         """Text states of `prompts`, `n 77 128`."""
         return self.text(tokenize(self.tokenizer, prompts)).last_hidden_state
 
     @torch.no_grad()
-    def sample(self, prompts: list[str], seed: int, steps: int = 30, guidance: float = 7.5) -> np.ndarray:
-        """One still for each prompt, float32 `n h w c` in [0, 1]: DDIM, classifier-free guidance, noise from `seed`."""
+    def sample(
+        self, prompts: list[str], seed: int, steps: int = 30, guidance: float = 7.5, hints: torch.Tensor | None = None
+    ) -> np.ndarray:
+        """One still for each prompt, float32 `n h w c` in [0, 1]: DDIM, classifier-free guidance, noise from `seed`.
+
+        hints: what the T2I-Adapter is shown, `n h w 1`, see discs.py; without them it is left out.
+        """
         generator = torch.Generator().manual_seed(seed)
         side = self.unet.config.sample_size
         latents = torch.randn(len(prompts), 4, side, side, generator=generator)
         context = torch.cat([self.embed([""] * len(prompts)), self.embed(prompts)])
+        features = [] if hints is None else self.adapter(hints.movedim(-1, 1).repeat(2, 1, 1, 1))
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
-            empty, prompted = self.unet(torch.cat([latents] * 2), timestep, context).sample.chunk(2)
+            # A list of its own each time, which the UNet empties.
+            led = {"down_intrablock_additional_residuals": list(features)} if features else {}
+            empty, prompted = self.unet(torch.cat([latents] * 2), timestep, context, **led).sample.chunk(2)
             noise = empty + guidance * (prompted - empty)
             latents = self.scheduler.step(noise, timestep, latents).prev_sample
         return self.decode(latents)

@@ -8,6 +8,7 @@ import argparse
 
 import torch
 
+from .train_adapter import train_adapter
 from .train_common import MODEL
 from .train_text import train_text
 from .train_unet import train_unet
@@ -28,6 +29,8 @@ def main() -> None:
         train_text()
     if args.further or not (MODEL / "unet").exists():
         train_unet(args.further)
+    if not (MODEL / "t2i_adapter").exists():
+        train_adapter()
 
 
 if __name__ == "__main__":

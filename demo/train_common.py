@@ -12,7 +12,7 @@ from torch import nn
 
 from .captions import caption
 from .stills import random_scene
-from .world import render
+from .world import Scene, render
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "model"
@@ -70,14 +70,24 @@ def speed_up_group_norm() -> None:
     nn.GroupNorm.forward = forward
 
 
-def _make_chunk(index: int) -> tuple[np.ndarray, list[list[str]]]:
+def _describe_chunk(index: int) -> list[tuple[Scene, list[str]]]:
     rng = np.random.default_rng([SEED, index])
-    pictures, captions = [], []
+    described = []
     for _ in range(_CHUNK):
         scene = random_scene(rng)
-        pictures.append((render(scene) * 255).round().astype(np.uint8))
-        captions.append([caption(scene, rng) for _ in range(CAPTIONS_PER_STILL)])
-    return np.stack(pictures), captions
+        described.append((scene, [caption(scene, rng) for _ in range(CAPTIONS_PER_STILL)]))
+    return described
+
+
+def _make_chunk(index: int) -> tuple[np.ndarray, list[list[str]]]:
+    described = _describe_chunk(index)
+    pictures = [(render(scene) * 255).round().astype(np.uint8) for scene, _ in described]
+    return np.stack(pictures), [captions for _, captions in described]
+
+
+def training_scenes() -> list[Scene]:
+    """What the training stills show, in their order."""
+    return [scene for index in range(NUM_STILLS // _CHUNK) for scene, _ in _describe_chunk(index)]
 
 
 def load_stills() -> tuple[np.ndarray, list[list[str]]]:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from demo.train_common import learning_rate
+from demo import train_common
+from demo.train_adapter import early_timesteps, make_adapter
+from demo.train_common import learning_rate, training_scenes
 from demo.train_text import ATTRIBUTES, read_caption
 from demo.train_unet import COURSES, NUM_STEPS, course_at, make_scheduler, make_unet, snr_weights
 from demo.train_vae import make_vae, reconstruction_loss, to_input
@@ -77,3 +79,24 @@ def test_reconstruction_loss_is_zero_only_for_the_same_picture():
     picture = torch.rand(2, 3, 16, 16)
     assert reconstruction_loss(picture, picture) == 0
     assert reconstruction_loss(picture + 0.1, picture) > 0.05
+
+
+def test_the_scenes_are_those_of_the_stills(monkeypatch):
+    monkeypatch.setattr(train_common, "_CHUNK", 2)
+    monkeypatch.setattr(train_common, "NUM_STILLS", 4)
+    pictures = np.concatenate([train_common._make_chunk(index)[0] for index in range(2)])
+    assert np.array_equal(pictures, [(render(scene) * 255).round().astype(np.uint8) for scene in training_scenes()])
+
+
+def test_an_adapter_has_a_feature_map_for_each_resolution():
+    features = make_adapter()(torch.zeros(1, 1, 96, 96))
+    assert [tuple(each.shape[1:]) for each in features] == [(64, 12, 12), (128, 6, 6), (128, 3, 3)]
+    assert [each.shape[1] for each in features] == list(make_unet().config.block_out_channels)
+
+
+def test_an_adapter_is_trained_on_noisy_steps_more_often():
+    torch.manual_seed(0)
+    timesteps = early_timesteps(4000)
+    assert timesteps.min() >= 0 and timesteps.max() == 999
+    # The mean of 1 - u^3 is 3/4.
+    assert timesteps.float().mean() == pytest.approx(750, abs=15)
