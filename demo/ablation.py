@@ -8,7 +8,8 @@ The paper's: what each part of Tune-A-Video does.
     no ST-Attn       every frame attends to itself alone, in tuning too
     no temporal      the temporal attention is neither trained nor there
 
-And each piece beyond the paper, see `variants.PIECES`, against the same clips and seeds.
+And each piece beyond the paper, see `variants.PIECES`, against the same clips and seeds; and the edits as they should
+be, see drawn.py.
 
 Every clip, edit and seed goes through each; the seed decides the tuning's draws and the random starts. A job's videos
 are kept, so that an interrupted run goes on where it was.
@@ -17,11 +18,12 @@ are kept, so that an interrupted run goes on where it was.
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import json
 import multiprocessing
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +32,17 @@ from tqdm import tqdm
 
 from tav_core import load_checkpoint
 
-from .clips import PARTS, all_clips, changed_parts, clip_named
+from .ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from .clips import all_clips, clip_named
 from .pictures import label_rows, save_ablation_plot
-from .scores import Scores, score, summarize
+from .scores import Scores, score
 from .settings import EDIT, MODEL, TUNE
-from .tables import markdown_table
-from .variants import PAPER, VARIANTS, render_edits
+from .tables import without_nan
+from .variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
 
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
-COLUMNS = ("edits_right", "right", "path", "distance", "agreement", "kept", "flicker")
-PART_COLUMNS = ("edits_right", "kept")
-Row = dict[str, float]
-Rows = dict[str, Row]
+PLOTS = {"ablation_plot.png": tuple(PAPER), "pieces_plot.png": ("full", *PIECES, *BEST, *CEILING)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,52 +93,6 @@ def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]
     ]
 
 
-def tabulate(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> tuple[Rows, Rows]:
-    """For each variant the means over all edits, and the spread: the standard deviation of the seeds' own means.
-
-    The spread is 0 where there is one seed.
-    """
-    rows, spread = {}, {}
-    for variant in dict.fromkeys(job.variant for job in jobs):
-        by_seed: dict[int, list[Scores]] = {}
-        for job, scores in zip(jobs, scored, strict=True):
-            if job.variant == variant:
-                by_seed.setdefault(job.seed, []).extend(scores)
-        rows[variant] = {**summarize([s for each in by_seed.values() for s in each]), "seeds": len(by_seed)}
-        means = [summarize(each) for each in by_seed.values()]
-        spread[variant] = {name: float(np.std([mean[name] for mean in means])) for name in COLUMNS}
-    return rows, spread
-
-
-def tabulate_parts(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> dict[str, dict[str, Row]]:
-    """For each variant the means over the edits that change one part alone, by that part."""
-    found: dict[str, dict[str, list[Scores]]] = {}
-    for job, scores in zip(jobs, scored, strict=True):
-        clip = clip_named(job.clip)
-        for edit, one in zip(clip.edits, scores, strict=True):
-            if len(changes := changed_parts(clip, edit)) == 1:
-                found.setdefault(job.variant, {}).setdefault(changes[0], []).append(one)
-    return {name: {part: summarize(parts[part]) for part in PARTS if part in parts} for name, parts in found.items()}
-
-
-def format_parts(parts: Mapping[str, Mapping[str, Row]]) -> str:
-    """A Markdown table of what `tabulate_parts` found: edits right, and what is kept."""
-    columns = [(part, name) for part in next(iter(parts.values())) for name in PART_COLUMNS]
-    rows = ([variant, *(f"{row[part][name]:.3f}" for part, name in columns)] for variant, row in parts.items())
-    return markdown_table(["", *(f"{part}: {name}" for part, name in columns)], rows)
-
-
-def format_table(rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table of the variants' scores; the spread over seeds stands behind them."""
-    digits, lines = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}, []
-    for name, row in rows.items():
-        cells = [f"{row[c]:.{digits[c]}f}" for c in COLUMNS]
-        if row["seeds"] > 1:
-            cells = [f"{cell} ± {spread[name][c]:.{digits[c]}f}" for cell, c in zip(cells, COLUMNS, strict=True)]
-        lines.append([name, str(row["edits"]), *cells])
-    return markdown_table(["", "edits", *COLUMNS], lines)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python run.py ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
@@ -159,27 +113,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_results(args.out, jobs, scored)
     paper = [variant for variant in args.variants if variant in PAPER]
     save_picture(args.out, args.clips[0], args.seeds[0], paper or args.variants)
-    print(f"{time.monotonic() - started:.0f} s. Table, plot and picture are in {args.out}.")
+    print(f"{time.monotonic() - started:.0f} s. Tables, plots and picture are in {args.out}.")
 
 
 def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
-    """Prints the table; writes it with every edit's scores as JSON, and draws it."""
+    """Prints the tables, writes them as JSON and draws them; every edit's scores are in a CSV file."""
     rows, spread = tabulate(jobs, scored)
     parts = tabulate_parts(jobs, scored)
     print(format_table(rows, spread), format_parts(parts), sep="\n\n")
-    each = [
-        {**dataclasses.asdict(job), "prompt": clip_named(job.clip).edits[i].prompt, **dataclasses.asdict(s)}
-        for job, scores in zip(jobs, scored, strict=True)
-        for i, s in enumerate(scores)
-    ]
     settings = {
         "tune": dataclasses.asdict(TUNE),
         "edit": dataclasses.asdict(EDIT),
         "variants": {name: dataclasses.asdict(VARIANTS[name]) for name in rows},
     }
-    kept = {"settings": settings, "table": rows, "spread": spread, "parts": parts, "edits": each}
-    (out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n")
-    save_ablation_plot(out / "ablation_plot.png", rows, spread)
+    tables = {"settings": settings, "table": rows, "spread": spread, "parts": parts}
+    (out / "ablation.json").write_text(json.dumps(without_nan(tables), indent=1) + "\n")
+    save_edits(out / "ablation.csv", jobs, scored)
+    for name, group in PLOTS.items():
+        if drawn := {variant: row for variant, row in rows.items() if variant in group}:
+            save_ablation_plot(out / name, drawn, spread)
+
+
+def save_edits(path: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
+    """The scores of each edit, a line each."""
+    names = [field.name for kind in (Job, Scores) for field in dataclasses.fields(kind)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, "prompt"])
+        for job, scores in zip(jobs, scored, strict=True):
+            for edit, one in zip(clip_named(job.clip).edits, scores, strict=True):
+                numbers = (f"{number:.4g}" for number in dataclasses.astuple(one))
+                writer.writerow([*dataclasses.astuple(job), *numbers, edit.prompt])
 
 
 def save_picture(out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:

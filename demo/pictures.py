@@ -76,8 +76,8 @@ def save_ablation_plot(
     """Draws the shares that the variants reach, a group of bars for each, with the spread over seeds, as a PNG."""
     from matplotlib.figure import Figure
 
-    names = ("edits_right", "path", "agreement", "kept")
-    figure = Figure(figsize=(8, 0.55 * len(rows) + 1.2), dpi=120, layout="constrained")
+    names = ("edits_right", "path", "agreement", "kept", "background_kept")
+    figure = Figure(figsize=(8, 0.65 * len(rows) + 1.2), dpi=120, layout="constrained")
     axes = figure.subplots()
     height, places = 0.8 / len(names), np.arange(len(rows))
     for number, name in enumerate(names):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tav_core import write_video
 
 from .pictures import enlarge, label_rows, save_loss_curve
 from .scores import Scores
+from .tables import without_nan
 
 
 def save_results(
@@ -48,10 +48,9 @@ def save_results(
 
 
 def as_json(scores: Scores) -> dict[str, float | bool | None]:
-    """Scores as JSON has them: without nan."""
-    values = dataclasses.asdict(scores).items()
-    rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in values}
-    return {"edit_right": scores.edit_right, **rounded}
+    """Scores as JSON has them: rounded, and without nan."""
+    rounded = {name: round(value, 4) for name, value in dataclasses.asdict(scores).items()}
+    return {"edit_right": scores.edit_right, **without_nan(rounded)}
 
 
 def format_table(scores: Mapping[str, Scores]) -> str:

@@ -1,10 +1,11 @@
 """Scores of an edited clip, each for the part of the method that it tells of.
 
-    right         share of frames that show every shape, colour and background that the prompt names
-    path          correlation of the object's path with the source's; distance: mean pixels between them
-    agreement     1 minus how far unnamed appearance strays from frame to frame (shades, the background's texture)
-    kept          share of what the edit should leave alone that is still there (shades, texture, mark, outline, ...)
-    flicker       mean absolute second difference in time of the pixels away from the object
+    right            share of frames that show every shape, colour and background that the prompt names
+    path             correlation of the object's path with the source's; distance: mean pixels between them
+    agreement        1 minus how far unnamed appearance strays from frame to frame (shades, the background's texture)
+    kept             share of what the edit should leave alone that is still there (shades, texture, mark, outline, ...)
+    background_kept  the same of the background alone, where the prompt says of it what the clip's does
+    flicker          mean absolute second difference in time of the pixels away from the object
 
 An edit counts as right if at least seven frames of eight are. A path needs the object to be found in as many.
 """
@@ -12,6 +13,7 @@ An edit counts as right if at least seven frames of eight are. A path needs the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -25,17 +27,22 @@ SHADE_TOLERANCE = 0.10
 ANGLE_TOLERANCE = 15.0
 CONTRAST_FACTOR = 1.8
 COHERENT = 0.5
+BACKGROUND = ("background", "background_shade", "texture")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """See the module. distance in pixels of 96, flicker in [0, 1]; all others in [0, 1], path in [-1, 1]."""
+    """See the module. distance in pixels of 96, flicker in [0, 1]; all others in [0, 1], path in [-1, 1].
+
+    nan: a distance where no object was found, background_kept where the prompt does not keep the background.
+    """
 
     right: float
     path: float
     distance: float
     agreement: float
     kept: float
+    background_kept: float
     flicker: float
 
     @property
@@ -45,18 +52,26 @@ class Scores:
 
 def score(frames: np.ndarray, clip: Clip, edit: Edit) -> Scores:
     """Scores one edited video, `f h w 3` in [0, 1], against its clip and what the edit asked for."""
-    readings, source = read_frames(frames), read_frames(clip.frames())
+    readings, source = read_frames(frames), read_source(clip)
     correlation, distance = compare_paths(centres(readings), clip.path())
     pairs = list(zip(readings, source, strict=True))
-    kept = [is_kept(part, now, was) for part in edit.keep if part != "path" for now, was in pairs]
+    kept = {part: [is_kept(part, now, was) for now, was in pairs] for part in edit.keep if part != "path"}
+    behind = [kept[part] for part in BACKGROUND if part in kept]
     return Scores(
         right=float(np.mean([is_right(reading, edit) for reading in readings])),
         path=correlation,
         distance=distance,
         agreement=agreement(readings),
-        kept=float(np.mean(kept)) if kept else 1.0,
+        kept=float(np.mean(list(kept.values()))) if kept else 1.0,
+        background_kept=float(np.mean(behind)) if behind else math.nan,
         flicker=flicker(frames, readings),
     )
+
+
+@functools.cache
+def read_source(clip: Clip) -> tuple[Reading, ...]:
+    """What a clip itself shows."""
+    return tuple(read_frames(clip.frames()))
 
 
 def is_right(reading: Reading, edit: Edit) -> bool:
@@ -153,6 +168,13 @@ def disc(reading: Reading, size: tuple[int, int]) -> np.ndarray:
 
 
 def summarize(all_scores: Sequence[Scores]) -> dict[str, float]:
-    """Means over edits, with the share of edits that are right."""
-    means = {f.name: float(np.nanmean([getattr(s, f.name) for s in all_scores])) for f in dataclasses.fields(Scores)}
+    """Means over edits, with the share of edits that are right. What is nan in an edit is left out; nan if in all."""
+    names = [field.name for field in dataclasses.fields(Scores)]
+    means = {name: mean_of_finite([getattr(s, name) for s in all_scores]) for name in names}
     return {"edits": len(all_scores), "edits_right": float(np.mean([s.edit_right for s in all_scores])), **means}
+
+
+def mean_of_finite(values: Sequence[float]) -> float:
+    """The mean of those that are finite; nan if none is."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan

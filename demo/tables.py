@@ -1,8 +1,10 @@
-"""Tables in Markdown, as the README has them."""
+"""Tables in Markdown, as the README has them, and in JSON."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -13,3 +15,12 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def line(cells: Sequence[str]) -> str:
     """One row of a table; an empty cell is one space wide."""
     return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
+
+
+def without_nan(found: Any) -> Any:
+    """Tables of tables as JSON has them: null for what is nan."""
+    if isinstance(found, dict):
+        return {name: without_nan(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [without_nan(value) for value in found]
+    return None if isinstance(found, float) and math.isnan(found) else found

@@ -34,9 +34,9 @@ from tav_core.tune import TuningRun
 
 from .clips import PARTS, Clip, all_clips, changed_parts, clip_named
 from .oracle import read_frames
-from .scores import copied, score
+from .scores import copied, read_source, score
 from .settings import MODEL, TUNE
-from .tables import markdown_table
+from .tables import markdown_table, without_nan
 from .variants import render_with
 
 OUT = Path("out") / "tuning_steps"
@@ -73,7 +73,7 @@ def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str
     """The held loss, and each edit's scores with the parts of the source that it changes."""
     tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean
-    source, edits = read_frames(clip.frames()), []
+    source, edits = read_source(clip), []
     for video, each in zip(render_with(tuned, checkpoint, clip), clip.edits, strict=True):
         changes, scores = changed_parts(clip, each), score(video, clip, each)
         also = {"edit_right": scores.edit_right, "copied": copied(read_frames(video), source, each)}
@@ -90,7 +90,7 @@ def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[st
         untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=seed), schedule=checkpoint.schedule)
         motions = motions_at(untuned, clip, checkpoint, steps, seed)
         rows = {str(step): score_motion(motion, clip, checkpoint) for step, motion in motions.items()}
-        path.write_text(json.dumps(rows, indent=1) + "\n")
+        path.write_text(json.dumps(without_nan(rows), indent=1) + "\n")
     return json.loads(path.read_text())
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     for name, each in tables.items():
         print(f"{name}\n{format_table(each)}\n")
     kept = {"clips": args.clips, "seed": args.seed, "tables": tables, "each": dict(zip(args.clips, rows, strict=True))}
-    (args.out / "tuning_steps.json").write_text(json.dumps(kept, indent=1) + "\n")
+    (args.out / "tuning_steps.json").write_text(json.dumps(without_nan(kept), indent=1) + "\n")
     save_plot(args.out / "tuning_steps.png", table)
 
 

@@ -1,7 +1,7 @@
 """The ways of editing that the ablation compares, and how each renders a clip's edits.
 
 `PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it; `BEST` is what
-helps, together. All of a seed and a way of tuning share one motion.
+helps, together; `CEILING` is what none of them can pass. All of a seed and a way of tuning share one motion.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import torch
 from tav_core import (
     PRESETS,
     Checkpoint,
+    Control,
+    ControlConfig,
     InflatedUNet,
     InjectedDenoiser,
     InjectionConfig,
     Motion,
     UNetDenoiser,
+    add_controls,
     composite,
     decode_latents,
     edit,
@@ -28,12 +31,15 @@ from tav_core import (
     gaussian_noise,
     invert,
     keep_outside,
+    load_t2i_adapter,
     tune,
 )
 
 from .clips import PARTS, Clip, changed_parts
+from .discs import discs
+from .drawn import draw_edits
 from .edit_masks import mask_of
-from .settings import EDIT, TUNE
+from .settings import ADAPTER, EDIT, TUNE
 
 FEATHER = 4
 
@@ -43,6 +49,7 @@ class Variant:
     """One way through tuning, inversion and editing. The defaults are plain Tune-A-Video.
 
     Args:
+        drawn: not generated at all, see drawn.py: the ceiling.
         tuned: or the inflated model as it is.
         inverted: or from random noise.
         modules, num_steps: of tuning.
@@ -52,8 +59,10 @@ class Variant:
         method: of the inversion.
         injection: of the source, in edits that change nothing but the parts in `injected`.
         masked: a mask says where to edit, see `edit_masks`.
+        led: share of the steps, from the first, in which the demo's T2I-Adapter says where the object is, see `discs`.
     """
 
+    drawn: bool = False
     tuned: bool = True
     inverted: bool = True
     modules: tuple[str, ...] = TUNE.modules
@@ -67,6 +76,7 @@ class Variant:
     injection: InjectionConfig | None = None
     injected: tuple[str, ...] = PARTS
     masked: bool = False
+    led: float = 0.0
 
     @property
     def modes(self) -> dict[str, str | int]:
@@ -97,20 +107,25 @@ PIECES = {
     "exact": Variant(method="o_belm"),
     "injection": Variant(injection=PRESETS["style"].injection),
     "mask": Variant(masked=True),
+    "adapter": Variant(led=0.5),
+    "adapter, no inversion": Variant(led=0.5, inverted=False),
     "rotary": Variant(positions="rotary"),
     "k-step": Variant(attention="sparse_causal_k", attention_k=4),
     "twice the steps": Variant(num_steps=2 * TUNE.num_steps),
 }
-# What helps, together. Injection holds on to shapes, so edits of a shape go without.
+# What helps, together. Injection holds on to shapes, so edits of a shape go without; an adapter does so in late steps,
+# and leads the first half alone, which decides where things are.
 BEST = {
     "best": Variant(
         num_steps=2 * TUNE.num_steps,
         injection=PRESETS["style"].injection,
         injected=("colour", "background"),
         masked=True,
+        led=0.5,
     )
 }
-VARIANTS = {**PAPER, **PIECES, **BEST}
+CEILING = {"drawn": Variant(drawn=True, tuned=False)}
+VARIANTS = {**PAPER, **PIECES, **BEST, **CEILING}
 
 
 def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
@@ -131,7 +146,14 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
 
 def render_edits(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> np.ndarray:
     """All edits of a clip under a variant: `edits f h w 3` in [0, 1]."""
+    if variant.drawn:
+        return draw_edits(checkpoint, clip)
     return render_with(tuned_denoiser(checkpoint, clip, seed, out, variant), checkpoint, clip, seed, variant)
+
+
+def lead(denoiser: UNetDenoiser, clip: Clip, config: ControlConfig) -> UNetDenoiser:
+    """A denoiser that is told where the clip's object is."""
+    return add_controls(denoiser, [Control(net=load_t2i_adapter(ADAPTER), frames=discs(clip.scenes), config=config)])
 
 
 @torch.no_grad()
@@ -143,6 +165,8 @@ def render_with(
     latents = encode_frames(checkpoint.vae, frames).mean
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)
     inverted_under = source if variant.source_prompt else empty
+    if variant.led:
+        denoiser = lead(denoiser, clip, ControlConfig(end=variant.led))
     if variant.inverted:
         start = invert(denoiser, latents, inverted_under, num_steps=EDIT.num_steps, method=variant.method)
     else:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from demo import ablation, variants
-from demo.ablation import Job, all_jobs, format_parts, format_table, run_job, score_job, tabulate, tabulate_parts
+from demo.ablation import Job, all_jobs, run_job, save_results, score_job
+from demo.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
 from demo.clips import changed_parts, clip_named
-from demo.scores import Scores
+from demo.scores import ENOUGH, Scores
+from demo.tables import without_nan
 from demo.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
 from tav_core import load_checkpoint
 
@@ -70,7 +74,9 @@ def test_without_inversion_the_seed_decides_the_start(checkpoint, motions):
     assert render(0, True).shape == (1, 8, 96, 96, 3)
 
 
-@pytest.mark.parametrize("name", ["source prompt", "source as negative", "fixed point", "exact", "injection", "mask"])
+@pytest.mark.parametrize(
+    "name", ["source prompt", "source as negative", "fixed point", "exact", "injection", "mask", "adapter"]
+)
 def test_each_piece_changes_the_video(checkpoint, motions, name):
     small = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
     plain, piece = (render_edits(checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
@@ -79,7 +85,7 @@ def test_each_piece_changes_the_video(checkpoint, motions, name):
 
 def test_jobs_hold_every_variant_and_leave_out_what_cannot_differ():
     jobs = all_jobs(["slide", "drop"], (0, 1, 2), list(VARIANTS))
-    assert len(jobs) == len(set(jobs)) == 2 * (3 * (len(VARIANTS) - 1) + 1)
+    assert len(jobs) == len(set(jobs)) == 2 * (3 * (len(VARIANTS) - 2) + 2)
     assert set(PAPER) < set(VARIANTS)
 
 
@@ -103,7 +109,7 @@ def test_a_job_that_is_done_is_not_done_again(tmp_path, monkeypatch):
 
 
 def scores_of(right, path):
-    return Scores(right=right, path=path, distance=2.0, agreement=0.9, kept=0.8, flicker=0.01)
+    return Scores(right=right, path=path, distance=2.0, agreement=0.9, kept=0.8, background_kept=math.nan, flicker=0.01)
 
 
 def test_the_table_has_the_spread_of_the_seeds():
@@ -117,15 +123,30 @@ def test_the_table_has_the_spread_of_the_seeds():
     assert format_table(*alone).splitlines()[-1].startswith("| full | 1 | 1.000 | 1.000 | 0.800 | 2.0 |")
 
 
-@pytest.mark.parametrize("name", ["ablation", "pieces"])
-def test_the_committed_figures_are_those_of_the_tables(name):
+def test_the_committed_figures_are_those_of_the_tables():
     """The README's tables come from the JSON that a run wrote."""
-    kept = json.loads((ablation.MODEL.parent / f"{name}.json").read_text())
+    kept = json.loads((ablation.MODEL.parent / "ablation.json").read_text())
     readme = (ablation.MODEL.parents[1] / "README.md").read_text()
-    tables = [format_table(kept["table"], kept["spread"])]
-    tables += [format_parts(kept["parts"])] if "parts" in kept else []
+    tables = [format_table(kept["table"], kept["spread"]), format_parts(kept["parts"])]
     for line in "\n".join(tables).splitlines():
         assert line in readme
+    with (ablation.MODEL.parent / "ablation.csv").open(newline="") as file:
+        right = [float(row["right"]) >= ENOUGH for row in csv.DictReader(file) if row["variant"] == "best"]
+    assert len(right) == kept["table"]["best"]["edits"]
+    assert np.mean(right) == pytest.approx(kept["table"]["best"]["edits_right"])
+
+
+def test_what_a_run_leaves(tmp_path, capsys):
+    jobs = [Job(variant=variant, clip="slide", seed=0) for variant in ("full", "no tuning", "mask")]
+    save_results(tmp_path, jobs, [[scores_of(1.0, 0.8)] * len(CLIP.edits)] * 3)
+    kept = json.loads((tmp_path / "ablation.json").read_text(), parse_constant=pytest.fail)
+    assert kept["table"]["mask"]["edits"] == len(CLIP.edits) and kept["table"]["mask"]["background_kept"] is None
+    assert set(kept["settings"]["variants"]) == {"full", "no tuning", "mask"}
+    lines = (tmp_path / "ablation.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3 * len(CLIP.edits)
+    assert lines[1] == f"full,slide,0,1,0.8,2,0.9,0.8,nan,0.01,{CLIP.edits[0].prompt}"
+    assert {path.name for path in tmp_path.glob("*.png")} == {"ablation_plot.png", "pieces_plot.png"}
+    assert "| no tuning | 6 | 1.000 |" in capsys.readouterr().out
 
 
 def test_the_table_by_what_an_edit_changes():
@@ -135,3 +156,7 @@ def test_the_table_by_what_an_edit_changes():
     assert parts["full"]["shape"]["edits"] == changes.count(["shape"]) > 1
     assert [parts["full"][part]["edits_right"] for part in ("shape", "colour")] == [1, 0]
     assert format_parts(parts).splitlines()[2].startswith("| full | 1.000 | 0.800 | 0.000 | 0.800 |")
+
+
+def test_json_has_null_for_what_is_no_number():
+    assert without_nan({"a": [{"b": math.nan, "c": 1}], "d": "e"}) == {"a": [{"b": None, "c": 1}], "d": "e"}

@@ -9,6 +9,7 @@ import pytest
 
 from demo import palette
 from demo.clips import all_clips, clip_named, make_edit
+from demo.drawn import edited_scenes
 from demo.oracle import read_frames
 from demo.scores import agreement, compare_paths, copied, score, summarize
 from demo.world import render
@@ -25,17 +26,10 @@ def edit_of(clip, **change):
     return make_edit(clip.scenes[0], said, change)
 
 
-def as_asked(clip, **change):
-    """The clip as a perfect edit would show it."""
-    shade = {}
-    if "colour" in change:
-        shade["rgb"] = palette.shade_of(palette.COLOURS, change["colour"], np.random.default_rng(0))
-    return tuple(dataclasses.replace(scene, **change, **shade) for scene in clip.scenes)
-
-
 @pytest.mark.parametrize("change", [{"shape": "star"}, {"colour": "yellow"}, {"shape": "square", "colour": "green"}])
 def test_a_perfect_edit_has_perfect_scores(change):
-    got = score(render_scenes(as_asked(CLIP, **change)), CLIP, edit_of(CLIP, **change))
+    edit = edit_of(CLIP, **change)
+    got = score(render_scenes(edited_scenes(CLIP, edit)), CLIP, edit)
     assert got.edit_right
     assert got.path > 0.995
     assert got.distance < 1.5
@@ -74,6 +68,20 @@ def test_a_plain_background_does_not_keep_the_texture():
     plain = tuple(dataclasses.replace(scene, texture="plain") for scene in CLIP.scenes)
     edit = edit_of(CLIP, shape="star")
     assert score(render_scenes(plain), CLIP, edit).kept < score(CLIP.frames(), CLIP, edit).kept - 0.2
+
+
+def test_the_background_alone():
+    plain = render_scenes(tuple(dataclasses.replace(scene, texture="plain") for scene in CLIP.scenes))
+    other = render_scenes(
+        tuple(dataclasses.replace(scene, rgb=(1.0, 0.25, 0.22), mark="none") for scene in CLIP.scenes)
+    )
+    edit = edit_of(CLIP, shape="star")
+    assert score(CLIP.frames(), CLIP, edit).background_kept == score(other, CLIP, edit).background_kept == 1
+    assert score(plain, CLIP, edit).background_kept == pytest.approx(0.5, abs=0.1)
+    asked = score(plain, CLIP, edit_of(CLIP, background="white"))
+    assert np.isnan(asked.background_kept) and not np.isnan(asked.kept)
+    assert summarize([asked, score(plain, CLIP, edit)])["background_kept"] == score(plain, CLIP, edit).background_kept
+    assert np.isnan(summarize([asked])["background_kept"])
 
 
 def test_shades_that_change_from_frame_to_frame_disagree():
@@ -121,7 +129,7 @@ def test_every_clip_scores_itself_as_kept_and_followed():
 def test_what_is_copied_is_what_should_have_changed():
     source, change = read_frames(CLIP.frames()), edit_of(CLIP, shape="star", colour="yellow")
     assert copied(source, source, change) == 1
-    assert copied(read_frames(render_scenes(as_asked(CLIP, shape="star", colour="yellow"))), source, change) == 0
-    half = as_asked(CLIP, colour="yellow")
+    assert copied(read_frames(render_scenes(edited_scenes(CLIP, change))), source, change) == 0
+    half = edited_scenes(CLIP, edit_of(CLIP, colour="yellow"))
     assert copied(read_frames(render_scenes(half)), source, change) == pytest.approx(0.5, abs=0.1)
     assert copied(source, source, edit_of(CLIP)) == 0

@@ -130,7 +130,7 @@ def test_the_bundled_clip_is_the_one_the_edits_are_for():
 
 
 def test_the_table_has_a_row_for_each_edit_with_its_verdict():
-    values = {"distance": 1.0, "agreement": 1.0, "kept": 1.0, "flicker": 0.0123}
+    values = {"distance": 1.0, "agreement": 1.0, "kept": 1.0, "background_kept": 1.0, "flicker": 0.0123}
     table = demo.format_table(
         {"a red star": Scores(right=1.0, path=0.987, **values), "a box": Scores(right=0.5, path=-0.2, **values)}
     )

@@ -1,0 +1,42 @@
+"""Edits as they should be: the clip's scenes with what a prompt changes, drawn instead of generated.
+
+Sent through the model's autoencoder they are the ceiling of every way of editing: what the oracle reads wrong even then
+has got lost in the latents' 8 x 8 blocks of pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+
+from tav_core import Checkpoint, decode_latents, encode_frames
+
+from .clips import Clip, Edit, changed_parts
+from .palette import BACKGROUNDS, COLOURS, second_shade, shade_of
+from .world import Scene, render
+
+
+def edited_scenes(clip: Clip, edit: Edit, seed: int = 0) -> tuple[Scene, ...]:
+    """A clip's scenes, with what an edit asks for changed and all else as it was. The seed decides the new shades."""
+    rng = np.random.default_rng(seed)
+    changed = changed_parts(clip, edit)
+    new: dict[str, Any] = {part: getattr(edit, part) for part in changed}
+    if "colour" in changed:
+        new["rgb"] = shade_of(COLOURS, edit.colour, rng)
+    if "background" in changed:
+        shade = shade_of(BACKGROUNDS, edit.background, rng)
+        new |= {"background_rgb": shade, "texture_rgb": second_shade(edit.background, shade, rng)}
+    return tuple(dataclasses.replace(scene, **new) for scene in clip.scenes)
+
+
+@torch.no_grad()
+def draw_edits(checkpoint: Checkpoint, clip: Clip) -> np.ndarray:
+    """All edits of a clip, drawn and sent through the autoencoder: `edits f h w 3` in [0, 1]."""
+    videos = []
+    for edit in clip.edits:
+        frames = torch.from_numpy(np.stack([render(scene) for scene in edited_scenes(clip, edit)]))
+        videos.append(decode_latents(checkpoint.vae, encode_frames(checkpoint.vae, frames).mean)[0])
+    return torch.stack(videos).numpy()
