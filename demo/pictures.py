@@ -83,7 +83,8 @@ def save_ablation_plot(
     for number, name in enumerate(names):
         values, errors = ([table[variant][name] for variant in rows] for table in (rows, spread))
         axes.barh(places + number * height, values, height, xerr=errors, label=name.replace("_", " "))
-    axes.set_yticks(places + 1.5 * height, rows)
+    axes.set_yticks(places + (len(names) - 1) / 2 * height, rows)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set(xlim=(min(0, *(row["path"] for row in rows.values())), 1), xlabel="share; correlation of paths")
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (len(rows) + 2)), ncols=len(names))

@@ -132,6 +132,7 @@ def test_fixed_point_settles_on_what_ddim_sampling_undoes(exact_denoiser, clip, 
     assert errors[1] < 0.35 * errors[0] and errors[2] < 0.35 * errors[1]
 
 
+@torch.no_grad()
 def test_fixed_point_is_the_published_formula(exact_denoiser, clip, text):
     """z_t <- sqrt(at/as) z_s + [sqrt(1-at) - sqrt(at (1-as)/as)] e(z_t, t), of arXiv 2309.04907."""
     schedule = exact_denoiser.schedule
