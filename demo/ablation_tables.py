@@ -1,4 +1,4 @@
-"""What the ablation's scores come to: tables as values, as Markdown and as JSON."""
+"""What the ablation's scores come to: tables as values and as Markdown."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .world import SIZE, Scene
+from .world import Scene, grid
 
 
 def disc(scene: Scene) -> np.ndarray:
     """The object's place and size and nothing of its outline, `h w 1` float32 in [0, 1]."""
-    rows, columns = np.indices((SIZE, SIZE), dtype=np.float32) + 0.5
-    inside = scene.radius - np.hypot(columns - scene.x, rows - scene.y)
+    x, y = grid()
+    inside = scene.radius - np.hypot(x - scene.x, y - scene.y)
     return np.clip(inside + 0.5, 0, 1)[..., None].astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from tav_core import Checkpoint, decode_latents, encode_frames
 
 from .clips import Clip, Edit, changed_parts
 from .palette import BACKGROUNDS, COLOURS, second_shade, shade_of
-from .world import Scene, render
+from .world import Scene
 
 
 def edited_scenes(clip: Clip, edit: Edit, seed: int = 0) -> tuple[Scene, ...]:
@@ -37,6 +37,6 @@ def draw_edits(checkpoint: Checkpoint, clip: Clip) -> np.ndarray:
     """All edits of a clip, drawn and sent through the autoencoder: `edits f h w 3` in [0, 1]."""
     videos = []
     for edit in clip.edits:
-        frames = torch.from_numpy(np.stack([render(scene) for scene in edited_scenes(clip, edit)]))
+        frames = torch.from_numpy(dataclasses.replace(clip, scenes=edited_scenes(clip, edit)).frames())
         videos.append(decode_latents(checkpoint.vae, encode_frames(checkpoint.vae, frames).mean)[0])
     return torch.stack(videos).numpy()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import sdf
 from .clips import Clip, Edit, changed_parts
-from .world import SIZE, Scene
+from .world import Scene, grid
 
 # A hand does not follow an outline: a disc that holds the shape's corners, and a little around it.
 GENEROUS, AROUND = 1.25, 2
@@ -27,12 +27,6 @@ def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
 def stack(masks: list[np.ndarray]) -> Tensor:
     """Masks of frames as one `f h w`, float32."""
     return torch.from_numpy(np.stack(masks)).float()
-
-
-def grid() -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the pixels' centres."""
-    centres = np.arange(SIZE, dtype=np.float32) + 0.5
-    return tuple(np.meshgrid(centres, centres))
 
 
 def touched(scene: Scene) -> np.ndarray:

@@ -48,11 +48,11 @@ class Sampler:
         side = self.unet.config.sample_size
         latents = torch.randn(len(prompts), 4, side, side, generator=generator)
         context = torch.cat([self.embed([""] * len(prompts)), self.embed(prompts)])
-        features = [] if hints is None else self.adapter(hints.movedim(-1, 1).repeat(2, 1, 1, 1))
+        features = None if hints is None else self.adapter(hints.movedim(-1, 1).repeat(2, 1, 1, 1))
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
             # A list of its own each time, which the UNet empties.
-            led = {"down_intrablock_additional_residuals": list(features)} if features else {}
+            led = {"down_intrablock_additional_residuals": features and list(features)}
             empty, prompted = self.unet(torch.cat([latents] * 2), timestep, context, **led).sample.chunk(2)
             noise = empty + guidance * (prompted - empty)
             latents = self.scheduler.step(noise, timestep, latents).prev_sample

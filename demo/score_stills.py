@@ -11,12 +11,12 @@ from PIL import Image
 
 from .captions import phrase
 from .discs import discs
-from .oracle import read_frame
+from .oracle import Reading, read_frame
 from .sample_stills import Sampler, contact_sheet
 from .stills import held_out, random_scene
 from .train_common import LOG, SEED
 from .train_vae import to_input
-from .world import combinations, render
+from .world import Scene, combinations, render
 
 NUM_SEEDS = 2
 GUIDANCES = (7.5, 4.0)
@@ -58,6 +58,12 @@ def score_variety(sampler: Sampler, prompt: str, count: int = 24) -> dict:
     }
 
 
+def share_right(readings: list[Reading], scenes: list[Scene]) -> float:
+    """The share of pictures that show the shape, colour and background of their scene."""
+    right = [all(getattr(r, p) == getattr(s, p) for p in PARTS) for r, s in zip(readings, scenes, strict=True)]
+    return round(float(np.mean(right)), 3)
+
+
 def score_places(sampler: Sampler, count: int = 48) -> dict:
     """How far objects are from where the T2I-Adapter was shown a disc, in pixels, and without it; and what is right."""
     rng = np.random.default_rng(SEED + 2)
@@ -67,8 +73,7 @@ def score_places(sampler: Sampler, count: int = 48) -> dict:
     for name, hints in (("with_adapter", discs(scenes)), ("without", None)):
         readings = [read_frame(one) for one in sampler.sample(prompts, seed=SEED, guidance=4.0, hints=hints)]
         away = np.linalg.norm([(r.x, r.y) for r in readings] - asked, axis=1)
-        right = [all(getattr(r, p) == getattr(s, p) for p in PARTS) for r, s in zip(readings, scenes, strict=True)]
-        found[name] = {"pixels_away": round(float(np.nanmedian(away)), 2), "all": round(float(np.mean(right)), 3)}
+        found[name] = {"pixels_away": round(float(np.nanmedian(away)), 2), "all": share_right(readings, scenes)}
     return {"stills": count, **found}
 
 
@@ -82,8 +87,7 @@ def score_autoencoder(sampler: Sampler, count: int = 96) -> dict:
     output = sampler.decode(latents * sampler.vae.config.scaling_factor)
     error = ((output - pictures) ** 2).mean((1, 2, 3))
     read = [read_frame(picture) for picture in output]
-    right = [all(getattr(r, p) == getattr(s, p) for p in PARTS) for r, s in zip(read, scenes, strict=True)]
-    return {"psnr_db": round(float((-10 * np.log10(error)).mean()), 2), "read_right": round(float(np.mean(right)), 3)}
+    return {"psnr_db": round(float((-10 * np.log10(error)).mean()), 2), "read_right": share_right(read, scenes)}
 
 
 def main() -> None:

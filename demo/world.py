@@ -62,7 +62,8 @@ class Scene:
     style: str = "plain"
 
 
-def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+def grid(size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the pixels' centres, `h w` float32 each, in pixels of a still of 96."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) * (SIZE / size)
     return np.meshgrid(centres, centres)
 
@@ -122,7 +123,7 @@ def render(scene: Scene, size: int = SIZE) -> np.ndarray:
 
     Places and radii in a scene are always pixels of the 96-pixel picture, whatever `size` is.
     """
-    x, y = _grid(size)
+    x, y = grid(size)
     canvas = np.broadcast_to(np.asarray(scene.background_rgb, np.float32), (size, size, 3))
     canvas = _blend(canvas, scene.texture_rgb, texture_amount(scene, x, y))
     canvas = _paint_shape(canvas, scene, x, y, size / SIZE)

@@ -73,7 +73,7 @@ def run_tune(args: argparse.Namespace) -> None:
             fps=clip.fps,
             start=clip.start,
             stride=clip.stride,
-            fit=args.fit or "crop",
+            fit=clip.fit,
             on_step=on_step,
             early_stop=early_stop,
         )

@@ -37,6 +37,7 @@ class VideoClip:
         path: where it came from.
         start: first frame taken, counted from 0.
         stride: step between frames taken.
+        fit: how they got their size.
         frames_decoded: how many frames had to be decoded for these.
     """
 
@@ -49,6 +50,7 @@ class VideoClip:
     path: Path
     start: int
     stride: int
+    fit: str
     frames_decoded: int
 
     @property
@@ -119,6 +121,7 @@ def read_clip(
         path=source.path,
         start=start,
         stride=stride,
+        fit=fit,
         frames_decoded=source.frames_decoded,
     )
 
