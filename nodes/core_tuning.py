@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from ..tav_core.denoiser import UNetDenoiser
-from ..tav_core.edit import edit
-from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import MotionError
-from ..tav_core.invert import invert
 from ..tav_core.precision import resolve_precision
+from ..tav_core.preview import render_preview
 from ..tav_core.tune import tune
 from ..tav_core.tune_config import TuneConfig
 from ..tav_core.unet import InflatedUNet
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
     from .cockpit import Cockpit
     from .tune import Prompts
-
-PREVIEW_STEPS, PREVIEW_FRAMES, PREVIEW_GUIDANCE = 10, 8, 7.5
 
 
 def tune_model(
@@ -100,7 +96,7 @@ def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.
 
 @dataclass
 class Preview:
-    """Renders the clip with a motion: inverted and sampled in a few steps.
+    """Renders the clip with a motion, as `render_preview` does.
 
     Args:
         vae, model: core's, for decoding.
@@ -115,12 +111,8 @@ class Preview:
         """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
         source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
         shown = source if shown is None else shown
-        guidance = 1.0 if negative is None else PREVIEW_GUIDANCE
-        config = EditConfig(num_steps=PREVIEW_STEPS, guidance_scale=guidance)
-        tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=untuned.schedule)
-        start = invert(tuned, latents, source, num_steps=PREVIEW_STEPS)
-        video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
-        chosen = np.unique(np.linspace(0, video.shape[2] - 1, PREVIEW_FRAMES).round().astype(int))
+        asked = {"source": source, "shown": shown, "negative": negative}
+        video = render_preview(motion, base, untuned.schedule, latents, **asked)
         with torch.inference_mode():
-            decoded = self.vae.decode(to_latent(video[:, :, chosen], self.model)["samples"])
+            decoded = self.vae.decode(to_latent(video, self.model)["samples"])
         return decoded.cpu().numpy()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import ConfigError, LatentsError
+from ..tav_core.local_edit_config import LocalEditConfig
 from .bridge import check_samples, check_start_is_whole
 from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
@@ -63,6 +64,12 @@ class SampleEdit(io.ComfyNode):
                         "Edit too."
                     ),
                 ),
+                widget(
+                    LocalEditConfig,
+                    "feather",
+                    optional=True,
+                    tooltip="Pixels beyond the mask in which the edit fades out, as in Composite Edit; 0: a hard edge.",
+                ),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
         )
@@ -80,6 +87,7 @@ class SampleEdit(io.ComfyNode):
         edit_seed: int,
         trajectory: invert.Trajectory | None = None,
         mask: Tensor | None = None,
+        feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
         from ..tav_core.edit import check_start, edit
         from .bridge import to_latents
@@ -92,7 +100,7 @@ class SampleEdit(io.ComfyNode):
         if trajectory is not None:
             start = to_latents(samples, model)
             check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
-        correct = None if mask is None else keep_source(trajectory, samples, mask)
+        correct = None if mask is None else keep_source(trajectory, samples, mask, feather)
 
         def stage(denoiser, latents, report) -> Tensor:
             nothing = NO_CONTEXT.to(latents)
@@ -104,7 +112,7 @@ class SampleEdit(io.ComfyNode):
         return io.NodeOutput({"samples": run_stage(model, samples, stage, num_steps=num_steps, **guided)})
 
 
-def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor) -> Correct:
+def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:
     """What keeps the latents outside a MASK as the inversion of these samples had them.
 
     Raises:
@@ -127,7 +135,7 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
             expected="latent and trajectory of one DDIM Invert",
             mend="Connect both outputs of the same node.",
         )
-    return keep_outside(trajectory, to_mask(mask))
+    return keep_outside(trajectory, to_mask(mask), feather=feather)
 
 
 def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> invert.Trajectory:

@@ -34,6 +34,7 @@ HOMES = {
     "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
     "local_edit_config": ("LocalEditConfig",),
     "presets": ("PRESETS", "Preset"),
+    "preview": ("render_preview",),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "reconstruct_report": ("MethodReport", "compare_methods"),
     "schedule": ("NoiseSchedule", "gaussian_noise"),

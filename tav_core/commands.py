@@ -49,9 +49,7 @@ def run_tune(args: argparse.Namespace) -> None:
     checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
-    denoiser = UNetDenoiser(
-        unet=InflatedUNet.from_2d(checkpoint.unet, **modes, seed=config.seed), schedule=checkpoint.schedule
-    )
+    denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
     latents = encode_frames(checkpoint.vae, clip.frames)
     early_stop = read_early_stop(args, checkpoint, latents.mean)
     with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:

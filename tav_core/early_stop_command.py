@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .denoiser import UNetDenoiser
 from .early_stop import EarlyStop, preview_score
-from .edit import edit
-from .edit_config import EditConfig
 from .errors import ConfigError
-from .invert import invert
 from .latents import decode_latents
 from .metrics.clip import load_clip
+from .preview import render_preview
 from .text import encode_prompt
 
 if TYPE_CHECKING:
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
     from .checkpoints import Checkpoint
     from .weights import Motion
-
-PREVIEW_STEPS = 10
 
 
 def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:
@@ -54,22 +49,21 @@ def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: T
 
 
 def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Callable[[Motion], float]:
-    """A score of motions: inverts and renders the clip in a few steps.
+    """A score of motions: of a preview of each.
 
     Args:
         latents: the clip, `1 c f h w`; of a long clip its first window.
     """
     judge = load_clip(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)
-    empty, source, shown = (encode_prompt(checkpoint, text) for text in ("", args.prompt, args.stop_early))
+    texts = {"source": args.prompt, "shown": args.stop_early, "negative": ""}
+    prompts = {name: encode_prompt(checkpoint, text) for name, text in texts.items()}
     latents = latents[:, :, : args.window or None]
-    config = EditConfig(num_steps=PREVIEW_STEPS)
 
     def score(motion: Motion) -> float:
         with torch.no_grad():
-            tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
-            start = invert(tuned, latents, source, num_steps=config.num_steps, keep="ends")
-            frames = decode_latents(checkpoint.vae, edit(tuned, start, shown, empty, config=config))[0]
+            preview = render_preview(motion, checkpoint.unet, checkpoint.schedule, latents, **prompts)
+            frames = decode_latents(checkpoint.vae, preview)[0]
         return preview_score(frames, judge, prompt=args.stop_early, source_prompt=args.prompt)
 
     return score

@@ -55,18 +55,24 @@ def check_sampling() -> dict[str, float | bool]:
     host = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
     empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
     way = invert(host, encode_frames(CHECKPOINT.vae, CLIP).mean, empty, num_steps=STEPS)
-    config, correct = EditConfig(num_steps=STEPS, guidance_scale=4.0), keep_outside(way, mask)
-    expected = edit(host, way, target, empty, config=config, correct=correct)
+    config = EditConfig(num_steps=STEPS, guidance_scale=4.0)
+    by_host = lambda **soft: edit(  # noqa: E731
+        host, way, target, empty, config=config, correct=keep_outside(way, mask, **soft)
+    )
     inverted, trajectory, *_ = DDIMInvert.execute(tuned, EMPTY, LATENT, STEPS).args
     sample = lambda **more: SampleEdit.execute(  # noqa: E731
         tuned, TARGET, EMPTY, inverted, num_steps=STEPS, cfg=4.0, eta=0.0, edit_seed=1, trajectory=trajectory, **more
     )[0]["samples"]
     local, plain = sample(mask=mask), sample()
+    process_in = DEMO.model.get_model_object("latent_format").process_in
+    as_host = lambda samples: process_in(samples).movedim(0, 1)[None]  # noqa: E731
     # Two cells away from the mask, beyond its soft edge.
     outside = torch.nn.functional.max_pool2d(mask[:, None], 33, 1, 16)[..., ::8, ::8].expand(-1, 4, -1, -1) == 0
     small = {**LATENT, "samples": SAMPLES[..., :6]}
     return {
-        "edit": far(DEMO.model.get_model_object("latent_format").process_in(local).movedim(0, 1)[None], expected),
+        "edit": far(as_host(local), by_host()),
+        "wide_edit": far(as_host(sample(mask=mask, feather=24)), by_host(feather=24)),
+        "wide_differs": far(by_host(feather=24), by_host()),
         "outside": far(local[outside], SAMPLES[outside]),
         "plain_outside": far(plain[outside], SAMPLES[outside]),
         "inside_changes": float((local - SAMPLES).abs()[0, :, 4:8, 2:6].amin()),

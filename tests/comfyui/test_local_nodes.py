@@ -13,6 +13,8 @@ def local(run_checks):
 
 def test_a_masked_edit_agrees_between_core_host_and_diffusers_host(local):
     assert local["sampling"]["edit"] < 5e-5
+    assert local["sampling"]["wide_edit"] < 5e-5
+    assert local["sampling"]["wide_differs"] > 1e-2
 
 
 def test_outside_the_mask_are_the_clips_latents(local):

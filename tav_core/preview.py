@@ -1,0 +1,51 @@
+"""Previews of a tuning: the clip with what was learned so far, inverted and sampled in a few steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from .denoiser import UNetDenoiser
+from .edit import edit
+from .edit_config import EditConfig
+from .invert import invert
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+    from torch import Tensor
+
+    from .schedule import NoiseSchedule
+    from .weights import Motion
+
+# So few steps ask for less guidance than the paper's 12.5.
+NUM_STEPS, NUM_FRAMES, GUIDANCE_SCALE = 10, 8, 7.5
+
+
+def render_preview(
+    motion: Motion,
+    base: UNet2DConditionModel,
+    schedule: NoiseSchedule,
+    latents: Tensor,
+    *,
+    source: Tensor,
+    shown: Tensor,
+    negative: Tensor | None,
+) -> Tensor:
+    """At most 8 frames, evenly taken from the edited clip: latents `1 c f h w`.
+
+    Args:
+        base: that the motion was tuned on.
+        latents: of the clip, `1 c f h w`.
+        source: what was tuned on, `1 tokens channels`; what the clip is inverted under.
+        shown: what to render, alike.
+        negative: what guidance leads away from, alike; None for no guidance.
+    """
+    tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=schedule)
+    start = invert(tuned, latents, source, num_steps=NUM_STEPS, keep="ends")
+    guidance_scale = 1.0 if negative is None else GUIDANCE_SCALE
+    config = EditConfig(num_steps=NUM_STEPS, guidance_scale=guidance_scale)
+    video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
+    last = video.shape[2] - 1
+    chosen = torch.linspace(0, last, min(NUM_FRAMES, last + 1)).round().long()
+    return video[:, :, chosen.to(video.device)]
