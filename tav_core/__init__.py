@@ -33,6 +33,7 @@ HOMES = {
     "latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
     "local_edit_config": ("LocalEditConfig",),
+    "motion_info": ("MotionInfo",),
     "presets": ("PRESETS", "Preset"),
     "preview": ("render_preview",),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
@@ -43,7 +44,6 @@ HOMES = {
     "tune_config": ("TuneConfig",),
     "unet": ("InflatedUNet",),
     "video": ("VideoClip", "read_clip", "write_video"),
-    "motion_info": ("MotionInfo",),
     "weights": ("Motion", "import_original"),
     "windows": ("ContextWindows", "WindowedDenoiser"),
 }
