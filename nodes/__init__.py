@@ -5,6 +5,7 @@
     motion_files  apply_motion     the motion as a file, and on a MODEL
     context_windows  free_noise    long clips
     invert  sample_edit            from the clip to noise, and from noise to the edited clip
+    compare_inversions             what each way to noise loses
     composite                      the edit inside a mask or some frames, the clip around it
     inject_source                  edits that keep the clip's layout
     blend_inversions               two clips' noises in one
@@ -24,6 +25,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply_motion import ApplyMotion
 from .blend_inversions import BlendInversions
 from .compare import CompareVideos
+from .compare_inversions import CompareInversions
 from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
@@ -54,6 +56,7 @@ NODES: list[type[io.ComfyNode]] = [
     ContextWindows,
     FreeNoise,
     DDIMInvert,
+    CompareInversions,
     BlendInversions,
     InjectSource,
     SampleEdit,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -63,67 +63,87 @@ class CountingDenoiser:
         return self.denoiser.epsilon(latents, timestep, context)
 
 
-def compare_methods(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoundTrip:
+    """A clip that went to noise and came back.
+
+    Args:
+        method, iterations: see `MethodReport`, as calls and seconds.
+        latents: what came back, `1 c f h w`.
+    """
+
+    method: str
+    iterations: int
+    latents: Tensor
+    calls: int
+    seconds: float
+
+
+def round_trips(
     denoiser: Denoiser,
     latents: Tensor,
     context: Tensor,
-    decode: Decode,
     *,
     num_steps: int = 50,
     methods: Sequence[str] = METHODS,
     iterations: int = InvertConfig.iterations,
     on_step: Callable[[], None] | None = None,
-) -> list[MethodReport]:
+) -> list[RoundTrip]:
     """Inverts a clip by each method and samples it back, under the same prompt and without guidance.
 
     Args:
         denoiser: a tuned model.
         latents: the clip, `1 c f h w`.
         context: text embeddings of the prompt to invert under, `1 m d`.
-        decode: from latents `1 c f h w` to frames `f h w c` in [0, 1].
         num_steps, iterations: see `invert`.
         on_step: called after each step, `2 num_steps` times a method; what it raises ends the comparison.
 
     Raises:
         LatentsError, ConfigError, OutOfMemory: see `invert`.
     """
-    reference, tell = decode(latents), on_step or (lambda: None)
-    found = []
+    tell, found = on_step or (lambda: None), []
     for method in methods:
         counting, started = CountingDenoiser(denoiser=denoiser), time.perf_counter()
         how = {"method": method, "iterations": iterations, "num_steps": num_steps}
         trajectory = invert(counting, latents, context, **how, keep="ends", on_step=lambda *_: tell())
         back = reconstruct(counting, trajectory, context, on_step=lambda *_: tell()).latents
-        spent = {"calls": counting.calls, "seconds": time.perf_counter() - started}
-        pairs = {"back": back, "latents": latents, "frames": decode(back), "reference": reference}
-        found.append(rate(method, iterations, **pairs, **spent))
+        took = {"iterations": 1 if method == "ddim" else iterations, "seconds": time.perf_counter() - started}
+        found.append(RoundTrip(method=method, latents=back, calls=counting.calls, **took))
     return found
 
 
-def rate(
-    method: str,
-    iterations: int,
-    *,
-    back: Tensor,
-    latents: Tensor,
-    frames: Tensor,
-    reference: Tensor,
-    calls: int,
-    seconds: float,
-) -> MethodReport:
-    """The report of what came back, against the clip's latents and the frames that the VAE alone gives back."""
+def compare_methods(
+    denoiser: Denoiser, latents: Tensor, context: Tensor, decode: Decode, **how: Any
+) -> list[MethodReport]:
+    """What each method gives back of a clip.
+
+    Args:
+        decode: from latents `1 c f h w` to frames `f h w c` in [0, 1].
+        denoiser, latents, context, how: see `round_trips`, and what it raises.
+    """
+    return rate_trips(round_trips(denoiser, latents, context, **how), latents, decode)
+
+
+def rate_trips(trips: Sequence[RoundTrip], latents: Tensor, decode: Decode) -> list[MethodReport]:
+    """Compares what came back with the clip: see `compare_methods`."""
+    reference = decode(latents)
+    return [rate(trip, latents, frames=decode(trip.latents), reference=reference) for trip in trips]
+
+
+def rate(trip: RoundTrip, latents: Tensor, *, frames: Tensor, reference: Tensor) -> MethodReport:
+    """One of them, against the clip's latents and the frames that the VAE alone gives back."""
     peak = float(latents.max() - latents.min())
-    of_latents = [psnr(a, b, peak=peak) for a, b in zip(back.unbind(2), latents.unbind(2), strict=True)]
+    of_latents = [psnr(a, b, peak=peak) for a, b in zip(trip.latents.unbind(2), latents.unbind(2), strict=True)]
     of_frames = [psnr(a, b) for a, b in zip(frames, reference, strict=True)]
     return MethodReport(
-        method=method,
-        iterations=1 if method == "ddim" else iterations,
+        method=trip.method,
+        iterations=trip.iterations,
         latents=sum(of_latents) / len(of_latents),
         latents_worst=min(of_latents),
         frames=sum(of_frames) / len(of_frames),
         frames_worst=min(of_frames),
-        calls=calls,
-        seconds=seconds,
+        calls=trip.calls,
+        seconds=trip.seconds,
     )
 
 
@@ -136,6 +156,14 @@ def format_table(reports: Sequence[MethodReport]) -> str:
             f" {each.frames:5.1f} dB {each.frames_worst:5.1f} dB {each.calls:7} {each.seconds:9.1f}"
         )
     return "\n".join(rows)
+
+
+def describe(report: MethodReport) -> str:
+    """One method in a line."""
+    return (
+        f"{report.method}: frames {report.frames:.1f} dB (worst {report.frames_worst:.1f}), latents"
+        f" {report.latents:.1f} dB (worst {report.latents_worst:.1f}), {report.calls} calls, {report.seconds:.1f} s"
+    )
 
 
 def write_reports(path: Path, reports: Sequence[MethodReport], *, num_steps: int) -> Path:

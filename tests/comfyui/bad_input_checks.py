@@ -16,6 +16,7 @@ import torch  # isort: skip
 from tune_a_video_pack.nodes import bridge, native, tune  # isort: skip
 from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
 from tune_a_video_pack.nodes.compare import CompareVideos  # isort: skip
+from tune_a_video_pack.nodes.compare_inversions import CompareInversions  # isort: skip
 from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
 from tune_a_video_pack.nodes.inject_source import InjectSource  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
@@ -118,6 +119,7 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     tuned, latent = native.apply_motion(DEMO.model, make_motion(1)), {"samples": DEMO.vae.encode(CLIP)}
     settings = {"num_steps": STEPS, "cfg": 2.0, "eta": 0.0, "edit_seed": 1}
     measure = {"prompt": "", "clip_model": "none", "dino_model": "none", "pairs": "all", "motion": False}
+    comparison = {"vae": DEMO.vae, "num_steps": STEPS, "iterations": 2}
     for name, images in IMAGES.items():
         yield f"tune, frames: {name}", lambda x=images: tune.check_frames(x)
         yield f"compare, video_b: {name}", lambda x=images: CompareVideos.execute(video_a=CLIP, video_b=x)
@@ -127,6 +129,10 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     for name, samples in SAMPLES.items():
         given = {"samples": samples}
         yield f"invert, latent: {name}", lambda x=given: DDIMInvert.execute(tuned, EMPTY, x, STEPS)
+        yield (
+            f"compare inversions, latent: {name}",
+            lambda x=given: CompareInversions.execute(tuned, EMPTY, x, **comparison),
+        )
         yield f"edit, latent: {name}", lambda x=given: SampleEdit.execute(tuned, TARGET, EMPTY, x, **settings)
     for name, text in CONDITIONINGS.items():
         yield f"invert, conditioning: {name}", lambda x=text: DDIMInvert.execute(tuned, x, latent, STEPS)

@@ -27,6 +27,7 @@ from host_checks import (
 import torch  # isort: skip
 from tune_a_video_pack.nodes import native  # isort: skip
 from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
+from tune_a_video_pack.nodes.compare_inversions import compare  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.blend import blend  # isort: skip
@@ -34,7 +35,8 @@ from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.invert import invert  # isort: skip
-from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.latents import decode_latents, encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.reconstruct_report import compare_methods  # isort: skip
 from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
 
 MOTION = make_motion(1)
@@ -83,6 +85,18 @@ def check_blend(method: str) -> dict[str, float]:
     }
 
 
+def check_comparison() -> dict[str, list[list[float]]]:
+    """What Compare Inversions says, and the library on the diffusers host: dB of frames and latents, and calls."""
+    how = {"num_steps": NUM_STEPS, "iterations": 3}
+    decode = lambda latents: decode_latents(CHECKPOINT.vae, latents)[0]  # noqa: E731
+    latents = encode_frames(CHECKPOINT.vae, CLIP).mean
+    both = {
+        "node": compare(TUNED, EMPTY, SAMPLES, DEMO.vae, **how),
+        "library": compare_methods(HOST, latents, NOTHING, decode, **how),
+    }
+    return {name: [[each.frames, each.latents, each.calls] for each in found] for name, found in both.items()}
+
+
 def check_default() -> bool:
     """Whether a graph of before there were methods does what it did."""
     found = [DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS, *more)[0]["samples"] for more in ((), ("ddim", 9))]
@@ -94,4 +108,4 @@ if __name__ == "__main__":
     with torch.inference_mode():
         results = {method: check_method(method) for method in ("ddim", "fixed_point", "o_belm")}
         results |= {f"blend_{method}": check_blend(method) for method in ("ddim", "o_belm")}
-        print("RESULTS " + json.dumps({**results, "default": check_default()}))
+        print("RESULTS " + json.dumps({**results, "comparison": check_comparison(), "default": check_default()}))

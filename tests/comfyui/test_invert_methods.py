@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.comfyui.graphs import edit_graph, node
+from tests.comfyui.server import error_of
+
+NEEDED = ("demo", "source", "tune", "apply", "encode", "empty")
 METHODS = ("ddim", "fixed_point", "o_belm")
 
 
@@ -36,6 +40,28 @@ def test_an_exact_inversion_is_refused_without_its_trajectory_and_with_fresh_noi
 def test_the_node_blends_as_the_library_does(measured, method):
     found = measured[f"blend_{method}"]
     assert found["trajectory"] == 0 and found["noise"] < 1e-5 and found["renders"]
+
+
+def test_the_comparison_says_what_the_library_does(measured):
+    node, library = (measured["comparison"][host] for host in ("node", "library"))
+    for ours, theirs in zip(node[:2], library[:2], strict=True):
+        assert ours == pytest.approx(theirs, abs=0.1)
+    # What comes back to rounding has as many dB as the host rounds.
+    assert node[2][2] == library[2][2] and min(node[2][:2] + library[2][:2]) > 80
+
+
+def test_the_comparison_stands_on_the_node(server):
+    client = server.connect()
+    given = {"model": ["apply", 0], "conditioning": ["empty", 0], "latent": ["encode", 0], "vae": ["demo", 2]}
+    graph = {name: each for name, each in edit_graph(num_steps=2).items() if name in NEEDED}
+    graph["compare"] = node("TAVCompareInversions", **given, num_steps=2, iterations=2)
+    done = client.run(graph)
+    client.close()
+    assert error_of(done) == ""
+    lines = done["outputs"]["compare"]["text"][0].splitlines()
+    assert [line.split(":")[0] for line in lines] == list(METHODS)
+    assert all("dB (worst " in line and line.endswith(" s") for line in lines)
+    assert any(lines[0].encode() in message for message in client.previews)
 
 
 def test_a_graph_from_before_there_were_methods_does_what_it_did(measured):

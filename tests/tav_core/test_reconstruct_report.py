@@ -10,7 +10,7 @@ import pytest
 from tav_core.errors import ConfigError
 from tav_core.invert import invert
 from tav_core.reconstruct import psnr, reconstruct
-from tav_core.reconstruct_report import compare_methods, format_table, rate, write_reports
+from tav_core.reconstruct_report import RoundTrip, compare_methods, describe, format_table, rate, write_reports
 
 STEPS, ITERATIONS = 4, 3
 
@@ -64,9 +64,10 @@ def test_table_and_file(reports, tmp_path, clip_latents):
     lines = format_table(reports).splitlines()
     assert len(lines) == 4 and {len(line) for line in lines} == {len(lines[0])}
     frames = decode(clip_latents)
-    same = {"back": clip_latents, "latents": clip_latents, "frames": frames, "reference": frames}
-    perfect = rate("o_belm", 4, **same, calls=1, seconds=1.0)
+    trip = RoundTrip(method="o_belm", iterations=4, latents=clip_latents, calls=1, seconds=1.0)
+    perfect = rate(trip, clip_latents, frames=frames, reference=frames)
     assert perfect.frames_worst == math.inf
+    assert describe(perfect) == "o_belm: frames inf dB (worst inf), latents inf dB (worst inf), 1 calls, 1.0 s"
     written = json.loads(write_reports(tmp_path / "new" / "r.json", [*reports, perfect], num_steps=STEPS).read_text())
     assert written["num_steps"] == STEPS
     assert written["methods"][0]["latents"] == reports[0].latents and written["methods"][3]["latents"] is None

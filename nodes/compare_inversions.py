@@ -1,0 +1,78 @@
+"""Compare Inversions: what each inversion method gives back of a clip, and what it costs."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tav_core.edit_config import EditConfig
+from ..tav_core.invert_config import METHODS, InvertConfig
+from .bridge import check_samples
+from .show_text import show_text
+from .widgets import CATEGORY, schema, widget
+
+if TYPE_CHECKING:
+    from ..tav_core.reconstruct_report import MethodReport
+
+
+class CompareInversions(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVCompareInversions",
+            display_name="Compare Inversions (Tune-A-Video)",
+            category=CATEGORY,
+            description=(
+                "Inverts the clip by each method and samples it back, under the same prompt and without guidance: how "
+                "near it comes, in dB, and how long it takes."
+            ),
+            search_aliases=["reconstruction", "psnr", "inversion error", "o_belm", "fixed point"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="From Apply Motion."),
+                io.Conditioning.Input("conditioning", tooltip="What to invert under, as for DDIM Invert."),
+                io.Latent.Input("latent", tooltip="VAE Encode of the clip's frames."),
+                io.Vae.Input("vae", tooltip="That the frames were encoded by: decoded frames are compared too."),
+                widget(EditConfig, "num_steps", tooltip="Steps each way. 50 in the paper."),
+                widget(InvertConfig, "iterations"),
+            ],
+            outputs=[io.String.Output("text", display_name="text", tooltip="The comparison, a method a line.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, conditioning: list, latent: dict[str, Any], vae: Any, num_steps: int, iterations: int
+    ) -> io.NodeOutput:
+        from ..tav_core.reconstruct_report import describe
+
+        reports = compare(model, conditioning, check_samples(latent), vae, num_steps=num_steps, iterations=iterations)
+        text = "\n".join(map(describe, reports))
+        return io.NodeOutput(text, ui=show_text(cls, text))
+
+
+def compare(
+    model: Any, conditioning: list, samples: Tensor, vae: Any, *, num_steps: int, iterations: int
+) -> list[MethodReport]:
+    """A report of each method, in the library's order. samples: a LATENT's, unscaled `f c h w`."""
+    from ..tav_core.reconstruct_report import rate_trips, round_trips
+    from .bridge import to_latent, to_latents
+    from .core_sampling import NO_CONTEXT, run_stage
+
+    trips, total = [], 2 * num_steps * len(METHODS)
+
+    def stage(denoiser, latents, report) -> Tensor:
+        done, how = count(1), {"num_steps": num_steps, "iterations": iterations}
+        tell = lambda: report(next(done), total)  # noqa: E731
+        trips.extend(round_trips(denoiser, latents, NO_CONTEXT.to(latents), **how, on_step=tell))
+        return latents
+
+    run_stage(model, samples, stage, positive=conditioning, num_steps=total)
+    # Decoded here and not in the stage: core may take the model off the device for the VAE.
+    decode = lambda latents: vae.decode(to_latent(latents, model)["samples"])  # noqa: E731
+    return rate_trips(trips, to_latents(samples, model).to(trips[0].latents), decode)
