@@ -9,7 +9,7 @@ The paper's: what each part of Tune-A-Video does.
     no temporal      the temporal attention is neither trained nor there
 
 And each piece beyond the paper, see `variants.PIECES`, against the same clips and seeds; and the edits as they should
-be, see drawn.py.
+be, see drawn.py. `--clips slide-swing` is the clip *slide* with a motion that comes back, for the k-step attention.
 
 Every clip, edit and seed goes through each; the seed decides the tuning's draws and the random starts. A job's videos
 are kept, so that an interrupted run goes on where it was.
@@ -33,7 +33,7 @@ from tqdm import tqdm
 from tav_core import load_checkpoint
 
 from .ablation_tables import format_parts, format_table, tabulate, tabulate_parts
-from .clips import all_clips, clip_named
+from .clips import all_clips, clip_named, clips_by_name
 from .pictures import label_rows, save_ablation_plot
 from .scores import Scores, score
 from .settings import EDIT, MODEL, TUNE
@@ -95,7 +95,9 @@ def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python run.py ablation", description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
+    parser.add_argument(
+        "--clips", nargs="+", choices=clips_by_name(), default=[clip.name for clip in all_clips()], metavar="CLIP"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")

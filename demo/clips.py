@@ -15,6 +15,8 @@ from .world import Scene, render
 
 NUM_FRAMES = 8
 PARTS = ("shape", "colour", "background")
+# Of a clip's frames, those of a motion that comes back: there and back, twice, with a period of four frames.
+SWING = (1, 3, 5, 3) * 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,17 @@ def changed_parts(clip: Clip, edit: Edit) -> list[str]:
     return [part for part in PARTS if getattr(edit, part) not in (None, getattr(clip.scenes[0], part))]
 
 
+def swinging(clip: Clip) -> Clip:
+    """The clip with a periodic motion: what its object does, there and back, twice. None of the demo's own clips."""
+    return dataclasses.replace(clip, name=f"{clip.name}-swing", scenes=tuple(clip.scenes[i] for i in SWING))
+
+
+@functools.cache
+def clips_by_name() -> dict[str, Clip]:
+    """The demo's clips and the swinging one of each."""
+    return {clip.name: clip for clip in (*all_clips(), *map(swinging, all_clips()))}
+
+
 def clip_named(name: str) -> Clip:
     """The clip of that name; KeyError if there is none."""
-    return {clip.name: clip for clip in all_clips()}[name]
+    return clips_by_name()[name]

@@ -34,6 +34,15 @@ def test_paths_are_long_and_smooth(clip):
 
 
 @by_clip
+def test_a_swinging_clip_moves_and_comes_back_every_four_frames(clip):
+    swing = clip_named(f"{clip.name}-swing")
+    assert (swing.prompt, swing.edits) == (clip.prompt, clip.edits) and len(swing.scenes) == len(clip.scenes)
+    assert swing.scenes[:4] == swing.scenes[4:] and swing not in CLIPS
+    assert np.ptp(swing.path(), axis=0).max() >= 15
+    assert np.linalg.norm(np.diff(swing.path(), axis=0), axis=1).max() < 32
+
+
+@by_clip
 def test_every_shape_that_an_edit_asks_for_fits_along_the_path(clip):
     for scene in clip.scenes:
         for shape in sdf.SHAPES:
