@@ -159,10 +159,10 @@ def format_table(reports: Sequence[MethodReport]) -> str:
 
 
 def describe(report: MethodReport) -> str:
-    """One method in a line."""
+    """One method in a short line: of the frames, unless it says latents."""
     return (
-        f"{report.method}: frames {report.frames:.1f} dB (worst {report.frames_worst:.1f}), latents"
-        f" {report.latents:.1f} dB (worst {report.latents_worst:.1f}), {report.calls} calls, {report.seconds:.1f} s"
+        f"{report.method}: {report.frames:.1f} dB, worst {report.frames_worst:.1f} (latents {report.latents:.1f}),"
+        f" {report.seconds:.1f} s"
     )
 
 

@@ -60,7 +60,7 @@ def test_the_comparison_stands_on_the_node(server):
     assert error_of(done) == ""
     lines = done["outputs"]["compare"]["text"][0].splitlines()
     assert [line.split(":")[0] for line in lines] == list(METHODS)
-    assert all("dB (worst " in line and line.endswith(" s") for line in lines)
+    assert all(" dB, worst " in line and line.endswith(" s") for line in lines)
     assert any(lines[0].encode() in message for message in client.previews)
 
 

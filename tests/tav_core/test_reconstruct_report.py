@@ -67,7 +67,7 @@ def test_table_and_file(reports, tmp_path, clip_latents):
     trip = RoundTrip(method="o_belm", iterations=4, latents=clip_latents, calls=1, seconds=1.0)
     perfect = rate(trip, clip_latents, frames=frames, reference=frames)
     assert perfect.frames_worst == math.inf
-    assert describe(perfect) == "o_belm: frames inf dB (worst inf), latents inf dB (worst inf), 1 calls, 1.0 s"
+    assert describe(perfect) == "o_belm: inf dB, worst inf (latents inf), 1.0 s"
     written = json.loads(write_reports(tmp_path / "new" / "r.json", [*reports, perfect], num_steps=STEPS).read_text())
     assert written["num_steps"] == STEPS
     assert written["methods"][0]["latents"] == reports[0].latents and written["methods"][3]["latents"] is None
