@@ -91,8 +91,8 @@ def local_edit(graph: WorkflowGraph) -> None:
         "paint one, or take one a frame from a segmentation node.\n"
         "- Make it a little larger than what is to change: *Grow Mask*. To edit the background, put *Invert Mask* "
         "behind it.\n"
-        "- **Composite Edit**: *feather* is the soft edge. For some frames only, set *first_frame* and *last_frame*; "
-        "the mask may then be left out.\n"
+        "- *feather* is the soft edge, the same in both. For some frames only, set *first_frame* and *last_frame* of "
+        "**Composite Edit**; the mask may then be left out.\n"
         "- The second *Sample Edit* has no mask, to compare."
     )
     demo, source, empty, edited = load_demo(graph)
@@ -106,7 +106,7 @@ def local_edit(graph: WorkflowGraph) -> None:
     model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **about)
     prompts = {"positive": edited[0], "negative": empty[0]}
     sockets = {"model": model, "vae": demo["vae"], "inverted": inverted, **prompts, **DEMO_EDIT}
-    inside = edit(graph, **sockets, below=False, mask=mask[0], title="Sample Edit: within the mask")
+    inside = edit(graph, **sockets, below=False, mask=mask[0], feather=4, title="Sample Edit: within the mask")
     masked = {"source": demo["frames"], "edited": inside, "mask": mask[0]}
     local = graph.add("TAVCompositeEdit", **masked, feather=4)
     whole = edit(graph, **sockets, title="Sample Edit: whole")

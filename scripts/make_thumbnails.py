@@ -141,7 +141,7 @@ def local_graph() -> dict[str, Any]:
         "red": node("ImageToMask", image=["demo", 3], channel="red"),
         "close": node("ThresholdMask", mask=["red", 0], value=0.55),
         "mask": node("GrowMask", mask=["close", 0], expand=4, tapered_corners=True),
-        "local_edit": edit_node("yellow_text", mask=["mask", 0], trajectory=["invert", 1]),
+        "local_edit": edit_node("yellow_text", mask=["mask", 0], feather=4, trajectory=["invert", 1]),
         "local_frames": node("VAEDecode", samples=["local_edit", 0], vae=["demo", 2]),
         "composite": node(
             "TAVCompositeEdit", source=["demo", 3], edited=["local_frames", 0], mask=["mask", 0], **whole

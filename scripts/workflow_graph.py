@@ -95,7 +95,8 @@ class WorkflowGraph:
         Args:
             below: it goes below the last group, else right of everything.
         """
-        left, top = self.right + GROUP_GAP, 0
+        rights = (x + width for x, _, width, _ in (group.box() for group in self.groups))
+        left, top = max([self.right, *rights]) + GROUP_GAP, 0
         if below:
             left, top, _, height = self.groups[-1].box()
             top += height + GROUP_GAP

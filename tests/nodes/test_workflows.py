@@ -94,3 +94,9 @@ def test_nodes_lie_in_their_groups(workflow):
         (x, y), (wide, high) = node["pos"], node["size"]
         inside = [left <= x and x + wide <= left + w and top <= y and y + high <= top + h for left, top, w, h in boxes]
         assert sum(inside) == (node["type"] != NOTE)
+
+
+def test_groups_do_not_overlap(workflow):
+    boxes = [group["bounding"] for group in workflow["groups"]]
+    for (x, y, wide, high), (left, top, width, height) in combinations(boxes, 2):
+        assert x + wide <= left or left + width <= x or y + high <= top or top + height <= y, f"{x, y} and {left, top}"
