@@ -79,7 +79,7 @@ class WorkflowGraph:
         self.nodes: list[Node] = []
         self.links: list[list[Any]] = []
         self.groups: list[Group] = []
-        # Where the next node goes, and how far to the right the nodes reach.
+        # Where the next node goes, and how far to the right the nodes of its group reach.
         self.left = self.top = self.right = 0
 
     def note(self, text: str, *, size: tuple[int, int] = (400, 380)) -> None:
@@ -95,10 +95,10 @@ class WorkflowGraph:
         Args:
             below: it goes below the last group, else right of everything.
         """
-        rights = (x + width for x, _, width, _ in (group.box() for group in self.groups))
-        left, top = max([self.right, *rights]) + GROUP_GAP, 0
+        boxes = [group.box() for group in self.groups]
+        left, top = max((x + width for x, _, width, _ in boxes), default=self.right) + GROUP_GAP, 0
         if below:
-            left, top, _, height = self.groups[-1].box()
+            left, top, _, height = boxes[-1]
             top += height + GROUP_GAP
             self.right = left
         self.groups.append(Group(title, color, left, top))

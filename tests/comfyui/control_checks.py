@@ -23,6 +23,7 @@ from host_checks import (
     make_controlnet,
     make_motion,
     refusal,
+    scaled,
     with_control,
 )
 
@@ -101,15 +102,14 @@ def check_control(control, folder: Path) -> dict[str, float]:
         net = load_control(path)
     controlled = add_controls(host, [Control(net=net, frames=HINT.clone())])
     start = {"samples": torch.randn(LATENT["samples"].shape, generator=torch.Generator().manual_seed(5))}
-    scale = DEMO.model.get_model_object("latent_format").process_in
-    noise = scale(start["samples"]).movedim(0, 1)[None]
+    noise = scaled(start["samples"])
     texts = (encode_prompt(CHECKPOINT, EDITED), encode_prompt(CHECKPOINT, ""))
     config = EditConfig(num_steps=STEPS, guidance_scale=GUIDANCE)
     given = {"num_steps": STEPS, "cfg": GUIDANCE, "eta": 0.0, "edit_seed": 1}
 
     def both(model, denoiser, positive, negative) -> tuple[torch.Tensor, torch.Tensor]:
         ours = SampleEdit.execute(model, positive, negative, start, **given)[0]["samples"]
-        return scale(ours).movedim(0, 1)[None], edit(denoiser, noise, *texts, config=config)
+        return scaled(ours), edit(denoiser, noise, *texts, config=config)
 
     led = [with_control(texts_, control, HINT) for texts_ in (TARGET, EMPTY)]
     whole, plain = both(core_host, controlled, *led), both(core_host, host, TARGET, EMPTY)

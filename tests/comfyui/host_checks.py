@@ -102,6 +102,11 @@ def far(got: torch.Tensor, expected: torch.Tensor) -> float:
     return ((got - expected).abs().max() / expected.abs().max()).item()
 
 
+def scaled(samples: torch.Tensor) -> torch.Tensor:
+    """A LATENT's samples as the library's latents, `1 c f h w`."""
+    return DEMO.model.get_model_object("latent_format").process_in(samples).movedim(0, 1)[None]
+
+
 SAMPLES = DEMO.vae.encode(CLIP)
 LATENT = {"samples": SAMPLES}
 SOURCE, EMPTY, TARGET = encode(PROMPT), encode(""), encode(EDITED)
@@ -120,12 +125,11 @@ def check_parts() -> dict[str, float]:
     moments = encode_frames(CHECKPOINT.vae, CLIP)
     decoded = CHECKPOINT.vae.decode(moments.mean[0, :, :1].movedim(1, 0) / CHECKPOINT.vae.config.scaling_factor).sample
     pixels = ((decoded + 1) / 2).clamp(0, 1).movedim(1, -1)
-    scaled = DEMO.model.get_model_object("latent_format").process_in(SAMPLES)
     core_unet_weights = core_unet.read_unet(DEMO.model, dtype=torch.float32, device=torch.device("cpu")).state_dict()
     same = all(torch.equal(t, core_unet_weights[n]) for n, t in CHECKPOINT.unet.state_dict().items())
     return {
         "text": far(SOURCE[0][0], text),
-        "latents": far(scaled.movedim(0, 1)[None], moments.mean),
+        "latents": far(scaled(SAMPLES), moments.mean),
         "pixels": far(DEMO.vae.decode(SAMPLES[:1]), pixels),
         "unet_read_back_equal": same,
         "hash_equal": native.same_base(DEMO.model, make_motion(0)),
@@ -145,14 +149,13 @@ def check_agreement() -> dict[str, float]:
     rendered = edit(host, expected, target, empty, config=config)
     given = {"num_steps": NUM_STEPS, "cfg": 4.0, "eta": 0.0, "edit_seed": 1, "trajectory": trajectory}
     ours = SampleEdit.execute(tuned, TARGET, EMPTY, inverted, **given)[0]["samples"]
-    scale = DEMO.model.get_model_object("latent_format").process_in
     sampler = comfy.samplers.sampler_object("ddim")
     stock = comfy.sample.sample_custom(
         tuned, noise.generate_noise(LATENT), 4.0, sampler, sigmas, TARGET, EMPTY, SAMPLES, disable_pbar=True, seed=1
     )
     return {
         "trajectory": far(trajectory.latents, expected.latents),
-        "edit": far(scale(ours).movedim(0, 1)[None], rendered),
+        "edit": far(scaled(ours), rendered),
         "stock_ddim": far(stock, ours),
     }
 

@@ -24,6 +24,7 @@ from host_checks import (
     make_motion,
     refusal,
     report,
+    scaled,
     with_control,
 )
 
@@ -77,10 +78,6 @@ def host_edit(trajectory, *, cfg: float = 4.0, windows: core.ContextWindows | No
     empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
     injected = InjectedDenoiser(denoiser=host, trajectory=trajectory, source_context=empty, config=InjectionConfig())
     return edit(injected, trajectory, target, empty, config=EditConfig(num_steps=NUM_STEPS, guidance_scale=cfg))
-
-
-def scaled(samples: torch.Tensor) -> torch.Tensor:
-    return DEMO.model.get_model_object("latent_format").process_in(samples).movedim(0, 1)[None]
 
 
 def stock(model, sampler: str, sigmas: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from host_checks import (
     far,
     make_motion,
     refusal,
+    scaled,
 )
 
 # After host_checks, which sets ComfyUI up.
@@ -48,11 +49,6 @@ NOTHING = encode_prompt(CHECKPOINT, "")
 def sample(latent, trajectory, *, cfg: float, positive=TARGET, eta: float = 0.0) -> torch.Tensor:
     given = {"num_steps": NUM_STEPS, "cfg": cfg, "eta": eta, "edit_seed": 1, "trajectory": trajectory}
     return SampleEdit.execute(TUNED, positive, EMPTY, latent, **given)[0]["samples"]
-
-
-def scaled(samples: torch.Tensor) -> torch.Tensor:
-    """A LATENT's samples as the library's latents."""
-    return DEMO.model.get_model_object("latent_format").process_in(samples).movedim(0, 1)[None]
 
 
 def check_method(method: str) -> dict[str, float]:

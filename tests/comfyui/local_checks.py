@@ -20,6 +20,7 @@ from host_checks import (
     native,
     refusal,
     report,
+    scaled,
 )
 
 # After host_checks, which sets ComfyUI up.
@@ -64,14 +65,12 @@ def check_sampling() -> dict[str, float | bool]:
         tuned, TARGET, EMPTY, inverted, num_steps=STEPS, cfg=4.0, eta=0.0, edit_seed=1, trajectory=trajectory, **more
     )[0]["samples"]
     local, plain = sample(mask=mask), sample()
-    process_in = DEMO.model.get_model_object("latent_format").process_in
-    as_host = lambda samples: process_in(samples).movedim(0, 1)[None]  # noqa: E731
     # Two cells away from the mask, beyond its soft edge.
     outside = torch.nn.functional.max_pool2d(mask[:, None], 33, 1, 16)[..., ::8, ::8].expand(-1, 4, -1, -1) == 0
     small = {**LATENT, "samples": SAMPLES[..., :6]}
     return {
-        "edit": far(as_host(local), by_host()),
-        "wide_edit": far(as_host(sample(mask=mask, feather=24)), by_host(feather=24)),
+        "edit": far(scaled(local), by_host()),
+        "wide_edit": far(scaled(sample(mask=mask, feather=24)), by_host(feather=24)),
         "wide_differs": far(by_host(feather=24), by_host()),
         "outside": far(local[outside], SAMPLES[outside]),
         "plain_outside": far(plain[outside], SAMPLES[outside]),

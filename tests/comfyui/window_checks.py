@@ -20,6 +20,7 @@ from host_checks import (
     make_controlnet,
     make_motion,
     refusal,
+    scaled,
 )
 
 # After host_checks, which sets ComfyUI up.
@@ -67,11 +68,10 @@ def check_windows() -> dict[str, float | bool | int]:
     sampler = comfy.samplers.sampler_object("ddim")
     args = (4.0, sampler, sigmas, TARGET, EMPTY, samples)
     stock = comfy.sample.sample_custom(windowed, noise.generate_noise(latent), *args, disable_pbar=True, seed=1)
-    scale = DEMO.model.get_model_object("latent_format").process_in
     fits = ContextWindows.execute(ContextWindows.execute(tuned, LENGTH, OVERLAP)[0], LONG, OVERLAP)[0]
     return {
         "trajectory": far(trajectory.latents, expected.latents),
-        "edit": far(scale(ours).movedim(0, 1)[None], rendered),
+        "edit": far(scaled(ours), rendered),
         "stock_ddim": far(stock, ours),
         "from_whole": far(ours, whole),
         "largest_batch": max(batches),
@@ -95,7 +95,6 @@ def check_free_noise(windowed, sigmas, host) -> dict[str, float]:
     sampler = comfy.samplers.sampler_object("ddim")
     args = (4.0, sampler, sigmas, TARGET, EMPTY, empty["samples"])
     stock = comfy.sample.sample_custom(windowed, drawn, *args, disable_pbar=True, seed=noise.seed)
-    scale = DEMO.model.get_model_object("latent_format").process_in
     config = EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0)
     target, nothing = encode_prompt(CHECKPOINT, EDITED), encode_prompt(CHECKPOINT, "")
     # core starts from noise x sigma, at any number of steps: a little less than the noise itself.
@@ -103,7 +102,7 @@ def check_free_noise(windowed, sigmas, host) -> dict[str, float]:
     rendered = edit(host, begun, target, nothing, config=config)
     return {
         "free_noise": far(drawn.movedim(0, 1)[None], start),
-        "free_noise_rendered": far(scale(stock).movedim(0, 1)[None], rendered),
+        "free_noise_rendered": far(scaled(stock), rendered),
     }
 
 
