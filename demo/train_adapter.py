@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from .discs import discs
 from .train_common import MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm, training_scenes
 from .train_text import embed_captions
-from .train_unet import EMPTY_SHARE, WARM_UP, make_scheduler
+from .train_unet import WARM_UP, draw, make_scheduler
 from .train_vae import encode_stills
 
 NUM_STEPS, PEAK, BATCH = 2000, 1e-3, 16
@@ -45,11 +45,7 @@ class AdapterTrainer:
 
     def loss(self, step: int) -> torch.Tensor:
         """On the stills, captions and noise that belong to a step."""
-        rng = np.random.default_rng([SEED, step])
-        torch.manual_seed(SEED + step)
-        chosen = rng.integers(0, len(self.latents), BATCH)
-        captions = self.captions[chosen, rng.integers(0, self.captions.shape[1], BATCH)]
-        captions[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = 0
+        chosen, captions = draw(self.captions, step, BATCH)
         hints = discs([self.scenes[i] for i in chosen]).movedim(-1, 1)
         latents, timesteps = self.latents[chosen], early_timesteps(BATCH)
         noise = torch.randn_like(latents)

@@ -65,6 +65,19 @@ def course_at(step: int) -> tuple[int, int, float]:
     raise ValueError(f"{COURSES} end {step} steps before this one")
 
 
+def draw(captions: torch.Tensor, step: int, count: int) -> tuple[np.ndarray, torch.Tensor]:
+    """A step's stills and a caption of each, one in ten empty, by their numbers. It also seeds what torch draws next.
+
+    captions: of each still its captions, by number; 0 is the empty one.
+    """
+    rng = np.random.default_rng([SEED, step])
+    torch.manual_seed(SEED + step)
+    chosen = rng.integers(0, len(captions), count)
+    drawn = captions[chosen, rng.integers(0, captions.shape[1], count)]
+    drawn[torch.from_numpy(rng.random(count) < EMPTY_SHARE)] = 0
+    return chosen, drawn
+
+
 class Trainer:
     """UNet, its moving average, optimizer and data, with a state on disk that a later run goes on from.
 
@@ -102,11 +115,7 @@ class Trainer:
         STATE.with_suffix(".tmp").replace(STATE)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng([SEED, self.step])
-        torch.manual_seed(SEED + self.step)
-        chosen = rng.integers(0, len(self.latents), BATCH)
-        captions = self.captions[chosen, rng.integers(0, self.captions.shape[1], BATCH)]
-        captions[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = 0
+        chosen, captions = draw(self.captions, self.step, BATCH)
         return self.latents[chosen].contiguous(memory_format=torch.channels_last), self.embeddings[captions]
 
     def _loss(self) -> torch.Tensor:
