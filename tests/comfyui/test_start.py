@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-PACK = Path(__file__).resolve().parents[2]
+from tests.project_files import python_files
+
 MOST_SECONDS = 0.3
 
 
@@ -19,7 +19,7 @@ def test_the_pack_loads_without_an_error_and_costs_little(server):
 
 def test_every_widget_has_a_tooltip_and_every_node_a_description(definitions):
     ours = {name: about for name, about in definitions.items() if name.startswith("TAV")}
-    sources = [path.read_text(encoding="utf-8") for path in (PACK / "nodes").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in python_files("nodes")]
     assert ours.keys() == {found for source in sources for found in re.findall(r'node_id="(TAV\w+)"', source)}
     for name, about in ours.items():
         assert about["description"] and about["category"] == "Tune-A-Video", name

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.project_files import ROOT, imports_of, module_name, python_files
+
 NETWORK = {
     "urllib", "urllib3", "requests", "socket", "ssl", "http", "httpx", "aiohttp", "ftplib", "smtplib", "telnetlib",
     "websockets", "websocket", "xmlrpc", "socketserver", "huggingface_hub", "fsspec", "wget", "gdown",
@@ -74,21 +75,18 @@ FOLDER_USERS = {"nodes/folders.py", "nodes/report.py", "nodes/load_clip.py", "no
 def shipped() -> list[Path]:
     """What runs when the pack is used: not the tests, the benchmarks or the scripts that made the demo model."""
     files = [ROOT / "__init__.py", ROOT / "run.py", ROOT / "scripts" / "start_comfyui.py"]
-    files += [*(ROOT / "tav_core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
-    return sorted(files + [ROOT / "demo" / f"{name}.py" for name in run_time_demo()])
+    files += [*python_files("tav_core"), *python_files("nodes")]
+    return sorted(files + run_time_demo())
 
 
-def run_time_demo() -> set[str]:
+def run_time_demo() -> list[Path]:
     """The demo's modules that `run.py demo` imports, by way of each other."""
-    found, left = set(), {"__init__", "showcase"}
+    files = {module_name(path): path for path in python_files("demo")}
+    found, left = set(), {"demo", "demo.showcase"}
     while left:
         found |= left
-        trees = [ast.parse((ROOT / "demo" / f"{name}.py").read_text(encoding="utf-8")) for name in left]
-        named = {
-            node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level
-        }
-        left = {name for name in named if name and (ROOT / "demo" / f"{name}.py").is_file()} - found
-    return found
+        left = {i.target for name in left for i in imports_of(name, files[name], set(files))} - found
+    return [files[name] for name in found]
 
 
 def findings(text: str, file: str) -> Iterator[tuple[str, str, int]]:

@@ -7,12 +7,10 @@ import re
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-NODES = ROOT / "nodes"
+from tests.project_files import ROOT, module_name, python_files
 
 
 def test_importing_the_root_loads_nothing_else():
@@ -39,12 +37,12 @@ def test_a_missing_diffusers_is_told_with_the_command_that_installs_it(caplog, m
 
 
 def test_node_ids_are_prefixed_and_never_twice():
-    ids = [i for path in NODES.glob("*.py") for i in re.findall(r'node_id="(\w+)"', path.read_text())]
+    ids = [i for path in python_files("nodes") for i in re.findall(r'node_id="(\w+)"', path.read_text())]
     assert len(ids) == len(set(ids)) >= 11
     assert all(i.startswith("TAV") for i in ids)
 
 
-@pytest.mark.parametrize("path", sorted(NODES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", python_files("nodes"), ids=module_name)
 def test_nothing_heavy_at_import(path):
     """What a node needs to compute is imported when it runs; ComfyUI's start waits for none of it."""
     heavy = {"diffusers", "transformers", "av", "matplotlib", "cv2", "tune", "single_file", "checkpoints", "edit"}
@@ -63,5 +61,5 @@ def imported(node):
 
 
 def test_the_library_does_not_know_the_nodes():
-    for path in (ROOT / "tav_core").glob("*.py"):
+    for path in python_files("tav_core"):
         assert "comfy" not in re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.M), path

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.project_files import python_files
+
 PACK = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "ko", "zh", "ja")
 # What the front end's translations read as more than a letter: an interpolation, a plural, a link.
@@ -17,7 +19,7 @@ SPECIAL = set("{}|@")
 
 def node_ids() -> list[str]:
     """The ids of all nodes, from their source."""
-    sources = [path.read_text(encoding="utf-8") for path in sorted((PACK / "nodes").glob("*.py"))]
+    sources = [path.read_text(encoding="utf-8") for path in python_files("nodes")]
     return sorted(found for source in sources for found in re.findall(r'node_id="(TAV\w+)"', source))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.project_files import python_files
+
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 NOTE = "MarkdownNote"
@@ -50,7 +52,7 @@ def workflow(path) -> dict:
 
 def our_nodes() -> set[str]:
     """The ids in the sources of the nodes."""
-    sources = "".join(file.read_text(encoding="utf-8") for file in (PACK / "nodes").glob("*.py"))
+    sources = "".join(file.read_text(encoding="utf-8") for file in python_files("nodes"))
     return set(re.findall(r'node_id="(\w+)"', sources))
 
 

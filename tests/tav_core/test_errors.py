@@ -11,9 +11,9 @@ import torch
 
 from tav_core import errors
 from tav_core.errors import InputError, OutOfMemory, OutputError, TavError, explain_out_of_memory, explain_write_failure
+from tests.project_files import python_files
 
 CLASSES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, TavError)]
-CORE = Path(errors.__file__).parent
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -63,7 +63,7 @@ def test_write_failures_are_explained():
 
 def test_nothing_in_the_library_prints_or_asserts_on_input():
     """Messages go through errors; only the command line prints."""
-    for path in CORE.glob("*.py"):
+    for path in python_files("tav_core"):
         text = path.read_text()
         if path.name not in ("cli.py", "commands.py"):
             assert not re.search(r"^\s*print\(", text, re.MULTILINE), path

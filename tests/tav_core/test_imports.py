@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import tav_core
+from tests.project_files import module_name, python_files
 
 CORE = Path(tav_core.__file__).parent
-MODULES = sorted(CORE.glob("*.py"))
+MODULES = python_files("tav_core")
 STAGES = {"tune", "invert", "edit", "video"}
 # Each name may import the ones before it.
 LAYERS = ["errors", "layouts", "attention_modes", "attention", "unet", "denoiser", "checkpoints", "weights"]
@@ -32,7 +33,7 @@ def imports(path):
     return absolute, relative
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_the_library_knows_nothing_of_its_hosts(path):
     absolute, _ = imports(path)
     assert not absolute & {"comfy", "comfy_api", "comfy_extras", "folder_paths", "server", "nodes", "tav_core", "demo"}
