@@ -8,9 +8,9 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ..tav_core.audio import read_audio
-from ..tav_core.fits import FITS
-from ..tav_core.video import read_clip
+from ..tav_core.video.audio import read_audio
+from ..tav_core.video.fits import FITS
+from ..tav_core.video.video import read_clip
 from .folders import fingerprint
 from .widgets import CATEGORY, schema
 

@@ -43,7 +43,7 @@ HOMES = {
     "tune": ("TuneProgress", "tune"),
     "tune_config": ("TuneConfig",),
     "unet": ("InflatedUNet",),
-    "video": ("VideoClip", "read_clip", "write_video"),
+    "video.video": ("VideoClip", "read_clip", "write_video"),
     "weights": ("Motion", "import_original"),
     "windows": ("ContextWindows", "WindowedDenoiser"),
 }

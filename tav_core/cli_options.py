@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .control_config import ControlConfig
 from .edit_config import EditConfig
-from .fits import FITS
 from .injection_config import InjectionConfig
 from .invert_config import InvertConfig
 from .local_edit_config import LocalEditConfig
 from .presets import PRESETS, Preset
+from .video.fits import FITS
 from .windows import ContextWindows
 
 if TYPE_CHECKING:

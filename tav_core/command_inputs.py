@@ -15,7 +15,6 @@ from .control_command import add_named_controls
 from .denoiser import Denoiser, UNetDenoiser
 from .edit_config import EditConfig
 from .errors import ConfigError
-from .frame_size import check_size
 from .free_noise import free_noise
 from .injection import InjectedDenoiser
 from .injection_config import InjectionConfig
@@ -26,7 +25,8 @@ from .motion_info import MotionInfo
 from .precision import DTYPES, resolve_precision
 from .schedule import gaussian_noise
 from .text import encode_prompt
-from .video import VideoClip, read_clip
+from .video.frame_size import check_size
+from .video.video import VideoClip, read_clip
 from .weights import Motion
 from .windows import ContextWindows, WindowedDenoiser
 

@@ -37,8 +37,8 @@ from .text import encode_prompt
 from .tune import TuneProgress, tune
 from .tune_config import TuneConfig
 from .unet import InflatedUNet
-from .video import VideoClip, write_video
-from .video_write import check_rate
+from .video.video import VideoClip, write_video
+from .video.video_write import check_rate
 from .weights import Motion
 from .whole_files import check_output
 

@@ -15,7 +15,7 @@ from .control_config import ControlConfig
 from .control_files import load_control
 from .errors import ConfigError
 from .layouts import VAE_FACTOR
-from .video import read_clip
+from .video.video import read_clip
 
 if TYPE_CHECKING:
     from .denoiser import UNetDenoiser

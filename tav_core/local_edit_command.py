@@ -16,8 +16,8 @@ from .latents import encode_frames
 from .layouts import VAE_FACTOR
 from .local_edit import composite, edit_mask, keep_outside
 from .local_edit_config import LocalEditConfig
-from .mask_file import read_mask
-from .video import VideoClip, read_clip
+from .video.mask_file import read_mask
+from .video.video import VideoClip, read_clip
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

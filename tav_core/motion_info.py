@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .errors import MotionError
-from .fits import FITS
 from .settings import is_number, is_whole
+from .video.fits import FITS
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from .cli_options import as_tuned
 from .errors import ConfigError
-from .frame_size import SIZE_STEP
 from .metrics.measure import VideoScores, measure_video
 from .report import ReportVideo, write_report
-from .video import VideoClip, read_clip
+from .video.frame_size import SIZE_STEP
+from .video.video import VideoClip, read_clip
 
 if TYPE_CHECKING:
     from torch import Tensor

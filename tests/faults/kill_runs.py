@@ -28,7 +28,7 @@ from tav_core.schedule import NoiseSchedule
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
 from tav_core.unet import InflatedUNet
-from tav_core.video_write import write_video
+from tav_core.video.video_write import write_video
 
 STEPS_A_KILL, SAVE_EVERY = 16, 2
 

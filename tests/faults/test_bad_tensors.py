@@ -16,7 +16,7 @@ from tav_core.report import ReportVideo, write_report
 from tav_core.schedule import NoiseSchedule
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
-from tav_core.video import resize_frames, write_video
+from tav_core.video.video import resize_frames, write_video
 from tests.faults.checks import refused
 from tests.faults.fuzz import tiny_run
 

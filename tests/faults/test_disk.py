@@ -19,7 +19,7 @@ from tav_core.report import ReportVideo, write_report
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import TuneConfig
 from tav_core.tune_state import RunState
-from tav_core.video_write import write_video
+from tav_core.video.video_write import write_video
 from tav_core.whole_files import check_output, whole_file
 
 FAST = {"num_steps": 3, "learning_rate": 1e-3, "memory": "speed"}

@@ -16,7 +16,7 @@ from tav_core.edit_config import EditConfig
 from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory
 from tav_core.tune_config import TuneConfig
-from tav_core.video import read_clip, write_video
+from tav_core.video.video import read_clip, write_video
 from tav_core.weights import Motion
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 

@@ -10,7 +10,7 @@ import torch
 
 from tav_core.cli import main
 from tav_core.files import save_tensors
-from tav_core.video import write_video
+from tav_core.video.video import write_video
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
-from .errors import ConfigError, InputError
+from ..errors import ConfigError, InputError
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 """Tried in this order; if a build of PyAV has none, MPEG-4 part 2 is written, which browsers do not play."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from einops import reduce
 from torch import Tensor
 
-from .errors import ClipError
+from ..errors import ClipError
 from .video import VideoClip, read_clip
 
 # Video compression leaves noise on black and white, and what is outside must be exactly 0.

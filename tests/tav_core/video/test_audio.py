@@ -1,4 +1,4 @@
-"""tav_core/audio.py: the part of the sound that goes with the frames, and silence where there is none."""
+"""tav_core/video/audio.py: the part of the sound that goes with the frames, and silence where there is none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.audio import read_audio
+from tav_core.video.audio import read_audio
 
 RATE = 16000
 

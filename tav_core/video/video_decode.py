@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from .errors import ClipError
+from ..errors import ClipError
 from .timeline import Timeline
 from .video_frame import orientation, to_rgb
 

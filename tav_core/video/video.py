@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .errors import ClipError, ConfigError, explain_out_of_memory
+from ..errors import ClipError, ConfigError, explain_out_of_memory
+from ..paths import check_input_path
+from ..settings import is_number
 from .frame_size import check_fit, check_size, fit_image, resize_frames
-from .paths import check_input_path
-from .settings import is_number
 from .timeline import pick_frames
 from .video_decode import VideoFile
 from .video_images import DEFAULT_FPS, ImageFolder, WebPFile

@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from tav_core.errors import ClipError
-from tav_core.timeline import Timeline, pick_frames
+from tav_core.video.timeline import Timeline, pick_frames
 
 MS = Fraction(1, 1000)
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .errors import ConfigError, InputError
+from ..errors import ConfigError, InputError
+from ..layouts import check_finite_frames
+from ..settings import is_number, is_whole
 from .fits import FITS
-from .layouts import check_finite_frames
-from .settings import is_number, is_whole
 
 SIZE_STEP = 8
 """Every Stable Diffusion VAE halves the size three times, so a side must be a multiple of 2**3."""

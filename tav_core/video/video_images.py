@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import ClipError
+from ..errors import ClipError
 from .timeline import Timeline
 from .video_frame import over_white
 

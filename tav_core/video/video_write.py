@@ -14,12 +14,12 @@ import av
 import numpy as np
 import torch
 
-from .errors import ConfigError, OutputError, explain_write_failure
+from ..errors import ConfigError, OutputError, explain_write_failure
+from ..paths import check_output_path
+from ..settings import is_number
+from ..whole_files import whole_file
 from .frame_size import check_frames
-from .paths import check_output_path
-from .settings import is_number
 from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
-from .whole_files import whole_file
 
 FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
 """Frames per second by ending: browsers slow down a GIF frame under 20 ms and a WebP frame under 11 ms."""

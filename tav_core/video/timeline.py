@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from .errors import ClipError, ConfigError
-from .settings import is_whole
+from ..errors import ClipError, ConfigError
+from ..settings import is_whole
 
 
 @dataclass(frozen=True, kw_only=True)

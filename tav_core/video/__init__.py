@@ -1,0 +1,1 @@
+"""A video file to frames and back, with its sound, masks and sizes."""
