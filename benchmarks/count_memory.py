@@ -3,7 +3,7 @@
 The library's own code runs on tensors without data (PyTorch's meta device), while every storage that is made and freed
 is added up. Attention counts as a fused kernel that keeps its inputs, its output and one number a row and head.
 What no tensor holds is not counted: a GPU's context, kernels' workspaces, gaps between allocations.
-The coefficients of `tav_core/memory.py` come from here.
+The coefficients of `tav_core/models/memory.py` come from here.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from torch.utils._pytree import tree_leaves
 from tav_core.control import ReadyControlNet, look_across_frames
 from tav_core.control_config import ControlConfig
 from tav_core.denoiser import UNetDenoiser
-from tav_core.inflation import FrameCount
 from tav_core.layouts import VAE_FACTOR
-from tav_core.memory import ACTIVATIONS, MemoryPlan, Recompute
-from tav_core.precision import DTYPES
-from tav_core.schedule import NoiseSchedule
+from tav_core.models.inflation import FrameCount
+from tav_core.models.memory import ACTIVATIONS, MemoryPlan, Recompute
+from tav_core.models.precision import DTYPES
+from tav_core.models.schedule import NoiseSchedule
+from tav_core.models.unet import InflatedUNet
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
-from tav_core.unet import InflatedUNet
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 
@@ -180,7 +180,7 @@ def main() -> None:
 
 
 def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, Callable[[], dict[str, int]]]:
-    """Everything that the coefficients of `tav_core/memory.py` describe."""
+    """Everything that the coefficients of `tav_core/models/memory.py` describe."""
     tuning = partial(count_tuning, size, num_frames, dtype)
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),

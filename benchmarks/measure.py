@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tav_core.precision import DTYPES
+from tav_core.models.precision import DTYPES
 
 from .cases import Case, from_record
 from .clocks import time_in_turn, time_run, working_seconds

@@ -23,7 +23,7 @@ from .plain import materialized_attention
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
 UNET_FILE = Path("tuneavideo") / "models" / "unet.py"
 

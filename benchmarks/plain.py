@@ -22,14 +22,14 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tav_core.inflation import FrameCount, recast
+from tav_core.models.inflation import FrameCount, recast
+from tav_core.models.unet import copy_structure
 from tav_core.tune_config import TuneConfig
-from tav_core.unet import copy_structure
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
 
 def materialized_attention(query: Tensor, key: Tensor, value: Tensor, *, upcast: bool) -> Tensor:

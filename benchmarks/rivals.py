@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tav_core.precision import DTYPES
+from tav_core.models.precision import DTYPES
 
 from .plain import PlainUNet, plain_tuning
 from .stages import TIMESTEP, Run

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tav_core.layouts import VAE_FACTOR
-from tav_core.schedule import NoiseSchedule
+from tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -118,7 +118,7 @@ def build_denoiser(
 ) -> UNetDenoiser:
     """The inflated model of a 2-D UNet, which is moved."""
     from tav_core.denoiser import UNetDenoiser
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
     with torch.device("cpu"):  # a schedule is numbers, whatever device the caller builds networks on
         schedule = NoiseSchedule.from_config({**SCHEDULER, "prediction_type": prediction_type})

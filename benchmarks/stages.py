@@ -11,7 +11,7 @@ import torch
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.invert import invert
-from tav_core.latents import decode_latents, encode_frames
+from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
 
@@ -20,7 +20,7 @@ from .workload import Workload
 
 if TYPE_CHECKING:
     from tav_core.denoiser import UNetDenoiser
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
 Run = Callable[[], object]
 Prepare = Callable[[Workload], Run]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tav_core.precision import DTYPES
+from tav_core.models.precision import DTYPES
 
 from .cases import Case
 from .sizes import SIZES, Size, build_denoiser, build_unet, build_vae, random_context, random_latents

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..tav_core.attention_modes import MODES
+from ..tav_core.models.attention_modes import MODES
 from .widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:

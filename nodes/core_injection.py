@@ -19,8 +19,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from ..tav_core.errors import ConfigError
-from ..tav_core.inflation import TemporalLayer, recast
 from ..tav_core.injection import FirstForAll, Switch, check_same_size, check_source, source_at
+from ..tav_core.models.inflation import TemporalLayer, recast
 from .bridge import check_context
 from .core_unet import PREFIX, read_schedule
 from .core_windows import WINDOW
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..tav_core.injection_config import Injected, InjectionConfig
     from ..tav_core.invert import Trajectory
-    from ..tav_core.schedule import NoiseSchedule
+    from ..tav_core.models.schedule import NoiseSchedule
 
 KEY = "tune_a_video_injection"
 # core's number of the negative prompt: what other packs keep from that, they keep from the source.

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..tav_core.layouts import fold, unfold
-from ..tav_core.schedule import NoiseSchedule
+from ..tav_core.models.schedule import NoiseSchedule
 from .bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 from .core_unet import read_schedule
 

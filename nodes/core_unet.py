@@ -15,8 +15,8 @@ from torch import Tensor
 from ..tav_core.errors import CheckpointError
 from ..tav_core.families import SUPPORTED, refuse_in_channels, wrong_family
 from ..tav_core.ldm_configs import unet_config
-from ..tav_core.names import is_temporal
-from ..tav_core.schedule import NoiseSchedule
+from ..tav_core.models.names import is_temporal
+from ..tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

@@ -19,13 +19,13 @@ import comfy.ops
 import comfy.patcher_extension
 from torch import Tensor, nn
 
-from ..tav_core.attention import attend_frames, rotate_frames
-from ..tav_core.attention_modes import check_positions
 from ..tav_core.errors import MotionError
 from ..tav_core.files import digest
-from ..tav_core.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from ..tav_core.models.attention import attend_frames, rotate_frames
+from ..tav_core.models.attention_modes import check_positions
+from ..tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from ..tav_core.models.names import check_same_shapes
 from ..tav_core.motion_info import UNNAMED_MODES
-from ..tav_core.names import check_same_shapes
 from .core_unet import PREFIX, check_model, core_names, key_patches, read_config
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import torch
 
 from .diffusers_folder import load_folder, load_original_unet
 from .errors import CheckpointError, ConfigError
+from .models.schedule import PREDICTION_TYPES, NoiseSchedule
 from .modules import Parts
 from .paths import check_input_path
-from .schedule import PREDICTION_TYPES, NoiseSchedule
 from .single_file import load_single_file
 
 if TYPE_CHECKING:

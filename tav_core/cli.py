@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .attention_modes import MODES, POSITIONS
 from .cli_options import (
     FITS,
     add_clip,
@@ -30,6 +29,7 @@ from .edit_config import EditConfig
 from .errors import TavError, explain_out_of_memory
 from .invert_config import METHODS, InvertConfig
 from .metrics.names import PAIRS
+from .models.attention_modes import MODES, POSITIONS
 from .presets import Preset
 from .tune_config import TuneConfig
 from .version import __version__

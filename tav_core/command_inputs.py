@@ -20,11 +20,11 @@ from .injection import InjectedDenoiser
 from .injection_config import InjectionConfig
 from .invert import Trajectory
 from .layouts import VAE_FACTOR
-from .memory import check_sampling
+from .models.memory import check_sampling
+from .models.precision import DTYPES, resolve_precision
+from .models.schedule import gaussian_noise
+from .models.text import encode_prompt
 from .motion_info import MotionInfo
-from .precision import DTYPES, resolve_precision
-from .schedule import gaussian_noise
-from .text import encode_prompt
 from .video.frame_size import check_size
 from .video.video import VideoClip, read_clip
 from .weights import Motion

@@ -28,15 +28,15 @@ from .early_stop_command import read_early_stop
 from .edit import edit
 from .edit_config import EditConfig
 from .invert import Trajectory, invert
-from .latents import decode_latents, encode_frames
 from .local_edit_command import load_local_edit
+from .models.latents import decode_latents, encode_frames
+from .models.text import encode_prompt
+from .models.unet import InflatedUNet
 from .progress import progress_bar, raise_between_steps
 from .reconstruct import psnr, reconstruct
 from .reconstruct_report import compare_methods, format_table, write_reports
-from .text import encode_prompt
 from .tune import TuneProgress, tune
 from .tune_config import TuneConfig
-from .unet import InflatedUNet
 from .video.video import VideoClip, write_video
 from .video.video_write import check_rate
 from .weights import Motion

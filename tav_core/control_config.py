@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .attention_modes import MODES
 from .errors import ConfigError
+from .models.attention_modes import MODES
 from .settings import check_settings, setting
 
 

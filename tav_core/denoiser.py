@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .control import ReadyControl, sum_residuals
 from .layouts import check_context
-from .schedule import NoiseSchedule
+from .models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
-    from .unet import InflatedUNet
+    from .models.unet import InflatedUNet
 
 
 class Denoiser(Protocol):

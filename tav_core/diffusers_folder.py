@@ -12,8 +12,8 @@ from torch import Tensor
 
 from .errors import CheckpointError
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
+from .models.names import is_temporal
 from .modules import Builder, Parts
-from .names import is_temporal
 from .paths import check_input_path
 from .weight_files import SUFFIXES, open_weights
 

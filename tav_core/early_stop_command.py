@@ -10,10 +10,10 @@ import torch
 
 from .early_stop import EarlyStop, preview_score
 from .errors import ConfigError
-from .latents import decode_latents
 from .metrics.clip import load_clip
+from .models.latents import decode_latents
+from .models.text import encode_prompt
 from .preview import render_preview
-from .text import encode_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from .edit_config import EditConfig
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
 from .layouts import check_context, check_latents, check_num_frames, check_values
-from .schedule import ddim_step
+from .models.schedule import ddim_step
 from .solvers import fade, sample_back
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from torch import Tensor
 from .cli_options import as_tuned
 from .errors import ClipError, ConfigError
 from .invert import Trajectory
-from .latents import encode_frames
 from .layouts import VAE_FACTOR
 from .local_edit import composite, edit_mask, keep_outside
 from .local_edit_config import LocalEditConfig
+from .models.latents import encode_frames
 from .video.mask_file import read_mask
 from .video.video import VideoClip, read_clip
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .errors import MotionError
+from .models.attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .settings import is_number, is_whole
 from .video.fits import FITS
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
     from torch import Tensor
 
-    from .schedule import NoiseSchedule
+    from .models.schedule import NoiseSchedule
     from .weights import Motion
 
 # So few steps ask for less guidance than the paper's 12.5.

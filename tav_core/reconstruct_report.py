@@ -20,7 +20,7 @@ from .whole_files import whole_file
 
 if TYPE_CHECKING:
     from .denoiser import Denoiser
-    from .schedule import NoiseSchedule
+    from .models.schedule import NoiseSchedule
 
 Decode = Callable[[Tensor], Tensor]
 

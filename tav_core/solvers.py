@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .invert_config import InvertConfig
-from .schedule import NoiseSchedule, ddim_step
+from .models.schedule import NoiseSchedule, ddim_step
 
 Model = Callable[[Tensor, int], Tensor]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from .errors import ConfigError
-from .precision import hold_masters
-from .unet import InflatedUNet, cast, copy_structure
+from .models.precision import hold_masters
+from .models.unet import InflatedUNet, cast, copy_structure
 
 
 def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:

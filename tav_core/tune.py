@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention_modes import recorded_modes
 from .denoiser import UNetDenoiser
 from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
-from .memory import MemoryPlan, plan_tuning
+from .models.attention_modes import recorded_modes
+from .models.memory import MemoryPlan, plan_tuning
+from .models.names import is_temporal
+from .models.precision import resolve_precision
 from .motion_info import MotionInfo, as_json, describe_architecture
-from .names import is_temporal
-from .precision import resolve_precision
 from .recompute import set_recompute
 from .training_copy import copy_for_training
 from .tune_config import TuneConfig
@@ -41,7 +41,7 @@ from .windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .early_stop import EarlyStop
-    from .latents import LatentMoments
+    from .models.latents import LatentMoments
 
 
 OnStep = Callable[[TuneProgress], None]

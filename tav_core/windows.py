@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .denoiser import Denoiser
-    from .schedule import NoiseSchedule
+    from .models.schedule import NoiseSchedule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def unet_2d(goldens, meta):
 @pytest.fixture
 def inflated(unet_2d, goldens):
     """The goldens' tiny video UNet."""
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
     unet = InflatedUNet.from_2d(unet_2d)
     unet.load_temporal(goldens("attn_temp"))
@@ -73,7 +73,7 @@ def inflated(unet_2d, goldens):
 
 @pytest.fixture
 def schedule(meta):
-    from tav_core.schedule import NoiseSchedule
+    from tav_core.models.schedule import NoiseSchedule
 
     return NoiseSchedule.from_config(meta["scheduler_config"])
 
@@ -89,7 +89,7 @@ def denoiser(inflated, schedule):
 def untuned(unet_2d, schedule):
     """A denoiser as tuning finds it: temporal blocks that add nothing yet."""
     from tav_core.denoiser import UNetDenoiser
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
     return UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d), schedule=schedule)
 

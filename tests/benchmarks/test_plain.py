@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.plain import PlainUNet, plain_tuning
+from tav_core.models.unet import InflatedUNet
 from tav_core.tune_config import TuneConfig
-from tav_core.unet import InflatedUNet
 
 
 @pytest.fixture

@@ -220,10 +220,10 @@ def tiny_run(**changes: Any) -> Any:
     import torch
 
     from tav_core.denoiser import UNetDenoiser
-    from tav_core.schedule import NoiseSchedule
+    from tav_core.models.schedule import NoiseSchedule
+    from tav_core.models.unet import InflatedUNet
     from tav_core.tune import TuningRun
     from tav_core.tune_config import TuneConfig
-    from tav_core.unet import InflatedUNet
 
     schedule = NoiseSchedule.from_config({"beta_schedule": "scaled_linear", "steps_offset": 1})
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(tiny_unet()), schedule=schedule)

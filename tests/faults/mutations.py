@@ -45,10 +45,10 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "attention: each frame looks two frames back",
-        "tav_core/attention_modes.py",
+        "tav_core/models/attention_modes.py",
         '"sparse_causal": lambda i: (0, max(i - 1, 0)),',
         '"sparse_causal": lambda i: (0, max(i - 2, 0)),',
-        ("tests/tav_core/test_attention.py",),
+        ("tests/tav_core/models/test_attention.py",),
     ),
     Mutation(
         "layouts: frames and channels swapped when unfolding",
@@ -199,10 +199,10 @@ MUTATIONS = (
     ),
     Mutation(
         "latents: the spread is not scaled by the VAE's factor",
-        "tav_core/latents.py",
+        "tav_core/models/latents.py",
         "std=_as_clip(stds) * factor",
         "std=_as_clip(stds)",
-        ("tests/tav_core/test_latents.py",),
+        ("tests/tav_core/models/test_latents.py",),
     ),
     Mutation(
         "report: a label is not escaped",

@@ -21,8 +21,8 @@ from tav_core.injection import InjectedDenoiser
 from tav_core.invert import Trajectory, invert
 from tav_core.local_edit import composite, edit_mask, keep_outside
 from tav_core.local_edit_config import LocalEditConfig
-from tav_core.schedule import NoiseSchedule
-from tav_core.unet import InflatedUNet
+from tav_core.models.schedule import NoiseSchedule
+from tav_core.models.unet import InflatedUNet
 from tests.faults.checks import refused
 
 FRAMES, SIDE, NAN = 3, 8, float("nan")

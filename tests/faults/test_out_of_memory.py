@@ -18,8 +18,8 @@ from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, OutOfMemory
 from tav_core.files import load_tensors
 from tav_core.invert import invert
-from tav_core.latents import decode_latents, encode_frames
-from tav_core.text import encode_prompt
+from tav_core.models.latents import decode_latents, encode_frames
+from tav_core.models.text import encode_prompt
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import TuneConfig
 from tests.tav_core.conftest import make_text_encoder, make_vae

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tav_core.errors import ClipError, LatentsError
 from tav_core.layouts import check_latents, fold, unfold
+from tav_core.models.names import is_temporal
 from tav_core.motion_info import ARCHITECTURE, MotionInfo
-from tav_core.names import is_temporal
 from tav_core.video.fits import FITS
 from tav_core.video.frame_size import check_size, fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames

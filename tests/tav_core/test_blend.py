@@ -13,7 +13,7 @@ from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.invert import invert
-from tav_core.schedule import gaussian_noise
+from tav_core.models.schedule import gaussian_noise
 
 SHAPE = (1, 4, 3, 64, 64)
 

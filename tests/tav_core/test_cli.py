@@ -361,14 +361,14 @@ class TestErrors:
         def exhausted(*args, **kwargs):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-        monkeypatch.setattr("tav_core.unet.InflatedUNet.forward", exhausted)
+        monkeypatch.setattr("tav_core.models.unet.InflatedUNet.forward", exhausted)
         options = {tune: {"out": "oom"}}.get(command, {})
         fails(capsys, command(place, "--prompt", "x", **options), "out of memory while", "fewer frames", "smaller size")
 
     @pytest.mark.parametrize("command", [tune, edit, invert])
     def test_too_little_memory_is_said_before_the_run(self, place, capsys, monkeypatch, command):
-        monkeypatch.setattr("tav_core.memory.free_memory", lambda device: 1000)
-        monkeypatch.setattr("tav_core.unet.InflatedUNet.forward", None)
+        monkeypatch.setattr("tav_core.models.memory.free_memory", lambda device: 1000)
+        monkeypatch.setattr("tav_core.models.unet.InflatedUNet.forward", None)
         options = {tune: {"out": "oom"}}.get(command, {})
         fails(capsys, command(place, "--prompt", "x", **options), "which needs about", "that are free", "smaller size")
 

@@ -16,7 +16,7 @@ from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError
 from tav_core.invert import invert
-from tav_core.unet import InflatedUNet
+from tav_core.models.unet import InflatedUNet
 from tav_core.windows import ContextWindows, WindowedDenoiser
 
 NUM_FRAMES = 4

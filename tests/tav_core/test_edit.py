@@ -9,7 +9,7 @@ from tav_core.edit import edit, guided
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.invert import invert
-from tav_core.schedule import ddim_step, gaussian_noise
+from tav_core.models.schedule import ddim_step, gaussian_noise
 
 TEN = {"num_steps": 10, "guidance_scale": 12.5}
 
@@ -108,7 +108,7 @@ def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type)
     import diffusers
 
     from tav_core.denoiser import UNetDenoiser
-    from tav_core.schedule import NoiseSchedule
+    from tav_core.models.schedule import NoiseSchedule
 
     schedule = NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": prediction_type})
     clip = torch.randn(1, 4, 2, 4, 4)

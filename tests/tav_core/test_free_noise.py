@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tav_core.free_noise import free_noise
-from tav_core.schedule import gaussian_noise
+from tav_core.models.schedule import gaussian_noise
 
 SHAPE = (1, 4, 50, 3, 5)
 

@@ -12,8 +12,8 @@ from tav_core.errors import ConfigError, LatentsError
 from tav_core.injection import InjectedDenoiser, decoder_layers, source_at
 from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory, invert
-from tav_core.schedule import ddim_step
-from tav_core.unet import InflatedUNet
+from tav_core.models.schedule import ddim_step
+from tav_core.models.unet import InflatedUNet
 from tav_core.windows import ContextWindows, WindowedDenoiser
 
 STEPS = 5
@@ -226,8 +226,8 @@ def test_windows_outside_are_refused(denoiser, long_latents, context):
 
 @torch.no_grad()
 def test_recomputing_layers_share_too(denoiser, trajectory, context, texts, noisy, close):
+    from tav_core.models.unet import copy_structure
     from tav_core.recompute import set_recompute
-    from tav_core.unet import copy_structure
 
     expected = inject(denoiser, trajectory, context).epsilon(noisy, trajectory.timesteps[-1], texts)
     unet = copy_structure(denoiser.unet)

@@ -10,7 +10,7 @@ from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.invert import Trajectory, invert
-from tav_core.schedule import NoiseSchedule
+from tav_core.models.schedule import NoiseSchedule
 
 
 def test_trajectory_of_ten_steps_matches_the_original(denoiser, goldens, close):

@@ -11,7 +11,7 @@ from tav_core.errors import ClipError, ConfigError
 from tav_core.invert import invert
 from tav_core.local_edit import composite, edit_mask, feather_mask, frame_ramp, keep_outside, latent_mask
 from tav_core.local_edit_config import LocalEditConfig
-from tav_core.schedule import gaussian_noise
+from tav_core.models.schedule import gaussian_noise
 
 STEPS = 3
 EDIT = EditConfig(num_steps=STEPS, guidance_scale=7.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tav_core import inflation
+from tav_core.models import inflation
+from tav_core.models.unet import InflatedUNet, copy_structure
 from tav_core.recompute import Recomputed, set_recompute
-from tav_core.unet import InflatedUNet, copy_structure
 
 PLANS = [("blocks", 0), ("blocks", 1), ("layers", 0), ("layers", 1)]
 

@@ -12,8 +12,8 @@ from tav_core.edit import as_they_are, edit, guided
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError
 from tav_core.invert import Trajectory, invert
+from tav_core.models.schedule import NoiseSchedule, ddim_step
 from tav_core.reconstruct import reconstruct
-from tav_core.schedule import NoiseSchedule, ddim_step
 from tav_core.solvers import relations, sample_back, walk_ddim
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from diffusers.models import modeling_utils
 
-from tav_core import memory
 from tav_core.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.files import load_tensors
-from tav_core.latents import LatentMoments
-from tav_core.names import is_temporal
-from tav_core.precision import resolve_precision
+from tav_core.models import memory
+from tav_core.models.latents import LatentMoments
+from tav_core.models.names import is_temporal
+from tav_core.models.precision import resolve_precision
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import RECOMPUTE, TuneConfig
 from tests.tav_core.motions import equal

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tav_core.errors import ConfigError
-from tav_core.latents import LatentMoments
+from tav_core.models.latents import LatentMoments
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import TuneConfig
 

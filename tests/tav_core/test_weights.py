@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from tav_core.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, MotionError
-from tav_core.names import is_temporal
+from tav_core.models.names import is_temporal
+from tav_core.models.unet import InflatedUNet
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
-from tav_core.unet import InflatedUNet
 from tav_core.weights import Motion, hash_base, import_original
 
 CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, memory="speed")

@@ -144,7 +144,7 @@ def test_a_clip_that_fits_is_the_plain_denoiser_bit_for_bit(denoiser, clip_laten
 
 def test_a_denoiser_that_sees_frames_one_by_one_gives_the_same_by_windows(unet_2d, schedule, long_latents, context):
     """With spatial attention, frame norms and silent temporal blocks a window changes nothing."""
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
     apart = InflatedUNet.from_2d(unet_2d, attention="spatial", group_norm="frame")
     plain = UNetDenoiser(unet=apart, schedule=schedule)
@@ -155,7 +155,7 @@ def test_a_denoiser_that_sees_frames_one_by_one_gives_the_same_by_windows(unet_2
 
 def test_first_frame_attention_still_looks_at_the_first_frame_of_the_clip(unet_2d, schedule, long_latents, context):
     """The anchor's purpose: without it each window would look at its own first frame."""
-    from tav_core.unet import InflatedUNet
+    from tav_core.models.unet import InflatedUNet
 
     first = UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d, attention="first", group_norm="frame"), schedule=schedule)
     windowed = WindowedDenoiser(denoiser=first, windows=SMALL)

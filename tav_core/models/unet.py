@@ -24,11 +24,11 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import ConfigError
+from ..layouts import check_latents, fold, unfold
 from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
-from .errors import ConfigError
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
-from .layouts import check_latents, fold, unfold
 from .names import check_same_shapes, is_temporal
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)

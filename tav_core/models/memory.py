@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .errors import OutOfMemory
+from ..errors import OutOfMemory
 
 if TYPE_CHECKING:
-    from .tune_config import TuneConfig
+    from ..tune_config import TuneConfig
     from .unet import InflatedUNet
 
 GB = 1e9

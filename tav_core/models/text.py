@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .errors import PromptError, explain_out_of_memory
+from ..errors import PromptError, explain_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-    from .checkpoints import Checkpoint
+    from ..checkpoints import Checkpoint
 
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close what else holds memory.")

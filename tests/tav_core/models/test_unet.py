@@ -1,4 +1,4 @@
-"""tav_core/unet.py against the original implementation and against the 2-D model."""
+"""tav_core/models/unet.py against the original implementation and against the 2-D model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from einops import repeat
 
 from tav_core.errors import ConfigError, LatentsError, MotionError
-from tav_core.inflation import ClipGroupNorm
-from tav_core.unet import InflatedUNet
+from tav_core.models.inflation import ClipGroupNorm
+from tav_core.models.unet import InflatedUNet
 
 FORWARDS = [(f, "8x8", t) for f in (1, 2, 5, 8) for t in (0, 1, 481, 981, 999)]
 FORWARDS += [(f, size, 481) for f in (2, 5) for size in ("8x12", "12x8", "7x10")]

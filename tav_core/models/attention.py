@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from ..errors import ConfigError
 from .attention_modes import group_frames
-from .errors import ConfigError
 from .inflation import FrameCount
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""tav_core/schedule.py against diffusers' schedulers and the definitions."""
+"""tav_core/models/schedule.py against diffusers' schedulers and the definitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tav_core.errors import CheckpointError, ConfigError
-from tav_core.schedule import NoiseSchedule, ddim_step
+from tav_core.models.schedule import NoiseSchedule, ddim_step
 
 
 @pytest.fixture

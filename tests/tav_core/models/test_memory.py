@@ -1,4 +1,4 @@
-"""tav_core/memory.py: estimates against counts of the library's own code, and what is chosen for which memory."""
+"""tav_core/models/memory.py: estimates against counts of the library's own code, and what is chosen for which memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.count_memory import count_forward, count_tuning
 from benchmarks.sizes import Size
-from tav_core import memory
 from tav_core.errors import OutOfMemory
-from tav_core.memory import ACTIVATIONS, MODES, Recompute, estimate_sampling, plan_tuning
+from tav_core.models import memory
+from tav_core.models.memory import ACTIVATIONS, MODES, Recompute, estimate_sampling, plan_tuning
 from tav_core.tune_config import TuneConfig
 
 CLIP = (1, 4, 24, 64, 64)

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError, ConfigError
-from .settings import is_whole
+from ..errors import CheckpointError, ConfigError
+from ..settings import is_whole
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
 GROUP_NORMS = ("clip", "frame")

@@ -10,8 +10,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .errors import ClipError, explain_out_of_memory
-from .layouts import check_finite_frames, check_values
+from ..errors import ClipError, explain_out_of_memory
+from ..layouts import check_finite_frames, check_values
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

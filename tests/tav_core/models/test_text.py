@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tav_core.checkpoints import load_checkpoint
 from tav_core.errors import PromptError
-from tav_core.text import encode_prompt
+from tav_core.models.text import encode_prompt
 
 
 @pytest.fixture(scope="module", params=["sd1", "sd2"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tav_core.errors import ClipError, LatentsError
-from tav_core.latents import LatentMoments, decode_latents, encode_frames
+from tav_core.models.latents import LatentMoments, decode_latents, encode_frames
 
 
 @pytest.fixture

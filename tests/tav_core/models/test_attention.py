@@ -1,4 +1,4 @@
-"""tav_core/attention.py: which frames each mode sees, and that gathering equals a mask."""
+"""tav_core/models/attention.py: which frames each mode sees, and that gathering equals a mask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tav_core.attention import attend, attend_frames, check_backend, rotate_frames
-from tav_core.attention_modes import MODES, check_positions, group_frames, recorded_modes, visible_frames
 from tav_core.errors import ConfigError
-from tav_core.unet import InflatedUNet
+from tav_core.models.attention import attend, attend_frames, check_backend, rotate_frames
+from tav_core.models.attention_modes import MODES, check_positions, group_frames, recorded_modes, visible_frames
+from tav_core.models.unet import InflatedUNet
 
 SEEN = {
     "spatial": [{0}, {1}, {2}, {3}, {4}],
@@ -182,7 +182,7 @@ def test_files_name_positions_only_where_there_are_some(unet_2d):
 
 @torch.no_grad()
 def test_shifting_all_rotary_positions_changes_nothing(inflated, context, close, monkeypatch):
-    from tav_core import attention
+    from tav_core.models import attention
 
     def rotate_later(tokens, *, heads):
         before = torch.zeros_like(tokens[:, :1]).expand(-1, 7, -1)
