@@ -16,10 +16,10 @@ from .version import __version__
 
 HOMES = {
     "blend": ("blend", "slerp"),
-    "checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "checkpoints.checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "control": ("Control", "add_controls"),
     "control_config": ("ControlConfig",),
-    "control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
+    "checkpoints.control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
     "early_stop": ("EarlyStop", "preview_score"),
     "edit": ("edit",),

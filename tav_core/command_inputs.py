@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .blend import blend
-from .checkpoints import Checkpoint, load_checkpoint
+from .checkpoints.checkpoints import Checkpoint, load_checkpoint
 from .cli_options import as_tuned, read_settings
 from .control import ReadyControlNet
 from .control_command import add_named_controls

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .checkpoints import Checkpoint
+from .checkpoints.checkpoints import Checkpoint
 from .cli_options import read_settings
 from .command_inputs import (
     check_room,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from .checkpoints.control_files import load_control
 from .cli_options import as_tuned
 from .control import Control, add_controls
 from .control_config import ControlConfig
-from .control_files import load_control
 from .errors import ConfigError
 from .layouts import VAE_FACTOR
 from .video.video import read_clip

@@ -18,7 +18,7 @@ from .preview import render_preview
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .checkpoints import Checkpoint
+    from .checkpoints.checkpoints import Checkpoint
     from .weights import Motion
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from ..checkpoints.pretrained import load_pretrained, read_model_type
 from ..errors import CheckpointError, InputError, PromptError
 from .images import CLIP_MEAN, CLIP_STD, encode_in_batches, prepare_images
-from .pretrained import load_pretrained, read_model_type
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection
@@ -113,7 +113,7 @@ def load_clip_file(path: Path) -> Any:
     """A CLIP from one file, its config inferred from the shapes; see `load_clip`."""
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
-    from .clip_file import clip_config, read_clip_file
+    from ..checkpoints.clip_file import clip_config, read_clip_file
 
     tensors = read_clip_file(path)
     config = clip_config(tensors, path)
@@ -125,7 +125,7 @@ def load_tokenizer(path: Path, config: Any) -> CLIPTokenizer:
     """The folder's own tokenizer, or the CLIP vocabulary that comes with this library."""
     from transformers import CLIPTokenizer
 
-    from ..checkpoints import CLIP_TOKENIZER
+    from ..checkpoints.checkpoints import CLIP_TOKENIZER
 
     own = any((path / name).is_file() for name in ("vocab.json", "tokenizer.json"))
     folder = path if own else CLIP_TOKENIZER

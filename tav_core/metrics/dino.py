@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..checkpoints.pretrained import load_pretrained, read_model_type
 from ..errors import CheckpointError
 from .images import IMAGENET_MEAN, IMAGENET_STD, encode_in_batches, prepare_images
-from .pretrained import load_pretrained, read_model_type
 
 if TYPE_CHECKING:
     from transformers import ViTModel

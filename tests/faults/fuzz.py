@@ -296,8 +296,8 @@ def weights_target(folder: Path, stack: ExitStack) -> Target:
     import torch
     from safetensors.torch import save_file
 
-    from tav_core.single_file import guess_prediction_type
-    from tav_core.weight_files import open_weights
+    from tav_core.checkpoints.single_file import guess_prediction_type
+    from tav_core.checkpoints.weight_files import open_weights
 
     tensors = {"model.diffusion_model.out.2.weight": torch.randn(4, 8), "first_stage_model.x": torch.ones(3).half()}
     save_file(tensors, folder / "seed.safetensors")

@@ -178,10 +178,10 @@ MUTATIONS = (
     ),
     Mutation(
         "weights: pickles may run code",
-        "tav_core/weight_files.py",
+        "tav_core/checkpoints/weight_files.py",
         "weights_only=True, mmap",
         "weights_only=False, mmap",
-        ("tests/tav_core/test_weight_files.py", "tests/faults/test_security.py"),
+        ("tests/tav_core/checkpoints/test_weight_files.py", "tests/faults/test_security.py"),
     ),
     Mutation(
         "motion: NaN weights are taken",

@@ -46,13 +46,13 @@ REMOTE = {"trust_remote_code", "use_auth_token", "token"}
 
 # What a rule would find, and why it may stay: (rule, file, what).
 ALLOWED = {
-    ("code", "tav_core/weight_files.py", "pickle.UnpicklingError"): "the error's name alone",
+    ("code", "tav_core/checkpoints/weight_files.py", "pickle.UnpicklingError"): "the error's name alone",
     ("shell", "run.py", "subprocess"): "it makes the environment and starts Python in it; lists of words, no shell",
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
     ("import by name", "tav_core/__init__.py", "import_module"): "its own modules, by names that stand there",
     ("import by name", "tav_core/metrics/__init__.py", "import_module"): "its own modules, by names that stand there",
-    ("hub", "tav_core/metrics/pretrained.py", "from_pretrained"): "local_files_only is among **given",
-    ("format", "tav_core/checkpoints.py", "format"): "the texts stand in the code",
+    ("hub", "tav_core/checkpoints/pretrained.py", "from_pretrained"): "local_files_only is among **given",
+    ("format", "tav_core/checkpoints/checkpoints.py", "format"): "the texts stand in the code",
 }
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {

@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from tav_core.checkpoints import CLIP_TOKENIZER
+from tav_core.checkpoints.checkpoints import CLIP_TOKENIZER
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, OutOfMemory

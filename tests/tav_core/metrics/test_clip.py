@@ -32,7 +32,7 @@ def their_text_embedding(model, prompt):
     """Text embeddings by transformers, padded to 77 tokens."""
     from transformers import CLIPTokenizer
 
-    from tav_core.checkpoints import CLIP_TOKENIZER
+    from tav_core.checkpoints.checkpoints import CLIP_TOKENIZER
 
     tokenizer = CLIPTokenizer.from_pretrained(str(CLIP_TOKENIZER))
     tokens = tokenizer([prompt], padding="max_length", max_length=77, return_tensors="pt")
@@ -120,7 +120,7 @@ def test_openai_names_are_the_same_clip(clip_folder, video, tmp_path):
     ("width", "patch", "text", "expected"), [(768, 32, 512, "quick_gelu"), (1280, 14, 1024, "gelu")]
 )
 def test_the_activation_goes_by_the_size(width, patch, text, expected):
-    from tav_core.metrics.clip_file import text_settings, vision_settings
+    from tav_core.checkpoints.clip_file import text_settings, vision_settings
 
     shapes = {
         "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),

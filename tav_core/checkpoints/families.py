@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError
+from ..errors import CheckpointError
 
 SUPPORTED = "a Stable Diffusion 1.x or 2.x text-to-image checkpoint"
 

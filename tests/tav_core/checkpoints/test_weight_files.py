@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tav_core.checkpoints.weight_files import open_weights
 from tav_core.errors import CheckpointError
-from tav_core.weight_files import open_weights
 
 TENSORS = {"first.weight": torch.arange(6.0).reshape(2, 3), "second.bias": torch.ones(4, dtype=torch.float16)}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tav_core.checkpoints.families import name_family, refuse_unet_config
 from tav_core.errors import CheckpointError
-from tav_core.families import name_family, refuse_unet_config
 
 NAMES = {
     "a LoRA": [

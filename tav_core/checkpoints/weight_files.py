@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
-from .paths import check_input_path
+from ..errors import CheckpointError
+from ..paths import check_input_path
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")

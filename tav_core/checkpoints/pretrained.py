@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..diffusers_folder import read_json
 from ..errors import CheckpointError
+from .diffusers_folder import read_json
 
 
 def read_model_type(folder: Path) -> str:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointError
 from .diffusers_folder import find_weights, read_json
-from .errors import CheckpointError
 from .families import BLOCK_TYPES, name_family
 from .ldm_configs import SD1_HEADS, Shapes, count_heads, count_parts, read_levels
 from .modules import Builder

@@ -14,8 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..ldm_configs import count_parts
-from ..weight_files import open_weights
+from .ldm_configs import count_parts
+from .weight_files import open_weights
 
 TOWERS = ("text_model.", "vision_model.", "text_projection.", "visual_projection.", "logit_scale")
 # Width and patch size of ViT-B/32, ViT-B/16 and ViT-L/14; of the text towers that go with them.

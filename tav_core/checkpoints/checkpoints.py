@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import CheckpointError, ConfigError
+from ..models.schedule import PREDICTION_TYPES, NoiseSchedule
+from ..paths import check_input_path
 from .diffusers_folder import load_folder, load_original_unet
-from .errors import CheckpointError, ConfigError
-from .models.schedule import PREDICTION_TYPES, NoiseSchedule
 from .modules import Parts
-from .paths import check_input_path
 from .single_file import load_single_file
 
 if TYPE_CHECKING:

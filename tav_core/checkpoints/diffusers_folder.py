@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from ..errors import CheckpointError
+from ..models.names import is_temporal
+from ..paths import check_input_path
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
-from .models.names import is_temporal
 from .modules import Builder, Parts
-from .paths import check_input_path
 from .weight_files import SUFFIXES, open_weights
 
 CONFIGS = {

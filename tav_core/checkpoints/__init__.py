@@ -1,0 +1,1 @@
+"""From the disk to frozen modules: folders, single files, families, control nets, CLIP files."""
