@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tav_core.control import ReadyControlNet, look_across_frames
-from tav_core.control_config import ControlConfig
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.control import ReadyControlNet, look_across_frames
+from tav_core.denoisers.control_config import ControlConfig
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.inflation import FrameCount
 from tav_core.models.memory import ACTIVATIONS, MemoryPlan, Recompute

@@ -25,7 +25,7 @@ from tav_core.edit_config import EditConfig
 from tav_core.invert import invert
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
-from tav_core.windows import ContextWindows, WindowedDenoiser
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 
 from .bench import ROOT, cpu_model
 from .measure import peak_memory

@@ -16,7 +16,7 @@ from tav_core.models.schedule import NoiseSchedule
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
 
 DEMO = Path(__file__).resolve().parent.parent / "demo" / "model"
 SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -117,7 +117,7 @@ def build_denoiser(
     prediction_type: str = "epsilon",
 ) -> UNetDenoiser:
     """The inflated model of a 2-D UNet, which is moved."""
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
     with torch.device("cpu"):  # a schedule is numbers, whatever device the caller builds networks on

@@ -19,7 +19,7 @@ from .cases import Case
 from .workload import Workload
 
 if TYPE_CHECKING:
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
 Run = Callable[[], object]

@@ -18,7 +18,7 @@ from .sizes import SIZES, Size, build_denoiser, build_unet, build_vae, random_co
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from .preview_judge import describe_judge, load_judge
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..tav_core.denoiser import UNetDenoiser
+    from ..tav_core.denoisers.denoiser import UNetDenoiser
     from ..tav_core.tune_progress import TuneProgress
     from ..tav_core.weights import Motion
     from .core_tuning import Preview

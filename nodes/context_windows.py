@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..tav_core import windows
+from ..tav_core.denoisers import windows
 from .widgets import CATEGORY, schema, widget
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tav_core.denoiser import UNetDenoiser
+from ..tav_core.denoisers.denoiser import UNetDenoiser
 from ..tav_core.errors import MotionError
 from ..tav_core.models.precision import resolve_precision
 from ..tav_core.models.unet import InflatedUNet

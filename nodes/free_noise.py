@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.edit_config import EditConfig
-from ..tav_core.windows import ContextWindows
+from ..tav_core.denoisers.windows import ContextWindows
 from .widgets import CATEGORY, schema, seed_widget, widget
 
 

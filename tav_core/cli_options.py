@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .control_config import ControlConfig
+from .denoisers.control_config import ControlConfig
 from .edit_config import EditConfig
 from .injection_config import InjectionConfig
 from .invert_config import InvertConfig
 from .local_edit_config import LocalEditConfig
 from .presets import PRESETS, Preset
 from .video.fits import FITS
-from .windows import ContextWindows
+from .denoisers.windows import ContextWindows
 
 if TYPE_CHECKING:
     from .motion_info import MotionInfo

@@ -10,9 +10,9 @@ import torch
 from .blend import blend
 from .checkpoints.checkpoints import Checkpoint, load_checkpoint
 from .cli_options import as_tuned, read_settings
-from .control import ReadyControlNet
+from .denoisers.control import ReadyControlNet
 from .control_command import add_named_controls
-from .denoiser import Denoiser, UNetDenoiser
+from .denoisers.denoiser import Denoiser, UNetDenoiser
 from .edit_config import EditConfig
 from .errors import ConfigError
 from .free_noise import free_noise
@@ -28,7 +28,7 @@ from .motion_info import MotionInfo
 from .video.frame_size import check_size
 from .video.video import VideoClip, read_clip
 from .weights import Motion
-from .windows import ContextWindows, WindowedDenoiser
+from .denoisers.windows import ContextWindows, WindowedDenoiser
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:

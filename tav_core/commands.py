@@ -23,7 +23,7 @@ from .command_inputs import (
     load_start,
     source_prompt,
 )
-from .denoiser import Denoiser, UNetDenoiser
+from .denoisers.denoiser import Denoiser, UNetDenoiser
 from .early_stop_command import read_early_stop
 from .edit import edit
 from .edit_config import EditConfig

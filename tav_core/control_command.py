@@ -11,14 +11,14 @@ from torch import Tensor
 
 from .checkpoints.control_files import load_control
 from .cli_options import as_tuned
-from .control import Control, add_controls
-from .control_config import ControlConfig
+from .denoisers.control import Control, add_controls
+from .denoisers.control_config import ControlConfig
 from .errors import ConfigError
 from .layouts import VAE_FACTOR
 from .video.video import read_clip
 
 if TYPE_CHECKING:
-    from .denoiser import UNetDenoiser
+    from .denoisers.denoiser import UNetDenoiser
     from .motion_info import MotionInfo
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser
+from .denoisers.denoiser import Denoiser
 from .edit_config import EditConfig
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, UNetDenoiser
+from .denoisers.denoiser import Denoiser, UNetDenoiser
 from .errors import ConfigError, LatentsError
 from .injection_config import InjectionConfig
 from .invert import Trajectory, check_inversion

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser
+from .denoisers.denoiser import Denoiser
 from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .files import load_tensors, save_tensors
 from .invert_config import EXACT, METHODS, InvertConfig

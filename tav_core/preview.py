@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .denoiser import UNetDenoiser
+from .denoisers.denoiser import UNetDenoiser
 from .edit import edit
 from .edit_config import EditConfig
 from .invert import invert

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .denoiser import Denoiser
+from .denoisers.denoiser import Denoiser
 from .edit import OnLatents, edit
 from .edit_config import EditConfig
 from .invert import Trajectory

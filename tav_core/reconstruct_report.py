@@ -19,7 +19,7 @@ from .reconstruct import psnr, reconstruct
 from .whole_files import whole_file
 
 if TYPE_CHECKING:
-    from .denoiser import Denoiser
+    from .denoisers.denoiser import Denoiser
     from .models.schedule import NoiseSchedule
 
 Decode = Callable[[Tensor], Tensor]

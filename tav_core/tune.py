@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .denoiser import UNetDenoiser
+from .denoisers.denoiser import UNetDenoiser
 from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
 from .models.attention_modes import recorded_modes
@@ -37,7 +37,7 @@ from .tune_state import RunState
 from .version import __version__
 from .weights import Motion, hash_base
 from .whole_files import hold
-from .windows import window_around, with_anchor
+from .denoisers.windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .early_stop import EarlyStop

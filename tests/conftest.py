@@ -80,7 +80,7 @@ def schedule(meta):
 
 @pytest.fixture
 def denoiser(inflated, schedule):
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
 
     return UNetDenoiser(unet=inflated, schedule=schedule)
 
@@ -88,7 +88,7 @@ def denoiser(inflated, schedule):
 @pytest.fixture
 def untuned(unet_2d, schedule):
     """A denoiser as tuning finds it: temporal blocks that add nothing yet."""
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
     return UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d), schedule=schedule)

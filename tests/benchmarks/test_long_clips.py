@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import long_clips, seams
-from tav_core.windows import ContextWindows
+from tav_core.denoisers.windows import ContextWindows
 
 
 def test_a_seam_is_where_a_second_difference_reaches_into_shared_frames():

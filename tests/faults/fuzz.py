@@ -219,7 +219,7 @@ def tiny_run(**changes: Any) -> Any:
     """A tuning run of the tiny model, the same at each call but for changed settings."""
     import torch
 
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.schedule import NoiseSchedule
     from tav_core.models.unet import InflatedUNet
     from tav_core.tune import TuningRun

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from diffusers import UNet2DConditionModel
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError
 from tav_core.files import load_tensors, save_tensors
 from tav_core.models.schedule import NoiseSchedule

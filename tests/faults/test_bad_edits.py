@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from tav_core.blend import blend
 from tav_core.checkpoints.control_files import load_control
-from tav_core.control import Control, add_controls
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.control import Control, add_controls
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError, TavError

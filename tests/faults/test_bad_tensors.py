@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ClipError, ConfigError, InputError, LatentsError, OutputError, TavError

@@ -107,7 +107,7 @@ def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type)
     """The exact model of one known clip: every solver must end at that clip."""
     import diffusers
 
-    from tav_core.denoiser import UNetDenoiser
+    from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.schedule import NoiseSchedule
 
     schedule = NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": prediction_type})

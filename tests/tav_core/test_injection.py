@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
@@ -14,7 +14,7 @@ from tav_core.injection_config import InjectionConfig
 from tav_core.invert import Trajectory, invert
 from tav_core.models.schedule import ddim_step
 from tav_core.models.unet import InflatedUNet
-from tav_core.windows import ContextWindows, WindowedDenoiser
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 
 STEPS = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError

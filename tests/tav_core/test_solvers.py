@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import as_they_are, edit, guided
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError
@@ -71,7 +71,7 @@ def test_o_belm_in_float32_loses_little(denoiser, clip_latents, context):
 
 
 def test_o_belm_is_exact_under_windows(exact_denoiser, text):
-    from tav_core.windows import ContextWindows, WindowedDenoiser
+    from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 
     windowed = WindowedDenoiser(denoiser=exact_denoiser, windows=ContextWindows(length=3, overlap=1))
     clip = torch.randn((1, 4, 7, 8, 8), generator=torch.Generator().manual_seed(3), dtype=torch.float64)

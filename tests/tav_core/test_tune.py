@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models import modeling_utils
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.files import load_tensors
 from tav_core.models import memory

@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, MotionError
 from tav_core.models.names import is_temporal
 from tav_core.models.unet import InflatedUNet

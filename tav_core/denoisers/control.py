@@ -21,16 +21,16 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from .control_config import ControlConfig
-from .errors import CheckpointError, ClipError, LatentsError
-from .layouts import VAE_FACTOR, fold
-from .models.inflation import FrameCount, recast
+from ..errors import CheckpointError, ClipError, LatentsError
+from ..layouts import VAE_FACTOR, fold
+from ..models.inflation import FrameCount, recast
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, T2IAdapter
 
     from .denoiser import UNetDenoiser
-    from .models.schedule import NoiseSchedule
-    from .models.unet import InflatedUNet
+    from ..models.schedule import NoiseSchedule
+    from ..models.unet import InflatedUNet
 
 # Frames that an adapter looks at together, so that its activations do not grow with the clip.
 ADAPTER_FRAMES = 16
@@ -155,7 +155,7 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
     """A control on a UNet's device, in its dtype, its net checked against the UNet."""
     from diffusers import ControlNetModel, T2IAdapter
 
-    from .models.unet import cast
+    from ..models.unet import cast
 
     net, device, dtype = control.net, unet.device, unet.dtype
     assert isinstance(net, ControlNetModel | T2IAdapter), f"a control with a {type(net).__name__}"
@@ -176,7 +176,7 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
 
 def shared_copy(net: Any) -> Any:
     """A copy of a net that shares its weights, to be moved or changed."""
-    from .models.unet import copy_structure
+    from ..models.unet import copy_structure
 
     return copy_structure(net).requires_grad_(False).eval()
 
@@ -185,8 +185,8 @@ def look_across_frames(net: ControlNetModel, frames: FrameCount, mode: str, mode
     """A ControlNet whose attention has the library's processors, as an inflated UNet's. Its weights are shared."""
     from diffusers.models.attention import BasicTransformerBlock, FeedForward
 
-    from .models.attention import SelfAttention, TextAttention
-    from .models.unet import ChunkedFeedForward
+    from ..models.attention import SelfAttention, TextAttention
+    from ..models.unet import ChunkedFeedForward
 
     net, backend = shared_copy(net), modes["backend"]
     for block in [module for module in net.modules() if isinstance(module, BasicTransformerBlock)]:

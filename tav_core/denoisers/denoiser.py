@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from .control import ReadyControl, sum_residuals
-from .layouts import check_context
-from .models.schedule import NoiseSchedule
+from ..layouts import check_context
+from ..models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
-    from .models.unet import InflatedUNet
+    from ..models.unet import InflatedUNet
 
 
 class Denoiser(Protocol):

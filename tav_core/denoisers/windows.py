@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError
-from .settings import check_settings, setting
+from ..errors import ConfigError
+from ..settings import check_settings, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .denoiser import Denoiser
-    from .models.schedule import NoiseSchedule
+    from ..models.schedule import NoiseSchedule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tav_core.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.edit import edit
 from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError
 from tav_core.invert import invert
 from tav_core.reconstruct import reconstruct
-from tav_core.windows import (
+from tav_core.denoisers.windows import (
     ContextWindows,
     WindowedDenoiser,
     fused_weights,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import ConfigError
-from .models.attention_modes import MODES
-from .settings import check_settings, setting
+from ..errors import ConfigError
+from ..models.attention_modes import MODES
+from ..settings import check_settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

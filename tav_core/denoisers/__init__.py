@@ -1,0 +1,1 @@
+"""What predicts the noise of (latents, timestep, text): the UNet, windows, control nets, guidance."""
