@@ -1,4 +1,4 @@
-"""tav_core/models/memory.py: estimates against counts of the library's own code, and what is chosen for which memory."""
+"""tav_core/models/memory.py: estimates against counts of the library's own code, and what fits into which memory."""
 
 from __future__ import annotations
 
