@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
-from tav_core.invert import invert
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
-from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 
 from .bench import ROOT, cpu_model
 from .measure import peak_memory

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
-from tav_core.invert import invert
 from tav_core.models.latents import decode_latents, encode_frames
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
 

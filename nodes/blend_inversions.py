@@ -58,7 +58,7 @@ class BlendInversions(io.ComfyNode):
         trajectory_2: invert.Trajectory,
         weight: float,
     ) -> io.NodeOutput:
-        from ..tav_core.blend import blend, slerp
+        from ..tav_core.sampling.blend import blend, slerp
 
         pair = [check_samples(latent), check_samples(latent_2, "latent_2")]
         blended = blend(trajectory, trajectory_2, weight)

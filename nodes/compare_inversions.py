@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.edit_config import EditConfig
-from ..tav_core.invert_config import METHODS, InvertConfig
+from ..tav_core.sampling.edit_config import EditConfig
+from ..tav_core.sampling.invert_config import METHODS, InvertConfig
 from .bridge import check_samples
 from .show_text import show_text
 from .widgets import CATEGORY, schema, widget

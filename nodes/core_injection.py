@@ -19,8 +19,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from ..tav_core.errors import ConfigError
-from ..tav_core.injection import FirstForAll, Switch, check_same_size, check_source, source_at
 from ..tav_core.models.inflation import TemporalLayer, recast
+from ..tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
 from .bridge import check_context
 from .core_unet import PREFIX, read_schedule
 from .core_windows import WINDOW
@@ -29,9 +29,9 @@ from .native import check_carries_motion
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..tav_core.injection_config import Injected, InjectionConfig
-    from ..tav_core.invert import Trajectory
     from ..tav_core.models.schedule import NoiseSchedule
+    from ..tav_core.sampling.injection_config import Injected, InjectionConfig
+    from ..tav_core.sampling.invert import Trajectory
 
 KEY = "tune_a_video_injection"
 # core's number of the negative prompt: what other packs keep from that, they keep from the source.
@@ -101,7 +101,7 @@ def check_injectable(model: ModelPatcher) -> None:
 
 
 def share_layers(patched: ModelPatcher, source: Source) -> None:
-    """Patches the chosen layers of the decoder; see `tav_core.injection.inject_unet`."""
+    """Patches the chosen layers of the decoder; see `tav_core.sampling.injection.inject_unet`."""
     layers = len(patched.model.diffusion_model.output_blocks)
     first = source.config.first_of(layers)
     blocks = {path: patch for path, patch in patched.object_patches.items() if isinstance(patch, TemporalLayer)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core.presets import PRESETS
+from ..tav_core.sampling.presets import PRESETS
 from .show_text import show_text
 from .widgets import CATEGORY, schema
 

@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.edit_config import EditConfig
-from ..tav_core.invert_config import InvertConfig
+from ..tav_core.sampling.edit_config import EditConfig
+from ..tav_core.sampling.invert_config import InvertConfig
 from .bridge import as_inverted, check_samples
 from .widgets import CATEGORY, Trajectory, schema, widget
 
@@ -74,7 +74,7 @@ class DDIMInvert(io.ComfyNode):
         method: str = InvertConfig.method,
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
-        from ..tav_core.invert import invert
+        from ..tav_core.sampling.invert import invert
         from .core_sampling import NO_CONTEXT, run_stage
 
         found = []

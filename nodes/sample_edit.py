@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.edit_config import EditConfig
 from ..tav_core.errors import ConfigError, LatentsError
-from ..tav_core.local_edit_config import LocalEditConfig
+from ..tav_core.sampling.edit_config import EditConfig
+from ..tav_core.sampling.local_edit_config import LocalEditConfig
 from .bridge import check_samples, check_start_is_whole
 from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
     from ..tav_core import invert
-    from ..tav_core.edit import Correct
+    from ..tav_core.sampling.edit import Correct
 
 
 class SampleEdit(io.ComfyNode):
@@ -89,7 +89,7 @@ class SampleEdit(io.ComfyNode):
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
-        from ..tav_core.edit import check_start, edit
+        from ..tav_core.sampling.edit import check_start, edit
         from .bridge import to_latents
         from .core_sampling import NO_CONTEXT, run_stage
 
@@ -119,7 +119,7 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
         ConfigError: no trajectory.
         LatentsError: the trajectory of a clip of another size.
     """
-    from ..tav_core.local_edit import keep_outside
+    from ..tav_core.sampling.local_edit import keep_outside
     from .bridge import to_mask
 
     if trajectory is None:
@@ -143,7 +143,7 @@ def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> in
 
     The library fades an exact inversion's remainder by its own guidance, and here the guidance is core's.
     """
-    from ..tav_core.solvers import fade
+    from ..tav_core.sampling.solvers import fade
 
     remainder = None if trajectory.remainder is None else fade(trajectory.remainder, cfg)
     return replace(trajectory, latents=latents[None], remainder=remainder)

@@ -25,12 +25,12 @@ from .cli_options import (
     add_settings,
     add_windows,
 )
-from .edit_config import EditConfig
 from .errors import TavError, explain_out_of_memory
-from .invert_config import METHODS, InvertConfig
 from .metrics.names import PAIRS
 from .models.attention_modes import MODES, POSITIONS
-from .presets import Preset
+from .sampling.edit_config import EditConfig
+from .sampling.invert_config import METHODS, InvertConfig
+from .sampling.presets import Preset
 from .tune_config import TuneConfig
 from .version import __version__
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .denoisers.control_config import ControlConfig
-from .edit_config import EditConfig
-from .injection_config import InjectionConfig
-from .invert_config import InvertConfig
-from .local_edit_config import LocalEditConfig
-from .presets import PRESETS, Preset
-from .video.fits import FITS
 from .denoisers.windows import ContextWindows
+from .sampling.edit_config import EditConfig
+from .sampling.injection_config import InjectionConfig
+from .sampling.invert_config import InvertConfig
+from .sampling.local_edit_config import LocalEditConfig
+from .sampling.presets import PRESETS, Preset
+from .video.fits import FITS
 
 if TYPE_CHECKING:
     from .motion_info import MotionInfo

@@ -7,28 +7,28 @@ from typing import Any
 
 import torch
 
-from .blend import blend
 from .checkpoints.checkpoints import Checkpoint, load_checkpoint
 from .cli_options import as_tuned, read_settings
-from .denoisers.control import ReadyControlNet
 from .control_command import add_named_controls
+from .denoisers.control import ReadyControlNet
 from .denoisers.denoiser import Denoiser, UNetDenoiser
-from .edit_config import EditConfig
+from .denoisers.windows import ContextWindows, WindowedDenoiser
 from .errors import ConfigError
-from .free_noise import free_noise
-from .injection import InjectedDenoiser
-from .injection_config import InjectionConfig
-from .invert import Trajectory
 from .layouts import VAE_FACTOR
 from .models.memory import check_sampling
 from .models.precision import DTYPES, resolve_precision
 from .models.schedule import gaussian_noise
 from .models.text import encode_prompt
 from .motion_info import MotionInfo
+from .sampling.blend import blend
+from .sampling.edit_config import EditConfig
+from .sampling.free_noise import free_noise
+from .sampling.injection import InjectedDenoiser
+from .sampling.injection_config import InjectionConfig
+from .sampling.invert import Trajectory
 from .video.frame_size import check_size
 from .video.video import VideoClip, read_clip
 from .weights import Motion
-from .denoisers.windows import ContextWindows, WindowedDenoiser
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:

@@ -11,19 +11,19 @@ from torch import Tensor
 
 from .cli_options import as_tuned
 from .errors import ClipError, ConfigError
-from .invert import Trajectory
 from .layouts import VAE_FACTOR
-from .local_edit import composite, edit_mask, keep_outside
-from .local_edit_config import LocalEditConfig
 from .models.latents import encode_frames
+from .sampling.invert import Trajectory
+from .sampling.local_edit import composite, edit_mask, keep_outside
+from .sampling.local_edit_config import LocalEditConfig
 from .video.mask_file import read_mask
 from .video.video import VideoClip, read_clip
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from .edit import Correct
     from .motion_info import MotionInfo
+    from .sampling.edit import Correct
 
 # Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
 SAME_CLIP = 0.05

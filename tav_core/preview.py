@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from .denoisers.denoiser import UNetDenoiser
-from .edit import edit
-from .edit_config import EditConfig
-from .invert import invert
+from .sampling.edit import edit
+from .sampling.edit_config import EditConfig
+from .sampling.invert import invert
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

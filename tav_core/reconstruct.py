@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .denoisers.denoiser import Denoiser
-from .edit import OnLatents, edit
-from .edit_config import EditConfig
-from .invert import Trajectory
+from .sampling.edit import OnLatents, edit
+from .sampling.edit_config import EditConfig
+from .sampling.invert import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

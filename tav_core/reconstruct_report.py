@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .invert import invert
-from .invert_config import METHODS, InvertConfig
 from .reconstruct import psnr, reconstruct
+from .sampling.invert import invert
+from .sampling.invert_config import METHODS, InvertConfig
 from .whole_files import whole_file
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .denoisers.denoiser import UNetDenoiser
+from .denoisers.windows import window_around, with_anchor
 from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
 from .layouts import VAE_FACTOR, check_context, check_values
 from .models.attention_modes import recorded_modes
@@ -37,7 +38,6 @@ from .tune_state import RunState
 from .version import __version__
 from .weights import Motion, hash_base
 from .whole_files import hold
-from .denoisers.windows import window_around, with_anchor
 
 if TYPE_CHECKING:
     from .early_stop import EarlyStop

@@ -20,17 +20,17 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from .control_config import ControlConfig
 from ..errors import CheckpointError, ClipError, LatentsError
 from ..layouts import VAE_FACTOR, fold
 from ..models.inflation import FrameCount, recast
+from .control_config import ControlConfig
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, T2IAdapter
 
-    from .denoiser import UNetDenoiser
     from ..models.schedule import NoiseSchedule
     from ..models.unet import InflatedUNet
+    from .denoiser import UNetDenoiser
 
 # Frames that an adapter looks at together, so that its activations do not grow with the clip.
 ADAPTER_FRAMES = 16

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from .control import ReadyControl, sum_residuals
 from ..layouts import check_context
 from ..models.schedule import NoiseSchedule
+from .control import ReadyControl, sum_residuals
 
 if TYPE_CHECKING:
     from ..models.unet import InflatedUNet

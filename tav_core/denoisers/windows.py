@@ -21,8 +21,8 @@ from ..settings import check_settings, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .denoiser import Denoiser
     from ..models.schedule import NoiseSchedule
+    from .denoiser import Denoiser
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tav_core.errors import ConfigError
 from tav_core.files import load_tensors
-from tav_core.presets import PRESETS
+from tav_core.sampling.presets import PRESETS
 from tav_core.weights import Motion
 from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of

@@ -274,7 +274,7 @@ def trajectory_target(folder: Path, stack: ExitStack) -> Target:
     import torch
 
     from tav_core.info import describe_own_file
-    from tav_core.invert import Trajectory
+    from tav_core.sampling.invert import Trajectory
 
     seeds = []
     for steps, times in ((3, (1, 501)), (2, (1, 251, 501))):

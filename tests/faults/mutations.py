@@ -73,17 +73,17 @@ MUTATIONS = (
     ),
     Mutation(
         "sampling: alpha of the wrong timestep",
-        "tav_core/edit.py",
+        "tav_core/sampling/edit.py",
         "alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),",
         "alpha_to=schedule.alpha(timestep - 1),",
-        ("tests/tav_core/test_edit.py",),
+        ("tests/tav_core/sampling/test_edit.py",),
     ),
     Mutation(
         "inversion: both alphas of the same timestep",
-        "tav_core/solvers.py",
+        "tav_core/sampling/solvers.py",
         "alpha, alpha_to = schedule.alpha(schedule.previous(timestep, num_steps)), schedule.alpha(timestep)",
         "alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(timestep)",
-        ("tests/tav_core/test_invert.py",),
+        ("tests/tav_core/sampling/test_invert.py",),
     ),
     Mutation(
         "tuning: one step too many",
@@ -136,7 +136,7 @@ MUTATIONS = (
     ),
     Mutation(
         "masks: NaN is taken",
-        "tav_core/local_edit.py",
+        "tav_core/sampling/local_edit.py",
         "if not (low >= 0 and high <= 1):",
         "if low < 0 or high > 1:",
         ("tests/faults/test_bad_edits.py::TestMasks",),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tav_core.cli import main
-from tav_core.invert import Trajectory
+from tav_core.sampling.invert import Trajectory
 from tav_core.video.video import write_video
 from tests.faults.checks import SECONDS, contents, time_limit
 from tests.faults.files import rewrite

@@ -10,19 +10,19 @@ import torch
 from diffusers import ControlNetModel, T2IAdapter
 from safetensors.torch import save_file
 
-from tav_core.blend import blend
 from tav_core.checkpoints.control_files import load_control
 from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError, TavError
-from tav_core.injection import InjectedDenoiser
-from tav_core.invert import Trajectory, invert
-from tav_core.local_edit import composite, edit_mask, keep_outside
-from tav_core.local_edit_config import LocalEditConfig
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
+from tav_core.sampling.blend import blend
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.injection import InjectedDenoiser
+from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.local_edit import composite, edit_mask, keep_outside
+from tav_core.sampling.local_edit_config import LocalEditConfig
 from tests.faults.checks import refused
 
 FRAMES, SIDE, NAN = 3, 8, float("nan")

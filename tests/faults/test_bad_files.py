@@ -16,7 +16,7 @@ from tav_core.checkpoints.checkpoints import load_checkpoint, load_original_unet
 from tav_core.checkpoints.weight_files import open_weights
 from tav_core.errors import CheckpointError, ConfigError, InputError, LatentsError, MotionError
 from tav_core.info import describe
-from tav_core.invert import Trajectory
+from tav_core.sampling.invert import Trajectory
 from tav_core.tune_state import RunState, read_losses
 from tav_core.weights import Motion
 from tests.faults.checks import refused

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
 from tav_core.errors import ClipError, ConfigError, InputError, LatentsError, OutputError, TavError
-from tav_core.invert import Trajectory, invert
 from tav_core.models.latents import LatentMoments, decode_latents, encode_frames
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.report import ReportVideo, write_report
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import Trajectory, invert
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
 from tav_core.video.video import resize_frames, write_video

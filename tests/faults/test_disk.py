@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tav_core.errors import OutputError
-from tav_core.invert import Trajectory
 from tav_core.reconstruct_report import MethodReport, write_reports
 from tav_core.report import ReportVideo, write_report
+from tav_core.sampling.invert import Trajectory
 from tav_core.tune import TuningRun, tune
 from tav_core.tune_config import TuneConfig
 from tav_core.tune_state import RunState

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tav_core.denoisers.windows import ContextWindows, fused_weights, window_around, with_anchor
 from tav_core.errors import ClipError, LatentsError
 from tav_core.layouts import check_latents, fold, unfold
 from tav_core.models.names import is_temporal
@@ -20,7 +21,6 @@ from tav_core.video.fits import FITS
 from tav_core.video.frame_size import check_size, fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames
 from tav_core.weights import Motion
-from tav_core.denoisers.windows import ContextWindows, fused_weights, window_around, with_anchor
 
 # The same examples each time: continuous integration must not fail by chance.
 settings.register_profile(

@@ -12,9 +12,9 @@ import torch
 
 from tav_core.cli import build_parser, main
 from tav_core.cli_options import read_settings
-from tav_core.edit_config import EditConfig
-from tav_core.injection_config import InjectionConfig
-from tav_core.invert import Trajectory
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.injection_config import InjectionConfig
+from tav_core.sampling.invert import Trajectory
 from tav_core.tune_config import TuneConfig
 from tav_core.video.video import read_clip, write_video
 from tav_core.weights import Motion

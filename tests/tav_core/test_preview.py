@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
-from tav_core.invert import invert
 from tav_core.preview import GUIDANCE_SCALE, NUM_FRAMES, NUM_STEPS, render_preview
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 from tav_core.tune import tune
 from tav_core.tune_config import TuneConfig
 

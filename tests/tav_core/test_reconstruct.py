@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from tav_core.invert import invert
 from tav_core.reconstruct import psnr, reconstruct
+from tav_core.sampling.invert import invert
 
 
 def test_more_steps_lose_less(denoiser, clip_latents, context):

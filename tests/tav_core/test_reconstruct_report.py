@@ -8,9 +8,9 @@ import math
 import pytest
 
 from tav_core.errors import ConfigError
-from tav_core.invert import invert
 from tav_core.reconstruct import psnr, reconstruct
 from tav_core.reconstruct_report import RoundTrip, compare_methods, describe, format_table, rate, write_reports
+from tav_core.sampling.invert import invert
 
 STEPS, ITERATIONS = 4, 3
 

@@ -8,11 +8,6 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
-from tav_core.errors import ConfigError
-from tav_core.invert import invert
-from tav_core.reconstruct import reconstruct
 from tav_core.denoisers.windows import (
     ContextWindows,
     WindowedDenoiser,
@@ -21,6 +16,11 @@ from tav_core.denoisers.windows import (
     window_around,
     with_anchor,
 )
+from tav_core.errors import ConfigError
+from tav_core.reconstruct import reconstruct
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 
 SMALL = ContextWindows(length=4, overlap=1)
 

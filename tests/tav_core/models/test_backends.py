@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
-from tav_core.invert import invert
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 from tav_core.tune import TuningRun
 from tav_core.tune_config import TuneConfig
 

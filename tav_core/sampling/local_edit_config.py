@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .settings import check_settings, setting
+from ..settings import check_settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

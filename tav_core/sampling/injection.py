@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .denoisers.denoiser import Denoiser, UNetDenoiser
-from .errors import ConfigError, LatentsError
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..errors import ConfigError, LatentsError
+from ..layouts import check_context, check_latents
+from ..models.inflation import FrameCount, recast
+from ..models.schedule import NoiseSchedule
 from .injection_config import InjectionConfig
 from .invert import Trajectory, check_inversion
-from .layouts import check_context, check_latents
-from .models.inflation import FrameCount, recast
-from .models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
     from diffusers.models.resnet import ResnetBlock2D
 
-    from .models.unet import InflatedUNet
+    from ..models.unet import InflatedUNet
 
 
 class Switch:
@@ -201,7 +201,7 @@ def with_unet(denoiser: Any, change: Callable[[InflatedUNet], InflatedUNet]) -> 
 def inject_unet(unet: InflatedUNet, config: InjectionConfig, attention: Switch, features: Switch) -> InflatedUNet:
     """A copy of a UNet, on the same weights, whose chosen layers share while their switches are on."""
     # ComfyUI's host shares this module, and needs no diffusers for it.
-    from .models.unet import copy_structure
+    from ..models.unet import copy_structure
 
     injected = copy_structure(unet)
     layers = decoder_layers(injected)

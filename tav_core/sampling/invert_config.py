@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .settings import check_settings, setting
+from ..settings import check_settings, setting
 
 # How an inversion steps. Only what an exact one ends in must be sampled from by its own steps backwards.
 METHODS = ("ddim", "fixed_point", "o_belm")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .settings import check_settings, setting
+from ..settings import check_settings, setting
 
 # The ResNets of Stable Diffusion's decoder, by which the paper counts.
 PAPER_LAYERS = 12

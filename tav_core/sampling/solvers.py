@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.schedule import NoiseSchedule, ddim_step
 from .invert_config import InvertConfig
-from .models.schedule import NoiseSchedule, ddim_step
 
 Model = Callable[[Tensor, int], Tensor]
 

@@ -1,4 +1,4 @@
-"""tav_core/solvers.py: what each method promises of the way back, on a tiny UNet of random weights in float64."""
+"""tav_core/sampling/solvers.py: what each method promises of the way back, on a tiny UNet of random weights in float64."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import as_they_are, edit, guided
-from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError
-from tav_core.invert import Trajectory, invert
 from tav_core.models.schedule import NoiseSchedule, ddim_step
 from tav_core.reconstruct import reconstruct
-from tav_core.solvers import relations, sample_back, walk_ddim
+from tav_core.sampling.edit import as_they_are, edit, guided
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.solvers import relations, sample_back, walk_ddim
 
 
 @pytest.fixture(params=["epsilon", "v_prediction"])

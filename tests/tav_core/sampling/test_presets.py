@@ -1,4 +1,4 @@
-"""tav_core/presets.py: what each goal sets, and that options given by hand come first."""
+"""tav_core/sampling/presets.py: what each goal sets, and that options given by hand come first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from tav_core.cli import parse
 from tav_core.cli_options import read_settings
-from tav_core.edit_config import EditConfig
-from tav_core.injection_config import InjectionConfig
-from tav_core.presets import PRESETS
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.injection_config import InjectionConfig
+from tav_core.sampling.presets import PRESETS
 from tav_core.tune_config import TuneConfig
 
 TUNE = ["tune", "--model", "m", "--clip", "c", "--prompt", "p", "--out", "o"]

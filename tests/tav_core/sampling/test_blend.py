@@ -1,4 +1,4 @@
-"""tav_core/blend.py: a blend keeps the standard deviation of noise, and its ends are what went in."""
+"""tav_core/sampling/blend.py: a blend keeps the standard deviation of noise, and its ends are what went in."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tav_core.blend import blend, slerp
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
-from tav_core.invert import invert
 from tav_core.models.schedule import gaussian_noise
+from tav_core.sampling.blend import blend, slerp
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 
 SHAPE = (1, 4, 3, 64, 64)
 

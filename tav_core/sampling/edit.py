@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .denoisers.denoiser import Denoiser
+from ..denoisers.denoiser import Denoiser
+from ..errors import ConfigError, LatentsError, explain_out_of_memory
+from ..layouts import check_context, check_latents, check_num_frames, check_values
+from ..models.schedule import ddim_step
 from .edit_config import EditConfig
-from .errors import ConfigError, LatentsError, explain_out_of_memory
 from .invert import Trajectory
-from .layouts import check_context, check_latents, check_num_frames, check_values
-from .models.schedule import ddim_step
 from .solvers import fade, sample_back
 
 if TYPE_CHECKING:

@@ -1,15 +1,15 @@
-"""tav_core/edit.py against the original, and its settings."""
+"""tav_core/sampling/edit.py against the original, and its settings."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tav_core.edit import edit, guided
-from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
-from tav_core.invert import invert
 from tav_core.models.schedule import ddim_step, gaussian_noise
+from tav_core.sampling.edit import edit, guided
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import invert
 
 TEN = {"num_steps": 10, "guidance_scale": 12.5}
 

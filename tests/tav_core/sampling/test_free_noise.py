@@ -1,12 +1,12 @@
-"""tav_core/free_noise.py against its definition: noise[i:i+4] is noise[i-16:i-12] in another order."""
+"""tav_core/sampling/free_noise.py against its definition: noise[i:i+4] is noise[i-16:i-12] in another order."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tav_core.free_noise import free_noise
 from tav_core.models.schedule import gaussian_noise
+from tav_core.sampling.free_noise import free_noise
 
 SHAPE = (1, 4, 50, 3, 5)
 

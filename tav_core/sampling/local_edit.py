@@ -20,9 +20,9 @@ from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from .errors import ClipError, ConfigError
+from ..errors import ClipError, ConfigError
+from ..layouts import VAE_FACTOR, check_finite_frames
 from .invert import Trajectory
-from .layouts import VAE_FACTOR, check_finite_frames
 from .local_edit_config import LocalEditConfig
 
 if TYPE_CHECKING:

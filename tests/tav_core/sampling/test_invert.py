@@ -1,4 +1,4 @@
-"""tav_core/invert.py against the original, and against its own definition."""
+"""tav_core/sampling/invert.py against the original, and against its own definition."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
 from tav_core.errors import ConfigError, LatentsError
-from tav_core.invert import Trajectory, invert
 from tav_core.models.schedule import NoiseSchedule
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.invert import Trajectory, invert
 
 
 def test_trajectory_of_ten_steps_matches_the_original(denoiser, goldens, close):

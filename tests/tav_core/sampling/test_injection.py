@@ -1,4 +1,4 @@
-"""tav_core/injection.py against two plain runs, one of which records what the other is given."""
+"""tav_core/sampling/injection.py against two plain runs, one of which records what the other is given."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.edit import edit
-from tav_core.edit_config import EditConfig
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import ConfigError, LatentsError
-from tav_core.injection import InjectedDenoiser, decoder_layers, source_at
-from tav_core.injection_config import InjectionConfig
-from tav_core.invert import Trajectory, invert
 from tav_core.models.schedule import ddim_step
 from tav_core.models.unet import InflatedUNet
-from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
+from tav_core.sampling.edit import edit
+from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.injection import InjectedDenoiser, decoder_layers, source_at
+from tav_core.sampling.injection_config import InjectionConfig
+from tav_core.sampling.invert import Trajectory, invert
 
 STEPS = 5
 
