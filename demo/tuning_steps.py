@@ -30,7 +30,7 @@ from tav_core import (
     load_checkpoint,
     tune,
 )
-from tav_core.tune import TuningRun
+from tav_core.tuning.tune import TuningRun
 
 from .clips import PARTS, Clip, all_clips, changed_parts, clip_named
 from .oracle import read_frames

@@ -11,7 +11,7 @@ from ..tav_core.models.attention_modes import MODES
 from .widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ..tav_core import weights
+    from ..tav_core.tuning import weights
 
 AS_TUNED = "as tuned"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..tav_core.errors import ClipError, ConfigError
 from ..tav_core.layouts import VAE_FACTOR
-from ..tav_core.tune_config import TuneConfig
+from ..tav_core.tuning.tune_config import TuneConfig
 from ..tav_core.whole_files import check_output
 from .bridge import check_images, to_context
 from .folders import motion_path, run_path
@@ -126,7 +126,7 @@ class OneShotTune(io.ComfyNode):
         stop_early: PreviewJudge | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
-        from ..tav_core.tune_state import read_losses
+        from ..tav_core.tuning.tune_state import read_losses
         from .chart import to_image
         from .cockpit import Cockpit
         from .core_tuning import Preview, tune_model

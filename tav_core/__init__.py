@@ -21,7 +21,7 @@ HOMES = {
     "control_config": ("ControlConfig",),
     "checkpoints.control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoiser": ("Denoiser", "UNetDenoiser"),
-    "early_stop": ("EarlyStop", "preview_score"),
+    "tuning.early_stop": ("EarlyStop", "preview_score"),
     "sampling.edit": ("edit",),
     "sampling.edit_config": ("EditConfig",),
     "errors": ("TavError",),
@@ -33,18 +33,18 @@ HOMES = {
     "models.latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "sampling.local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
     "sampling.local_edit_config": ("LocalEditConfig",),
-    "motion_info": ("MotionInfo",),
+    "tuning.motion_info": ("MotionInfo",),
     "sampling.presets": ("PRESETS", "Preset"),
     "preview": ("render_preview",),
     "reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "reconstruct_report": ("MethodReport", "compare_methods"),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),
     "models.text": ("encode_prompt",),
-    "tune": ("TuneProgress", "tune"),
-    "tune_config": ("TuneConfig",),
+    "tuning.tune": ("TuneProgress", "tune"),
+    "tuning.tune_config": ("TuneConfig",),
     "models.unet": ("InflatedUNet",),
     "video.video": ("VideoClip", "read_clip", "write_video"),
-    "weights": ("Motion", "import_original"),
+    "tuning.weights": ("Motion", "import_original"),
     "windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}
@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 class LazyPackage(ModuleType):
-    """A stage's module is named after its one function, and `tav_core.tune` means the function.
+    """A stage's module is named after its one function, and `tav_core.tuning.tune` means the function.
 
     The import system would put the module there, as soon as anything imports it.
     """

@@ -31,7 +31,7 @@ from .models.attention_modes import MODES, POSITIONS
 from .sampling.edit_config import EditConfig
 from .sampling.invert_config import METHODS, InvertConfig
 from .sampling.presets import Preset
-from .tune_config import TuneConfig
+from .tuning.tune_config import TuneConfig
 from .version import __version__
 
 

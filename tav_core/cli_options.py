@@ -18,7 +18,7 @@ from .sampling.presets import PRESETS, Preset
 from .video.fits import FITS
 
 if TYPE_CHECKING:
-    from .motion_info import MotionInfo
+    from .tuning.motion_info import MotionInfo
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

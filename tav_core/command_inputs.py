@@ -19,16 +19,16 @@ from .models.memory import check_sampling
 from .models.precision import DTYPES, resolve_precision
 from .models.schedule import gaussian_noise
 from .models.text import encode_prompt
-from .motion_info import MotionInfo
 from .sampling.blend import blend
 from .sampling.edit_config import EditConfig
 from .sampling.free_noise import free_noise
 from .sampling.injection import InjectedDenoiser
 from .sampling.injection_config import InjectionConfig
 from .sampling.invert import Trajectory
+from .tuning.motion_info import MotionInfo
+from .tuning.weights import Motion
 from .video.frame_size import check_size
 from .video.video import VideoClip, read_clip
-from .weights import Motion
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:

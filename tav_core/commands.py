@@ -35,11 +35,11 @@ from .reconstruct_report import compare_methods, format_table, write_reports
 from .sampling.edit import edit
 from .sampling.edit_config import EditConfig
 from .sampling.invert import Trajectory, invert
-from .tune import TuneProgress, tune
-from .tune_config import TuneConfig
+from .tuning.tune import TuneProgress, tune
+from .tuning.tune_config import TuneConfig
+from .tuning.weights import Motion
 from .video.video import VideoClip, write_video
 from .video.video_write import check_rate
-from .weights import Motion
 from .whole_files import check_output
 
 

@@ -19,7 +19,7 @@ from .video.video import read_clip
 
 if TYPE_CHECKING:
     from .denoisers.denoiser import UNetDenoiser
-    from .motion_info import MotionInfo
+    from .tuning.motion_info import MotionInfo
 
 
 def add_named_controls(

@@ -25,7 +25,7 @@ def describe(path: Path) -> dict[str, Any]:
 def describe_own_file(path: Path) -> dict[str, Any] | None:
     """A file that one of the stages wrote, or None."""
     from .files import load_header
-    from .motion_info import read_info
+    from .tuning.motion_info import read_info
 
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
     if "base_hash" in metadata:
@@ -49,7 +49,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
 def describe_checkpoint(path: Path) -> dict[str, Any]:
     """A Stable Diffusion checkpoint, loaded to be sure that it can be."""
     from .checkpoints.checkpoints import load_checkpoint
-    from .motion_info import describe_architecture
+    from .tuning.motion_info import describe_architecture
 
     checkpoint = load_checkpoint(path)
     parameters = sum(p.numel() for p in checkpoint.unet.parameters())

@@ -22,8 +22,8 @@ from .video.video import VideoClip, read_clip
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from .motion_info import MotionInfo
     from .sampling.edit import Correct
+    from .tuning.motion_info import MotionInfo
 
 # Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
 SAME_CLIP = 0.05

@@ -12,7 +12,7 @@ import torch
 from demo import showcase as demo
 from demo.scores import Scores
 from tav_core import Motion, read_clip
-from tav_core.tune import TuningRun
+from tav_core.tuning.tune import TuningRun
 
 STEPS = 3
 

@@ -16,8 +16,8 @@ import torch
 from tav_core.cli import main
 from tav_core.errors import ConfigError
 from tav_core.files import load_tensors
-from tav_core.tune import tune
-from tav_core.tune_config import TuneConfig
+from tav_core.tuning.tune import tune
+from tav_core.tuning.tune_config import TuneConfig
 from tav_core.video.video import write_video
 from tests.tav_core.conftest import sd1, write_folder  # noqa: F401
 

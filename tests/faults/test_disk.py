@@ -16,9 +16,9 @@ from tav_core.errors import OutputError
 from tav_core.reconstruct_report import MethodReport, write_reports
 from tav_core.report import ReportVideo, write_report
 from tav_core.sampling.invert import Trajectory
-from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import TuneConfig
-from tav_core.tune_state import RunState
+from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.tune_state import RunState
 from tav_core.video.video_write import write_video
 from tav_core.whole_files import check_output, whole_file
 

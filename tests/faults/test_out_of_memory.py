@@ -20,8 +20,8 @@ from tav_core.models.text import encode_prompt
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
-from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import TuneConfig
+from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.tune_config import TuneConfig
 from tests.tav_core.conftest import make_text_encoder, make_vae
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
@@ -136,7 +136,7 @@ def test_tuning(tmp_path, untuned, clip_latents, context, monkeypatch, part, err
 
 @ERRORS
 def test_setting_up_a_run(untuned, clip_latents, context, monkeypatch, error):
-    monkeypatch.setattr(sys.modules["tav_core.tune"], "copy_for_training", exhausted(error))
+    monkeypatch.setattr(sys.modules["tav_core.tuning.tune"], "copy_for_training", exhausted(error))
     with pytest.raises(OutOfMemory, match=r"while setting up the tuning.*fp16/bf16"):
         tune(untuned, clip_latents, context)
 

@@ -15,10 +15,10 @@ import torch
 
 from tav_core.errors import ConfigError, TuningDiverged
 from tav_core.files import load_tensors, save_tensors
-from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import TuneConfig
-from tav_core.tune_state import RunState
-from tav_core.weights import Motion
+from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.tune_state import RunState
+from tav_core.tuning.weights import Motion
 from tav_core.whole_files import hold
 from tests.tav_core.motions import equal
 

@@ -15,9 +15,9 @@ from tav_core.cli_options import read_settings
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.invert import Trajectory
-from tav_core.tune_config import TuneConfig
+from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.weights import Motion
 from tav_core.video.video import read_clip, write_video
-from tav_core.weights import Motion
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "4", "--width", "64", "--height", "64"]
@@ -376,7 +376,7 @@ class TestErrors:
 def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     import signal
 
-    from tav_core.tune import TuningRun
+    from tav_core.tuning.tune import TuningRun
 
     honest = TuningRun.loss
 

@@ -1,4 +1,4 @@
-"""tav_core/tune.py against the original's training, and the promises of a run: same seed, same weights; resumable."""
+"""tav_core/tuning/tune.py against the original's training, and the promises of a run: same seed, same weights; resumable."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tav_core.models import memory
 from tav_core.models.latents import LatentMoments
 from tav_core.models.names import is_temporal
 from tav_core.models.precision import resolve_precision
-from tav_core.tune import TuningRun, tune
-from tav_core.tune_config import RECOMPUTE, TuneConfig
+from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.tune_config import RECOMPUTE, TuneConfig
 from tests.tav_core.motions import equal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}

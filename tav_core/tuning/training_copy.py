@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import ConfigError
-from .models.precision import hold_masters
-from .models.unet import InflatedUNet, cast, copy_structure
+from ..errors import ConfigError
+from ..models.precision import hold_masters
+from ..models.unet import InflatedUNet, cast, copy_structure
 
 
 def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:

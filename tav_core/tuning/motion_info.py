@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import MotionError
-from .models.attention_modes import GROUP_NORMS, check_positions, visible_frames
-from .settings import is_number, is_whole
-from .video.fits import FITS
+from ..errors import MotionError
+from ..models.attention_modes import GROUP_NORMS, check_positions, visible_frames
+from ..settings import is_number, is_whole
+from ..video.fits import FITS
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

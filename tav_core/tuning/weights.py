@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .errors import ConfigError, MotionError
-from .files import digest, load_tensors, save_tensors
-from .models.names import check_same_shapes, is_temporal
+from ..errors import ConfigError, MotionError
+from ..files import digest, load_tensors, save_tensors
+from ..models.names import check_same_shapes, is_temporal
+from ..settings import is_number
 from .motion_info import MotionInfo, as_json, describe_architecture, name_family, read_info
-from .settings import is_number
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-    from .models.unet import InflatedUNet
+    from ..models.unet import InflatedUNet
 
 # float16 and float32 are written; the others are other tools'.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -101,7 +101,7 @@ class Motion:
             MotionError: another architecture; names the first thing that differs.
             ConfigError: a strength that is no finite number.
         """
-        from .models.unet import InflatedUNet
+        from ..models.unet import InflatedUNet
 
         check_strengths(strength=strength, temporal_strength=temporal_strength)
         self.check_fits(unet)

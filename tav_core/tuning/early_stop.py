@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .errors import ConfigError
+from ..errors import ConfigError
 from .weights import Motion
 
 if TYPE_CHECKING:
-    from .metrics import ClipEncoder
+    from ..metrics import ClipEncoder
     from .tune import TuningRun
     from .tune_progress import TuneProgress
 
@@ -121,7 +121,7 @@ def preview_score(frames: Tensor, clip: ClipEncoder, *, prompt: str, source_prom
         prompt: what it was rendered under.
         source_prompt: what was tuned on.
     """
-    from .metrics import text_similarity
+    from ..metrics import text_similarity
 
     embeddings = clip.encode_images(frames)
     towards, back = (text_similarity(embeddings, clip.encode_text(text)) for text in (prompt, source_prompt))

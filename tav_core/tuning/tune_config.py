@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .errors import ConfigError
-from .settings import check_settings, is_number, setting
+from ..errors import ConfigError
+from ..settings import check_settings, is_number, setting
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 SCHEDULES = ("constant", "linear", "cosine")

@@ -1,4 +1,4 @@
-"""tav_core/recompute.py: the same gradients with less kept, under the same names."""
+"""tav_core/tuning/recompute.py: the same gradients with less kept, under the same names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from tav_core.models import inflation
 from tav_core.models.unet import InflatedUNet, copy_structure
-from tav_core.recompute import Recomputed, set_recompute
+from tav_core.tuning.recompute import Recomputed, set_recompute
 
 PLANS = [("blocks", 0), ("blocks", 1), ("layers", 0), ("layers", 1)]
 

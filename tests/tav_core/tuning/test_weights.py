@@ -1,4 +1,4 @@
-"""tav_core/weights.py: the motion file, and what it may be put on."""
+"""tav_core/tuning/weights.py: the motion file, and what it may be put on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, MotionError
 from tav_core.models.names import is_temporal
 from tav_core.models.unet import InflatedUNet
-from tav_core.tune import tune
-from tav_core.tune_config import TuneConfig
-from tav_core.weights import Motion, hash_base, import_original
+from tav_core.tuning.tune import tune
+from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.weights import Motion, hash_base, import_original
 
 CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, memory="speed")
 
@@ -83,7 +83,7 @@ def test_the_file_says_what_it_is(tmp_path, motion, unet_2d):
 
 
 def test_an_applied_motion_is_the_tuned_model(untuned, unet_2d, clip_latents, context, close):
-    from tav_core.tune import TuningRun
+    from tav_core.tuning.tune import TuningRun
 
     run = TuningRun(untuned, clip_latents, context, config=CONFIG)
     for _ in range(3):

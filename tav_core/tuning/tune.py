@@ -21,27 +21,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .denoisers.denoiser import UNetDenoiser
-from .denoisers.windows import window_around, with_anchor
-from .errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
-from .layouts import VAE_FACTOR, check_context, check_values
-from .models.attention_modes import recorded_modes
-from .models.memory import MemoryPlan, plan_tuning
-from .models.names import is_temporal
-from .models.precision import resolve_precision
+from ..denoisers.denoiser import UNetDenoiser
+from ..denoisers.windows import window_around, with_anchor
+from ..errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
+from ..layouts import VAE_FACTOR, check_context, check_values
+from ..models.attention_modes import recorded_modes
+from ..models.memory import MemoryPlan, plan_tuning
+from ..models.names import is_temporal
+from ..models.precision import resolve_precision
+from ..version import __version__
+from ..whole_files import hold
 from .motion_info import MotionInfo, as_json, describe_architecture
 from .recompute import set_recompute
 from .training_copy import copy_for_training
 from .tune_config import TuneConfig
 from .tune_progress import TuneProgress
 from .tune_state import RunState
-from .version import __version__
 from .weights import Motion, hash_base
-from .whole_files import hold
 
 if TYPE_CHECKING:
+    from ..models.latents import LatentMoments
     from .early_stop import EarlyStop
-    from .models.latents import LatentMoments
 
 
 OnStep = Callable[[TuneProgress], None]

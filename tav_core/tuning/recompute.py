@@ -20,10 +20,10 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .models.inflation import Chunked, FrameCount, recast
+from ..models.inflation import Chunked, FrameCount, recast
 
 if TYPE_CHECKING:
-    from .models.unet import InflatedUNet
+    from ..models.unet import InflatedUNet
 
 
 class Recomputed:

@@ -1,4 +1,4 @@
-"""tav_core/early_stop.py: when a run ends, and with which motion."""
+"""tav_core/tuning/early_stop.py: when a run ends, and with which motion."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from tav_core.early_stop import EarlyStop, preview_score
 from tav_core.errors import ConfigError
-from tav_core.tune import tune
-from tav_core.tune_config import TuneConfig
-from tav_core.tune_state import RunState
+from tav_core.tuning.early_stop import EarlyStop, preview_score
+from tav_core.tuning.tune import tune
+from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.tune_state import RunState
 from tests.tav_core.motions import equal
 
 CONFIG = TuneConfig(num_steps=12, learning_rate=1e-3, memory="speed", save_every=0)
