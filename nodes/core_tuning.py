@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..tav_core.denoisers.denoiser import UNetDenoiser
 from ..tav_core.errors import MotionError
+from ..tav_core.evaluation.preview import render_preview
 from ..tav_core.models.precision import resolve_precision
 from ..tav_core.models.unet import InflatedUNet
-from ..tav_core.preview import render_preview
 from ..tav_core.tuning.tune import tune
 from ..tav_core.tuning.tune_config import TuneConfig
 from ..tav_core.tuning.weights import Motion

@@ -17,7 +17,7 @@ from .show_text import show_text
 from .widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ..tav_core.report import ReportVideo
+    from ..tav_core.evaluation.report import ReportVideo
 
 SLOTS = "abcd"
 REPORTS, ENDING = "tav_reports", ".html"
@@ -61,7 +61,7 @@ class Report(io.ComfyNode):
 
     @classmethod
     def execute(cls, fps: float, name: str, run_name: str, motion: Any = None, **given: Any) -> io.NodeOutput:
-        from ..tav_core.report import write_report
+        from ..tav_core.evaluation.report import write_report
 
         path = report_path(name)
         videos = collect_videos(given)
@@ -90,7 +90,7 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
     Raises:
         ConfigError: scores of a video that is not there.
     """
-    from ..tav_core.report import ReportVideo
+    from ..tav_core.evaluation.report import ReportVideo
 
     there = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
     for slot in SLOTS:

@@ -25,13 +25,13 @@ from .command_inputs import (
 )
 from .denoisers.denoiser import Denoiser, UNetDenoiser
 from .early_stop_command import read_early_stop
+from .evaluation.reconstruct import psnr, reconstruct
+from .evaluation.reconstruct_report import compare_methods, format_table, write_reports
 from .local_edit_command import load_local_edit
 from .models.latents import decode_latents, encode_frames
 from .models.text import encode_prompt
 from .models.unet import InflatedUNet
 from .progress import progress_bar, raise_between_steps
-from .reconstruct import psnr, reconstruct
-from .reconstruct_report import compare_methods, format_table, write_reports
 from .sampling.edit import edit
 from .sampling.edit_config import EditConfig
 from .sampling.invert import Trajectory, invert

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from .errors import ConfigError
+from .evaluation.preview import render_preview
 from .metrics.clip import load_clip
 from .models.latents import decode_latents
 from .models.text import encode_prompt
-from .preview import render_preview
 from .tuning.early_stop import EarlyStop, preview_score
 
 if TYPE_CHECKING:

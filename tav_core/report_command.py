@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from .cli_options import as_tuned
 from .errors import ConfigError
+from .evaluation.report import ReportVideo, write_report
 from .metrics.measure import VideoScores, measure_video
-from .report import ReportVideo, write_report
 from .video.frame_size import SIZE_STEP
 from .video.video import VideoClip, read_clip
 

@@ -206,10 +206,10 @@ MUTATIONS = (
     ),
     Mutation(
         "report: a label is not escaped",
-        "tav_core/report_page.py",
+        "tav_core/evaluation/report_page.py",
         "label = html.escape(shown.video.label)",
         "label = shown.video.label",
-        ("tests/tav_core/test_report.py", "tests/faults/test_security.py"),
+        ("tests/tav_core/evaluation/test_report.py", "tests/faults/test_security.py"),
     ),
     Mutation(
         "info: bytes for the terminal pass through",

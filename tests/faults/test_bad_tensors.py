@@ -8,9 +8,9 @@ import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ClipError, ConfigError, InputError, LatentsError, OutputError, TavError
+from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.models.latents import LatentMoments, decode_latents, encode_frames
 from tav_core.models.schedule import NoiseSchedule
-from tav_core.report import ReportVideo, write_report
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import Trajectory, invert

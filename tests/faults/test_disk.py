@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tav_core.errors import OutputError
-from tav_core.reconstruct_report import MethodReport, write_reports
-from tav_core.report import ReportVideo, write_report
+from tav_core.evaluation.reconstruct_report import MethodReport, write_reports
+from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.sampling.invert import Trajectory
 from tav_core.tuning.tune import TuningRun, tune
 from tav_core.tuning.tune_config import TuneConfig

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from tav_core.report import ReportVideo, write_report
+from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.tuning.weights import Motion
 from tests.faults import static_checks
 from tests.faults.files import rewrite

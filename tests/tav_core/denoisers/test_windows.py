@@ -17,7 +17,7 @@ from tav_core.denoisers.windows import (
     with_anchor,
 )
 from tav_core.errors import ConfigError
-from tav_core.reconstruct import reconstruct
+from tav_core.evaluation.reconstruct import reconstruct
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert

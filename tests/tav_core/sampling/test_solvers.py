@@ -9,8 +9,8 @@ import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError
+from tav_core.evaluation.reconstruct import reconstruct
 from tav_core.models.schedule import NoiseSchedule, ddim_step
-from tav_core.reconstruct import reconstruct
 from tav_core.sampling.edit import as_they_are, edit, guided
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import Trajectory, invert

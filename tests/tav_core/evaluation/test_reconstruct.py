@@ -1,4 +1,4 @@
-"""tav_core/reconstruct.py: the error falls with the number of steps, and is what it says."""
+"""tav_core/evaluation/reconstruct.py: the error falls with the number of steps, and is what it says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tav_core.reconstruct import psnr, reconstruct
+from tav_core.evaluation.reconstruct import psnr, reconstruct
 from tav_core.sampling.invert import invert
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ..sampling.invert import invert
+from ..sampling.invert_config import METHODS, InvertConfig
+from ..whole_files import whole_file
 from .reconstruct import psnr, reconstruct
-from .sampling.invert import invert
-from .sampling.invert_config import METHODS, InvertConfig
-from .whole_files import whole_file
 
 if TYPE_CHECKING:
-    from .denoisers.denoiser import Denoiser
-    from .models.schedule import NoiseSchedule
+    from ..denoisers.denoiser import Denoiser
+    from ..models.schedule import NoiseSchedule
 
 Decode = Callable[[Tensor], Tensor]
 

@@ -1,4 +1,4 @@
-"""tav_core/preview.py: what a preview shows, and of which frames."""
+"""tav_core/evaluation/preview.py: what a preview shows, and of which frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.preview import GUIDANCE_SCALE, NUM_FRAMES, NUM_STEPS, render_preview
+from tav_core.evaluation.preview import GUIDANCE_SCALE, NUM_FRAMES, NUM_STEPS, render_preview
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert

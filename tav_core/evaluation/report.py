@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
-from .paths import check_output_path
+from ..errors import ConfigError
+from ..paths import check_output_path
+from ..whole_files import whole_file
 from .report_page import PageVideo, ReportVideo, build_page
-from .whole_files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,8 +70,8 @@ def encode_video(frames: Tensor, fps: float, encoders: Collection[str] | None = 
     Args:
         encoders: names to choose the H.264 encoder from; PyAV's own by default. Without one it is an animated WebP.
     """
-    from .video.video_encode import choose_mp4_encoder
-    from .video.video_write import write_video
+    from ..video.video_encode import choose_mp4_encoder
+    from ..video.video_write import write_video
 
     kind, ending = ("image/webp", ".webp") if choose_mp4_encoder(encoders) == "mpeg4" else ("video/mp4", ".mp4")
     with tempfile.TemporaryDirectory() as folder:

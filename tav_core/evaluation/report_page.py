@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .metrics.names import SCORES
+from ..metrics.names import SCORES
+from ..version import __version__
 from .report_charts import COLOURS, draw_lines, draw_losses
-from .version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .metrics.measure import VideoScores
+    from ..metrics.measure import VideoScores
 
 POLICY = "default-src 'none'; media-src data:; img-src data:; style-src 'unsafe-inline'"
 STYLE = """

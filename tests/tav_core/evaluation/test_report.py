@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tav_core.errors import ConfigError, InputError, OutputError
+from tav_core.evaluation.report import ReportVideo, encode_video, write_report
 from tav_core.metrics.measure import VideoScores
-from tav_core.report import ReportVideo, encode_video, write_report
 from tav_core.video.video import read_clip
 
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(1)">\' & "'
@@ -139,7 +139,7 @@ class TestErrors:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr("pathlib.Path.replace", full)
-        monkeypatch.setattr("tav_core.report.encode_video", lambda *args: ("video/mp4", b""))
+        monkeypatch.setattr("tav_core.evaluation.report.encode_video", lambda *args: ("video/mp4", b""))
         with pytest.raises(OutputError, match="no space left"):
             write_report(tmp_path / "a.html", [ReportVideo(label="a", frames=frames)], fps=8)
         assert [file.name for file in tmp_path.iterdir()] == ["a.html"]

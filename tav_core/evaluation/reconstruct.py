@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .denoisers.denoiser import Denoiser
-from .sampling.edit import OnLatents, edit
-from .sampling.edit_config import EditConfig
-from .sampling.invert import Trajectory
+from ..denoisers.denoiser import Denoiser
+from ..sampling.edit import OnLatents, edit
+from ..sampling.edit_config import EditConfig
+from ..sampling.invert import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .denoisers.denoiser import UNetDenoiser
-from .sampling.edit import edit
-from .sampling.edit_config import EditConfig
-from .sampling.invert import invert
+from ..denoisers.denoiser import UNetDenoiser
+from ..sampling.edit import edit
+from ..sampling.edit_config import EditConfig
+from ..sampling.invert import invert
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
     from torch import Tensor
 
-    from .models.schedule import NoiseSchedule
-    from .tuning.weights import Motion
+    from ..models.schedule import NoiseSchedule
+    from ..tuning.weights import Motion
 
 # So few steps ask for less guidance than the paper's 12.5.
 NUM_STEPS, NUM_FRAMES, GUIDANCE_SCALE = 10, 8, 7.5

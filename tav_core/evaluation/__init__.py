@@ -1,0 +1,1 @@
+"""What a result is worth: previews, reconstructions, and pages of scores."""
