@@ -273,7 +273,7 @@ def trajectory_target(folder: Path, stack: ExitStack) -> Target:
     """The trajectory file, and what `info` says of it."""
     import torch
 
-    from tav_core.info import describe_own_file
+    from tav_core.cli.info import describe_own_file
     from tav_core.sampling.invert import Trajectory
 
     seeds = []

@@ -213,7 +213,7 @@ MUTATIONS = (
     ),
     Mutation(
         "info: bytes for the terminal pass through",
-        "tav_core/commands.py",
+        "tav_core/cli/commands.py",
         'c if c.isprintable() else c.encode("unicode_escape").decode()',
         "c",
         ("tests/faults/test_bad_commands.py::test_info_shows_and_never_interprets",),

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from tav_core.checkpoints.checkpoints import load_checkpoint, load_original_unet
 from tav_core.checkpoints.weight_files import open_weights
+from tav_core.cli.info import describe
 from tav_core.errors import CheckpointError, ConfigError, InputError, LatentsError, MotionError
-from tav_core.info import describe
 from tav_core.sampling.invert import Trajectory
 from tav_core.tuning.tune_state import RunState, read_losses
 from tav_core.tuning.weights import Motion

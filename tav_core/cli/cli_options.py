@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .denoisers.control_config import ControlConfig
-from .denoisers.windows import ContextWindows
-from .sampling.edit_config import EditConfig
-from .sampling.injection_config import InjectionConfig
-from .sampling.invert_config import InvertConfig
-from .sampling.local_edit_config import LocalEditConfig
-from .sampling.presets import PRESETS, Preset
-from .video.fits import FITS
+from ..denoisers.control_config import ControlConfig
+from ..denoisers.windows import ContextWindows
+from ..sampling.edit_config import EditConfig
+from ..sampling.injection_config import InjectionConfig
+from ..sampling.invert_config import InvertConfig
+from ..sampling.local_edit_config import LocalEditConfig
+from ..sampling.presets import PRESETS, Preset
+from ..video.fits import FITS
 
 if TYPE_CHECKING:
-    from .tuning.motion_info import MotionInfo
+    from ..tuning.motion_info import MotionInfo
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -7,28 +7,28 @@ from typing import Any
 
 import torch
 
-from .checkpoints.checkpoints import Checkpoint, load_checkpoint
+from ..checkpoints.checkpoints import Checkpoint, load_checkpoint
+from ..denoisers.control import ReadyControlNet
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..denoisers.windows import ContextWindows, WindowedDenoiser
+from ..errors import ConfigError
+from ..layouts import VAE_FACTOR
+from ..models.memory import check_sampling
+from ..models.precision import DTYPES, resolve_precision
+from ..models.schedule import gaussian_noise
+from ..models.text import encode_prompt
+from ..sampling.blend import blend
+from ..sampling.edit_config import EditConfig
+from ..sampling.free_noise import free_noise
+from ..sampling.injection import InjectedDenoiser
+from ..sampling.injection_config import InjectionConfig
+from ..sampling.invert import Trajectory
+from ..tuning.motion_info import MotionInfo
+from ..tuning.weights import Motion
+from ..video.frame_size import check_size
+from ..video.video import VideoClip, read_clip
 from .cli_options import as_tuned, read_settings
 from .control_command import add_named_controls
-from .denoisers.control import ReadyControlNet
-from .denoisers.denoiser import Denoiser, UNetDenoiser
-from .denoisers.windows import ContextWindows, WindowedDenoiser
-from .errors import ConfigError
-from .layouts import VAE_FACTOR
-from .models.memory import check_sampling
-from .models.precision import DTYPES, resolve_precision
-from .models.schedule import gaussian_noise
-from .models.text import encode_prompt
-from .sampling.blend import blend
-from .sampling.edit_config import EditConfig
-from .sampling.free_noise import free_noise
-from .sampling.injection import InjectedDenoiser
-from .sampling.injection_config import InjectionConfig
-from .sampling.invert import Trajectory
-from .tuning.motion_info import MotionInfo
-from .tuning.weights import Motion
-from .video.frame_size import check_size
-from .video.video import VideoClip, read_clip
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:

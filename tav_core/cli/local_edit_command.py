@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ..errors import ClipError, ConfigError
+from ..layouts import VAE_FACTOR
+from ..models.latents import encode_frames
+from ..sampling.invert import Trajectory
+from ..sampling.local_edit import composite, edit_mask, keep_outside
+from ..sampling.local_edit_config import LocalEditConfig
+from ..video.mask_file import read_mask
+from ..video.video import VideoClip, read_clip
 from .cli_options import as_tuned
-from .errors import ClipError, ConfigError
-from .layouts import VAE_FACTOR
-from .models.latents import encode_frames
-from .sampling.invert import Trajectory
-from .sampling.local_edit import composite, edit_mask, keep_outside
-from .sampling.local_edit_config import LocalEditConfig
-from .video.mask_file import read_mask
-from .video.video import VideoClip, read_clip
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from .sampling.edit import Correct
-    from .tuning.motion_info import MotionInfo
+    from ..sampling.edit import Correct
+    from ..tuning.motion_info import MotionInfo
 
 # Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
 SAME_CLIP = 0.05

@@ -10,7 +10,22 @@ from typing import Any
 
 import torch
 
-from .checkpoints.checkpoints import Checkpoint
+from ..checkpoints.checkpoints import Checkpoint
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..evaluation.reconstruct import psnr, reconstruct
+from ..evaluation.reconstruct_report import compare_methods, format_table, write_reports
+from ..models.latents import decode_latents, encode_frames
+from ..models.text import encode_prompt
+from ..models.unet import InflatedUNet
+from ..sampling.edit import edit
+from ..sampling.edit_config import EditConfig
+from ..sampling.invert import Trajectory, invert
+from ..tuning.tune import TuneProgress, tune
+from ..tuning.tune_config import TuneConfig
+from ..tuning.weights import Motion
+from ..video.video import VideoClip, write_video
+from ..video.video_write import check_rate
+from ..whole_files import check_output
 from .cli_options import read_settings
 from .command_inputs import (
     check_room,
@@ -23,24 +38,9 @@ from .command_inputs import (
     load_start,
     source_prompt,
 )
-from .denoisers.denoiser import Denoiser, UNetDenoiser
 from .early_stop_command import read_early_stop
-from .evaluation.reconstruct import psnr, reconstruct
-from .evaluation.reconstruct_report import compare_methods, format_table, write_reports
 from .local_edit_command import load_local_edit
-from .models.latents import decode_latents, encode_frames
-from .models.text import encode_prompt
-from .models.unet import InflatedUNet
 from .progress import progress_bar, raise_between_steps
-from .sampling.edit import edit
-from .sampling.edit_config import EditConfig
-from .sampling.invert import Trajectory, invert
-from .tuning.tune import TuneProgress, tune
-from .tuning.tune_config import TuneConfig
-from .tuning.weights import Motion
-from .video.video import VideoClip, write_video
-from .video.video_write import check_rate
-from .whole_files import check_output
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -181,7 +181,7 @@ def run_edit(args: argparse.Namespace) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Measures videos and writes a page with them and their scores."""
-    from .metrics.names import format_scores
+    from ..metrics.names import format_scores
     from .report_command import make_report
 
     videos, page = make_report(args, find_device(args.device))

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .errors import ConfigError
-from .evaluation.preview import render_preview
-from .metrics.clip import load_clip
-from .models.latents import decode_latents
-from .models.text import encode_prompt
-from .tuning.early_stop import EarlyStop, preview_score
+from ..errors import ConfigError
+from ..evaluation.preview import render_preview
+from ..metrics.clip import load_clip
+from ..models.latents import decode_latents
+from ..models.text import encode_prompt
+from ..tuning.early_stop import EarlyStop, preview_score
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .checkpoints.checkpoints import Checkpoint
-    from .tuning.weights import Motion
+    from ..checkpoints.checkpoints import Checkpoint
+    from ..tuning.weights import Motion
 
 
 def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:

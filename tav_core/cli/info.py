@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def describe(path: Path) -> dict[str, Any]:
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
     """A file that one of the stages wrote, or None."""
-    from .files import load_header
-    from .tuning.motion_info import read_info
+    from ..files import load_header
+    from ..tuning.motion_info import read_info
 
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
     if "base_hash" in metadata:
@@ -48,8 +48,8 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
     """A Stable Diffusion checkpoint, loaded to be sure that it can be."""
-    from .checkpoints.checkpoints import load_checkpoint
-    from .tuning.motion_info import describe_architecture
+    from ..checkpoints.checkpoints import load_checkpoint
+    from ..tuning.motion_info import describe_architecture
 
     checkpoint = load_checkpoint(path)
     parameters = sum(p.numel() for p in checkpoint.unet.parameters())

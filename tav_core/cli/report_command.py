@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..errors import ConfigError
+from ..evaluation.report import ReportVideo, write_report
+from ..metrics.measure import VideoScores, measure_video
+from ..video.frame_size import SIZE_STEP
+from ..video.video import VideoClip, read_clip
 from .cli_options import as_tuned
-from .errors import ConfigError
-from .evaluation.report import ReportVideo, write_report
-from .metrics.measure import VideoScores, measure_video
-from .video.frame_size import SIZE_STEP
-from .video.video import VideoClip, read_clip
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .tuning.motion_info import MotionInfo
+    from ..tuning.motion_info import MotionInfo
 
 
 def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo], Path]:
@@ -70,7 +70,7 @@ def read_whole(path: Path, *, num_frames: int | None = None, **choice: Any) -> V
 
 def read_tuned(args: argparse.Namespace) -> MotionInfo | None:
     """What the motion says of itself."""
-    from .tuning.weights import Motion
+    from ..tuning.weights import Motion
 
     return Motion.load(args.motion).info if args.motion else None
 
@@ -86,8 +86,8 @@ def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: Video
 
 def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:
     """CLIP and DINO, where their weights were given."""
-    from .metrics.clip import load_clip
-    from .metrics.dino import load_dino
+    from ..metrics.clip import load_clip
+    from ..metrics.dino import load_dino
 
     return {
         "clip": load_clip(args.clip_model, device=device) if args.clip_model else None,
@@ -123,7 +123,7 @@ def measures_flow(args: argparse.Namespace) -> bool:
 
 def read_run(args: argparse.Namespace) -> list[float]:
     """The losses of the tuning run, if its state was given."""
-    from .tuning.tune_state import read_losses
+    from ..tuning.tune_state import read_losses
 
     return read_losses(args.state) if args.state else []
 

@@ -10,6 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import TavError, explain_out_of_memory
+from ..metrics.names import PAIRS
+from ..models.attention_modes import MODES, POSITIONS
+from ..sampling.edit_config import EditConfig
+from ..sampling.invert_config import METHODS, InvertConfig
+from ..sampling.presets import Preset
+from ..tuning.tune_config import TuneConfig
+from ..version import __version__
 from .cli_options import (
     FITS,
     add_clip,
@@ -25,14 +33,6 @@ from .cli_options import (
     add_settings,
     add_windows,
 )
-from .errors import TavError, explain_out_of_memory
-from .metrics.names import PAIRS
-from .models.attention_modes import MODES, POSITIONS
-from .sampling.edit_config import EditConfig
-from .sampling.invert_config import METHODS, InvertConfig
-from .sampling.presets import Preset
-from .tuning.tune_config import TuneConfig
-from .version import __version__
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .checkpoints.control_files import load_control
+from ..checkpoints.control_files import load_control
+from ..denoisers.control import Control, add_controls
+from ..denoisers.control_config import ControlConfig
+from ..errors import ConfigError
+from ..layouts import VAE_FACTOR
+from ..video.video import read_clip
 from .cli_options import as_tuned
-from .denoisers.control import Control, add_controls
-from .denoisers.control_config import ControlConfig
-from .errors import ConfigError
-from .layouts import VAE_FACTOR
-from .video.video import read_clip
 
 if TYPE_CHECKING:
-    from .denoisers.denoiser import UNetDenoiser
-    from .tuning.motion_info import MotionInfo
+    from ..denoisers.denoiser import UNetDenoiser
+    from ..tuning.motion_info import MotionInfo
 
 
 def add_named_controls(

@@ -1,0 +1,1 @@
+"""The command line: a host of the library, as the nodes are."""
