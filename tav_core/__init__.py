@@ -17,10 +17,10 @@ from .version import __version__
 HOMES = {
     "sampling.blend": ("blend", "slerp"),
     "checkpoints.checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
-    "control": ("Control", "add_controls"),
-    "control_config": ("ControlConfig",),
+    "denoisers.control": ("Control", "add_controls"),
+    "denoisers.control_config": ("ControlConfig",),
     "checkpoints.control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
-    "denoiser": ("Denoiser", "UNetDenoiser"),
+    "denoisers.denoiser": ("Denoiser", "UNetDenoiser"),
     "tuning.early_stop": ("EarlyStop", "preview_score"),
     "sampling.edit": ("edit",),
     "sampling.edit_config": ("EditConfig",),
@@ -45,7 +45,7 @@ HOMES = {
     "models.unet": ("InflatedUNet",),
     "video.video": ("VideoClip", "read_clip", "write_video"),
     "tuning.weights": ("Motion", "import_original"),
-    "windows": ("ContextWindows", "WindowedDenoiser"),
+    "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}
 

@@ -35,14 +35,14 @@ from tune_a_video_pack.nodes import native  # isort: skip
 from tune_a_video_pack.nodes.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
-from tune_a_video_pack.tav_core.control import Control, add_controls  # isort: skip
-from tune_a_video_pack.tav_core.control_files import load_control  # isort: skip
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
-from tune_a_video_pack.tav_core.invert import invert  # isort: skip
-from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
-from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.control import Control, add_controls  # isort: skip
+from tune_a_video_pack.tav_core.checkpoints.control_files import load_control  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 from tune_a_video_pack.tav_core import windows as core  # isort: skip
 
 STEPS, GUIDANCE = 3, 4.0

@@ -54,18 +54,18 @@ from tune_a_video_pack.nodes import core_demo, core_unet, native  # noqa: E402
 from tune_a_video_pack.nodes.apply_motion import ApplyMotion  # noqa: E402
 from tune_a_video_pack.nodes.invert import DDIMInvert  # noqa: E402
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # noqa: E402
-from tune_a_video_pack.tav_core.checkpoints import load_checkpoint  # noqa: E402
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # noqa: E402
-from tune_a_video_pack.tav_core.edit import edit  # noqa: E402
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # noqa: E402
+from tune_a_video_pack.tav_core.checkpoints.checkpoints import load_checkpoint  # noqa: E402
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # noqa: E402
 from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402
-from tune_a_video_pack.tav_core.invert import invert  # noqa: E402
-from tune_a_video_pack.tav_core.latents import encode_frames  # noqa: E402
-from tune_a_video_pack.tav_core.motion_info import MotionInfo, describe_architecture  # noqa: E402
-from tune_a_video_pack.tav_core.text import encode_prompt  # noqa: E402
-from tune_a_video_pack.tav_core.unet import InflatedUNet  # noqa: E402
-from tune_a_video_pack.tav_core.video import read_clip  # noqa: E402
-from tune_a_video_pack.tav_core.weights import Motion, hash_base  # noqa: E402
+from tune_a_video_pack.tav_core.models.latents import encode_frames  # noqa: E402
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # noqa: E402
+from tune_a_video_pack.tav_core.models.unet import InflatedUNet  # noqa: E402
+from tune_a_video_pack.tav_core.sampling.edit import edit  # noqa: E402
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # noqa: E402
+from tune_a_video_pack.tav_core.sampling.invert import invert  # noqa: E402
+from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo, describe_architecture  # noqa: E402
+from tune_a_video_pack.tav_core.tuning.weights import Motion, hash_base  # noqa: E402
+from tune_a_video_pack.tav_core.video.video import read_clip  # noqa: E402
 
 DEMO = core_demo.load_demo()
 CHECKPOINT = load_checkpoint(core_demo.MODEL)
@@ -200,7 +200,7 @@ def check_patches() -> dict[str, float | bool]:
 
 def check_modes() -> dict[str, bool]:
     """Frame i of the core host changes with exactly the frames that its mode names."""
-    from tune_a_video_pack.tav_core.attention_modes import MODES, visible_frames
+    from tune_a_video_pack.tav_core.models.attention_modes import MODES, visible_frames
 
     found = {}
     for mode in MODES:

@@ -40,13 +40,13 @@ from tune_a_video_pack.nodes.inject_source import InjectSource  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core import windows as core  # isort: skip
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
-from tune_a_video_pack.tav_core.injection import InjectedDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.injection_config import InjectionConfig  # isort: skip
-from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.video import read_clip  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.injection import InjectedDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.injection_config import InjectionConfig  # isort: skip
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.video.video import read_clip  # isort: skip
 
 MOTION = make_motion(1)
 with torch.inference_mode():

@@ -31,14 +31,14 @@ from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: s
 from tune_a_video_pack.nodes.compare_inversions import compare  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
-from tune_a_video_pack.tav_core.blend import blend  # isort: skip
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
-from tune_a_video_pack.tav_core.invert import invert  # isort: skip
-from tune_a_video_pack.tav_core.latents import decode_latents, encode_frames  # isort: skip
-from tune_a_video_pack.tav_core.reconstruct_report import compare_methods  # isort: skip
-from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.sampling.blend import blend  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.models.latents import decode_latents, encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.evaluation.reconstruct_report import compare_methods  # isort: skip
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 
 MOTION = make_motion(1)
 TUNED = native.apply_motion(DEMO.model, MOTION)

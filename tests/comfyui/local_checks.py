@@ -29,13 +29,13 @@ from comfy_extras.nodes_mask import ImageCompositeMasked  # isort: skip
 from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
-from tune_a_video_pack.tav_core.invert import invert  # isort: skip
-from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
-from tune_a_video_pack.tav_core.local_edit import keep_outside  # isort: skip
-from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.sampling.local_edit import keep_outside  # isort: skip
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 
 STEPS = 4
 WHOLE = {"first_frame": 0, "last_frame": -1, "ramp": 3}

@@ -34,14 +34,14 @@ from tune_a_video_pack.nodes.free_noise import FreeNoise  # isort: skip
 from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core import windows as core  # isort: skip
-from tune_a_video_pack.tav_core.denoiser import UNetDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.edit_config import EditConfig  # isort: skip
-from tune_a_video_pack.tav_core.free_noise import free_noise  # isort: skip
-from tune_a_video_pack.tav_core.invert import invert  # isort: skip
-from tune_a_video_pack.tav_core.latents import encode_frames  # isort: skip
-from tune_a_video_pack.tav_core.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.video import read_clip  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
+from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.free_noise import free_noise  # isort: skip
+from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
+from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
+from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.video.video import read_clip  # isort: skip
 
 LENGTH, OVERLAP, LONG = 4, 1, 8
 SETTINGS = core.ContextWindows(length=LENGTH, overlap=OVERLAP)

@@ -59,10 +59,10 @@ MUTATIONS = (
     ),
     Mutation(
         "windows: the first is not moved into the clip",
-        "tav_core/windows.py",
+        "tav_core/denoisers/windows.py",
         "(min(max(s, 0), last) for s in starts)",
         "(min(s, last) for s in starts)",
-        ("tests/tav_core/test_windows.py", "tests/faults/test_properties.py::TestWindows"),
+        ("tests/tav_core/denoisers/test_windows.py", "tests/faults/test_properties.py::TestWindows"),
     ),
     Mutation(
         "frames: the last one picked is left out",

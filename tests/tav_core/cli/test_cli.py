@@ -230,7 +230,8 @@ def test_injection_takes_from_the_inversion(place):
 def test_injection_counts_the_source_in_the_memory_that_it_needs(place, capsys, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "tav_core.cli.command_inputs.check_sampling", lambda unet, shape, guided, **_: asked.append((shape[0], guided))
+        "tav_core.cli.command_inputs.check_sampling",
+        lambda unet, shape, guided, **_: asked.append((shape[0], guided)),
     )
     start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "a cow", "--format", "png"]
     for more in (["--inject"], ["--inject", "--guidance-scale", "1"]):

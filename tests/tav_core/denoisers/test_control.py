@@ -1,4 +1,4 @@
-"""tav_core/control.py: stock 2-D nets on a video, against diffusers' own loop over its frames."""
+"""tav_core/denoisers/control.py: stock 2-D nets on a video, against diffusers' own loop over its frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/windows.py: which frames stand together, how they are fused, and a long clip through invert and edit."""
+"""tav_core/denoisers/windows.py: which frames stand together, how they are fused, and a long clip from end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/sampling/local_edit.py: what a mask and a range of frames leave out comes back, and what they take in is edited."""
+"""tav_core/sampling/local_edit.py: what mask and frames leave out comes back, and what they take in is edited."""
 
 from __future__ import annotations
 

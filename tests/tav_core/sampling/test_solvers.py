@@ -1,4 +1,4 @@
-"""tav_core/sampling/solvers.py: what each method promises of the way back, on a tiny UNet of random weights in float64."""
+"""tav_core/sampling/solvers.py: what each method promises of the way back, on a tiny UNet in float64."""
 
 from __future__ import annotations
 

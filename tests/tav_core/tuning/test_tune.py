@@ -1,4 +1,4 @@
-"""tav_core/tuning/tune.py against the original's training, and the promises of a run: same seed, same weights; resumable."""
+"""tav_core/tuning/tune.py against the original's training, and what a run promises: one seed, one result; resumable."""
 
 from __future__ import annotations
 
