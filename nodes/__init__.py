@@ -30,7 +30,6 @@ from .composite import CompositeEdit
 from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
 from .edit_preset import EditPreset
-from .folders import register_motion_folder
 from .free_noise import FreeNoise
 from .inject_source import InjectSource
 from .invert import DDIMInvert
@@ -39,6 +38,7 @@ from .measure import MeasureVideo
 from .motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .report import Report
 from .sample_edit import SampleEdit
+from .sockets.folders import register_motion_folder
 from .stop_early import StopEarly
 from .tune import OneShotTune
 from .tune_options import TuneOptions

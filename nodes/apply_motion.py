@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..tav_core.models.attention_modes import MODES
-from .widgets import CATEGORY, Motion, schema
+from .sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
     from ..tav_core.tuning import weights

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from einops import rearrange
 
-from .bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
-from .widgets import CATEGORY, Trajectory, schema
+from .sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
+from .sockets.widgets import CATEGORY, Trajectory, schema
 
 if TYPE_CHECKING:
     from ..tav_core import invert

@@ -14,8 +14,8 @@ from PIL.Image import Image
 
 from ..tav_core.errors import OutOfMemory, explain_out_of_memory
 from ..tav_core.tuning.early_stop import EarlyStop, preview_score
-from .chart import draw_chart
 from .preview_judge import describe_judge, load_judge
+from .sockets.chart import draw_chart
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..tav_core.sampling.edit_config import EditConfig
 from ..tav_core.sampling.invert_config import METHODS, InvertConfig
-from .bridge import check_samples
-from .show_text import show_text
-from .widgets import CATEGORY, schema, widget
+from .sockets.bridge import check_samples
+from .sockets.show_text import show_text
+from .sockets.widgets import CATEGORY, schema, widget
 
 if TYPE_CHECKING:
     from ..tav_core.evaluation.reconstruct_report import MethodReport
@@ -61,8 +61,8 @@ def compare(
 ) -> list[MethodReport]:
     """A report of each method, in the library's order. samples: a LATENT's, unscaled `f c h w`."""
     from ..tav_core.evaluation.reconstruct_report import rate_trips, round_trips
-    from .bridge import to_latent, to_latents
     from .core_sampling import NO_CONTEXT, run_stage
+    from .sockets.bridge import to_latent, to_latents
 
     trips, total = [], 2 * num_steps * len(METHODS)
 

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tav_core.sampling.local_edit_config import LocalEditConfig
-from .bridge import check_images, to_mask
-from .widgets import CATEGORY, schema, widget
+from .sockets.bridge import check_images, to_mask
+from .sockets.widgets import CATEGORY, schema, widget
 
 
 class CompositeEdit(io.ComfyNode):

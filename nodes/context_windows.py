@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..tav_core.denoisers import windows
-from .widgets import CATEGORY, schema, widget
+from .sockets.widgets import CATEGORY, schema, widget
 
 
 class ContextWindows(io.ComfyNode):

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..tav_core.layouts import fold, unfold
 from ..tav_core.models.schedule import NoiseSchedule
-from .bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 from .core_unet import read_schedule
+from .sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

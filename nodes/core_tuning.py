@@ -20,9 +20,9 @@ from ..tav_core.models.unet import InflatedUNet
 from ..tav_core.tuning.tune import tune
 from ..tav_core.tuning.tune_config import TuneConfig
 from ..tav_core.tuning.weights import Motion
-from .bridge import check_context, to_latent, to_latents
 from .core_unet import check_model, read_schedule, read_unet
 from .native import carries_motion
+from .sockets.bridge import check_context, to_latent, to_latents
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

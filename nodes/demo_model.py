@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core.video.video import read_clip
 from .core_demo import CLIP, load_demo
-from .widgets import CATEGORY, schema
+from .sockets.widgets import CATEGORY, schema
 
 NUM_FRAMES, SIZE = 8, 96
 

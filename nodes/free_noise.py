@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..tav_core.denoisers.windows import ContextWindows
 from ..tav_core.sampling.edit_config import EditConfig
-from .widgets import CATEGORY, schema, seed_widget, widget
+from .sockets.widgets import CATEGORY, schema, seed_widget, widget
 
 
 @dataclass(frozen=True)

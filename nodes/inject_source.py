@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..tav_core.sampling.injection_config import InjectionConfig
-from .widgets import CATEGORY, Trajectory, schema, widget
+from .sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 if TYPE_CHECKING:
     from ..tav_core import invert
@@ -49,8 +49,8 @@ class InjectSource(io.ComfyNode):
         features: float,
         first_layer: int,
     ) -> io.NodeOutput:
-        from .bridge import to_context
         from .core_injection import add_injection
+        from .sockets.bridge import to_context
 
         config = InjectionConfig(attention=attention, features=features, first_layer=first_layer)
         return io.NodeOutput(add_injection(model, trajectory, to_context(conditioning, "conditioning"), config))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..tav_core.sampling.edit_config import EditConfig
 from ..tav_core.sampling.invert_config import InvertConfig
-from .bridge import as_inverted, check_samples
-from .widgets import CATEGORY, Trajectory, schema, widget
+from .sockets.bridge import as_inverted, check_samples
+from .sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 
 class InvertedNoise:

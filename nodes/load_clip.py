@@ -11,8 +11,8 @@ from comfy_api.latest import io
 from ..tav_core.video.audio import read_audio
 from ..tav_core.video.fits import FITS
 from ..tav_core.video.video import read_clip
-from .folders import fingerprint
-from .widgets import CATEGORY, schema
+from .sockets.folders import fingerprint
+from .sockets.widgets import CATEGORY, schema
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 

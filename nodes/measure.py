@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..tav_core.errors import ConfigError
 from ..tav_core.metrics.names import PAIRS, format_scores
-from .bridge import check_images
-from .judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
-from .show_text import show_text
-from .widgets import CATEGORY, schema
+from .sockets.bridge import check_images
+from .sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
+from .sockets.show_text import show_text
+from .sockets.widgets import CATEGORY, schema
 
 Scores = io.Custom("TAV_SCORES")
 

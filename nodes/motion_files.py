@@ -10,8 +10,8 @@ import torch
 from comfy_api.latest import io
 
 from ..tav_core.errors import ConfigError, MotionError
-from .folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
-from .widgets import CATEGORY, Motion, schema
+from .sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
+from .sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
     from ..tav_core.tuning import weights

@@ -83,7 +83,7 @@ def load_judge(judge: PreviewJudge) -> ClipEncoder:
     Raises:
         CheckpointError, InputError, PromptError: it is no CLIP, or cannot read the prompts.
     """
-    from .judges import load_judges
+    from .sockets.judges import load_judges
 
     clip, _ = load_judges(judge.clip_model, NONE)
     for prompt in (judge.prompt, judge.source_prompt):

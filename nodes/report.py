@@ -10,11 +10,11 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..tav_core.errors import ConfigError
-from .bridge import check_images
-from .folders import check_name, run_path
 from .measure import Scores
-from .show_text import show_text
-from .widgets import CATEGORY, Motion, schema
+from .sockets.bridge import check_images
+from .sockets.folders import check_name, run_path
+from .sockets.show_text import show_text
+from .sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
     from ..tav_core.evaluation.report import ReportVideo

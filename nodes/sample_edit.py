@@ -11,8 +11,8 @@ from torch import Tensor
 from ..tav_core.errors import ConfigError, LatentsError
 from ..tav_core.sampling.edit_config import EditConfig
 from ..tav_core.sampling.local_edit_config import LocalEditConfig
-from .bridge import check_samples, check_start_is_whole
-from .widgets import CATEGORY, Trajectory, schema, seed_widget, widget
+from .sockets.bridge import check_samples, check_start_is_whole
+from .sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
     from ..tav_core import invert
@@ -90,8 +90,8 @@ class SampleEdit(io.ComfyNode):
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
         from ..tav_core.sampling.edit import check_start, edit
-        from .bridge import to_latents
         from .core_sampling import NO_CONTEXT, run_stage
+        from .sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
@@ -120,7 +120,7 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
         LatentsError: the trajectory of a clip of another size.
     """
     from ..tav_core.sampling.local_edit import keep_outside
-    from .bridge import to_mask
+    from .sockets.bridge import to_mask
 
     if trajectory is None:
         raise ConfigError(

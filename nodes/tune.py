@@ -11,10 +11,10 @@ from ..tav_core.errors import ClipError, ConfigError
 from ..tav_core.layouts import VAE_FACTOR
 from ..tav_core.tuning.tune_config import TuneConfig
 from ..tav_core.whole_files import check_output
-from .bridge import check_images, to_context
-from .folders import motion_path, run_path
 from .preview_judge import PreviewJudge, check_previews
-from .widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
+from .sockets.bridge import check_images, to_context
+from .sockets.folders import motion_path, run_path
+from .sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 
 
 class Prompts(NamedTuple):
@@ -127,9 +127,9 @@ class OneShotTune(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         from ..tav_core.tuning.tune_state import read_losses
-        from .chart import to_image
         from .cockpit import Cockpit
         from .core_tuning import Preview, tune_model
+        from .sockets.chart import to_image
 
         options = options or {"tuning": {}, "modes": {}}
         tuning = {"memory": memory, **options["tuning"], **settings}

@@ -220,14 +220,14 @@ MUTATIONS = (
     ),
     Mutation(
         "names: devices of Windows are taken",
-        "nodes/folders.py",
+        "nodes/sockets/folders.py",
         "or reserved or",
         "or",
         ("tests/faults/test_bad_names.py",),
     ),
     Mutation(
         "names: a separator is taken",
-        "nodes/folders.py",
+        "nodes/sockets/folders.py",
         "FORBIDDEN = '<>:\"|?*\\\\/'",
         "FORBIDDEN = '<>:\"|?*'",
         ("tests/faults/test_bad_names.py",),

@@ -1,4 +1,4 @@
-"""nodes/chart.py: what the cockpit draws. Loaded by itself: the package around it needs ComfyUI."""
+"""nodes/sockets/chart.py: what the cockpit draws. Loaded by itself: the package around it needs ComfyUI."""
 
 from __future__ import annotations
 

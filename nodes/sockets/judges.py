@@ -10,12 +10,12 @@ import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.errors import ConfigError
-from .preview_judge import NONE
+from ...tav_core.errors import ConfigError
+from ..preview_judge import NONE
 
 if TYPE_CHECKING:
-    from ..tav_core.metrics.clip import ClipEncoder
-    from ..tav_core.metrics.dino import DinoEncoder
+    from ...tav_core.metrics.clip import ClipEncoder
+    from ...tav_core.metrics.dino import DinoEncoder
 
 # Where CLIP and DINO may lie: single files are looked for in the first alone.
 FOLDERS = ("clip_vision", "diffusers")
@@ -34,7 +34,7 @@ class CoreClipVision:
 
     def encode_images(self, frames: Tensor) -> Tensor:
         """Image embeddings `f d` float32 on the CPU; core resizes and crops as CLIP does."""
-        from ..tav_core.metrics.images import encode_in_batches
+        from ...tav_core.metrics.images import encode_in_batches
 
         return encode_in_batches(lambda part: self.clip_vision.encode_image(part)["image_embeds"], frames)
 
@@ -108,8 +108,8 @@ def load_judges(clip: str, dino: str) -> tuple[ClipEncoder | None, DinoEncoder |
     """CLIP and DINO by the names that the lists give, where core runs its own text and image encoders."""
     import comfy.model_management
 
-    from ..tav_core.metrics.clip import load_clip
-    from ..tav_core.metrics.dino import load_dino
+    from ...tav_core.metrics.clip import load_clip
+    from ...tav_core.metrics.dino import load_dino
 
     device = comfy.model_management.text_encoder_device()
     return (

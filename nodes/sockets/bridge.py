@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from einops import rearrange
 from torch import Tensor
 
-from ..tav_core.errors import ClipError, ConfigError, LatentsError
+from ...tav_core.errors import ClipError, ConfigError, LatentsError
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..tav_core.sampling.invert import Trajectory
+    from ...tav_core.sampling.invert import Trajectory
 
 # In a LATENT beside its samples: the exact method that it was inverted by, which no sampler but ours goes back.
 METHOD = "tav_method"

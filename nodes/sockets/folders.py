@@ -7,7 +7,7 @@ from unicodedata import category
 
 import folder_paths
 
-from ..tav_core.errors import ConfigError
+from ...tav_core.errors import ConfigError
 
 MOTIONS = "tav_motion"
 RUNS = "tav_runs"

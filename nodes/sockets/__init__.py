@@ -1,0 +1,1 @@
+"""What goes over a wire and stands on a node: types, widgets, folders, pictures, and the way to the library's tensors."""
