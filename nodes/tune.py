@@ -128,7 +128,7 @@ class OneShotTune(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..tav_core.tuning.tune_state import read_losses
         from .cockpit import Cockpit
-        from .core_tuning import Preview, tune_model
+        from .core.core_tuning import Preview, tune_model
         from .sockets.chart import to_image
 
         options = options or {"tuning": {}, "modes": {}}

@@ -18,20 +18,20 @@ from comfy.patcher_extension import WrappersMP
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from ..tav_core.errors import ConfigError
-from ..tav_core.models.inflation import TemporalLayer, recast
-from ..tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
+from ...tav_core.errors import ConfigError
+from ...tav_core.models.inflation import TemporalLayer, recast
+from ...tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
+from ..sockets.bridge import check_context
 from .core_unet import PREFIX, read_schedule
 from .core_windows import WINDOW
 from .native import check_carries_motion
-from .sockets.bridge import check_context
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..tav_core.models.schedule import NoiseSchedule
-    from ..tav_core.sampling.injection_config import Injected, InjectionConfig
-    from ..tav_core.sampling.invert import Trajectory
+    from ...tav_core.models.schedule import NoiseSchedule
+    from ...tav_core.sampling.injection_config import Injected, InjectionConfig
+    from ...tav_core.sampling.invert import Trajectory
 
 KEY = "tune_a_video_injection"
 # core's number of the negative prompt: what other packs keep from that, they keep from the source.

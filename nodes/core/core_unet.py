@@ -12,11 +12,11 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..tav_core.checkpoints.families import SUPPORTED, refuse_in_channels, wrong_family
-from ..tav_core.checkpoints.ldm_configs import unet_config
-from ..tav_core.errors import CheckpointError
-from ..tav_core.models.names import is_temporal
-from ..tav_core.models.schedule import NoiseSchedule
+from ...tav_core.checkpoints.families import SUPPORTED, refuse_in_channels, wrong_family
+from ...tav_core.checkpoints.ldm_configs import unet_config
+from ...tav_core.errors import CheckpointError
+from ...tav_core.models.names import is_temporal
+from ...tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -81,8 +81,8 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
     Raises:
         CheckpointError: weights that are not a plain UNet's, as those of a quantised one.
     """
-    from ..tav_core.checkpoints.modules import Builder
-    from ..tav_core.checkpoints.single_file import unet_from_ldm
+    from ...tav_core.checkpoints.modules import Builder
+    from ...tav_core.checkpoints.single_file import unet_from_ldm
 
     weights = {LDM_PREFIX + name.removeprefix(PREFIX): tensor for name, tensor in read_weights(model).items()}
     builder = Builder(Path("the MODEL input"), dtype, device)

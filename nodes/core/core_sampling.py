@@ -17,10 +17,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..tav_core.layouts import fold, unfold
-from ..tav_core.models.schedule import NoiseSchedule
+from ...tav_core.layouts import fold, unfold
+from ...tav_core.models.schedule import NoiseSchedule
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 from .core_unet import read_schedule
-from .sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

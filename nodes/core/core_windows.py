@@ -16,7 +16,7 @@ import comfy.model_management
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
+from ...tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
 from .native import KEY, check_carries_motion
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Every contact with ComfyUI's internals."""
