@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .apply_motion import ApplyMotion
 from .blend_inversions import BlendInversions
 from .compare import CompareVideos
 from .compare_inversions import CompareInversions
@@ -35,13 +34,14 @@ from .inject_source import InjectSource
 from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
-from .motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .report import Report
 from .sample_edit import SampleEdit
 from .sockets.folders import register_motion_folder
-from .stop_early import StopEarly
-from .tune import OneShotTune
-from .tune_options import TuneOptions
+from .tuning.apply_motion import ApplyMotion
+from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
+from .tuning.stop_early import StopEarly
+from .tuning.tune import OneShotTune
+from .tuning.tune_options import TuneOptions
 
 NODES: list[type[io.ComfyNode]] = [
     LoadClip,

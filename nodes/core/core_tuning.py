@@ -27,8 +27,8 @@ from .native import carries_motion
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..cockpit import Cockpit
-    from ..tune import Prompts
+    from ..tuning.cockpit import Cockpit
+    from ..tuning.tune import Prompts
 
 
 def tune_model(

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.errors import ConfigError
-from ..preview_judge import NONE
+from ..tuning.preview_judge import NONE
 
 if TYPE_CHECKING:
     from ...tav_core.metrics.clip import ClipEncoder

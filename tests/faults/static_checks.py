@@ -58,7 +58,7 @@ ALLOWED = {
 PATH_MAKERS = {
     "nodes/sockets/folders.py": {"register_motion_folder", "motion_path", "run_path"},
     "nodes/report.py": {"report_path"},
-    "nodes/motion_files.py": {"find_source"},
+    "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/core_demo.py": {"read_part"},
 }
 GIVEN_FOLDERS = {

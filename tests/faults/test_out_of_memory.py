@@ -157,7 +157,7 @@ def test_writing_a_state(tmp_path, untuned, clip_latents, context, monkeypatch, 
 
 @pytest.fixture
 def cockpit(monkeypatch):
-    """nodes/cockpit.py, with stand-ins for ComfyUI."""
+    """nodes/tuning/cockpit.py, with stand-ins for ComfyUI."""
     import importlib
 
     root = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..tav_core.models.attention_modes import MODES, POSITIONS
-from ..tav_core.tuning.tune_config import TuneConfig
-from .sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
+from ...tav_core.models.attention_modes import MODES, POSITIONS
+from ...tav_core.tuning.tune_config import TuneConfig
+from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
 
 GROUPS = {
     "as the paper": ("attn1.to_q", "attn2.to_q", "attn_temp"),

@@ -9,12 +9,12 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..tav_core.errors import ConfigError, MotionError
-from .sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
-from .sockets.widgets import CATEGORY, Motion, schema
+from ...tav_core.errors import ConfigError, MotionError
+from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
+from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ..tav_core.tuning import weights
+    from ...tav_core.tuning import weights
 
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
 # Where a pipeline or UNet that the original saved may lie.
@@ -84,7 +84,7 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_name: str) -> io.NodeOutput:
-        from ..tav_core.tuning.weights import Motion
+        from ...tav_core.tuning.weights import Motion
 
         path = find_motion(motion_name)
         if path is None:
@@ -131,9 +131,9 @@ class ImportOriginal(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
-        from ..tav_core.checkpoints.checkpoints import load_original_unet
-        from ..tav_core.tuning.weights import import_original
-        from .core.core_unet import check_model, read_unet
+        from ...tav_core.checkpoints.checkpoints import load_original_unet
+        from ...tav_core.tuning.weights import import_original
+        from ..core.core_unet import check_model, read_unet
 
         check_model(model)
         with torch.inference_mode(False), torch.no_grad():

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..tav_core.models.attention_modes import MODES
-from .sockets.widgets import CATEGORY, Motion, schema
+from ...tav_core.models.attention_modes import MODES
+from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ..tav_core.tuning import weights
+    from ...tav_core.tuning import weights
 
 AS_TUNED = "as tuned"
 
@@ -59,7 +59,7 @@ class ApplyMotion(io.ComfyNode):
     def execute(
         cls, model: Any, motion: weights.Motion, strength: float, temporal_strength: float, attention: str
     ) -> io.NodeOutput:
-        from .core.native import apply_motion, same_base
+        from ..core.native import apply_motion, same_base
 
         modes = {} if attention == AS_TUNED else {"attention": attention}
         patched = apply_motion(model, motion, strength=strength, temporal_strength=temporal_strength, **modes)

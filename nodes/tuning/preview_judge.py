@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..tav_core.errors import ConfigError
+from ...tav_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..tav_core.metrics import ClipEncoder
+    from ...tav_core.metrics import ClipEncoder
 
 # The first of the choices that `judges.list_clips` gives.
 NONE = "none"
@@ -83,7 +83,7 @@ def load_judge(judge: PreviewJudge) -> ClipEncoder:
     Raises:
         CheckpointError, InputError, PromptError: it is no CLIP, or cannot read the prompts.
     """
-    from .sockets.judges import load_judges
+    from ..sockets.judges import load_judges
 
     clip, _ = load_judges(judge.clip_model, NONE)
     for prompt in (judge.prompt, judge.source_prompt):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..sockets.judges import clip_input
+from ..sockets.widgets import CATEGORY, EarlyStopType, schema
 from .preview_judge import PreviewJudge, check_judge
-from .sockets.judges import clip_input
-from .sockets.widgets import CATEGORY, EarlyStopType, schema
 
 
 class StopEarly(io.ComfyNode):

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from ..tav_core.errors import OutOfMemory, explain_out_of_memory
-from ..tav_core.tuning.early_stop import EarlyStop, preview_score
+from ...tav_core.errors import OutOfMemory, explain_out_of_memory
+from ...tav_core.tuning.early_stop import EarlyStop, preview_score
+from ..sockets.chart import draw_chart
 from .preview_judge import describe_judge, load_judge
-from .sockets.chart import draw_chart
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..tav_core.denoisers.denoiser import UNetDenoiser
-    from ..tav_core.tuning.tune_progress import TuneProgress
-    from ..tav_core.tuning.weights import Motion
-    from .core.core_tuning import Preview
+    from ...tav_core.denoisers.denoiser import UNetDenoiser
+    from ...tav_core.tuning.tune_progress import TuneProgress
+    from ...tav_core.tuning.weights import Motion
+    from ..core.core_tuning import Preview
     from .preview_judge import PreviewJudge
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.

@@ -1,0 +1,1 @@
+"""The nodes that make, keep and apply a motion."""
