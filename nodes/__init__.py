@@ -22,20 +22,20 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .blend_inversions import BlendInversions
 from .compare import CompareVideos
-from .compare_inversions import CompareInversions
 from .composite import CompositeEdit
-from .context_windows import ContextWindows
 from .demo_model import LoadDemoModel
-from .edit_preset import EditPreset
-from .free_noise import FreeNoise
-from .inject_source import InjectSource
-from .invert import DDIMInvert
 from .load_clip import LoadClip
 from .measure import MeasureVideo
 from .report import Report
-from .sample_edit import SampleEdit
+from .sampling.blend_inversions import BlendInversions
+from .sampling.compare_inversions import CompareInversions
+from .sampling.context_windows import ContextWindows
+from .sampling.edit_preset import EditPreset
+from .sampling.free_noise import FreeNoise
+from .sampling.inject_source import InjectSource
+from .sampling.invert import DDIMInvert
+from .sampling.sample_edit import SampleEdit
 from .sockets.folders import register_motion_folder
 from .tuning.apply_motion import ApplyMotion
 from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion

@@ -8,10 +8,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.sampling.edit_config import EditConfig
-from ..tav_core.sampling.invert_config import InvertConfig
-from .sockets.bridge import as_inverted, check_samples
-from .sockets.widgets import CATEGORY, Trajectory, schema, widget
+from ...tav_core.sampling.edit_config import EditConfig
+from ...tav_core.sampling.invert_config import InvertConfig
+from ..sockets.bridge import as_inverted, check_samples
+from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 
 class InvertedNoise:
@@ -74,8 +74,8 @@ class DDIMInvert(io.ComfyNode):
         method: str = InvertConfig.method,
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
-        from ..tav_core.sampling.invert import invert
-        from .core.core_sampling import NO_CONTEXT, run_stage
+        from ...tav_core.sampling.invert import invert
+        from ..core.core_sampling import NO_CONTEXT, run_stage
 
         found = []
 
@@ -93,7 +93,7 @@ class DDIMInvert(io.ComfyNode):
 
 def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) -> tuple[InvertedNoise, Tensor]:
     """NOISE and SIGMAS that make core's samplers start where an inversion of these timesteps ended."""
-    from .core.core_unet import read_schedule
+    from ..core.core_unet import read_schedule
 
     schedule = read_schedule(model)
     # Stable Diffusion's DDIM ends at the alpha of timestep 0, where the inversion started, and not at sigma 0.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core.sampling.presets import PRESETS
-from .sockets.show_text import show_text
-from .sockets.widgets import CATEGORY, schema
+from ...tav_core.sampling.presets import PRESETS
+from ..sockets.show_text import show_text
+from ..sockets.widgets import CATEGORY, schema
 
 
 class EditPreset(io.ComfyNode):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.errors import ConfigError, LatentsError
-from ..tav_core.sampling.edit_config import EditConfig
-from ..tav_core.sampling.local_edit_config import LocalEditConfig
-from .sockets.bridge import check_samples, check_start_is_whole
-from .sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
+from ...tav_core.errors import ConfigError, LatentsError
+from ...tav_core.sampling.edit_config import EditConfig
+from ...tav_core.sampling.local_edit_config import LocalEditConfig
+from ..sockets.bridge import check_samples, check_start_is_whole
+from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
-    from ..tav_core import invert
-    from ..tav_core.sampling.edit import Correct
+    from ...tav_core import invert
+    from ...tav_core.sampling.edit import Correct
 
 
 class SampleEdit(io.ComfyNode):
@@ -89,9 +89,9 @@ class SampleEdit(io.ComfyNode):
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
-        from ..tav_core.sampling.edit import check_start, edit
-        from .core.core_sampling import NO_CONTEXT, run_stage
-        from .sockets.bridge import to_latents
+        from ...tav_core.sampling.edit import check_start, edit
+        from ..core.core_sampling import NO_CONTEXT, run_stage
+        from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
@@ -119,8 +119,8 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
         ConfigError: no trajectory.
         LatentsError: the trajectory of a clip of another size.
     """
-    from ..tav_core.sampling.local_edit import keep_outside
-    from .sockets.bridge import to_mask
+    from ...tav_core.sampling.local_edit import keep_outside
+    from ..sockets.bridge import to_mask
 
     if trajectory is None:
         raise ConfigError(
@@ -143,7 +143,7 @@ def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> in
 
     The library fades an exact inversion's remainder by its own guidance, and here the guidance is core's.
     """
-    from ..tav_core.sampling.solvers import fade
+    from ...tav_core.sampling.solvers import fade
 
     remainder = None if trajectory.remainder is None else fade(trajectory.remainder, cfg)
     return replace(trajectory, latents=latents[None], remainder=remainder)

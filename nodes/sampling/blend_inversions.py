@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from einops import rearrange
 
-from .sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
-from .sockets.widgets import CATEGORY, Trajectory, schema
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
+from ..sockets.widgets import CATEGORY, Trajectory, schema
 
 if TYPE_CHECKING:
-    from ..tav_core import invert
+    from ...tav_core import invert
 
 
 class BlendInversions(io.ComfyNode):
@@ -58,7 +58,7 @@ class BlendInversions(io.ComfyNode):
         trajectory_2: invert.Trajectory,
         weight: float,
     ) -> io.NodeOutput:
-        from ..tav_core.sampling.blend import blend, slerp
+        from ...tav_core.sampling.blend import blend, slerp
 
         pair = [check_samples(latent), check_samples(latent_2, "latent_2")]
         blended = blend(trajectory, trajectory_2, weight)

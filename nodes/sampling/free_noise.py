@@ -8,9 +8,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.denoisers.windows import ContextWindows
-from ..tav_core.sampling.edit_config import EditConfig
-from .sockets.widgets import CATEGORY, schema, seed_widget, widget
+from ...tav_core.denoisers.windows import ContextWindows
+from ...tav_core.sampling.edit_config import EditConfig
+from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class RescheduledNoise:
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
         """Noise `f c h w`, shaped like a LATENT's samples."""
-        from ..tav_core.layouts import fold
-        from ..tav_core.sampling.free_noise import free_noise
+        from ...tav_core.layouts import fold
+        from ...tav_core.sampling.free_noise import free_noise
 
         num_frames, channels, *size = latent["samples"].shape
         return fold(free_noise((1, channels, num_frames, *size), self.seed, window=self.window, stride=self.stride))

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..tav_core.denoisers import windows
-from .sockets.widgets import CATEGORY, schema, widget
+from ...tav_core.denoisers import windows
+from ..sockets.widgets import CATEGORY, schema, widget
 
 
 class ContextWindows(io.ComfyNode):
@@ -48,6 +48,6 @@ class ContextWindows(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, length: int, overlap: int) -> io.NodeOutput:
-        from .core.core_windows import add_windows
+        from ..core.core_windows import add_windows
 
         return io.NodeOutput(add_windows(model, windows.ContextWindows(length=length, overlap=overlap)))

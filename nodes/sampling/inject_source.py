@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..tav_core.sampling.injection_config import InjectionConfig
-from .sockets.widgets import CATEGORY, Trajectory, schema, widget
+from ...tav_core.sampling.injection_config import InjectionConfig
+from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 if TYPE_CHECKING:
-    from ..tav_core import invert
+    from ...tav_core import invert
 
 
 class InjectSource(io.ComfyNode):
@@ -49,8 +49,8 @@ class InjectSource(io.ComfyNode):
         features: float,
         first_layer: int,
     ) -> io.NodeOutput:
-        from .core.core_injection import add_injection
-        from .sockets.bridge import to_context
+        from ..core.core_injection import add_injection
+        from ..sockets.bridge import to_context
 
         config = InjectionConfig(attention=attention, features=features, first_layer=first_layer)
         return io.NodeOutput(add_injection(model, trajectory, to_context(conditioning, "conditioning"), config))

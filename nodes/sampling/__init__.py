@@ -1,0 +1,1 @@
+"""The nodes that invert and edit."""
