@@ -22,12 +22,6 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .compare import CompareVideos
-from .composite import CompositeEdit
-from .demo_model import LoadDemoModel
-from .load_clip import LoadClip
-from .measure import MeasureVideo
-from .report import Report
 from .sampling.blend_inversions import BlendInversions
 from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
@@ -42,6 +36,12 @@ from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
 from .tuning.tune import OneShotTune
 from .tuning.tune_options import TuneOptions
+from .video.compare import CompareVideos
+from .video.composite import CompositeEdit
+from .video.demo_model import LoadDemoModel
+from .video.load_clip import LoadClip
+from .video.measure import MeasureVideo
+from .video.report import Report
 
 NODES: list[type[io.ComfyNode]] = [
     LoadClip,

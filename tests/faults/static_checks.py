@@ -57,7 +57,7 @@ ALLOWED = {
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {
     "nodes/sockets/folders.py": {"register_motion_folder", "motion_path", "run_path"},
-    "nodes/report.py": {"report_path"},
+    "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/core_demo.py": {"read_part"},
 }
@@ -69,7 +69,12 @@ GIVEN_FOLDERS = {
     "get_full_path",
 }
 PATH_WORDS = ("path", "folder", "root", "base", "here", "model", "director")
-FOLDER_USERS = {"nodes/sockets/folders.py", "nodes/report.py", "nodes/load_clip.py", "nodes/sockets/judges.py"}
+FOLDER_USERS = {
+    "nodes/sockets/folders.py",
+    "nodes/video/report.py",
+    "nodes/video/load_clip.py",
+    "nodes/sockets/judges.py",
+}
 
 
 def shipped() -> list[Path]:

@@ -8,11 +8,11 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ..tav_core.video.audio import read_audio
-from ..tav_core.video.fits import FITS
-from ..tav_core.video.video import read_clip
-from .sockets.folders import fingerprint
-from .sockets.widgets import CATEGORY, schema
+from ...tav_core.video.audio import read_audio
+from ...tav_core.video.fits import FITS
+from ...tav_core.video.video import read_clip
+from ..sockets.folders import fingerprint
+from ..sockets.widgets import CATEGORY, schema
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.sampling.local_edit_config import LocalEditConfig
-from .sockets.bridge import check_images, to_mask
-from .sockets.widgets import CATEGORY, schema, widget
+from ...tav_core.sampling.local_edit_config import LocalEditConfig
+from ..sockets.bridge import check_images, to_mask
+from ..sockets.widgets import CATEGORY, schema, widget
 
 
 class CompositeEdit(io.ComfyNode):
@@ -51,7 +51,7 @@ class CompositeEdit(io.ComfyNode):
         ramp: int,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        from ..tav_core.sampling.local_edit import composite, edit_mask
+        from ...tav_core.sampling.local_edit import composite, edit_mask
 
         config = LocalEditConfig(feather=feather, first_frame=first_frame, last_frame=last_frame, ramp=ramp)
         source, edited = check_images(source, "source"), check_images(edited, "edited")

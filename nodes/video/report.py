@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import folder_paths
 from comfy_api.latest import io
 
-from ..tav_core.errors import ConfigError
+from ...tav_core.errors import ConfigError
+from ..sockets.bridge import check_images
+from ..sockets.folders import check_name, run_path
+from ..sockets.show_text import show_text
+from ..sockets.widgets import CATEGORY, Motion, schema
 from .measure import Scores
-from .sockets.bridge import check_images
-from .sockets.folders import check_name, run_path
-from .sockets.show_text import show_text
-from .sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ..tav_core.evaluation.report import ReportVideo
+    from ...tav_core.evaluation.report import ReportVideo
 
 SLOTS = "abcd"
 REPORTS, ENDING = "tav_reports", ".html"
@@ -61,7 +61,7 @@ class Report(io.ComfyNode):
 
     @classmethod
     def execute(cls, fps: float, name: str, run_name: str, motion: Any = None, **given: Any) -> io.NodeOutput:
-        from ..tav_core.evaluation.report import write_report
+        from ...tav_core.evaluation.report import write_report
 
         path = report_path(name)
         videos = collect_videos(given)
@@ -90,7 +90,7 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
     Raises:
         ConfigError: scores of a video that is not there.
     """
-    from ..tav_core.evaluation.report import ReportVideo
+    from ...tav_core.evaluation.report import ReportVideo
 
     there = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
     for slot in SLOTS:
@@ -122,7 +122,7 @@ def find_losses(run_name: str) -> list[float]:
     Raises:
         ConfigError: there is no such run.
     """
-    from ..tav_core.tuning.tune_state import read_losses
+    from ...tav_core.tuning.tune_state import read_losses
 
     if not run_name.strip():
         return []

@@ -8,12 +8,12 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tav_core.errors import ConfigError
-from ..tav_core.metrics.names import PAIRS, format_scores
-from .sockets.bridge import check_images
-from .sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
-from .sockets.show_text import show_text
-from .sockets.widgets import CATEGORY, schema
+from ...tav_core.errors import ConfigError
+from ...tav_core.metrics.names import PAIRS, format_scores
+from ..sockets.bridge import check_images
+from ..sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
+from ..sockets.show_text import show_text
+from ..sockets.widgets import CATEGORY, schema
 
 Scores = io.Custom("TAV_SCORES")
 
@@ -89,7 +89,7 @@ class MeasureVideo(io.ComfyNode):
         source: Tensor | None = None,
         clip_vision: Any = None,
     ) -> io.NodeOutput:
-        from ..tav_core.metrics.measure import measure_video
+        from ...tav_core.metrics.measure import measure_video
 
         check_prompt(prompt, clip_model)
         clip, dino = load_judges(clip_model, dino_model)

@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from .sockets.bridge import check_images
-from .sockets.widgets import CATEGORY, schema
+from ..sockets.bridge import check_images
+from ..sockets.widgets import CATEGORY, schema
 
 SLOTS = "abcd"
 GAP = 4
@@ -49,7 +49,7 @@ class CompareVideos(io.ComfyNode):
 
 def side_by_side(videos: list[Tensor], labels: list[str]) -> Tensor:
     """Videos `f h w 3` in [0, 1] in one, as high as the first, with a line of labels above unless all are empty."""
-    from .sockets.chart import draw_label
+    from ..sockets.chart import draw_label
 
     longest, height = max(map(len, videos)), videos[0].shape[1]
     columns = []

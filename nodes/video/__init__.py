@@ -1,0 +1,1 @@
+"""The nodes that load, compare, compose and measure videos."""
