@@ -33,11 +33,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demo.clip_scenes import PATHS, SOURCES
-from demo.clips import Clip, clip_named
 from demo.oracle import read_frames
 from demo.scores import centres, disc
 from demo.settings import EDIT, MODEL, TUNE
+from demo.world.clip_scenes import PATHS, SOURCES
+from demo.world.clips import Clip, clip_named
 from tav_core import (
     Checkpoint,
     ContextWindows,

@@ -33,12 +33,12 @@ from tqdm import tqdm
 from tav_core import load_checkpoint
 
 from .ablation_tables import format_parts, format_table, tabulate, tabulate_parts
-from .clips import all_clips, clip_named, clips_by_name
 from .pictures import label_rows, save_ablation_plot
 from .scores import Scores, score
 from .settings import EDIT, MODEL, TUNE
 from .tables import without_nan
 from .variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
+from .world.clips import all_clips, clip_named, clips_by_name
 
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"

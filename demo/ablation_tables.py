@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clips import PARTS, changed_parts, clip_named
 from .scores import Scores, summarize
 from .tables import markdown_table
+from .world.clips import PARTS, changed_parts, clip_named
 
 if TYPE_CHECKING:
     from .ablation import Job

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tav_core import write_video
 
-from .clips import clip_named
+from .world.clips import clip_named
 
 NAME = "slide"
 CLIP = Path(__file__).parent / "clip.mp4"

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .captions import phrase
-from .discs import discs
 from .oracle import Reading, read_frame
 from .sample_stills import Sampler, contact_sheet
-from .stills import held_out, random_scene
 from .train_common import LOG, SEED
 from .train_vae import to_input
-from .world import Scene, combinations, render
+from .world.captions import phrase
+from .world.discs import discs
+from .world.stills import held_out, random_scene
+from .world.world import Scene, combinations, render
 
 NUM_SEEDS = 2
 GUIDANCES = (7.5, 4.0)

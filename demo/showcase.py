@@ -37,12 +37,12 @@ from tav_core import (
 from tav_core.errors import ConfigError
 from tav_core.files import load_tensors
 
-from .clips import Edit, clip_named
 from .make_clip import CLIP, FPS, NAME
 from .report import format_table, save_results
 from .scores import Scores, score
 from .settings import EDIT, MODEL, TUNE
-from .world import SIZE
+from .world.clips import Edit, clip_named
+from .world.world import SIZE
 
 OUT = Path(__file__).parent / "out"
 EDITS = (0, 1, 2)

@@ -32,12 +32,12 @@ from tav_core import (
 )
 from tav_core.tuning.tune import TuningRun
 
-from .clips import PARTS, Clip, all_clips, changed_parts, clip_named
 from .oracle import read_frames
 from .scores import copied, read_source, score
 from .settings import MODEL, TUNE
 from .tables import markdown_table, without_nan
 from .variants import render_with
+from .world.clips import PARTS, Clip, all_clips, changed_parts, clip_named
 
 OUT = Path("out") / "tuning_steps"
 STEPS = (25, 50, 100, 200, 400)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from demo import masks, oracle
-from demo.clips import all_clips
 from demo.oracle import UNKNOWN, read_frame, read_frames
 from demo.silhouettes import match
-from demo.stills import random_scene
-from demo.world import Scene, Second, render
+from demo.world.clips import all_clips
+from demo.world.stills import random_scene
+from demo.world.world import Scene, Second, render
 
 PARTS = ("shape", "colour", "background")
 SCENE = Scene(

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from demo import palette
-from demo.clips import all_clips, clip_named, make_edit
 from demo.drawn import edited_scenes
 from demo.oracle import read_frames
 from demo.scores import agreement, compare_paths, copied, score, summarize
-from demo.world import render
+from demo.world import palette
+from demo.world.clips import all_clips, clip_named, make_edit
+from demo.world.world import render
 
 CLIP = clip_named("slide")
 

@@ -23,7 +23,7 @@ def model(tmp_path_factory):
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
     from demo.train_text import make_text_model
-    from demo.vocabulary import write_tokenizer
+    from demo.world.vocabulary import write_tokenizer
 
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)

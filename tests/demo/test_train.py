@@ -9,7 +9,7 @@ from demo.train_text import ATTRIBUTES, read_caption
 from demo.train_unet import COURSES, NUM_STEPS, course_at, make_scheduler, make_unet, snr_weights
 from demo.train_vae import make_vae, reconstruction_loss, to_input
 from demo.vae_start import start_linear
-from demo.world import Scene, render
+from demo.world.world import Scene, render
 
 
 def test_learning_rate_warms_up_and_falls_to_zero():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from demo import tuning_steps, variants
-from demo.clips import clip_named
 from demo.tuning_steps import average, format_table, held_loss, motions_at, run_clip, save_plot
+from demo.world.clips import clip_named
 from tav_core import InflatedUNet, UNetDenoiser, encode_prompt, load_checkpoint
 
 

@@ -1,11 +1,11 @@
-"""demo/edit_masks.py: a mask holds what an edit changes, and leaves what it must keep."""
+"""demo/world/edit_masks.py: a mask holds what an edit changes, and leaves what it must keep."""
 
 from __future__ import annotations
 
 import pytest
 
-from demo.clips import all_clips, clip_named
-from demo.edit_masks import around, mask_of, second, touched
+from demo.world.clips import all_clips, clip_named
+from demo.world.edit_masks import around, mask_of, second, touched
 
 
 @pytest.mark.parametrize("clip", all_clips(), ids=lambda clip: clip.name)

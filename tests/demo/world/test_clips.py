@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from demo import palette, sdf
-from demo.clips import all_clips, clip_named, make_edit
-from demo.world import Scene, fits
+from demo.world import palette, sdf
+from demo.world.clips import all_clips, clip_named, make_edit
+from demo.world.world import Scene, fits
 
 CLIPS = all_clips()
 NAMES = [clip.name for clip in CLIPS]

@@ -4,10 +4,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from demo import palette, sdf
-from demo.captions import caption, phrase, size_word, vocabulary
-from demo.stills import NUM_HELD_OUT, held_out, random_scene
-from demo.world import TEXTURES, Scene, combinations, fits, render
+from demo.world import palette, sdf
+from demo.world.captions import caption, phrase, size_word, vocabulary
+from demo.world.stills import NUM_HELD_OUT, held_out, random_scene
+from demo.world.world import TEXTURES, Scene, combinations, fits, render
 
 PLAIN = Scene(
     shape="circle", colour="red", rgb=(0.8, 0.1, 0.1), background="white", background_rgb=(1.0, 1.0, 1.0), radius=15.0

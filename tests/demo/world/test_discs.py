@@ -1,15 +1,15 @@
-"""demo/discs.py, and that the bundled T2I-Adapter does what a disc says."""
+"""demo/world/discs.py, and that the bundled T2I-Adapter does what a disc says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from demo.clips import clip_named
-from demo.discs import disc, discs
 from demo.oracle import read_frame
 from demo.sample_stills import Sampler
-from demo.world import SIZE, Scene
+from demo.world.clips import clip_named
+from demo.world.discs import disc, discs
+from demo.world.world import SIZE, Scene
 
 RED = {"shape": "circle", "colour": "red", "rgb": (0.8, 0.1, 0.1), "background": "blue", "background_rgb": (0, 0, 1)}
 

@@ -1,6 +1,6 @@
 """One still of the world: its description, and the picture of it.
 
-A caption can name shape, colour, background, size and style (`demo/captions.py`). Everything else (exact shades,
+A caption can name shape, colour, background, size and style (`demo/world/captions.py`). Everything else (exact shades,
 texture, outline, light, mark, second object, place, rotation) is never named: that is what a clip holds and a prompt
 cannot say.
 """

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from demo.captions import caption, vocabulary
-from demo.stills import random_scene
-from demo.vocabulary import END, START, byte_letters, learn_merges, write_tokenizer
+from demo.world.captions import caption, vocabulary
+from demo.world.stills import random_scene
+from demo.world.vocabulary import END, START, byte_letters, learn_merges, write_tokenizer
 
 
 @pytest.fixture(scope="module")
