@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demo.oracle import read_frames
-from demo.scores import centres, disc
+from demo.oracle.oracle import read_frames
+from demo.oracle.scores import centres, disc
 from demo.settings import EDIT, MODEL, TUNE
 from demo.world.clip_scenes import PATHS, SOURCES
 from demo.world.clips import Clip, clip_named

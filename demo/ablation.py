@@ -33,8 +33,8 @@ from tqdm import tqdm
 from tav_core import load_checkpoint
 
 from .ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from .oracle.scores import Scores, score
 from .pictures import label_rows, save_ablation_plot
-from .scores import Scores, score
 from .settings import EDIT, MODEL, TUNE
 from .tables import without_nan
 from .variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits

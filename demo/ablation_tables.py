@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .scores import Scores, summarize
+from .oracle.scores import Scores, summarize
 from .tables import markdown_table
 from .world.clips import PARTS, changed_parts, clip_named
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from tav_core import write_video
 
+from .oracle.scores import Scores
 from .pictures import enlarge, label_rows, save_loss_curve
-from .scores import Scores
 from .tables import without_nan
 
 

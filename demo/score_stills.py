@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .oracle import Reading, read_frame
+from .oracle.oracle import Reading, read_frame
 from .sample_stills import Sampler, contact_sheet
 from .train_common import LOG, SEED
 from .train_vae import to_input

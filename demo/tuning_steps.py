@@ -32,8 +32,8 @@ from tav_core import (
 )
 from tav_core.tuning.tune import TuningRun
 
-from .oracle import read_frames
-from .scores import copied, read_source, score
+from .oracle.oracle import read_frames
+from .oracle.scores import copied, read_source, score
 from .settings import MODEL, TUNE
 from .tables import markdown_table, without_nan
 from .variants import render_with

@@ -14,7 +14,7 @@ import torch
 from demo import ablation, variants
 from demo.ablation import Job, all_jobs, run_job, save_results, score_job
 from demo.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
-from demo.scores import ENOUGH, Scores
+from demo.oracle.scores import ENOUGH, Scores
 from demo.tables import without_nan
 from demo.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
 from demo.world.clips import changed_parts, clip_named

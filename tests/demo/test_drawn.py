@@ -8,7 +8,7 @@ import pytest
 
 from demo import ablation
 from demo.drawn import draw_edits, edited_scenes
-from demo.scores import score, summarize
+from demo.oracle.scores import score, summarize
 from demo.world.clips import all_clips, changed_parts, clip_named
 from tav_core import load_checkpoint
 

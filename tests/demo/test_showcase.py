@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from demo import showcase as demo
-from demo.scores import Scores
+from demo.oracle.scores import Scores
 from tav_core import Motion, read_clip
 from tav_core.tuning.tune import TuningRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.oracle import read_frame
+from demo.oracle.oracle import read_frame
 from demo.sample_stills import Sampler
 from demo.world.clips import clip_named
 from demo.world.discs import disc, discs

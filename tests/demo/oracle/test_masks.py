@@ -3,7 +3,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from demo import masks
+from demo.oracle import masks
 
 
 def test_components_come_apart_largest_first():

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from demo import masks, oracle
-from demo.oracle import UNKNOWN, read_frame, read_frames
-from demo.silhouettes import match
+from demo.oracle import masks, oracle
+from demo.oracle.oracle import UNKNOWN, read_frame, read_frames
+from demo.oracle.silhouettes import match
 from demo.world.clips import all_clips
 from demo.world.stills import random_scene
 from demo.world.world import Scene, Second, render

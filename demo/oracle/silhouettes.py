@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
+from ..world import sdf
 from .masks import blur
-from .world import sdf
 
 _SIDE = 40
 _RADIUS = 11.0

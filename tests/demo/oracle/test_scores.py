@@ -1,4 +1,4 @@
-"""demo/scores.py on videos whose truth is known: rendered, not generated."""
+"""demo/oracle/scores.py on videos whose truth is known: rendered, not generated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from demo.drawn import edited_scenes
-from demo.oracle import read_frames
-from demo.scores import agreement, compare_paths, copied, score, summarize
+from demo.oracle.oracle import read_frames
+from demo.oracle.scores import agreement, compare_paths, copied, score, summarize
 from demo.world import palette
 from demo.world.clips import all_clips, clip_named, make_edit
 from demo.world.world import render

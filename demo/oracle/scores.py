@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..world.clips import PARTS, Clip, Edit
 from .oracle import Reading, read_frames
-from .world.clips import PARTS, Clip, Edit
 
 ENOUGH = 7 / 8
 SHADE_TOLERANCE = 0.10
