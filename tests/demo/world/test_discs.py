@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demo.oracle.oracle import read_frame
-from demo.sample_stills import Sampler
+from demo.trainers.sample_stills import Sampler
 from demo.world.clips import clip_named
 from demo.world.discs import disc, discs
 from demo.world.world import SIZE, Scene

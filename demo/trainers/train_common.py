@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .world.captions import caption
-from .world.stills import random_scene
-from .world.world import Scene, render
+from ..world.captions import caption
+from ..world.stills import random_scene
+from ..world.world import Scene, render
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "model"

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from ..world import palette, sdf
+from ..world.vocabulary import MAX_LENGTH, write_tokenizer
 from .train_common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate
-from .world import palette, sdf
-from .world.vocabulary import MAX_LENGTH, write_tokenizer
 
 WIDTH = 128
 NUM_STEPS = 500

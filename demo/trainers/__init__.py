@@ -1,0 +1,1 @@
+"""What trained the demo's model."""
