@@ -35,7 +35,7 @@ from PIL import Image
 
 from demo.oracle.oracle import read_frames
 from demo.oracle.scores import centres, disc
-from demo.settings import EDIT, MODEL, TUNE
+from demo.study.settings import EDIT, MODEL, TUNE
 from demo.world.clip_scenes import PATHS, SOURCES
 from demo.world.clips import Clip, clip_named
 from tav_core import (

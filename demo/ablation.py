@@ -32,12 +32,12 @@ from tqdm import tqdm
 
 from tav_core import load_checkpoint
 
-from .ablation_tables import format_parts, format_table, tabulate, tabulate_parts
 from .oracle.scores import Scores, score
-from .pictures import label_rows, save_ablation_plot
-from .settings import EDIT, MODEL, TUNE
-from .tables import without_nan
-from .variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
+from .study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from .study.pictures import label_rows, save_ablation_plot
+from .study.settings import EDIT, MODEL, TUNE
+from .study.tables import without_nan
+from .study.variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
 from .world.clips import all_clips, clip_named, clips_by_name
 
 SEEDS = (0, 1, 2)

@@ -39,8 +39,8 @@ from tav_core.files import load_tensors
 
 from .make_clip import CLIP, FPS, NAME
 from .oracle.scores import Scores, score
-from .report import format_table, save_results
-from .settings import EDIT, MODEL, TUNE
+from .study.report import format_table, save_results
+from .study.settings import EDIT, MODEL, TUNE
 from .world.clips import Edit, clip_named
 from .world.world import SIZE
 

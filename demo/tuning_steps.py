@@ -34,9 +34,9 @@ from tav_core.tuning.tune import TuningRun
 
 from .oracle.oracle import read_frames
 from .oracle.scores import copied, read_source, score
-from .settings import MODEL, TUNE
-from .tables import markdown_table, without_nan
-from .variants import render_with
+from .study.settings import MODEL, TUNE
+from .study.tables import markdown_table, without_nan
+from .study.variants import render_with
 from .world.clips import PARTS, Clip, all_clips, changed_parts, clip_named
 
 OUT = Path("out") / "tuning_steps"

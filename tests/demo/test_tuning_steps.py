@@ -8,7 +8,8 @@ import json
 import pytest
 import torch
 
-from demo import tuning_steps, variants
+from demo import tuning_steps
+from demo.study import variants
 from demo.tuning_steps import average, format_table, held_loss, motions_at, run_clip, save_plot
 from demo.world.clips import clip_named
 from tav_core import InflatedUNet, UNetDenoiser, encode_prompt, load_checkpoint

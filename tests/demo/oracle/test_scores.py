@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from demo.drawn import edited_scenes
 from demo.oracle.oracle import read_frames
 from demo.oracle.scores import agreement, compare_paths, copied, score, summarize
+from demo.study.drawn import edited_scenes
 from demo.world import palette
 from demo.world.clips import all_clips, clip_named, make_edit
 from demo.world.world import render

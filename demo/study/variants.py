@@ -35,11 +35,11 @@ from tav_core import (
     tune,
 )
 
+from ..world.clips import PARTS, Clip, changed_parts
+from ..world.discs import discs
+from ..world.edit_masks import mask_of
 from .drawn import draw_edits
 from .settings import ADAPTER, EDIT, TUNE
-from .world.clips import PARTS, Clip, changed_parts
-from .world.discs import discs
-from .world.edit_masks import mask_of
 
 FEATHER = 4
 

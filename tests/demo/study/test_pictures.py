@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from demo.pictures import GAP, LABEL_HEIGHT, as_bytes, enlarge, label_rows, running_mean, save_loss_curve
+from demo.study.pictures import GAP, LABEL_HEIGHT, as_bytes, enlarge, label_rows, running_mean, save_loss_curve
 
 
 def test_enlarging_repeats_pixels():

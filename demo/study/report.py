@@ -12,7 +12,7 @@ import numpy as np
 
 from tav_core import write_video
 
-from .oracle.scores import Scores
+from ..oracle.scores import Scores
 from .pictures import enlarge, label_rows, save_loss_curve
 from .tables import without_nan
 

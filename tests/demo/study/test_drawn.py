@@ -1,4 +1,4 @@
-"""demo/drawn.py: edits as they should be."""
+"""demo/study/drawn.py: edits as they should be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from demo import ablation
-from demo.drawn import draw_edits, edited_scenes
 from demo.oracle.scores import score, summarize
+from demo.study.drawn import draw_edits, edited_scenes
 from demo.world.clips import all_clips, changed_parts, clip_named
 from tav_core import load_checkpoint
 

@@ -14,9 +14,9 @@ import torch
 
 from tav_core import Checkpoint, decode_latents, encode_frames
 
-from .world.clips import Clip, Edit, changed_parts
-from .world.palette import BACKGROUNDS, COLOURS, second_shade, shade_of
-from .world.world import Scene
+from ..world.clips import Clip, Edit, changed_parts
+from ..world.palette import BACKGROUNDS, COLOURS, second_shade, shade_of
+from ..world.world import Scene
 
 
 def edited_scenes(clip: Clip, edit: Edit, seed: int = 0) -> tuple[Scene, ...]:

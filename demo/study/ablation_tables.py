@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .oracle.scores import Scores, summarize
+from ..oracle.scores import Scores, summarize
+from ..world.clips import PARTS, changed_parts, clip_named
 from .tables import markdown_table
-from .world.clips import PARTS, changed_parts, clip_named
 
 if TYPE_CHECKING:
-    from .ablation import Job
+    from ..ablation import Job
 
 COLUMNS = ("edits_right", "right", "path", "distance", "agreement", "kept", "background_kept", "flicker")
 PART_COLUMNS = ("edits_right", "kept")

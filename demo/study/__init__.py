@@ -1,0 +1,1 @@
+"""Runs over many clips and variants: jobs, settings, tables, pictures."""
