@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 # Each folder with the fewest files that it can hold: a test that looks at fewer has gone blind.
 AT_LEAST = {"tav_core": 79, "nodes": 35, "demo": 35, "benchmarks": 18, "scripts": 9, "tests": 130}
 SINGLE_FILES = ("__init__.py", "run.py")
+# As which scripts inside ComfyUI import the pack.
+PACK_NAME = "tune_a_video_pack"
 
 
 class Import(NamedTuple):
@@ -64,7 +66,8 @@ def imports_of(name: str, path: Path, known: set[str]) -> Iterator[Import]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node, kind in import_statements(ast.parse(path.read_text(encoding="utf-8"))):
         for target in targets(node, package):
-            if (owner := nearest(target, package, known)) and owner != name:
+            owner = nearest(target, package, known)
+            if owner and owner != name:
                 yield Import(name, owner, kind, node.lineno)
 
 
@@ -95,11 +98,32 @@ def targets(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
 
 def nearest(target: str, package: str, known: set[str]) -> str:
     """The module that a dotted name means: itself, the module that holds it, or a neighbour of a script; "" if none."""
+    target = target.removeprefix(f"{PACK_NAME}.")
     for candidate in (target, target.rpartition(".")[0]):
         for name in (candidate, f"{package}.{candidate}" if package == "scripts" else candidate):
             if name in known and name != "__init__":
                 return name
     return ""
+
+
+def lost_imports() -> list[str]:
+    """Imports of the project that lead nowhere: no such module, and no such name in the package."""
+    files = {module_name(path): path for path in all_files()}
+    lost = []
+    for name, path in files.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node, _ in import_statements(ast.parse(path.read_text(encoding="utf-8"))):
+            for target in targets(node, package):
+                owner, last = nearest(target, package, set(files)), target.rpartition(".")[2]
+                ours = owner or target.removeprefix(f"{PACK_NAME}.").split(".")[0] in AT_LEAST
+                # `nodes` is also a module of ComfyUI's.
+                ours = ours and (owner or not target.startswith("nodes"))
+                is_package = owner and files[owner].name == "__init__.py"
+                if ours and (
+                    not owner or (is_package and last not in owner + files[owner].read_text(encoding="utf-8"))
+                ):
+                    lost.append(f"{name}:{node.lineno} {target}")
+    return lost
 
 
 def circles(edges: set[tuple[str, str]]) -> list[set[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.project_files import Import, all_files, circles, import_graph, imports_of, module_name
+from tests.project_files import Import, all_files, circles, import_graph, imports_of, lost_imports, module_name
 
 GRAPH = import_graph()
 # To be cut.
@@ -29,6 +29,11 @@ def test_every_file_is_seen_and_most_are_tied_to_others():
     tied = {i.source for i in GRAPH} | {i.target for i in GRAPH}
     assert len(names & tied) > 0.9 * len(names)
     assert {i.kind for i in GRAPH} == {"import", "late", "typing"}
+
+
+def test_every_import_finds_what_it_names():
+    """Scripts that only run inside a ComfyUI are read too."""
+    assert lost_imports() == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tav_core import EditConfig, TuneConfig
 
-MODEL = Path(__file__).parent / "model"
+MODEL = Path(__file__).parents[1] / "model"
 ADAPTER = MODEL / "t2i_adapter"
 TUNE = TuneConfig(num_steps=100, learning_rate=1e-3, memory="speed", save_every=50)
 EDIT = EditConfig(num_steps=20, guidance_scale=3.2)

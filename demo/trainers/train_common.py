@@ -14,7 +14,7 @@ from ..world.captions import caption
 from ..world.stills import random_scene
 from ..world.world import Scene, render
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 MODEL = HERE / "model"
 LOG = HERE / "training" / "log.csv"
 CACHE = HERE.parent / "out" / "demo_training"

@@ -17,7 +17,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-HERE = Path(__file__).resolve().parent.parent / "demo"
+HERE = Path(__file__).resolve().parents[2] / "demo"
 MODEL = HERE / "model"
 CLIP = HERE / "clip.mp4"
 # core's text model makes room for the vocabulary of Stable Diffusion, whatever the config says.

@@ -1,1 +1,1 @@
-"""What goes over a wire and stands on a node: types, widgets, folders, pictures, and the way to the library's tensors."""
+"""What goes over a wire and stands on a node: types, widgets, folders, pictures, and the bridge to the library."""

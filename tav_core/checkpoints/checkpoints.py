@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "load_checkpoint", "load_original_unet", "name_architecture"]
 
-CLIP_TOKENIZER = Path(__file__).parent / "data" / "clip_tokenizer"
+CLIP_TOKENIZER = Path(__file__).parents[1] / "data" / "clip_tokenizer"
 OFFICIAL = {"sd1": ((320, 640, 1280, 1280), 768), "sd2": ((320, 640, 1280, 1280), 1024)}
 
 

@@ -13,16 +13,18 @@ from host_checks import CLIP, DEMO, EMPTY, TARGET, make_motion
 
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
-from tune_a_video_pack.nodes import bridge, native, tune  # isort: skip
-from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
-from tune_a_video_pack.nodes.compare import CompareVideos  # isort: skip
-from tune_a_video_pack.nodes.compare_inversions import CompareInversions  # isort: skip
-from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
-from tune_a_video_pack.nodes.inject_source import InjectSource  # isort: skip
-from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
-from tune_a_video_pack.nodes.measure import MeasureVideo  # isort: skip
-from tune_a_video_pack.nodes.report import Report  # isort: skip
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.sockets import bridge  # isort: skip
+from tune_a_video_pack.nodes.tuning import tune  # isort: skip
+from tune_a_video_pack.nodes.sampling.blend_inversions import BlendInversions  # isort: skip
+from tune_a_video_pack.nodes.video.compare import CompareVideos  # isort: skip
+from tune_a_video_pack.nodes.sampling.compare_inversions import CompareInversions  # isort: skip
+from tune_a_video_pack.nodes.video.composite import CompositeEdit  # isort: skip
+from tune_a_video_pack.nodes.sampling.inject_source import InjectSource  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.video.measure import MeasureVideo  # isort: skip
+from tune_a_video_pack.nodes.video.report import Report  # isort: skip
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.errors import TavError  # isort: skip
 
 STEPS, SIDE = 2, 12

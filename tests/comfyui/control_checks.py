@@ -31,10 +31,10 @@ from host_checks import (
 import comfy.t2i_adapter.adapter  # isort: skip
 import comfy.utils  # isort: skip
 import torch  # isort: skip
-from tune_a_video_pack.nodes import native  # isort: skip
-from tune_a_video_pack.nodes.context_windows import ContextWindows  # isort: skip
-from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.control import Control, add_controls  # isort: skip
 from tune_a_video_pack.tav_core.checkpoints.control_files import load_control  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip

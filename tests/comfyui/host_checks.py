@@ -50,10 +50,10 @@ def load_pack(name: str = "tune_a_video_pack"):
 
 
 load_pack()
-from tune_a_video_pack.nodes import core_demo, core_unet, native  # noqa: E402
-from tune_a_video_pack.nodes.apply_motion import ApplyMotion  # noqa: E402
-from tune_a_video_pack.nodes.invert import DDIMInvert  # noqa: E402
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # noqa: E402
+from tune_a_video_pack.nodes.core import core_demo, core_unet, native  # noqa: E402
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # noqa: E402
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # noqa: E402
+from tune_a_video_pack.nodes.tuning.apply_motion import ApplyMotion  # noqa: E402
 from tune_a_video_pack.tav_core.checkpoints.checkpoints import load_checkpoint  # noqa: E402
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # noqa: E402
 from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402

@@ -34,11 +34,11 @@ import comfy.patcher_extension  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
 import torch  # isort: skip
-from tune_a_video_pack.nodes import native  # isort: skip
-from tune_a_video_pack.nodes.context_windows import ContextWindows  # isort: skip
-from tune_a_video_pack.nodes.inject_source import InjectSource  # isort: skip
-from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
+from tune_a_video_pack.nodes.sampling.inject_source import InjectSource  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core import windows as core  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip

@@ -26,11 +26,11 @@ from host_checks import (
 
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
-from tune_a_video_pack.nodes import native  # isort: skip
-from tune_a_video_pack.nodes.blend_inversions import BlendInversions  # isort: skip
-from tune_a_video_pack.nodes.compare_inversions import compare  # isort: skip
-from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.sampling.blend_inversions import BlendInversions  # isort: skip
+from tune_a_video_pack.nodes.sampling.compare_inversions import compare  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.blend import blend  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip

@@ -26,9 +26,9 @@ from host_checks import (
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
 from comfy_extras.nodes_mask import ImageCompositeMasked  # isort: skip
-from tune_a_video_pack.nodes.composite import CompositeEdit  # isort: skip
-from tune_a_video_pack.nodes.invert import DDIMInvert  # isort: skip
-from tune_a_video_pack.nodes.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.video.composite import CompositeEdit  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip

@@ -31,7 +31,7 @@ name = "tune_a_video_pack"
 spec = importlib.util.spec_from_file_location(name, PACK / "__init__.py", submodule_search_locations=[str(PACK)])
 sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules[name])
-from tune_a_video_pack.nodes.judges import CoreClipVision  # noqa: E402
+from tune_a_video_pack.nodes.sockets.judges import CoreClipVision  # noqa: E402
 from tune_a_video_pack.tav_core.metrics import frame_consistency, load_clip  # noqa: E402
 
 # The config as core's own clip_vision_config_*.json have it.

@@ -314,7 +314,7 @@ def graph_target(folder: Path, stack: ExitStack) -> Target:
     """The one graph that the pack itself reads: the prompt that the server hands to One-Shot Tune."""
     from tests.faults.pack import nodes_without_comfyui
 
-    tune = stack.enter_context(nodes_without_comfyui(folder / "comfyui", "tune")).tune
+    tune = stack.enter_context(nodes_without_comfyui(folder / "comfyui", "tuning.tune")).tune
     graph = {
         "1": {"class_type": "TAVOneShotTune", "inputs": {"positive": ["2", 0], "num_steps": 5, "run_name": "x"}},
         "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["3", 1]}},

@@ -38,7 +38,7 @@ def fake_folder_paths(base: Path) -> types.ModuleType:
 
 @contextmanager
 def nodes_without_comfyui(base: Path, *names: str) -> Iterator[SimpleNamespace]:
-    """Some modules of `nodes/`, by name."""
+    """Some modules of `nodes/`, each by its room and name, "sockets.folders"; they come by their last names."""
     io = MagicMock()
     io.ComfyNode = type("ComfyNode", (), {})
     latest = types.ModuleType("comfy_api.latest")
@@ -56,7 +56,9 @@ def nodes_without_comfyui(base: Path, *names: str) -> Iterator[SimpleNamespace]:
     before = dict(sys.modules)
     sys.modules.update(stand_ins)
     try:
-        yield SimpleNamespace(**{name: importlib.import_module(f"{NAME}.nodes.{name}") for name in names})
+        yield SimpleNamespace(
+            **{name.split(".")[-1]: importlib.import_module(f"{NAME}.nodes.{name}") for name in names}
+        )
     finally:
         for name in [n for n in sys.modules if n.startswith(NAME) or n in stand_ins]:
             del sys.modules[name]

@@ -39,11 +39,13 @@ WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789¹²³"
 }
 
+NAMED = ("sockets.folders", "sockets.judges", "tuning.motion_files", "tuning.tune", "video.report")
+
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
     base = tmp_path_factory.mktemp("comfyui")
-    with nodes_without_comfyui(base, "folders", "motion_files", "report", "judges", "tune") as nodes:
+    with nodes_without_comfyui(base, *NAMED) as nodes:
         nodes.base = base
         # The nodes' own errors: the pack is loaded under another name here.
         nodes.ConfigError, nodes.MotionError = nodes.folders.ConfigError, nodes.motion_files.MotionError

@@ -169,7 +169,7 @@ def cockpit(monkeypatch):
     core = {name: MagicMock() for name in ("comfy", "comfy.model_management", "comfy.utils")}
     for name, module in core.items():
         monkeypatch.setitem(sys.modules, name, module)
-    yield importlib.import_module("pack_of_cockpit.nodes.cockpit")
+    yield importlib.import_module("pack_of_cockpit.nodes.tuning.cockpit")
     for name in [name for name in sys.modules if name.startswith("pack_of_cockpit")]:
         sys.modules.pop(name)
 

@@ -149,7 +149,7 @@ def test_a_report_shows_a_motions_metadata_and_interprets_nothing(written):
 
 @pytest.fixture(scope="module")
 def chart():
-    spec = importlib.util.spec_from_file_location("chart_alone", ROOT / "nodes" / "chart.py")
+    spec = importlib.util.spec_from_file_location("chart_alone", ROOT / "nodes" / "sockets" / "chart.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

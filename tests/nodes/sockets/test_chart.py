@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[2] / "nodes" / "chart.py"
+PATH = Path(__file__).parents[3] / "nodes" / "sockets" / "chart.py"
 
 
 @pytest.fixture(scope="module")
