@@ -35,7 +35,7 @@ from tav_core import (
     tune,
 )
 from tav_core.errors import ConfigError
-from tav_core.files import load_tensors
+from tav_core.tensor_files import load_tensors
 
 from .make_clip import CLIP, FPS, NAME
 from .oracle.scores import Scores, score

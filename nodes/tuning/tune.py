@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ...tav_core.atomic_files import check_output
 from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.tune_config import TuneConfig
-from ...tav_core.whole_files import check_output
 from ..sockets.bridge import check_images, to_context
 from ..sockets.folders import motion_path, run_path
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..atomic_files import check_output
 from ..checkpoints.checkpoints import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.reconstruct import psnr, reconstruct
@@ -25,7 +26,6 @@ from ..tuning.tune_config import TuneConfig
 from ..tuning.weights import Motion
 from ..video.video import VideoClip, write_video
 from ..video.video_write import check_rate
-from ..whole_files import check_output
 from .cli_options import read_settings
 from .command_inputs import (
     check_room,

@@ -24,7 +24,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
     """A file that one of the stages wrote, or None."""
-    from ..files import load_header
+    from ..tensor_files import load_header
     from ..tuning.motion_info import read_info
 
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")

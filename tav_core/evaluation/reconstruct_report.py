@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ..atomic_files import whole_file
 from ..sampling.invert import invert
 from ..sampling.invert_config import METHODS, InvertConfig
-from ..whole_files import whole_file
 from .reconstruct import psnr, reconstruct
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..atomic_files import whole_file
 from ..errors import ConfigError
 from ..paths import check_output_path
-from ..whole_files import whole_file
 from .report_page import PageVideo, ReportVideo, build_page
 
 if TYPE_CHECKING:

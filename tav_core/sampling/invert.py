@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
-from ..files import load_tensors, save_tensors
 from ..layouts import check_context, check_values
 from ..settings import is_number, is_whole
+from ..tensor_files import load_tensors, save_tensors
 from .invert_config import EXACT, METHODS, InvertConfig
 from .solvers import step_from_noise, walk
 

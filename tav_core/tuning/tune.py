@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..atomic_files import hold
 from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import window_around, with_anchor
 from ..errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, explain_out_of_memory
@@ -30,7 +31,6 @@ from ..models.memory import MemoryPlan, plan_tuning
 from ..models.names import is_temporal
 from ..models.precision import resolve_precision
 from ..version import __version__
-from ..whole_files import hold
 from .motion_info import MotionInfo, as_json, describe_architecture
 from .recompute import set_recompute
 from .training_copy import copy_for_training

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..atomic_files import check_output
 from ..errors import ConfigError
-from ..files import load_tensors, save_tensors
 from ..models.attention_modes import recorded_modes
-from ..whole_files import check_output
+from ..tensor_files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from .tune import TuningRun

@@ -14,10 +14,10 @@ import av
 import numpy as np
 import torch
 
+from ..atomic_files import whole_file
 from ..errors import ConfigError, OutputError, explain_write_failure
 from ..paths import check_output_path
 from ..settings import is_number
-from ..whole_files import whole_file
 from .frame_size import check_frames
 from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
 

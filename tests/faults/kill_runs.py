@@ -23,9 +23,9 @@ from diffusers import UNet2DConditionModel
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError
 from tav_core.evaluation.report import ReportVideo, write_report
-from tav_core.files import load_tensors, save_tensors
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
+from tav_core.tensor_files import load_tensors, save_tensors
 from tav_core.tuning.tune import tune
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.video.video_write import write_video

@@ -143,14 +143,14 @@ MUTATIONS = (
     ),
     Mutation(
         "files: written in place, not beside and then moved",
-        "tav_core/files.py",
+        "tav_core/tensor_files.py",
         "save_file(ready, temporary, dict(metadata))",
         "save_file(ready, path, dict(metadata)); temporary.write_bytes(path.read_bytes())",
-        ("tests/tav_core/test_files.py",),
+        ("tests/tav_core/test_tensor_files.py",),
     ),
     Mutation(
         "videos: what was half written stays",
-        "tav_core/whole_files.py",
+        "tav_core/atomic_files.py",
         "            remove(temporary)\n            remove(replaced)",
         "            remove(replaced)",
         ("tests/tav_core/video/test_video_write.py::TestFailure",),

@@ -15,7 +15,7 @@ import torch
 
 from tav_core.cli.cli import main
 from tav_core.errors import ConfigError
-from tav_core.files import load_tensors
+from tav_core.tensor_files import load_tensors
 from tav_core.tuning.tune import tune
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.video.video import write_video

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tav_core.atomic_files import check_output, whole_file
 from tav_core.errors import OutputError
 from tav_core.evaluation.reconstruct_report import MethodReport, write_reports
 from tav_core.evaluation.report import ReportVideo, write_report
@@ -20,7 +21,6 @@ from tav_core.tuning.tune import TuningRun, tune
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.tuning.tune_state import RunState
 from tav_core.video.video_write import write_video
-from tav_core.whole_files import check_output, whole_file
 
 FAST = {"num_steps": 3, "learning_rate": 1e-3, "memory": "speed"}
 NOISE = torch.rand((4, 32, 32, 3), generator=torch.Generator().manual_seed(0))

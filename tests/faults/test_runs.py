@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tav_core.atomic_files import hold
 from tav_core.errors import ConfigError, TuningDiverged
-from tav_core.files import load_tensors, save_tensors
+from tav_core.tensor_files import load_tensors, save_tensors
 from tav_core.tuning.tune import TuningRun, tune
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.tuning.tune_state import RunState
 from tav_core.tuning.weights import Motion
-from tav_core.whole_files import hold
 from tests.tav_core.motions import equal
 
 FAST = {"learning_rate": 1e-3, "memory": "speed"}
-OTHER = "import sys; from tav_core.whole_files import hold; from pathlib import Path\n"
+OTHER = "import sys; from tav_core.atomic_files import hold; from pathlib import Path\n"
 HOLD = OTHER + "with hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tav_core.cli.cli import main
-from tav_core.files import save_tensors
+from tav_core.tensor_files import save_tensors
 from tav_core.video.video import write_video
 
 

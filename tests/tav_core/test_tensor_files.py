@@ -1,4 +1,4 @@
-"""tav_core/files.py: a file is written whole or not at all."""
+"""tav_core/tensor_files.py: a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tav_core.errors import InputError, MotionError, OutputError
-from tav_core.files import as_os_error, digest, load_header, load_tensors, save_tensors
+from tav_core.tensor_files import as_os_error, digest, load_header, load_tensors, save_tensors
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.float16)}
 

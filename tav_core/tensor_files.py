@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from .atomic_files import whole_file
 from .errors import InputError, explain_out_of_memory
 from .paths import check_input_path, check_output_path
-from .whole_files import whole_file
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
