@@ -43,7 +43,7 @@ HOMES = {
     "tuning.tune": ("TuneProgress", "tune"),
     "tuning.tune_config": ("TuneConfig",),
     "models.unet": ("InflatedUNet",),
-    "video.video": ("VideoClip", "read_clip", "write_video"),
+    "video.clip": ("VideoClip", "read_clip", "write_video"),
     "tuning.weights": ("Motion", "import_original"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
 }

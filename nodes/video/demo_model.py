@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...tav_core.video.video import read_clip
+from ...tav_core.video.clip import read_clip
 from ..core.core_demo import CLIP, load_demo
 from ..sockets.widgets import CATEGORY, schema
 

@@ -9,8 +9,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...tav_core.video.audio import read_audio
+from ...tav_core.video.clip import read_clip
 from ...tav_core.video.fits import FITS
-from ...tav_core.video.video import read_clip
 from ..sockets.folders import fingerprint
 from ..sockets.widgets import CATEGORY, schema
 

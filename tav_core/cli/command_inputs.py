@@ -25,8 +25,8 @@ from ..sampling.injection_config import InjectionConfig
 from ..sampling.invert import Trajectory
 from ..tuning.motion_info import MotionInfo
 from ..tuning.weights import Motion
-from ..video.frame_size import check_size
-from ..video.video import VideoClip, read_clip
+from ..video.clip import VideoClip, read_clip
+from ..video.sizes import check_size
 from .cli_options import as_tuned, read_settings
 from .control_command import add_named_controls
 

@@ -24,8 +24,8 @@ from ..sampling.invert import Trajectory, invert
 from ..tuning.tune import TuneProgress, tune
 from ..tuning.tune_config import TuneConfig
 from ..tuning.weights import Motion
-from ..video.video import VideoClip, write_video
-from ..video.video_write import check_rate
+from ..video.clip import VideoClip, write_video
+from ..video.write import check_rate
 from .cli_options import read_settings
 from .command_inputs import (
     check_room,

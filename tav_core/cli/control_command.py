@@ -14,7 +14,7 @@ from ..denoisers.control import Control, add_controls
 from ..denoisers.control_config import ControlConfig
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
-from ..video.video import read_clip
+from ..video.clip import read_clip
 from .cli_options import as_tuned
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from ..models.latents import encode_frames
 from ..sampling.invert import Trajectory
 from ..sampling.local_edit import composite, edit_mask, keep_outside
 from ..sampling.local_edit_config import LocalEditConfig
-from ..video.mask_file import read_mask
-from ..video.video import VideoClip, read_clip
+from ..video.clip import VideoClip, read_clip
+from ..video.mask import read_mask
 from .cli_options import as_tuned
 
 if TYPE_CHECKING:

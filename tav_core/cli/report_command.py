@@ -13,8 +13,8 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
-from ..video.frame_size import SIZE_STEP
-from ..video.video import VideoClip, read_clip
+from ..video.clip import VideoClip, read_clip
+from ..video.sizes import SIZE_STEP
 from .cli_options import as_tuned
 
 if TYPE_CHECKING:

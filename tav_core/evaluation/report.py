@@ -70,8 +70,8 @@ def encode_video(frames: Tensor, fps: float, encoders: Collection[str] | None = 
     Args:
         encoders: names to choose the H.264 encoder from; PyAV's own by default. Without one it is an animated WebP.
     """
-    from ..video.video_encode import choose_mp4_encoder
-    from ..video.video_write import write_video
+    from ..video.encode import choose_mp4_encoder
+    from ..video.write import write_video
 
     kind, ending = ("image/webp", ".webp") if choose_mp4_encoder(encoders) == "mpeg4" else ("video/mp4", ".mp4")
     with tempfile.TemporaryDirectory() as folder:

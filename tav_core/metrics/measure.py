@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ConfigError, InputError
-from ..video.frame_size import check_frames
+from ..video.sizes import check_frames
 from .flicker import second_differences
 from .flow import measure_flow
 from .motion import angle_entropy, angle_histogram, flow_magnitudes, warp_errors

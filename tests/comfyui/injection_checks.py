@@ -46,7 +46,7 @@ from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort:
 from tune_a_video_pack.tav_core.sampling.injection import InjectedDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.injection_config import InjectionConfig  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.video.video import read_clip  # isort: skip
+from tune_a_video_pack.tav_core.video.clip import read_clip  # isort: skip
 
 MOTION = make_motion(1)
 with torch.inference_mode():

@@ -110,7 +110,7 @@ class TestAClipBetweenQueueAndRun:
 
 def other_clip(path):
     """Another video under the same name."""
-    from tav_core.video.video_write import write_video
+    from tav_core.video.write import write_video
 
     write_video(path, np.random.default_rng(0).random((8, 64, 64, 3), dtype=np.float32), fps=8)
 

@@ -41,7 +41,7 @@ from tune_a_video_pack.tav_core.sampling.free_noise import free_noise  # isort: 
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.video.video import read_clip  # isort: skip
+from tune_a_video_pack.tav_core.video.clip import read_clip  # isort: skip
 
 LENGTH, OVERLAP, LONG = 4, 1, 8
 SETTINGS = core.ContextWindows(length=LENGTH, overlap=OVERLAP)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
-from tav_core.video.video import read_clip
+from tav_core.video.clip import read_clip
 from tests.faults.checks import SECONDS, refused, time_limit
-from tests.tav_core.video.test_video import encode, numbered
+from tests.tav_core.video.test_clip import encode, numbered
 
 SIZE = {"width": 64, "height": 48}
 ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp", ".ts")

@@ -20,7 +20,7 @@ from tav_core.sampling.invert import Trajectory
 from tav_core.tuning.tune import TuningRun, tune
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.tuning.tune_state import RunState
-from tav_core.video.video_write import write_video
+from tav_core.video.write import write_video
 
 FAST = {"num_steps": 3, "learning_rate": 1e-3, "memory": "speed"}
 NOISE = torch.rand((4, 32, 32, 3), generator=torch.Generator().manual_seed(0))

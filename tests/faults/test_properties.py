@@ -19,7 +19,7 @@ from tav_core.models.names import is_temporal
 from tav_core.tuning.motion_info import ARCHITECTURE, MotionInfo
 from tav_core.tuning.weights import Motion
 from tav_core.video.fits import FITS
-from tav_core.video.frame_size import check_size, fit_boxes, resize_frames
+from tav_core.video.sizes import check_size, fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames
 
 # The same examples each time: continuous integration must not fail by chance.

@@ -17,7 +17,7 @@ from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.invert import Trajectory
 from tav_core.tuning.tune_config import TuneConfig
 from tav_core.tuning.weights import Motion
-from tav_core.video.video import read_clip, write_video
+from tav_core.video.clip import read_clip, write_video
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "4", "--width", "64", "--height", "64"]

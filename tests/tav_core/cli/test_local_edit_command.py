@@ -12,7 +12,7 @@ from tav_core.cli.local_edit_command import parse_frames
 from tav_core.errors import ConfigError
 from tav_core.sampling.invert import Trajectory
 from tav_core.sampling.local_edit_config import LocalEditConfig
-from tav_core.video.video import read_clip
+from tav_core.video.clip import read_clip
 
 FRAMES, SIDE = 4, 64
 

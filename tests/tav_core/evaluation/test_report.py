@@ -14,7 +14,7 @@ import torch
 from tav_core.errors import ConfigError, InputError, OutputError
 from tav_core.evaluation.report import ReportVideo, encode_video, write_report
 from tav_core.metrics.measure import VideoScores
-from tav_core.video.video import read_clip
+from tav_core.video.clip import read_clip
 
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(1)">\' & "'
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "div", "figure", "figcaption", "video"}

@@ -1,4 +1,4 @@
-"""tav_core/video/mask_file.py: pictures and videos as masks."""
+"""tav_core/video/mask.py: pictures and videos as masks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ClipError
-from tav_core.video.mask_file import read_mask, to_mask
-from tav_core.video.video import read_clip, write_video
+from tav_core.video.clip import read_clip, write_video
+from tav_core.video.mask import read_mask, to_mask
 
 
 @pytest.fixture(scope="module")

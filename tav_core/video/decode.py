@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import ClipError
 from .timeline import Timeline
-from .video_frame import orientation, to_rgb
+from .to_rgb import orientation, to_rgb
 
 SEEK_WORTH = 100
 """Frames to be skipped before a seek beats decoding them."""

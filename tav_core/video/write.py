@@ -18,8 +18,8 @@ from ..atomic_files import whole_file
 from ..errors import ConfigError, OutputError, explain_write_failure
 from ..paths import check_output_path
 from ..settings import is_number
-from .frame_size import check_frames
-from .video_encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
+from .encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
+from .sizes import check_frames
 
 FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
 """Frames per second by ending: browsers slow down a GIF frame under 20 ms and a WebP frame under 11 ms."""

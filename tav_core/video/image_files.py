@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from ..errors import ClipError
 from .timeline import Timeline
-from .video_frame import over_white
+from .to_rgb import over_white
 
 DEFAULT_FPS = 8
 """Frames per second of a folder of pictures: what the original saves its results with."""

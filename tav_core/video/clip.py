@@ -11,11 +11,11 @@ import torch
 from ..errors import ClipError, ConfigError, explain_out_of_memory
 from ..paths import check_input_path
 from ..settings import is_number
-from .frame_size import check_fit, check_size, fit_image, resize_frames
+from .decode import VideoFile
+from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
+from .sizes import check_fit, check_size, fit_image, resize_frames
 from .timeline import pick_frames
-from .video_decode import VideoFile
-from .video_images import DEFAULT_FPS, ImageFolder, WebPFile
-from .video_write import write_video
+from .write import write_video
 
 FOLDER_RATES = (0.01, 1000)
 """Frames per second that a folder of pictures can be said to have."""

@@ -8,7 +8,7 @@ from einops import reduce
 from torch import Tensor
 
 from ..errors import ClipError
-from .video import VideoClip, read_clip
+from .clip import VideoClip, read_clip
 
 # Video compression leaves noise on black and white, and what is outside must be exactly 0.
 NOISE = 0.05

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError, InputError
-from tav_core.video.frame_size import check_size, fit_boxes, fit_image, resize_frames
+from tav_core.video.sizes import check_size, fit_boxes, fit_image, resize_frames
 
 
 class TestCheckSize:

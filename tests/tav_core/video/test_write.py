@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError, InputError, OutputError
-from tav_core.video import video_encode
-from tav_core.video.video import read_clip, write_video
+from tav_core.video import encode as video_encode
+from tav_core.video.clip import read_clip, write_video
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
 ENDINGS = [".mp4", ".gif", ".webp", ""]

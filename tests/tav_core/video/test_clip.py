@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
-from tav_core.video import video_decode
-from tav_core.video.video import read_clip, write_video
+from tav_core.video import decode as video_decode
+from tav_core.video.clip import read_clip, write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
 
