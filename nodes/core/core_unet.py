@@ -15,7 +15,7 @@ from torch import Tensor
 from ...tav_core.checkpoints.families import SUPPORTED, refuse_in_channels, wrong_family
 from ...tav_core.checkpoints.ldm_configs import unet_config
 from ...tav_core.errors import CheckpointError
-from ...tav_core.models.names import is_temporal
+from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:

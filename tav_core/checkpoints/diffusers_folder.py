@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.names import is_temporal
+from ..models.parameter_names import is_temporal
 from ..paths import check_input_path
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
 from .modules import Builder, Parts

@@ -29,7 +29,7 @@ from ..layouts import check_latents, fold, unfold
 from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
-from .names import check_same_shapes, is_temporal
+from .parameter_names import check_same_shapes, is_temporal
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

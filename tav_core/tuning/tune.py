@@ -28,7 +28,7 @@ from ..errors import ConfigError, LatentsError, OutOfMemory, TuningDiverged, exp
 from ..layouts import VAE_FACTOR, check_context, check_values
 from ..models.attention_modes import recorded_modes
 from ..models.memory import MemoryPlan, plan_tuning
-from ..models.names import is_temporal
+from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
 from ..version import __version__
 from .motion_info import MotionInfo, as_json, describe_architecture

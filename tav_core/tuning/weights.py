@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, MotionError
-from ..models.names import check_same_shapes, is_temporal
+from ..models.parameter_names import check_same_shapes, is_temporal
 from ..settings import is_number
 from ..tensor_files import digest, load_tensors, save_tensors
 from .motion_info import MotionInfo, as_json, describe_architecture, name_family, read_info

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tav_core.denoisers.windows import ContextWindows, fused_weights, window_around, with_anchor
 from tav_core.errors import ClipError, LatentsError
 from tav_core.layouts import check_latents, fold, unfold
-from tav_core.models.names import is_temporal
+from tav_core.models.parameter_names import is_temporal
 from tav_core.tuning.motion_info import ARCHITECTURE, MotionInfo
 from tav_core.tuning.weights import Motion
 from tav_core.video.fits import FITS

@@ -12,7 +12,7 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.models import memory
 from tav_core.models.latents import LatentMoments
-from tav_core.models.names import is_temporal
+from tav_core.models.parameter_names import is_temporal
 from tav_core.models.precision import resolve_precision
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.tune import TuningRun, tune

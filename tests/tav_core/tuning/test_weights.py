@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, MotionError
-from tav_core.models.names import is_temporal
+from tav_core.models.parameter_names import is_temporal
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.tune import tune
 from tav_core.tuning.tune_config import TuneConfig
