@@ -16,10 +16,10 @@ from .version import __version__
 
 HOMES = {
     "sampling.blend": ("blend", "slerp"),
-    "checkpoints.checkpoints": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "denoisers.control": ("Control", "add_controls"),
     "denoisers.control_config": ("ControlConfig",),
-    "checkpoints.control_files": ("load_control", "load_controlnet", "load_t2i_adapter"),
+    "checkpoints.control_nets": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoisers.denoiser": ("Denoiser", "UNetDenoiser"),
     "tuning.early_stop": ("EarlyStop", "preview_score"),
     "sampling.edit": ("edit",),

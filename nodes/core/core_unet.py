@@ -81,7 +81,7 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
     Raises:
         CheckpointError: weights that are not a plain UNet's, as those of a quantised one.
     """
-    from ...tav_core.checkpoints.modules import Builder
+    from ...tav_core.checkpoints.build import Builder
     from ...tav_core.checkpoints.single_file import unet_from_ldm
 
     weights = {LDM_PREFIX + name.removeprefix(PREFIX): tensor for name, tensor in read_weights(model).items()}

@@ -131,7 +131,7 @@ class ImportOriginal(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
-        from ...tav_core.checkpoints.checkpoints import load_original_unet
+        from ...tav_core.checkpoints.load import load_original_unet
         from ...tav_core.tuning.weights import import_original
         from ..core.core_unet import check_model, read_unet
 

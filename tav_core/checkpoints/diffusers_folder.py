@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.parameter_names import is_temporal
 from ..paths import check_input_path
+from .build import Builder, Parts
 from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
-from .modules import Builder, Parts
 from .weight_files import SUFFIXES, open_weights
 
 CONFIGS = {

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .build import Builder, Parts, bare_text_names
 from .families import SUPPORTED, name_family, refuse_in_channels, wrong_family
 from .ldm_configs import SCHEDULER_CONFIG, clip_text_config, open_clip_text_config, unet_config, vae_config
-from .modules import Builder, Parts, bare_text_names
 from .weight_files import WeightFile, open_weights
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.checkpoints import Checkpoint, load_checkpoint
+from ..checkpoints.load import Checkpoint, load_checkpoint
 from ..denoisers.control import ReadyControlNet
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..denoisers.windows import ContextWindows, WindowedDenoiser

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..atomic_files import check_output
-from ..checkpoints.checkpoints import Checkpoint
+from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.reconstruct import psnr, reconstruct
 from ..evaluation.reconstruct_report import compare_methods, format_table, write_reports

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..checkpoints.control_files import load_control
+from ..checkpoints.control_nets import load_control
 from ..denoisers.control import Control, add_controls
 from ..denoisers.control_config import ControlConfig
 from ..errors import ConfigError

@@ -18,7 +18,7 @@ from ..tuning.early_stop import EarlyStop, preview_score
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..checkpoints.checkpoints import Checkpoint
+    from ..checkpoints.load import Checkpoint
     from ..tuning.weights import Motion
 
 

@@ -48,7 +48,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
     """A Stable Diffusion checkpoint, loaded to be sure that it can be."""
-    from ..checkpoints.checkpoints import load_checkpoint
+    from ..checkpoints.load import load_checkpoint
     from ..tuning.motion_info import describe_architecture
 
     checkpoint = load_checkpoint(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from ..checkpoints.pretrained import load_pretrained, read_model_type
+from ..checkpoints.transformers_folder import load_pretrained, read_model_type
 from ..errors import CheckpointError, InputError, PromptError
 from .images import CLIP_MEAN, CLIP_STD, encode_in_batches, prepare_images
 
@@ -125,7 +125,7 @@ def load_tokenizer(path: Path, config: Any) -> CLIPTokenizer:
     """The folder's own tokenizer, or the CLIP vocabulary that comes with this library."""
     from transformers import CLIPTokenizer
 
-    from ..checkpoints.checkpoints import CLIP_TOKENIZER
+    from ..checkpoints.load import CLIP_TOKENIZER
 
     own = any((path / name).is_file() for name in ("vocab.json", "tokenizer.json"))
     folder = path if own else CLIP_TOKENIZER

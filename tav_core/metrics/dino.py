@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..checkpoints.pretrained import load_pretrained, read_model_type
+from ..checkpoints.transformers_folder import load_pretrained, read_model_type
 from ..errors import CheckpointError
 from .images import IMAGENET_MEAN, IMAGENET_STD, encode_in_batches, prepare_images
 

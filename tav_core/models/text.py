@@ -14,7 +14,7 @@ from ..errors import PromptError, explain_out_of_memory
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-    from ..checkpoints.checkpoints import Checkpoint
+    from ..checkpoints.load import Checkpoint
 
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close what else holds memory.")

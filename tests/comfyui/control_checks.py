@@ -36,7 +36,7 @@ from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # i
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.control import Control, add_controls  # isort: skip
-from tune_a_video_pack.tav_core.checkpoints.control_files import load_control  # isort: skip
+from tune_a_video_pack.tav_core.checkpoints.control_nets import load_control  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip

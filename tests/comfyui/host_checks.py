@@ -54,7 +54,7 @@ from tune_a_video_pack.nodes.core import core_demo, core_unet, native  # noqa: E
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # noqa: E402
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # noqa: E402
 from tune_a_video_pack.nodes.tuning.apply_motion import ApplyMotion  # noqa: E402
-from tune_a_video_pack.tav_core.checkpoints.checkpoints import load_checkpoint  # noqa: E402
+from tune_a_video_pack.tav_core.checkpoints.load import load_checkpoint  # noqa: E402
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # noqa: E402
 from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # noqa: E402

@@ -51,8 +51,8 @@ ALLOWED = {
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
     ("import by name", "tav_core/__init__.py", "import_module"): "its own modules, by names that stand there",
     ("import by name", "tav_core/metrics/__init__.py", "import_module"): "its own modules, by names that stand there",
-    ("hub", "tav_core/checkpoints/pretrained.py", "from_pretrained"): "local_files_only is among **given",
-    ("format", "tav_core/checkpoints/checkpoints.py", "format"): "the texts stand in the code",
+    ("hub", "tav_core/checkpoints/transformers_folder.py", "from_pretrained"): "local_files_only is among **given",
+    ("format", "tav_core/checkpoints/load.py", "format"): "the texts stand in the code",
 }
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {

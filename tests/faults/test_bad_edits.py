@@ -10,7 +10,7 @@ import torch
 from diffusers import ControlNetModel, T2IAdapter
 from safetensors.torch import save_file
 
-from tav_core.checkpoints.control_files import load_control
+from tav_core.checkpoints.control_nets import load_control
 from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError, TavError

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tav_core.checkpoints.checkpoints import load_checkpoint, load_original_unet
+from tav_core.checkpoints.load import load_checkpoint, load_original_unet
 from tav_core.checkpoints.weight_files import open_weights
 from tav_core.cli.info import describe
 from tav_core.errors import CheckpointError, ConfigError, InputError, LatentsError, MotionError

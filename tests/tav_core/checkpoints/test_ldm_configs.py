@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tav_core.checkpoints.build import bare_text_names
 from tav_core.checkpoints.ldm_configs import clip_text_config, open_clip_text_config, unet_config, vae_config
-from tav_core.checkpoints.modules import bare_text_names
 
 WIDTHS = [320, 640, 1280, 1280]
 # unet/config.json of stable-diffusion-v1-5, stable-diffusion-2-1-base and stable-diffusion-2-1.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tav_core.checkpoints.checkpoints import load_checkpoint
+from tav_core.checkpoints.load import load_checkpoint
 from tav_core.errors import PromptError
 from tav_core.models.text import encode_prompt
 

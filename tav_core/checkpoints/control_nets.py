@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .build import Builder
 from .diffusers_folder import find_weights, read_json
 from .families import BLOCK_TYPES, name_family
 from .ldm_configs import SD1_HEADS, Shapes, count_heads, count_parts, read_levels
-from .modules import Builder
 from .weight_files import open_weights
 
 if TYPE_CHECKING:

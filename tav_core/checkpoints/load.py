@@ -15,8 +15,8 @@ import torch
 from ..errors import CheckpointError, ConfigError
 from ..models.schedule import PREDICTION_TYPES, NoiseSchedule
 from ..paths import check_input_path
+from .build import Parts
 from .diffusers_folder import load_folder, load_original_unet
-from .modules import Parts
 from .single_file import load_single_file
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tav_core.checkpoints.checkpoints import load_checkpoint, load_original_unet
+from tav_core.checkpoints.load import load_checkpoint, load_original_unet
 from tav_core.errors import CheckpointError, ConfigError
 
 pytestmark = pytest.mark.usefixtures("offline")

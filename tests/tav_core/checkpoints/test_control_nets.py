@@ -1,4 +1,4 @@
-"""tav_core/checkpoints/control_files.py: every layout that is read, bit for bit, and what is refused by name."""
+"""tav_core/checkpoints/control_nets.py: every layout that is read, bit for bit, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from diffusers import ControlNetModel, T2IAdapter
 from safetensors.torch import save_file
 
-from tav_core.checkpoints.control_files import load_control, load_controlnet, load_t2i_adapter
+from tav_core.checkpoints.control_nets import load_control, load_controlnet, load_t2i_adapter
 from tav_core.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("offline")
