@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tav_core.denoisers.config import ControlConfig
 from tav_core.denoisers.control import ReadyControlNet, look_across_frames
-from tav_core.denoisers.control_config import ControlConfig
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.inflation import FrameCount

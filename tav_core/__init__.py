@@ -18,7 +18,7 @@ HOMES = {
     "sampling.blend": ("blend", "slerp"),
     "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),
     "denoisers.control": ("Control", "add_controls"),
-    "denoisers.control_config": ("ControlConfig",),
+    "denoisers.config": ("ControlConfig",),
     "checkpoints.control_nets": ("load_control", "load_controlnet", "load_t2i_adapter"),
     "denoisers.denoiser": ("Denoiser", "UNetDenoiser"),
     "tuning.early_stop": ("EarlyStop", "preview_score"),

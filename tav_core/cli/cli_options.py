@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..denoisers.control_config import ControlConfig
+from ..denoisers.config import ControlConfig
 from ..denoisers.windows import ContextWindows
 from ..sampling.edit_config import EditConfig
 from ..sampling.injection_config import InjectionConfig

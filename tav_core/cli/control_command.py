@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..checkpoints.control_nets import load_control
+from ..denoisers.config import ControlConfig
 from ..denoisers.control import Control, add_controls
-from ..denoisers.control_config import ControlConfig
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
 from ..video.clip import read_clip

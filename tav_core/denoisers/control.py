@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ClipError, LatentsError
 from ..layouts import VAE_FACTOR, fold
 from ..models.inflation import FrameCount, recast
-from .control_config import ControlConfig
+from .config import ControlConfig
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, T2IAdapter

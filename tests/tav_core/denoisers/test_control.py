@@ -9,8 +9,8 @@ import torch
 from diffusers import ControlNetModel, T2IAdapter
 from diffusers.models import modeling_utils
 
+from tav_core.denoisers.config import ControlConfig
 from tav_core.denoisers.control import Control, add_controls, share_done
-from tav_core.denoisers.control_config import ControlConfig
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError
