@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.errors import ConfigError
-from ...tav_core.metrics.names import PAIRS, format_scores
+from ...tav_core.metrics.scores import PAIRS, format_scores
 from ..sockets.bridge import check_images
 from ..sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
 from ..sockets.show_text import show_text

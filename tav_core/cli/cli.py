@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import TavError, explain_out_of_memory
-from ..metrics.names import PAIRS
+from ..metrics.scores import PAIRS
 from ..models.attention_modes import MODES, POSITIONS
 from ..sampling.edit_config import EditConfig
 from ..sampling.invert_config import METHODS, InvertConfig

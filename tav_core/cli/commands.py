@@ -181,7 +181,7 @@ def run_edit(args: argparse.Namespace) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Measures videos and writes a page with them and their scores."""
-    from ..metrics.names import format_scores
+    from ..metrics.scores import format_scores
     from .report_command import make_report
 
     videos, page = make_report(args, find_device(args.device))

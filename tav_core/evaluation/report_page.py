@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..metrics.names import SCORES
+from ..metrics.scores import SCORES
 from ..version import __version__
 from .report_charts import COLOURS, draw_lines, draw_losses
 

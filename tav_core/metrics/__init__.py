@@ -20,7 +20,7 @@ HOMES = {
     "flow": ("FlowPair", "measure_flow"),
     "measure": ("VideoScores", "measure_video"),
     "motion": ("angle_histogram", "angle_entropy", "visible_pixels", "warp_errors", "warp_frames"),
-    "names": ("PAIRS", "SCORES", "ScoreName", "format_scores"),
+    "scores": ("PAIRS", "SCORES", "ScoreName", "format_scores"),
     "similarity": ("frame_consistency", "matched_similarity", "text_similarity"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}

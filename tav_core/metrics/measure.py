@@ -16,7 +16,7 @@ from ..video.sizes import check_frames
 from .flicker import second_differences
 from .flow import measure_flow
 from .motion import angle_entropy, angle_histogram, flow_magnitudes, warp_errors
-from .names import PAIRS, SCORES
+from .scores import PAIRS, SCORES
 from .similarity import consecutive_similarity, frame_consistency, matched_similarity, text_similarity
 
 if TYPE_CHECKING:

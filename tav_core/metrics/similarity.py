@@ -7,7 +7,7 @@ from einops import einsum
 from torch import Tensor
 from torch.nn import functional as F
 
-from .names import PAIRS
+from .scores import PAIRS
 
 
 def frame_consistency(embeddings: Tensor, pairs: str = "all") -> Tensor:

@@ -14,7 +14,7 @@ from tav_core import metrics
 from tav_core.errors import ConfigError, InputError
 from tav_core.metrics import SCORES, angle_entropy, angle_histogram, load_clip, load_dino, measure_flow, measure_video
 from tav_core.metrics.motion import flow_magnitudes, warp_errors
-from tav_core.metrics.names import format_scores
+from tav_core.metrics.scores import format_scores
 from tav_core.metrics.similarity import frame_consistency, matched_similarity, text_similarity
 
 PROMPT = "a man is skiing"
