@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tav_core.settings import check_settings, setting
-from tav_core.tuning.tune_config import RECOMPUTE
+from tav_core.tuning.config import RECOMPUTE
 
 from .sizes import SIZES
 

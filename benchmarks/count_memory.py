@@ -31,8 +31,8 @@ from tav_core.models.memory import ACTIVATIONS, MemoryPlan, Recompute
 from tav_core.models.precision import DTYPES
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import TuningRun
-from tav_core.tuning.tune_config import TuneConfig
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 

@@ -12,8 +12,8 @@ from math import prod
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.training_copy import copy_for_training
-from tav_core.tuning.tune_config import TuneConfig
 
 from .cases import Case
 from .stages import TIMESTEP

@@ -24,8 +24,8 @@ from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import TuningRun
-from tav_core.tuning.tune_config import TuneConfig
 
 from .bench import ROOT, cpu_model
 from .measure import peak_memory

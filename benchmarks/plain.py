@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tav_core.models.inflation import FrameCount, recast
 from tav_core.models.unet import copy_structure
-from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.config import TuneConfig
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

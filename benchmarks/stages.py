@@ -12,8 +12,8 @@ from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import TuningRun
-from tav_core.tuning.tune_config import TuneConfig
 
 from .cases import Case
 from .workload import Workload

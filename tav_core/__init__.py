@@ -41,10 +41,10 @@ HOMES = {
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),
     "models.text": ("encode_prompt",),
     "tuning.tune": ("TuneProgress", "tune"),
-    "tuning.tune_config": ("TuneConfig",),
+    "tuning.config": ("TuneConfig",),
     "models.unet": ("InflatedUNet",),
     "video.clip": ("VideoClip", "read_clip", "write_video"),
-    "tuning.weights": ("Motion", "import_original"),
+    "tuning.motion": ("Motion", "import_original"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}

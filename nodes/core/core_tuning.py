@@ -17,9 +17,9 @@ from ...tav_core.errors import MotionError
 from ...tav_core.evaluation.preview import render_preview
 from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
+from ...tav_core.tuning.config import TuneConfig
+from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.tune import tune
-from ...tav_core.tuning.tune_config import TuneConfig
-from ...tav_core.tuning.weights import Motion
 from ..sockets.bridge import check_context, to_latent, to_latents
 from .core_unet import check_model, read_schedule, read_unet
 from .native import carries_motion

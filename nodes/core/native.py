@@ -31,7 +31,7 @@ from .core_unet import PREFIX, check_model, core_names, key_patches, read_config
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ...tav_core.tuning.weights import Motion
+    from ...tav_core.tuning.motion import Motion
 
 KEY = "tune_a_video"
 # Where a model keeps the hash of its weights: they are many, and do not change.

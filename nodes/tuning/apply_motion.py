@@ -11,7 +11,7 @@ from ...tav_core.models.attention_modes import MODES
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ...tav_core.tuning import weights
+    from ...tav_core.tuning import motion as weights
 
 AS_TUNED = "as tuned"
 

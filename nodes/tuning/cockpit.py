@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...tav_core.denoisers.denoiser import UNetDenoiser
-    from ...tav_core.tuning.tune_progress import TuneProgress
-    from ...tav_core.tuning.weights import Motion
+    from ...tav_core.tuning.motion import Motion
+    from ...tav_core.tuning.progress import TuneProgress
     from ..core.core_tuning import Preview
     from .preview_judge import PreviewJudge
 

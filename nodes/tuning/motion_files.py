@@ -14,7 +14,7 @@ from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, m
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ...tav_core.tuning import weights
+    from ...tav_core.tuning import motion as weights
 
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
 # Where a pipeline or UNet that the original saved may lie.
@@ -84,7 +84,7 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_name: str) -> io.NodeOutput:
-        from ...tav_core.tuning.weights import Motion
+        from ...tav_core.tuning.motion import Motion
 
         path = find_motion(motion_name)
         if path is None:
@@ -132,7 +132,7 @@ class ImportOriginal(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
         from ...tav_core.checkpoints.load import load_original_unet
-        from ...tav_core.tuning.weights import import_original
+        from ...tav_core.tuning.motion import import_original
         from ..core.core_unet import check_model, read_unet
 
         check_model(model)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...tav_core.atomic_files import check_output
 from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
-from ...tav_core.tuning.tune_config import TuneConfig
+from ...tav_core.tuning.config import TuneConfig
 from ..sockets.bridge import check_images, to_context
 from ..sockets.folders import motion_path, run_path
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
@@ -126,7 +126,7 @@ class OneShotTune(io.ComfyNode):
         stop_early: PreviewJudge | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
-        from ...tav_core.tuning.tune_state import read_losses
+        from ...tav_core.tuning.state import read_losses
         from ..core.core_tuning import Preview, tune_model
         from ..sockets.chart import to_image
         from .cockpit import Cockpit

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...tav_core.models.attention_modes import MODES, POSITIONS
-from ...tav_core.tuning.tune_config import TuneConfig
+from ...tav_core.tuning.config import TuneConfig
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
 
 GROUPS = {

@@ -122,7 +122,7 @@ def find_losses(run_name: str) -> list[float]:
     Raises:
         ConfigError: there is no such run.
     """
-    from ...tav_core.tuning.tune_state import read_losses
+    from ...tav_core.tuning.state import read_losses
 
     if not run_name.strip():
         return []

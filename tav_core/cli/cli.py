@@ -16,7 +16,7 @@ from ..models.attention_modes import MODES, POSITIONS
 from ..sampling.edit_config import EditConfig
 from ..sampling.invert_config import METHODS, InvertConfig
 from ..sampling.presets import Preset
-from ..tuning.tune_config import TuneConfig
+from ..tuning.config import TuneConfig
 from ..version import __version__
 from .cli_options import (
     FITS,

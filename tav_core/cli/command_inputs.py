@@ -23,8 +23,8 @@ from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.injection_config import InjectionConfig
 from ..sampling.invert import Trajectory
+from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo
-from ..tuning.weights import Motion
 from ..video.clip import VideoClip, read_clip
 from ..video.sizes import check_size
 from .cli_options import as_tuned, read_settings

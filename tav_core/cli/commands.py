@@ -21,9 +21,9 @@ from ..models.unet import InflatedUNet
 from ..sampling.edit import edit
 from ..sampling.edit_config import EditConfig
 from ..sampling.invert import Trajectory, invert
+from ..tuning.config import TuneConfig
+from ..tuning.motion import Motion
 from ..tuning.tune import TuneProgress, tune
-from ..tuning.tune_config import TuneConfig
-from ..tuning.weights import Motion
 from ..video.clip import VideoClip, write_video
 from ..video.write import check_rate
 from .cli_options import read_settings

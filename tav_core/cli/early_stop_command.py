@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..checkpoints.load import Checkpoint
-    from ..tuning.weights import Motion
+    from ..tuning.motion import Motion
 
 
 def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:

@@ -70,7 +70,7 @@ def read_whole(path: Path, *, num_frames: int | None = None, **choice: Any) -> V
 
 def read_tuned(args: argparse.Namespace) -> MotionInfo | None:
     """What the motion says of itself."""
-    from ..tuning.weights import Motion
+    from ..tuning.motion import Motion
 
     return Motion.load(args.motion).info if args.motion else None
 
@@ -123,7 +123,7 @@ def measures_flow(args: argparse.Namespace) -> bool:
 
 def read_run(args: argparse.Namespace) -> list[float]:
     """The losses of the tuning run, if its state was given."""
-    from ..tuning.tune_state import read_losses
+    from ..tuning.state import read_losses
 
     return read_losses(args.state) if args.state else []
 

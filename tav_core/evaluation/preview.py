@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..models.schedule import NoiseSchedule
-    from ..tuning.weights import Motion
+    from ..tuning.motion import Motion
 
 # So few steps ask for less guidance than the paper's 12.5.
 NUM_STEPS, NUM_FRAMES, GUIDANCE_SCALE = 10, 8, 7.5

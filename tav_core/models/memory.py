@@ -17,7 +17,7 @@ import torch
 from ..errors import OutOfMemory
 
 if TYPE_CHECKING:
-    from ..tuning.tune_config import TuneConfig
+    from ..tuning.config import TuneConfig
     from .unet import InflatedUNet
 
 GB = 1e9

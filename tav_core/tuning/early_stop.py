@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .weights import Motion
+from .motion import Motion
 
 if TYPE_CHECKING:
     from ..metrics import ClipEncoder
+    from .progress import TuneProgress
     from .tune import TuningRun
-    from .tune_progress import TuneProgress
 
 # Not ".safetensors", with which every run ends: no run can have this name.
 BEST = ".best"

@@ -31,13 +31,13 @@ from ..models.memory import MemoryPlan, plan_tuning
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
 from ..version import __version__
+from .config import TuneConfig
+from .motion import Motion, hash_base
 from .motion_info import MotionInfo, as_json, describe_architecture
+from .progress import TuneProgress
 from .recompute import set_recompute
+from .state import RunState
 from .training_copy import copy_for_training
-from .tune_config import TuneConfig
-from .tune_progress import TuneProgress
-from .tune_state import RunState
-from .weights import Motion, hash_base
 
 if TYPE_CHECKING:
     from ..models.latents import LatentMoments

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.plain import PlainUNet, plain_tuning
 from tav_core.models.unet import InflatedUNet
-from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.config import TuneConfig
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ from tune_a_video_pack.tav_core.models.unet import InflatedUNet  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.edit import edit  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.invert import invert  # noqa: E402
+from tune_a_video_pack.tav_core.tuning.motion import Motion, hash_base  # noqa: E402
 from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo, describe_architecture  # noqa: E402
-from tune_a_video_pack.tav_core.tuning.weights import Motion, hash_base  # noqa: E402
 from tune_a_video_pack.tav_core.video.clip import read_clip  # noqa: E402
 
 DEMO = core_demo.load_demo()

@@ -12,7 +12,7 @@ from PIL import Image
 from tav_core.errors import ConfigError
 from tav_core.sampling.presets import PRESETS
 from tav_core.tensor_files import load_tensors
-from tav_core.tuning.weights import Motion
+from tav_core.tuning.motion import Motion
 from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
 from tests.comfyui.tune_files import steps_done

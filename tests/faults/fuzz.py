@@ -222,8 +222,8 @@ def tiny_run(**changes: Any) -> Any:
     from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.schedule import NoiseSchedule
     from tav_core.models.unet import InflatedUNet
+    from tav_core.tuning.config import TuneConfig
     from tav_core.tuning.tune import TuningRun
-    from tav_core.tuning.tune_config import TuneConfig
 
     schedule = NoiseSchedule.from_config({"beta_schedule": "scaled_linear", "steps_offset": 1})
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(tiny_unet()), schedule=schedule)
@@ -235,7 +235,7 @@ def tiny_run(**changes: Any) -> Any:
 def motion_target(folder: Path, stack: ExitStack) -> Target:
     """The motion file, put on a model and shown in a report."""
     from tav_core.evaluation.report_page import build_page
-    from tav_core.tuning.weights import Motion
+    from tav_core.tuning.motion import Motion
 
     run = tiny_run()
     seeds = [run.motion().save(folder / "seed.safetensors").read_bytes()]
@@ -253,7 +253,7 @@ def motion_target(folder: Path, stack: ExitStack) -> Target:
 
 def state_target(folder: Path, stack: ExitStack) -> Target:
     """The state of a run, taken up by a run of the same."""
-    from tav_core.tuning.tune_state import RunState, read_losses
+    from tav_core.tuning.state import RunState, read_losses
 
     run, fresh = tiny_run(), tiny_run()
     seeds = []

@@ -26,8 +26,8 @@ from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.tensor_files import load_tensors, save_tensors
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import tune
-from tav_core.tuning.tune_config import TuneConfig
 from tav_core.video.write import write_video
 
 STEPS_A_KILL, SAVE_EVERY = 16, 2

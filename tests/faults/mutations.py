@@ -94,14 +94,14 @@ MUTATIONS = (
     ),
     Mutation(
         "resuming: without the optimizer's moments",
-        "tav_core/tuning/tune_state.py",
+        "tav_core/tuning/state.py",
         'if f"exp_avg.{name}" in tensors:',
         'if f"exp_avg.{name}" in tensors and False:',
         ("tests/tav_core/tuning/test_tune.py::TestResume",),
     ),
     Mutation(
         "resuming: a state of which a part is missing is taken",
-        "tav_core/tuning/tune_state.py",
+        "tav_core/tuning/state.py",
         "if found is None or tuple(found.shape) != shape or not is_finite(found):",
         "if found is None:",
         ("tests/faults/test_bad_files.py",),
@@ -129,7 +129,7 @@ MUTATIONS = (
     ),
     Mutation(
         "early stopping: a resumed run has forgotten its scores",
-        "tav_core/tuning/tune_state.py",
+        "tav_core/tuning/state.py",
         'metadata.get("scored_by", ""), read_scores(metadata)',
         'metadata.get("scored_by", ""), {}',
         ("tests/tav_core/tuning/test_early_stop.py",),
@@ -185,17 +185,17 @@ MUTATIONS = (
     ),
     Mutation(
         "motion: NaN weights are taken",
-        "tav_core/tuning/weights.py",
+        "tav_core/tuning/motion.py",
         "or not torch.isfinite(tensor).all()",
         "",
-        ("tests/tav_core/tuning/test_weights.py::TestDamagedFiles", "tests/faults/test_bad_files.py"),
+        ("tests/tav_core/tuning/test_motion.py::TestDamagedFiles", "tests/faults/test_bad_files.py"),
     ),
     Mutation(
         "motion: strength leaves the queries alone",
-        "tav_core/tuning/weights.py",
+        "tav_core/tuning/motion.py",
         "changed = base.float() + strength * delta.to(base.device)",
         "changed = base.float() + delta.to(base.device)",
-        ("tests/tav_core/tuning/test_weights.py",),
+        ("tests/tav_core/tuning/test_motion.py",),
     ),
     Mutation(
         "latents: the spread is not scaled by the VAE's factor",

@@ -17,8 +17,8 @@ from tav_core.checkpoints.weight_files import open_weights
 from tav_core.cli.info import describe
 from tav_core.errors import CheckpointError, ConfigError, InputError, LatentsError, MotionError
 from tav_core.sampling.invert import Trajectory
-from tav_core.tuning.tune_state import RunState, read_losses
-from tav_core.tuning.weights import Motion
+from tav_core.tuning.motion import Motion
+from tav_core.tuning.state import RunState, read_losses
 from tests.faults.checks import refused
 from tests.faults.files import BROKEN, rewrite
 

@@ -14,8 +14,8 @@ from tav_core.models.schedule import NoiseSchedule
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import Trajectory, invert
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import TuningRun
-from tav_core.tuning.tune_config import TuneConfig
 from tav_core.video.clip import resize_frames, write_video
 from tests.faults.checks import refused
 from tests.faults.fuzz import tiny_run

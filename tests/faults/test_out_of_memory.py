@@ -20,8 +20,8 @@ from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tensor_files import load_tensors
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import TuningRun, tune
-from tav_core.tuning.tune_config import TuneConfig
 from tests.tav_core.conftest import make_text_encoder, make_vae
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")

@@ -16,8 +16,8 @@ from tav_core.denoisers.windows import ContextWindows, fused_weights, window_aro
 from tav_core.errors import ClipError, LatentsError
 from tav_core.layouts import check_latents, fold, unfold
 from tav_core.models.parameter_names import is_temporal
+from tav_core.tuning.motion import Motion
 from tav_core.tuning.motion_info import ARCHITECTURE, MotionInfo
-from tav_core.tuning.weights import Motion
 from tav_core.video.fits import FITS
 from tav_core.video.sizes import check_size, fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames

@@ -16,10 +16,10 @@ import torch
 from tav_core.atomic_files import hold
 from tav_core.errors import ConfigError, TuningDiverged
 from tav_core.tensor_files import load_tensors, save_tensors
+from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.motion import Motion
+from tav_core.tuning.state import RunState
 from tav_core.tuning.tune import TuningRun, tune
-from tav_core.tuning.tune_config import TuneConfig
-from tav_core.tuning.tune_state import RunState
-from tav_core.tuning.weights import Motion
 from tests.tav_core.motions import equal
 
 FAST = {"learning_rate": 1e-3, "memory": "speed"}

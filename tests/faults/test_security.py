@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tav_core.evaluation.report import ReportVideo, write_report
-from tav_core.tuning.weights import Motion
+from tav_core.tuning.motion import Motion
 from tests.faults import static_checks
 from tests.faults.files import rewrite
 from tests.faults.static_checks import ALLOWED, ROOT, findings, shipped

@@ -15,8 +15,8 @@ from tav_core.cli.cli_options import read_settings
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.invert import Trajectory
-from tav_core.tuning.tune_config import TuneConfig
-from tav_core.tuning.weights import Motion
+from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.motion import Motion
 from tav_core.video.clip import read_clip, write_video
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 

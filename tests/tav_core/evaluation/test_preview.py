@@ -10,8 +10,8 @@ from tav_core.evaluation.preview import GUIDANCE_SCALE, NUM_FRAMES, NUM_STEPS, r
 from tav_core.sampling.edit import edit
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import tune
-from tav_core.tuning.tune_config import TuneConfig
 
 
 @pytest.fixture

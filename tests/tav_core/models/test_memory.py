@@ -12,7 +12,7 @@ from benchmarks.sizes import Size
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
 from tav_core.models.memory import ACTIVATIONS, MODES, Recompute, estimate_sampling, plan_tuning
-from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.config import TuneConfig
 
 CLIP = (1, 4, 24, 64, 64)
 TRAINED = 74_000_000

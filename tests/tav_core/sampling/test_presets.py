@@ -9,7 +9,7 @@ from tav_core.cli.cli_options import read_settings
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.presets import PRESETS
-from tav_core.tuning.tune_config import TuneConfig
+from tav_core.tuning.config import TuneConfig
 
 TUNE = ["tune", "--model", "m", "--clip", "c", "--prompt", "p", "--out", "o"]
 EDIT = ["edit", "--model", "m", "--motion", "m", "--prompt", "p", "--out", "o"]

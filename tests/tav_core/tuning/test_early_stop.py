@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tav_core.errors import ConfigError
+from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.early_stop import EarlyStop, preview_score
+from tav_core.tuning.state import RunState
 from tav_core.tuning.tune import tune
-from tav_core.tuning.tune_config import TuneConfig
-from tav_core.tuning.tune_state import RunState
 from tests.tav_core.motions import equal
 
 CONFIG = TuneConfig(num_steps=12, learning_rate=1e-3, memory="speed", save_every=0)

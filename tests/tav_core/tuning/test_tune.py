@@ -15,8 +15,8 @@ from tav_core.models.latents import LatentMoments
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.precision import resolve_precision
 from tav_core.tensor_files import load_tensors
+from tav_core.tuning.config import RECOMPUTE, TuneConfig
 from tav_core.tuning.tune import TuningRun, tune
-from tav_core.tuning.tune_config import RECOMPUTE, TuneConfig
 from tests.tav_core.motions import equal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}

@@ -1,4 +1,4 @@
-"""tav_core/tuning/weights.py: the motion file, and what it may be put on."""
+"""tav_core/tuning/motion.py: the motion file, and what it may be put on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, MotionError
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.unet import InflatedUNet
+from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.motion import Motion, hash_base, import_original
 from tav_core.tuning.tune import tune
-from tav_core.tuning.tune_config import TuneConfig
-from tav_core.tuning.weights import Motion, hash_base, import_original
 
 CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, memory="speed")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..models.memory import MemoryPlan
-    from .weights import Motion
+    from .motion import Motion
 
 
 @dataclass(frozen=True, kw_only=True)
