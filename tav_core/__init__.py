@@ -37,7 +37,7 @@ HOMES = {
     "sampling.presets": ("PRESETS", "Preset"),
     "evaluation.preview": ("render_preview",),
     "evaluation.reconstruct": ("Reconstruction", "psnr", "reconstruct"),
-    "evaluation.reconstruct_report": ("MethodReport", "compare_methods"),
+    "evaluation.compare_inversions": ("MethodReport", "compare_methods"),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),
     "models.text": ("encode_prompt",),
     "tuning.tune": ("TuneProgress", "tune"),

@@ -15,7 +15,7 @@ from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget
 
 if TYPE_CHECKING:
-    from ...tav_core.evaluation.reconstruct_report import MethodReport
+    from ...tav_core.evaluation.compare_inversions import MethodReport
 
 
 class CompareInversions(io.ComfyNode):
@@ -49,7 +49,7 @@ class CompareInversions(io.ComfyNode):
     def execute(
         cls, model: Any, conditioning: list, latent: dict[str, Any], vae: Any, num_steps: int, iterations: int
     ) -> io.NodeOutput:
-        from ...tav_core.evaluation.reconstruct_report import describe
+        from ...tav_core.evaluation.compare_inversions import describe
 
         reports = compare(model, conditioning, check_samples(latent), vae, num_steps=num_steps, iterations=iterations)
         text = "\n".join(map(describe, reports))
@@ -60,7 +60,7 @@ def compare(
     model: Any, conditioning: list, samples: Tensor, vae: Any, *, num_steps: int, iterations: int
 ) -> list[MethodReport]:
     """A report of each method, in the library's order. samples: a LATENT's, unscaled `f c h w`."""
-    from ...tav_core.evaluation.reconstruct_report import rate_trips, round_trips
+    from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
     from ..core.core_sampling import NO_CONTEXT, run_stage
     from ..sockets.bridge import to_latent, to_latents
 

@@ -13,8 +13,8 @@ import torch
 from ..atomic_files import check_output
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
-from ..evaluation.reconstruct_report import compare_methods, format_table, write_reports
 from ..models.latents import decode_latents, encode_frames
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..atomic_files import whole_file
 from ..errors import ConfigError
 from ..paths import check_output_path
-from .report_page import PageVideo, ReportVideo, build_page
+from .page import PageVideo, ReportVideo, build_page
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -37,7 +37,7 @@ from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import decode_latents, encode_frames  # isort: skip
-from tune_a_video_pack.tav_core.evaluation.reconstruct_report import compare_methods  # isort: skip
+from tune_a_video_pack.tav_core.evaluation.compare_inversions import compare_methods  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 
 MOTION = make_motion(1)

@@ -234,7 +234,7 @@ def tiny_run(**changes: Any) -> Any:
 
 def motion_target(folder: Path, stack: ExitStack) -> Target:
     """The motion file, put on a model and shown in a report."""
-    from tav_core.evaluation.report_page import build_page
+    from tav_core.evaluation.page import build_page
     from tav_core.tuning.motion import Motion
 
     run = tiny_run()

@@ -206,7 +206,7 @@ MUTATIONS = (
     ),
     Mutation(
         "report: a label is not escaped",
-        "tav_core/evaluation/report_page.py",
+        "tav_core/evaluation/page.py",
         "label = html.escape(shown.video.label)",
         "label = shown.video.label",
         ("tests/tav_core/evaluation/test_report.py", "tests/faults/test_security.py"),

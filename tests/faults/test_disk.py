@@ -14,7 +14,7 @@ import torch
 
 from tav_core.atomic_files import check_output, whole_file
 from tav_core.errors import OutputError
-from tav_core.evaluation.reconstruct_report import MethodReport, write_reports
+from tav_core.evaluation.compare_inversions import MethodReport, write_reports
 from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.sampling.invert import Trajectory
 from tav_core.tuning.config import TuneConfig

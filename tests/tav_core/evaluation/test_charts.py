@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tav_core.evaluation.report_charts import BOTTOM, HEIGHT, INSET, LEFT, RIGHT, TOP, WIDTH, draw_lines, draw_losses
+from tav_core.evaluation.charts import BOTTOM, HEIGHT, INSET, LEFT, RIGHT, TOP, WIDTH, draw_lines, draw_losses
 
 
 def lines_of(svg):

@@ -1,4 +1,4 @@
-"""tav_core/evaluation/reconstruct_report.py: the figures are of what came back, and of what it took."""
+"""tav_core/evaluation/compare_inversions.py: the figures are of what came back, and of what it took."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import math
 import pytest
 
 from tav_core.errors import ConfigError
-from tav_core.evaluation.reconstruct import psnr, reconstruct
-from tav_core.evaluation.reconstruct_report import (
+from tav_core.evaluation.compare_inversions import (
     RoundTrip,
     compare_methods,
     describe,
@@ -17,6 +16,7 @@ from tav_core.evaluation.reconstruct_report import (
     rate,
     write_reports,
 )
+from tav_core.evaluation.reconstruct import psnr, reconstruct
 from tav_core.sampling.invert import invert
 
 STEPS, ITERATIONS = 4, 3

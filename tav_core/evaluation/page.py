@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..metrics.scores import SCORES
 from ..version import __version__
-from .report_charts import COLOURS, draw_lines, draw_losses
+from .charts import COLOURS, draw_lines, draw_losses
 
 if TYPE_CHECKING:
     from torch import Tensor
