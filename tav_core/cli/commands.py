@@ -26,8 +26,8 @@ from ..tuning.motion import Motion
 from ..tuning.tune import TuneProgress, tune
 from ..video.clip import VideoClip, write_video
 from ..video.write import check_rate
-from .cli_options import read_settings
-from .command_inputs import (
+from .early_stop import read_early_stop
+from .inputs import (
     check_room,
     find_device,
     find_scheduler,
@@ -38,8 +38,8 @@ from .command_inputs import (
     load_start,
     source_prompt,
 )
-from .early_stop_command import read_early_stop
-from .local_edit_command import load_local_edit
+from .local_edit import load_local_edit
+from .options import read_settings
 from .progress import progress_bar, raise_between_steps
 
 
@@ -182,7 +182,7 @@ def run_edit(args: argparse.Namespace) -> None:
 def run_report(args: argparse.Namespace) -> None:
     """Measures videos and writes a page with them and their scores."""
     from ..metrics.scores import format_scores
-    from .report_command import make_report
+    from .report import make_report
 
     videos, page = make_report(args, find_device(args.device))
     for video in videos:

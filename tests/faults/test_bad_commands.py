@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.cli import main
+from tav_core.cli.main import main
 from tav_core.sampling.invert import Trajectory
 from tav_core.video.clip import write_video
 from tests.faults.checks import SECONDS, contents, time_limit

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.cli import main
+from tav_core.cli.main import main
 from tav_core.errors import ConfigError
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig

@@ -71,6 +71,6 @@ def test_every_public_name_is_there_and_a_stage_is_its_function():
 
 
 def test_the_command_line_is_parsed_without_torch():
-    code = "import sys; from tav_core.cli.cli import build_parser; build_parser(); print('torch' in sys.modules)"
+    code = "import sys; from tav_core.cli.main import build_parser; build_parser(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CORE.parent)
     assert done.stdout.strip() == "False"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tav_core.cli.cli import parse
-from tav_core.cli.cli_options import read_settings
+from tav_core.cli.main import parse
+from tav_core.cli.options import read_settings
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.presets import PRESETS

@@ -27,8 +27,8 @@ from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo
 from ..video.clip import VideoClip, read_clip
 from ..video.sizes import check_size
-from .cli_options import as_tuned, read_settings
-from .control_command import add_named_controls
+from .controls import add_named_controls
+from .options import as_tuned, read_settings
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.cli import build_parser, main
-from tav_core.cli.cli_options import read_settings
+from tav_core.cli.main import build_parser, main
+from tav_core.cli.options import read_settings
 from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection_config import InjectionConfig
 from tav_core.sampling.invert import Trajectory
@@ -230,7 +230,7 @@ def test_injection_takes_from_the_inversion(place):
 def test_injection_counts_the_source_in_the_memory_that_it_needs(place, capsys, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "tav_core.cli.command_inputs.check_sampling",
+        "tav_core.cli.inputs.check_sampling",
         lambda unet, shape, guided, **_: asked.append((shape[0], guided)),
     )
     start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "a cow", "--format", "png"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.cli import main
+from tav_core.cli.main import main
 from tav_core.tensor_files import save_tensors
 from tav_core.video.clip import write_video
 
@@ -70,7 +70,7 @@ def test_prompts_without_clip_are_on_the_page(place, capsys):
 
 
 def test_without_opencv_the_motion_is_left_out_and_the_page_says_so(place, capsys, monkeypatch):
-    monkeypatch.setattr("tav_core.cli.report_command.find_spec", lambda name: None)
+    monkeypatch.setattr("tav_core.cli.report.find_spec", lambda name: None)
     assert report(place, "--num-frames", "4") == 0
     assert "warp error" not in capsys.readouterr().out
     assert "OpenCV is not installed" in (place / "report.html").read_text()

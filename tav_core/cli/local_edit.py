@@ -17,7 +17,7 @@ from ..sampling.local_edit import composite, edit_mask, keep_outside
 from ..sampling.local_edit_config import LocalEditConfig
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
-from .cli_options import as_tuned
+from .options import as_tuned
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

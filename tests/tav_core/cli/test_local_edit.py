@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tav_core.cli.cli import build_parser, main
-from tav_core.cli.local_edit_command import parse_frames
+from tav_core.cli.local_edit import parse_frames
+from tav_core.cli.main import build_parser, main
 from tav_core.errors import ConfigError
 from tav_core.sampling.invert import Trajectory
 from tav_core.sampling.local_edit_config import LocalEditConfig

@@ -15,7 +15,7 @@ from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
 from ..video.clip import VideoClip, read_clip
 from ..video.sizes import SIZE_STEP
-from .cli_options import as_tuned
+from .options import as_tuned
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,7 @@ from ..sampling.invert_config import METHODS, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
-from .cli_options import (
+from .options import (
     FITS,
     add_clip,
     add_control,
