@@ -61,7 +61,7 @@ def compare(
 ) -> list[MethodReport]:
     """A report of each method, in the library's order. samples: a LATENT's, unscaled `f c h w`."""
     from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
-    from ..core.core_sampling import NO_CONTEXT, run_stage
+    from ..core.sampling import NO_CONTEXT, run_stage
     from ..sockets.bridge import to_latent, to_latents
 
     trips, total = [], 2 * num_steps * len(METHODS)

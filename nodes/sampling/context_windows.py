@@ -48,6 +48,6 @@ class ContextWindows(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, length: int, overlap: int) -> io.NodeOutput:
-        from ..core.core_windows import add_windows
+        from ..core.windows import add_windows
 
         return io.NodeOutput(add_windows(model, windows.ContextWindows(length=length, overlap=overlap)))

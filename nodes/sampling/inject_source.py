@@ -49,7 +49,7 @@ class InjectSource(io.ComfyNode):
         features: float,
         first_layer: int,
     ) -> io.NodeOutput:
-        from ..core.core_injection import add_injection
+        from ..core.injection import add_injection
         from ..sockets.bridge import to_context
 
         config = InjectionConfig(attention=attention, features=features, first_layer=first_layer)

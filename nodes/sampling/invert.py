@@ -75,7 +75,7 @@ class DDIMInvert(io.ComfyNode):
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.invert import invert
-        from ..core.core_sampling import NO_CONTEXT, run_stage
+        from ..core.sampling import NO_CONTEXT, run_stage
 
         found = []
 
@@ -93,7 +93,7 @@ class DDIMInvert(io.ComfyNode):
 
 def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) -> tuple[InvertedNoise, Tensor]:
     """NOISE and SIGMAS that make core's samplers start where an inversion of these timesteps ended."""
-    from ..core.core_unet import read_schedule
+    from ..core.unet import read_schedule
 
     schedule = read_schedule(model)
     # Stable Diffusion's DDIM ends at the alpha of timestep 0, where the inversion started, and not at sigma 0.

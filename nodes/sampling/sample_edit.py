@@ -90,7 +90,7 @@ class SampleEdit(io.ComfyNode):
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
-        from ..core.core_sampling import NO_CONTEXT, run_stage
+        from ..core.sampling import NO_CONTEXT, run_stage
         from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.

@@ -59,7 +59,7 @@ class ApplyMotion(io.ComfyNode):
     def execute(
         cls, model: Any, motion: weights.Motion, strength: float, temporal_strength: float, attention: str
     ) -> io.NodeOutput:
-        from ..core.native import apply_motion, same_base
+        from ..core.motion import apply_motion, same_base
 
         modes = {} if attention == AS_TUNED else {"attention": attention}
         patched = apply_motion(model, motion, strength=strength, temporal_strength=temporal_strength, **modes)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...tav_core.denoisers.denoiser import UNetDenoiser
     from ...tav_core.tuning.motion import Motion
     from ...tav_core.tuning.progress import TuneProgress
-    from ..core.core_tuning import Preview
+    from ..core.tuning import Preview
     from .preview_judge import PreviewJudge
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.

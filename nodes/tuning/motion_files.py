@@ -133,7 +133,7 @@ class ImportOriginal(io.ComfyNode):
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
         from ...tav_core.checkpoints.load import load_original_unet
         from ...tav_core.tuning.motion import import_original
-        from ..core.core_unet import check_model, read_unet
+        from ..core.unet import check_model, read_unet
 
         check_model(model)
         with torch.inference_mode(False), torch.no_grad():

@@ -127,7 +127,7 @@ class OneShotTune(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         from ...tav_core.tuning.state import read_losses
-        from ..core.core_tuning import Preview, tune_model
+        from ..core.tuning import Preview, tune_model
         from ..sockets.chart import to_image
         from .cockpit import Cockpit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...tav_core.video.clip import read_clip
-from ..core.core_demo import CLIP, load_demo
+from ..core.demo import CLIP, load_demo
 from ..sockets.widgets import CATEGORY, schema
 
 NUM_FRAMES, SIZE = 8, 96

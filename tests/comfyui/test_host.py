@@ -1,4 +1,4 @@
-"""nodes/core/native.py and its neighbours in a real ComfyUI: the figures of host_checks.py, held to their bounds."""
+"""nodes/core/motion.py and its neighbours in a real ComfyUI: the figures of host_checks.py, held to their bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nodes/core/core_injection.py in a real ComfyUI: the figures of injection_checks.py, held to their bounds."""
+"""nodes/core/injection.py in a real ComfyUI: the figures of injection_checks.py, held to their bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nodes/core/core_windows.py in a real ComfyUI: the figures of window_checks.py, held to their bounds."""
+"""nodes/core/windows.py in a real ComfyUI: the figures of window_checks.py, held to their bounds."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ PATH_MAKERS = {
     "nodes/sockets/folders.py": {"register_motion_folder", "motion_path", "run_path"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
-    "nodes/core/core_demo.py": {"read_part"},
+    "nodes/core/demo.py": {"read_part"},
 }
 GIVEN_FOLDERS = {
     "get_output_directory",

@@ -22,9 +22,9 @@ from ...tav_core.errors import ConfigError
 from ...tav_core.models.inflation import TemporalLayer, recast
 from ...tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
 from ..sockets.bridge import check_context
-from .core_unet import PREFIX, read_schedule
-from .core_windows import WINDOW
-from .native import check_carries_motion
+from .motion import check_carries_motion
+from .unet import PREFIX, read_schedule
+from .windows import WINDOW
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

@@ -21,8 +21,8 @@ from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.tune import tune
 from ..sockets.bridge import check_context, to_latent, to_latents
-from .core_unet import check_model, read_schedule, read_unet
-from .native import carries_motion
+from .motion import carries_motion
+from .unet import check_model, read_schedule, read_unet
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...tav_core.layouts import fold, unfold
 from ...tav_core.models.schedule import NoiseSchedule
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
-from .core_unet import read_schedule
+from .unet import read_schedule
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

@@ -17,7 +17,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
-from .native import KEY, check_carries_motion
+from .motion import KEY, check_carries_motion
 
 if TYPE_CHECKING:
     from comfy.controlnet import ControlBase

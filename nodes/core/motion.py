@@ -26,7 +26,7 @@ from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLaye
 from ...tav_core.models.parameter_names import check_same_shapes
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.motion_info import UNNAMED_MODES
-from .core_unet import PREFIX, check_model, core_names, key_patches, read_config
+from .unet import PREFIX, check_model, core_names, key_patches, read_config
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
