@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from .oracle.oracle import Reading, read_frame
+from .trainers.common import LOG, SEED
 from .trainers.sample_stills import Sampler, contact_sheet
-from .trainers.train_common import LOG, SEED
-from .trainers.train_vae import to_input
+from .trainers.vae import to_input
 from .world.captions import phrase
 from .world.discs import discs
 from .world.stills import held_out, random_scene

@@ -8,11 +8,11 @@ import argparse
 
 import torch
 
-from .trainers.train_adapter import train_adapter
-from .trainers.train_common import MODEL
-from .trainers.train_text import train_text
-from .trainers.train_unet import train_unet
-from .trainers.train_vae import encode_stills, train_vae
+from .trainers.adapter import train_adapter
+from .trainers.common import MODEL
+from .trainers.text import train_text
+from .trainers.unet import train_unet
+from .trainers.vae import encode_stills, train_vae
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, T2IAdapter, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .train_common import MODEL
-from .train_text import tokenize
+from .common import MODEL
+from .text import tokenize
 
 
 class Sampler:

@@ -22,7 +22,7 @@ def model(tmp_path_factory):
     """A model that knows nothing, in the bundled one's layout but smaller."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
-    from demo.trainers.train_text import make_text_model
+    from demo.trainers.text import make_text_model
     from demo.world.vocabulary import write_tokenizer
 
     folder = tmp_path_factory.mktemp("model")

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from demo.trainers import train_common
-from demo.trainers.train_adapter import early_timesteps, make_adapter
-from demo.trainers.train_common import learning_rate, training_scenes
-from demo.trainers.train_text import ATTRIBUTES, read_caption
-from demo.trainers.train_unet import COURSES, NUM_STEPS, course_at, make_scheduler, make_unet, snr_weights
-from demo.trainers.train_vae import make_vae, reconstruction_loss, to_input
+from demo.trainers import common as train_common
+from demo.trainers.adapter import early_timesteps, make_adapter
+from demo.trainers.common import learning_rate, training_scenes
+from demo.trainers.text import ATTRIBUTES, read_caption
+from demo.trainers.unet import COURSES, NUM_STEPS, course_at, make_scheduler, make_unet, snr_weights
+from demo.trainers.vae import make_vae, reconstruction_loss, to_input
 from demo.trainers.vae_start import start_linear
 from demo.world.world import Scene, render
 

@@ -5,9 +5,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.nn import functional as F
 
-from .train_common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm
-from .train_text import WIDTH, embed_captions
-from .train_vae import encode_stills
+from .common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm
+from .text import WIDTH, embed_captions
+from .vae import encode_stills
 
 # (steps, peak learning rate) of each course, with its own warm-up and cosine. A course starts from the average of the
 # one before with a fresh optimizer. To train a finished model on, add a course and run `python -m demo.train --further`

@@ -8,10 +8,10 @@ from diffusers import T2IAdapter, UNet2DConditionModel
 from torch.nn import functional as F
 
 from ..world.discs import discs
-from .train_common import MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm, training_scenes
-from .train_text import embed_captions
-from .train_unet import WARM_UP, draw, make_scheduler
-from .train_vae import encode_stills
+from .common import MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm, training_scenes
+from .text import embed_captions
+from .unet import WARM_UP, draw, make_scheduler
+from .vae import encode_stills
 
 NUM_STEPS, PEAK, BATCH = 2000, 1e-3, 16
 

@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
-from .train_common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate, speed_up_group_norm
+from .common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate, speed_up_group_norm
 from .vae_start import start_linear
 
 # 32 groups of fewer than three channels would normalise a flat colour away where the residual path itself is normed,

@@ -9,7 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..world import palette, sdf
 from ..world.vocabulary import MAX_LENGTH, write_tokenizer
-from .train_common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate
+from .common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate
 
 WIDTH = 128
 NUM_STEPS = 500
