@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -118,12 +119,17 @@ def lost_imports() -> list[str]:
                 ours = owner or target.removeprefix(f"{PACK_NAME}.").split(".")[0] in AT_LEAST
                 # `nodes` is also a module of ComfyUI's.
                 ours = ours and (owner or not target.startswith("nodes"))
-                is_package = owner and files[owner].name == "__init__.py"
-                if ours and (
-                    not owner or (is_package and last not in owner + files[owner].read_text(encoding="utf-8"))
-                ):
+                if ours and not (owner and (owner.endswith(last) or offers(files[owner], last))):
                     lost.append(f"{name}:{node.lineno} {target}")
     return lost
+
+
+def offers(path: Path, name: str) -> bool:
+    """Whether a module has a name, as far as its text tells: a package has what it defines or lists in quotes."""
+    text = path.read_text(encoding="utf-8")
+    return path.name != "__init__.py" or bool(
+        re.search(rf"""["']{name}["']|^(def|class) {name}|^{name}\b""", text, re.M)
+    )
 
 
 def circles(edges: set[tuple[str, str]]) -> list[set[str]]:

@@ -11,7 +11,7 @@ from ...tav_core.models.attention_modes import MODES
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ...tav_core.tuning import motion as weights
+    from ...tav_core.tuning import motion as motions
 
 AS_TUNED = "as tuned"
 
@@ -57,7 +57,7 @@ class ApplyMotion(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, motion: weights.Motion, strength: float, temporal_strength: float, attention: str
+        cls, model: Any, motion: motions.Motion, strength: float, temporal_strength: float, attention: str
     ) -> io.NodeOutput:
         from ..core.motion import apply_motion, same_base
 

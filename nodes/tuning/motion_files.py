@@ -14,7 +14,7 @@ from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, m
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
-    from ...tav_core.tuning import motion as weights
+    from ...tav_core.tuning import motion as motions
 
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
 # Where a pipeline or UNet that the original saved may lie.
@@ -51,7 +51,7 @@ class SaveMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, motion: weights.Motion, name: str, precision: str, overwrite: bool) -> io.NodeOutput:
+    def execute(cls, motion: motions.Motion, name: str, precision: str, overwrite: bool) -> io.NodeOutput:
         path = motion_path(name)
         if path.exists() and not overwrite:
             raise ConfigError(

@@ -13,7 +13,7 @@ from host_checks import CLIP, DEMO, EMPTY, TARGET, make_motion
 
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
-from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sockets import bridge  # isort: skip
 from tune_a_video_pack.nodes.tuning import tune  # isort: skip
 from tune_a_video_pack.nodes.sampling.blend_inversions import BlendInversions  # isort: skip
@@ -118,7 +118,7 @@ def edit_cases(tuned: object, latent: dict[str, torch.Tensor]) -> Iterator[tuple
 
 def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     """What is tried, by name."""
-    tuned, latent = native.apply_motion(DEMO.model, make_motion(1)), {"samples": DEMO.vae.encode(CLIP)}
+    tuned, latent = core_motion.apply_motion(DEMO.model, make_motion(1)), {"samples": DEMO.vae.encode(CLIP)}
     settings = {"num_steps": STEPS, "cfg": 2.0, "eta": 0.0, "edit_seed": 1}
     measure = {"prompt": "", "clip_model": "none", "dino_model": "none", "pairs": "all", "motion": False}
     comparison = {"vae": DEMO.vae, "num_steps": STEPS, "iterations": 2}

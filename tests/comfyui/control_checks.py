@@ -31,7 +31,7 @@ from host_checks import (
 import comfy.t2i_adapter.adapter  # isort: skip
 import comfy.utils  # isort: skip
 import torch  # isort: skip
-from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
@@ -43,7 +43,7 @@ from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort:
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core import windows as core  # isort: skip
+from tune_a_video_pack.tav_core.denoisers import windows as core  # isort: skip
 
 STEPS, GUIDANCE = 3, 4.0
 HINT = torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(2))
@@ -51,7 +51,7 @@ HINT = torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(2))
 
 def hosts(motion) -> tuple:
     """One motion on both hosts."""
-    return native.apply_motion(DEMO.model, motion), UNetDenoiser(
+    return core_motion.apply_motion(DEMO.model, motion), UNetDenoiser(
         unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule
     )
 
@@ -60,7 +60,7 @@ def check_rotary() -> dict[str, float | str]:
     """Inversions with rotary positions on both hosts, and what the motion says is what both do."""
     motion = make_motion(1, positions="rotary")
     core_host, host = hosts(motion)
-    plain_host = native.apply_motion(DEMO.model, motion, positions="none")
+    plain_host = core_motion.apply_motion(DEMO.model, motion, positions="none")
     latents, empty = encode_frames(CHECKPOINT.vae, CLIP).mean, encode_prompt(CHECKPOINT, "")
     expected = invert(host, latents, empty, num_steps=NUM_STEPS).latents
     without = invert(hosts(make_motion(1))[1], latents, empty, num_steps=NUM_STEPS).latents
@@ -69,7 +69,7 @@ def check_rotary() -> dict[str, float | str]:
         "agreement": far(ours, expected),
         "counts": far(ours, plain),
         "off": far(plain, without),
-        "unknown": refusal(lambda: native.apply_motion(DEMO.model, make_motion(1, positions="learned"))),
+        "unknown": refusal(lambda: core_motion.apply_motion(DEMO.model, make_motion(1, positions="learned"))),
     }
 
 

@@ -50,7 +50,9 @@ def load_pack(name: str = "tune_a_video_pack"):
 
 
 load_pack()
-from tune_a_video_pack.nodes.core import core_demo, core_unet, native  # noqa: E402
+from tune_a_video_pack.nodes.core import demo as core_demo  # noqa: E402
+from tune_a_video_pack.nodes.core import motion as core_motion  # noqa: E402
+from tune_a_video_pack.nodes.core import unet as core_unet  # noqa: E402
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # noqa: E402
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # noqa: E402
 from tune_a_video_pack.nodes.tuning.apply_motion import ApplyMotion  # noqa: E402
@@ -132,14 +134,14 @@ def check_parts() -> dict[str, float]:
         "latents": far(scaled(SAMPLES), moments.mean),
         "pixels": far(DEMO.vae.decode(SAMPLES[:1]), pixels),
         "unet_read_back_equal": same,
-        "hash_equal": native.same_base(DEMO.model, make_motion(0)),
+        "hash_equal": core_motion.same_base(DEMO.model, make_motion(0)),
     }
 
 
 def check_agreement() -> dict[str, float]:
     """Inversion and sampling: our nodes on core, the diffusers host, and core's own DDIM on one clip."""
     motion = make_motion(1)
-    tuned = native.apply_motion(DEMO.model, motion)
+    tuned = core_motion.apply_motion(DEMO.model, motion)
     host = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
     latents = encode_frames(CHECKPOINT.vae, CLIP).mean
     empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
@@ -165,19 +167,22 @@ def check_patches() -> dict[str, float | bool]:
     comfy.model_management.unload_all_models()
     before = {n: t.clone() for n, t in DEMO.model.model.state_dict().items()}
     plain = render(DEMO.model)
-    one, two = native.apply_motion(DEMO.model, make_motion(1)), native.apply_motion(DEMO.model, make_motion(2))
+    one, two = (
+        core_motion.apply_motion(DEMO.model, make_motion(1)),
+        core_motion.apply_motion(DEMO.model, make_motion(2)),
+    )
     first, second, first_again = render(one), render(two), render(one)
-    while_loaded = render(native.apply_motion(DEMO.model, make_motion(2)))
+    while_loaded = render(core_motion.apply_motion(DEMO.model, make_motion(2)))
     comfy.model_management.unload_all_models()
     after = DEMO.model.model.state_dict()
     query = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_v.weight"
     delta = 0.1 * torch.randn(before[query].shape, generator=torch.Generator().manual_seed(3))
     with_lora = DEMO.model.clone()
     with_lora.add_patches({query: ("diff", (delta,))})
-    lora_first = render(native.apply_motion(with_lora, make_motion(1)))
-    lora_last = native.apply_motion(DEMO.model, make_motion(1))
+    lora_first = render(core_motion.apply_motion(with_lora, make_motion(1)))
+    lora_last = core_motion.apply_motion(DEMO.model, make_motion(1))
     taken = lora_last.add_patches({query: ("diff", (delta,))})
-    silent = native.apply_motion(DEMO.model, make_motion(1, silent=True))
+    silent = core_motion.apply_motion(DEMO.model, make_motion(1, silent=True))
     frame = {"samples": torch.randn(1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(7))}
     off = {"strength": 0, "temporal_strength": 0, "attention": "spatial", "group_norm": "frame"}
     read = core_unet.read_unet(with_lora, dtype=torch.float32, device=torch.device("cpu"))
@@ -194,7 +199,7 @@ def check_patches() -> dict[str, float | bool]:
         "lora_order": far(render(lora_last), lora_first),
         "one_frame": far(render(silent, frame), render(DEMO.model, frame)),
         "lora_read_once": far(read.get_parameter(name), before[query] + delta),
-        "nothing_left": far(render(native.apply_motion(DEMO.model, make_motion(1), **off)), plain),
+        "nothing_left": far(render(core_motion.apply_motion(DEMO.model, make_motion(1), **off)), plain),
     }
 
 
@@ -204,7 +209,7 @@ def check_modes() -> dict[str, bool]:
 
     found = {}
     for mode in MODES:
-        model = native.apply_motion(DEMO.model, make_motion(1, silent=True), attention=mode, group_norm="frame")
+        model = core_motion.apply_motion(DEMO.model, make_motion(1, silent=True), attention=mode, group_norm="frame")
         comfy.model_management.load_models_gpu([model])
         base = torch.randn(NUM_FRAMES, 64, 64, generator=torch.Generator().manual_seed(1))
         block = comfy.utils.get_attr(model.model, "diffusion_model.input_blocks.1.1.transformer_blocks.0")
@@ -244,7 +249,7 @@ def with_control(conditioning: list, net, hint: torch.Tensor) -> list:
 
 def check_stock() -> dict[str, float | bool]:
     """ControlNet on a batch of frames, noise masks and the stock samplers on a tuned MODEL."""
-    tuned = native.apply_motion(DEMO.model, make_motion(1))
+    tuned = core_motion.apply_motion(DEMO.model, make_motion(1))
     net = make_controlnet()
     given = {"num_steps": 3, "cfg": 4.0, "eta": 0.0, "edit_seed": 1}
     start = {"samples": torch.randn(SAMPLES.shape, generator=torch.Generator().manual_seed(5))}
@@ -291,7 +296,7 @@ def check_refusals() -> dict[str, str]:
     other = copy.deepcopy(motion.info.architecture) | {"cross_attention_dim": 768}
     wider = Motion(deltas=motion.deltas, temporal=motion.temporal, info=copy.copy(motion.info))
     object.__setattr__(wider.info, "architecture", other)
-    tuned = native.apply_motion(DEMO.model, motion)
+    tuned = core_motion.apply_motion(DEMO.model, motion)
     fewer = Motion(deltas=motion.deltas, temporal={}, info=motion.info)
     masked = {**LATENT, "noise_mask": torch.ones(1, 1, 96, 96)}
     apply = lambda model, it: ApplyMotion.execute(model, it, 1.0, 1.0, "as tuned")  # noqa: E731

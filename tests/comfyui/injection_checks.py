@@ -34,12 +34,12 @@ import comfy.patcher_extension  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
 import torch  # isort: skip
-from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.sampling.inject_source import InjectSource  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
-from tune_a_video_pack.tav_core import windows as core  # isort: skip
+from tune_a_video_pack.tav_core.denoisers import windows as core  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
@@ -50,7 +50,7 @@ from tune_a_video_pack.tav_core.video.clip import read_clip  # isort: skip
 
 MOTION = make_motion(1)
 with torch.inference_mode():
-    TUNED = native.apply_motion(DEMO.model, MOTION)
+    TUNED = core_motion.apply_motion(DEMO.model, MOTION)
     INVERTED, TRAJECTORY, NOISE, SIGMAS = DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS).args
 LENGTH, OVERLAP, LONG = 4, 1, 8
 # On the demo's decoder of six layers injection begins at the third: weights of its query and its convolution.
@@ -116,7 +116,7 @@ def check_patches() -> dict[str, bool | float]:
     lora_first, lora_last = DEMO.model.clone(), inject(TUNED)
     lora_first.add_patches(deltas)
     taken = lora_last.add_patches(deltas)
-    early = quick(inject(native.apply_motion(lora_first, MOTION)))
+    early = quick(inject(core_motion.apply_motion(lora_first, MOTION)))
     late = quick(lora_last)
     while_lora = quick(inject(TUNED))
     comfy.model_management.unload_all_models()

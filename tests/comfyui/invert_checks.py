@@ -26,7 +26,7 @@ from host_checks import (
 
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
-from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sampling.blend_inversions import BlendInversions  # isort: skip
 from tune_a_video_pack.nodes.sampling.compare_inversions import compare  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
@@ -41,7 +41,7 @@ from tune_a_video_pack.tav_core.evaluation.compare_inversions import compare_met
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 
 MOTION = make_motion(1)
-TUNED = native.apply_motion(DEMO.model, MOTION)
+TUNED = core_motion.apply_motion(DEMO.model, MOTION)
 HOST = UNetDenoiser(unet=MOTION.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
 NOTHING = encode_prompt(CHECKPOINT, "")
 

@@ -15,9 +15,9 @@ from host_checks import (
     NUM_FRAMES,
     SAMPLES,
     TARGET,
+    core_motion,
     far,
     make_motion,
-    native,
     refusal,
     report,
     scaled,
@@ -52,7 +52,7 @@ def moving_mask() -> torch.Tensor:
 def check_sampling() -> dict[str, float | bool]:
     """A masked edit of our nodes against the diffusers host, and what is outside of it."""
     motion, mask = make_motion(1), moving_mask()
-    tuned = native.apply_motion(DEMO.model, motion)
+    tuned = core_motion.apply_motion(DEMO.model, motion)
     host = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
     empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
     way = invert(host, encode_frames(CHECKPOINT.vae, CLIP).mean, empty, num_steps=STEPS)

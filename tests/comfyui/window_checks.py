@@ -28,12 +28,12 @@ import comfy.patcher_extension  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
 import torch  # isort: skip
-from tune_a_video_pack.nodes.core import native  # isort: skip
+from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.sampling.free_noise import FreeNoise  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
-from tune_a_video_pack.tav_core import windows as core  # isort: skip
+from tune_a_video_pack.tav_core.denoisers import windows as core  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
@@ -53,7 +53,7 @@ def check_windows() -> dict[str, float | bool | int]:
     frames = read_clip(core_demo.CLIP, num_frames=LONG, width=96, height=96).frames
     motion, samples = make_motion(1), DEMO.vae.encode(frames)
     latent = {"samples": samples}
-    tuned = native.apply_motion(DEMO.model, motion)
+    tuned = core_motion.apply_motion(DEMO.model, motion)
     windowed = ContextWindows.execute(tuned, LENGTH, OVERLAP)[0]
     inner = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
     host = core.WindowedDenoiser(denoiser=inner, windows=SETTINGS)

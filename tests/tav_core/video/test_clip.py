@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
-from tav_core.video import decode as video_decode
+from tav_core.video import decode
 from tav_core.video.clip import read_clip, write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
@@ -124,7 +124,7 @@ class TestWhichFrames:
             assert numbers(read(path, start=start)) == [start]
 
     def test_are_exact_where_a_seek_lands_too_late(self, counted, monkeypatch):
-        monkeypatch.setattr(video_decode.VideoFile, "_keyframe_before", lambda self, first: self.timeline.ticks[-1])
+        monkeypatch.setattr(decode.VideoFile, "_keyframe_before", lambda self, first: self.timeline.ticks[-1])
         assert numbers(read(counted, start=150)) == [150]
 
     def test_pass_over_hidden_pictures_of_vp8(self, tmp_path):

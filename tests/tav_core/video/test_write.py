@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError, InputError, OutputError
-from tav_core.video import encode as video_encode
+from tav_core.video import encode
 from tav_core.video.clip import read_clip, write_video
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
@@ -91,7 +91,7 @@ class TestRoundTrip:
         assert read_back(write_video(tmp_path / f"one{ending}", frames[:1], fps=8), count=1).source_frames == 1
 
     def test_another_mp4_encoder(self, tmp_path, frames, monkeypatch):
-        monkeypatch.setattr(video_encode, "H264_ENCODERS", ())
+        monkeypatch.setattr(encode, "H264_ENCODERS", ())
         clip = read_back(write_video(tmp_path / "clip.mp4", frames, fps=Fraction(30000, 1001)))
         assert (clip.frames - frames).abs().mean() < 0.02
         assert clip.fps == pytest.approx(30000 / 1001)
@@ -132,7 +132,7 @@ class TestMp4:
         ],
     )
     def test_encoder_is_the_best_of_the_build(self, available, chosen):
-        assert video_encode.choose_mp4_encoder(available) == chosen
+        assert encode.choose_mp4_encoder(available) == chosen
 
 
 class TestFrames:
@@ -291,7 +291,7 @@ class TestFailure:
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(video_encode, "_to_bt709", interrupt)
+        monkeypatch.setattr(encode, "_to_bt709", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_video(tmp_path / "clip.mp4", frames, fps=8)
         assert list(tmp_path.iterdir()) == []
