@@ -3,7 +3,7 @@
 The library's own code runs on tensors without data (PyTorch's meta device), while every storage that is made and freed
 is added up. Attention counts as a fused kernel that keeps its inputs, its output and one number a row and head.
 What no tensor holds is not counted: a GPU's context, kernels' workspaces, gaps between allocations.
-The coefficients of `tav_core/models/memory.py` come from here.
+The coefficients of `models/memory.py` and `tuning/memory_plan.py` in tav_core come from here.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tav_core.denoisers.config import ControlConfig
-from tav_core.denoisers.control import ReadyControlNet, look_across_frames
+from tav_core.denoisers.control import look_across_frames
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.residuals import ReadyControlNet
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.inflation import FrameCount
-from tav_core.models.memory import ACTIVATIONS, MemoryPlan, Recompute
 from tav_core.models.precision import DTYPES
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun
+from tav_core.tuning.memory_plan import ACTIVATIONS, MemoryPlan, Recompute
+from tav_core.tuning.run import TuningRun
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 
@@ -180,7 +181,7 @@ def main() -> None:
 
 
 def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, Callable[[], dict[str, int]]]:
-    """Everything that the coefficients of `tav_core/models/memory.py` describe."""
+    """Everything that the coefficients of `models/memory.py` and `tuning/memory_plan.py` describe."""
     tuning = partial(count_tuning, size, num_frames, dtype)
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun
+from tav_core.tuning.run import TuningRun
 
 from .bench import ROOT, cpu_model
 from .measure import peak_memory

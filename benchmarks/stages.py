@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from tav_core.models.latents import decode_latents, encode_frames
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun
+from tav_core.tuning.run import TuningRun
 
 from .cases import Case
 from .workload import Workload

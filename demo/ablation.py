@@ -34,6 +34,7 @@ from tav_core import load_checkpoint
 
 from .oracle.scores import Scores, score
 from .study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from .study.jobs import Job
 from .study.pictures import label_rows, save_ablation_plot
 from .study.settings import EDIT, MODEL, TUNE
 from .study.tables import without_nan
@@ -43,18 +44,6 @@ from .world.clips import all_clips, clip_named, clips_by_name
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
 PLOTS = {"ablation_plot.png": tuple(PAPER), "pieces_plot.png": ("full", *PIECES, *BEST, *CEILING)}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """All edits of one clip under one variant and seed."""
-
-    variant: str
-    clip: str
-    seed: int
-
-    def path(self, out: Path) -> Path:
-        return out / f"{self.variant.replace(' ', '-')}_{self.clip}_{self.seed}.npz"
 
 
 def run_job(job: Job, out: Path) -> Job:

@@ -30,7 +30,7 @@ from tav_core import (
     load_checkpoint,
     tune,
 )
-from tav_core.tuning.tune import TuningRun
+from tav_core.tuning.run import TuningRun
 
 from .oracle.oracle import read_frames
 from .oracle.scores import copied, read_source, score

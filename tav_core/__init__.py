@@ -7,45 +7,44 @@ Names are imported when they are first used, so that `import tav_core` costs not
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 from .version import __version__
 
+# The modules that the public names live in, in the order in which data passes them.
 HOMES = {
-    "sampling.blend": ("blend", "slerp"),
-    "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),
-    "denoisers.control": ("Control", "add_controls"),
-    "denoisers.config": ("ControlConfig",),
-    "checkpoints.control_nets": ("load_control", "load_controlnet", "load_t2i_adapter"),
-    "denoisers.denoiser": ("Denoiser", "UNetDenoiser"),
-    "tuning.early_stop": ("EarlyStop", "preview_score"),
-    "sampling.edit": ("edit",),
-    "sampling.edit_config": ("EditConfig",),
     "errors": ("TavError",),
+    "video.clip": ("VideoClip", "read_clip"),
+    "video.write": ("write_video",),
+    "models.schedule": ("NoiseSchedule", "gaussian_noise"),
+    "models.latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "models.text": ("encode_prompt",),
+    "models.unet": ("InflatedUNet",),
+    "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "checkpoints.control_nets": ("load_control", "load_controlnet", "load_t2i_adapter"),
+    "denoisers.config": ("ControlConfig",),
+    "denoisers.denoiser": ("Denoiser", "UNetDenoiser"),
+    "denoisers.control": ("Control", "add_controls"),
+    "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
+    "tuning.config": ("TuneConfig",),
+    "tuning.progress": ("TuneProgress",),
+    "tuning.tune": ("tune",),
+    "tuning.early_stop": ("EarlyStop",),
+    "tuning.motion_info": ("MotionInfo",),
+    "tuning.motion": ("Motion", "import_original"),
+    "sampling.config": ("EditConfig", "InjectionConfig", "InvertConfig", "LocalEditConfig"),
+    "sampling.trajectory": ("Trajectory",),
+    "sampling.invert": ("invert",),
+    "sampling.edit": ("edit",),
+    "sampling.blend": ("blend", "slerp"),
     "sampling.free_noise": ("free_noise",),
     "sampling.injection": ("InjectedDenoiser",),
-    "sampling.injection_config": ("InjectionConfig",),
-    "sampling.invert": ("Trajectory", "invert"),
-    "sampling.invert_config": ("InvertConfig",),
-    "models.latents": ("LatentMoments", "decode_latents", "encode_frames"),
     "sampling.local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
-    "sampling.local_edit_config": ("LocalEditConfig",),
-    "tuning.motion_info": ("MotionInfo",),
     "sampling.presets": ("PRESETS", "Preset"),
-    "evaluation.preview": ("render_preview",),
+    "evaluation.preview": ("preview_score", "render_preview"),
     "evaluation.reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "evaluation.compare_inversions": ("MethodReport", "compare_methods"),
-    "models.schedule": ("NoiseSchedule", "gaussian_noise"),
-    "models.text": ("encode_prompt",),
-    "tuning.tune": ("TuneProgress", "tune"),
-    "tuning.config": ("TuneConfig",),
-    "models.unet": ("InflatedUNet",),
-    "video.clip": ("VideoClip", "read_clip", "write_video"),
-    "tuning.motion": ("Motion", "import_original"),
-    "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
 }
 NAMES = {name: home for home, names in HOMES.items() for name in names}
 
@@ -60,18 +59,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class LazyPackage(ModuleType):
-    """A stage's module is named after its one function, and `tav_core.tuning.tune` means the function.
-
-    The import system would put the module there, as soon as anything imports it.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if NAMES.get(name) == name and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = LazyPackage

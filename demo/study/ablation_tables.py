@@ -12,7 +12,7 @@ from ..world.clips import PARTS, changed_parts, clip_named
 from .tables import markdown_table
 
 if TYPE_CHECKING:
-    from ..ablation import Job
+    from .jobs import Job
 
 COLUMNS = ("edits_right", "right", "path", "distance", "agreement", "kept", "background_kept", "flicker")
 PART_COLUMNS = ("edits_right", "kept")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...tav_core.models.schedule import NoiseSchedule
-    from ...tav_core.sampling.injection_config import Injected, InjectionConfig
-    from ...tav_core.sampling.invert import Trajectory
+    from ...tav_core.sampling.config import Injected, InjectionConfig
+    from ...tav_core.sampling.trajectory import Trajectory
 
 KEY = "tune_a_video_injection"
 # core's number of the negative prompt: what other packs keep from that, they keep from the source.

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import comfy.model_management
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.errors import MotionError
-from ...tav_core.evaluation.preview import render_preview
 from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.tune import tune
-from ..sockets.bridge import check_context, to_latent, to_latents
+from ..sockets.bridge import check_context, to_latents
 from .motion import carries_motion
 from .unet import check_model, read_schedule, read_unet
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..tuning.cockpit import Cockpit
-    from ..tuning.tune import Prompts
+    from ...tav_core.tuning.early_stop import EarlyStop
+    from ...tav_core.tuning.progress import TuneProgress
+    from .preview import Prompts
+
+
+class Watcher(Protocol):
+    """Who looks on while a model is tuned: called after each step; what it raises ends the run."""
+
+    # Ends the run when its scores get no better; None for never.
+    early_stop: EarlyStop | None
+
+    def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
+        """Told once what is tuned and on which latents, before the first step."""
+        ...
+
+    def end(self) -> None:
+        """Told once that the models are to be let go of."""
+        ...
+
+    def __call__(self, progress: TuneProgress) -> None: ...
 
 
 def tune_model(
@@ -42,7 +57,7 @@ def tune_model(
     half: bool,
     state_path: Path,
     about: dict[str, Any],
-    cockpit: Cockpit,
+    watcher: Watcher,
 ) -> Motion:
     """Tunes a MODEL on a clip, leaving it as it is.
 
@@ -50,7 +65,7 @@ def tune_model(
         frames: `f h w c` in [0, 1].
         modes: attention, attention_k, positions of the inflated UNet.
         half: hold the frozen weights in half precision even where core holds them in float32.
-        cockpit: told of each step; what it raises ends the run, whose state is then saved.
+        watcher: told of each step; what it raises ends the run, whose state is then saved.
 
     Raises:
         what `tune` raises, and CheckpointError for a model of another family.
@@ -76,12 +91,12 @@ def tune_model(
             untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
             latents = latents.clone().to(device)
             # Previews of a long clip show its beginning: they have no windows.
-            cockpit.begin(untuned, base, latents[:, :, : config.window or None])
+            watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.source.float().clone()
-            watched = {"on_step": cockpit, "early_stop": cockpit.early_stop}
+            watched = {"on_step": watcher, "early_stop": watcher.early_stop}
             return tune(untuned, latents, context, config=config, state_path=state_path, **watched, **about)
     finally:
-        cockpit.end()
+        watcher.end()
         gc.collect()
         comfy.model_management.soft_empty_cache()
 
@@ -92,27 +107,3 @@ def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.
         half_type = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
         return half_type if half else torch.float32
     return resolve_precision(precision, device, torch.float32)
-
-
-@dataclass
-class Preview:
-    """Renders the clip with a motion, as `render_preview` does.
-
-    Args:
-        vae, model: core's, for decoding.
-        prompts: the source's, and what to show.
-    """
-
-    vae: Any
-    model: ModelPatcher
-    prompts: Prompts
-
-    def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
-        """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
-        source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
-        shown = source if shown is None else shown
-        asked = {"source": source, "shown": shown, "negative": negative}
-        video = render_preview(motion, base, untuned.schedule, latents, **asked)
-        with torch.inference_mode():
-            decoded = self.vae.decode(to_latent(video, self.model)["samples"])
-        return decoded.cpu().numpy()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tav_core.sampling.edit_config import EditConfig
-from ...tav_core.sampling.invert_config import METHODS, InvertConfig
+from ...tav_core.sampling.config import METHODS, EditConfig, InvertConfig
 from ..sockets.bridge import check_samples
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows
-from ...tav_core.sampling.edit_config import EditConfig
+from ...tav_core.sampling.config import EditConfig
 from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ...tav_core.sampling.injection_config import InjectionConfig
+from ...tav_core.sampling.config import InjectionConfig
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tav_core.sampling.edit_config import EditConfig
-from ...tav_core.sampling.invert_config import InvertConfig
+from ...tav_core.sampling.config import EditConfig, InvertConfig
 from ..sockets.bridge import as_inverted, check_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 

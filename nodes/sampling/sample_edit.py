@@ -9,8 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.errors import ConfigError, LatentsError
-from ...tav_core.sampling.edit_config import EditConfig
-from ...tav_core.sampling.local_edit_config import LocalEditConfig
+from ...tav_core.sampling.config import EditConfig, LocalEditConfig
 from ..sockets.bridge import check_samples, check_start_is_whole
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 

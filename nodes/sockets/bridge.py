@@ -12,7 +12,7 @@ from ...tav_core.errors import ClipError, ConfigError, LatentsError
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ...tav_core.sampling.invert import Trajectory
+    from ...tav_core.sampling.trajectory import Trajectory
 
 # In a LATENT beside its samples: the exact method that it was inverted by, which no sampler but ours goes back.
 METHOD = "tav_method"

@@ -11,12 +11,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.errors import ConfigError
-from ..tuning.preview_judge import NONE
 
 if TYPE_CHECKING:
     from ...tav_core.metrics.clip import ClipEncoder
     from ...tav_core.metrics.dino import DinoEncoder
 
+# The first of the choices that the lists give.
+NONE = "none"
 # Where CLIP and DINO may lie: single files are looked for in the first alone.
 FOLDERS = ("clip_vision", "diffusers")
 CLIP_TYPES, DINO_TYPES = ("clip", "clip_vision_model"), ("vit",)

@@ -13,7 +13,8 @@ import torch
 from PIL.Image import Image
 
 from ...tav_core.errors import OutOfMemory, explain_out_of_memory
-from ...tav_core.tuning.early_stop import EarlyStop, preview_score
+from ...tav_core.evaluation.preview import preview_score
+from ...tav_core.tuning.early_stop import EarlyStop
 from ..sockets.chart import draw_chart
 from .preview_judge import describe_judge, load_judge
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ...tav_core.denoisers.denoiser import UNetDenoiser
     from ...tav_core.tuning.motion import Motion
     from ...tav_core.tuning.progress import TuneProgress
-    from ..core.tuning import Preview
+    from ..core.preview import Preview
     from .preview_judge import PreviewJudge
 
 # Seconds between two pictures: the browser needs no more, and a socket should not be flooded.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...tav_core.errors import ConfigError
+from ..sockets.judges import NONE
 
 if TYPE_CHECKING:
     from ...tav_core.metrics import ClipEncoder
-
-# The first of the choices that `judges.list_clips` gives.
-NONE = "none"
 
 
 class PreviewJudge(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -15,14 +15,6 @@ from ..sockets.bridge import check_images, to_context
 from ..sockets.folders import motion_path, run_path
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
-
-
-class Prompts(NamedTuple):
-    """Text embeddings, `1 m d` each: what the clip shows, and what previews show, if anything else."""
-
-    source: Tensor
-    preview: Tensor | None
-    negative: Tensor | None
 
 
 class OneShotTune(io.ComfyNode):
@@ -127,7 +119,8 @@ class OneShotTune(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         from ...tav_core.tuning.state import read_losses
-        from ..core.tuning import Preview, tune_model
+        from ..core.preview import Preview, Prompts
+        from ..core.tuning import tune_model
         from ..sockets.chart import to_image
         from .cockpit import Cockpit
 
@@ -157,7 +150,7 @@ class OneShotTune(io.ComfyNode):
             half=memory == "low",
             state_path=run_path(run_name),
             about=about,
-            cockpit=cockpit,
+            watcher=cockpit,
         )
         motion.save(motion_path(run_name))
         cockpit.losses = read_losses(run_path(run_name))

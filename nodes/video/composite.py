@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tav_core.sampling.local_edit_config import LocalEditConfig
+from ...tav_core.sampling.config import LocalEditConfig
 from ..sockets.bridge import check_images, to_mask
 from ..sockets.widgets import CATEGORY, schema, widget
 

@@ -18,14 +18,15 @@ from ..evaluation.reconstruct import psnr, reconstruct
 from ..models.latents import decode_latents, encode_frames
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
+from ..sampling.config import EditConfig
 from ..sampling.edit import edit
-from ..sampling.edit_config import EditConfig
-from ..sampling.invert import Trajectory, invert
+from ..sampling.invert import invert
+from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
 from ..tuning.tune import TuneProgress, tune
-from ..video.clip import VideoClip, write_video
-from ..video.write import check_rate
+from ..video.clip import VideoClip
+from ..video.write import check_rate, write_video
 from .early_stop import read_early_stop
 from .inputs import (
     check_room,

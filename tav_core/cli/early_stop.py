@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import ConfigError
-from ..evaluation.preview import render_preview
+from ..evaluation.preview import preview_score, render_preview
 from ..metrics.clip import load_clip
 from ..models.latents import decode_latents
 from ..models.text import encode_prompt
-from ..tuning.early_stop import EarlyStop, preview_score
+from ..tuning.early_stop import EarlyStop
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..checkpoints.load import Checkpoint, load_checkpoint
-from ..denoisers.control import ReadyControlNet
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
@@ -18,11 +18,10 @@ from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
 from ..sampling.blend import blend
-from ..sampling.edit_config import EditConfig
+from ..sampling.config import EditConfig, InjectionConfig
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
-from ..sampling.injection_config import InjectionConfig
-from ..sampling.invert import Trajectory
+from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo
 from ..video.clip import VideoClip, read_clip

@@ -12,9 +12,9 @@ from torch import Tensor
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR
 from ..models.latents import encode_frames
-from ..sampling.invert import Trajectory
+from ..sampling.config import LocalEditConfig
 from ..sampling.local_edit import composite, edit_mask, keep_outside
-from ..sampling.local_edit_config import LocalEditConfig
+from ..sampling.trajectory import Trajectory
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
 from .options import as_tuned

@@ -13,8 +13,7 @@ from pathlib import Path
 from ..errors import TavError, explain_out_of_memory
 from ..metrics.scores import PAIRS
 from ..models.attention_modes import MODES, POSITIONS
-from ..sampling.edit_config import EditConfig
-from ..sampling.invert_config import METHODS, InvertConfig
+from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..denoisers.config import ControlConfig
 from ..denoisers.windows import ContextWindows
-from ..sampling.edit_config import EditConfig
-from ..sampling.injection_config import InjectionConfig
-from ..sampling.invert_config import InvertConfig
-from ..sampling.local_edit_config import LocalEditConfig
+from ..sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
 from ..sampling.presets import PRESETS, Preset
 from ..video.fits import FITS
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..layouts import check_context
 from ..models.schedule import NoiseSchedule
-from .control import ReadyControl, sum_residuals
+from .residuals import ReadyControl, sum_residuals
 
 if TYPE_CHECKING:
     from ..models.unet import InflatedUNet

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..atomic_files import whole_file
+from ..sampling.config import METHODS, InvertConfig
 from ..sampling.invert import invert
-from ..sampling.invert_config import METHODS, InvertConfig
 from .reconstruct import psnr, reconstruct
 
 if TYPE_CHECKING:

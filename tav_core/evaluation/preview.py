@@ -1,22 +1,23 @@
-"""Previews of a tuning: the clip with what was learned so far, inverted and sampled in a few steps."""
+"""Previews of a tuning: the clip with what was learned so far, inverted and sampled in a few steps, and their score."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..denoisers.denoiser import UNetDenoiser
+from ..sampling.config import EditConfig
 from ..sampling.edit import edit
-from ..sampling.edit_config import EditConfig
 from ..sampling.invert import invert
+from ..tuning.motion import Motion
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
-    from torch import Tensor
 
+    from ..metrics import ClipEncoder
     from ..models.schedule import NoiseSchedule
-    from ..tuning.motion import Motion
 
 # So few steps ask for less guidance than the paper's 12.5.
 NUM_STEPS, NUM_FRAMES, GUIDANCE_SCALE = 10, 8, 7.5
@@ -49,3 +50,21 @@ def render_preview(
     last = video.shape[2] - 1
     chosen = torch.linspace(0, last, min(NUM_FRAMES, last + 1)).round().long()
     return video[:, :, chosen.to(video.device)]
+
+
+def preview_score(frames: Tensor, clip: ClipEncoder, *, prompt: str, source_prompt: str) -> float:
+    """How much more a preview looks like its own prompt than like the source's, by CLIP.
+
+    The mean over frames of the difference of two cosines, times 100. A preview that copies the source scores low, and
+    so does one that shows nothing of either.
+
+    Args:
+        frames: `f h w 3` in [0, 1].
+        prompt: what it was rendered under.
+        source_prompt: what was tuned on.
+    """
+    from ..metrics import text_similarity
+
+    embeddings = clip.encode_images(frames)
+    towards, back = (text_similarity(embeddings, clip.encode_text(text)) for text in (prompt, source_prompt))
+    return float((towards - back).mean())

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
+from ..sampling.config import EditConfig
 from ..sampling.edit import OnLatents, edit
-from ..sampling.edit_config import EditConfig
-from ..sampling.invert import Trajectory
+from ..sampling.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

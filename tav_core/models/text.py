@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -12,14 +12,19 @@ from torch import Tensor
 from ..errors import PromptError, explain_out_of_memory
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
-    from ..checkpoints.load import Checkpoint
+
+class TextModel(Protocol):
+    """What encodes prompts: a `Checkpoint`, or anything else with these two."""
+
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
 
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close what else holds memory.")
 @torch.no_grad()
-def encode_prompt(checkpoint: Checkpoint, prompts: str | Sequence[str]) -> Tensor:
+def encode_prompt(checkpoint: TextModel, prompts: str | Sequence[str]) -> Tensor:
     """Text embeddings `p n d` of one or several prompts: n = 77 tokens, padded, as the models were trained.
 
     `d` is 768 for Stable Diffusion 1.x and 1024 for 2.x, whose text encoder ends at OpenCLIP's penultimate layer. The

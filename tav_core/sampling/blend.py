@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import ConfigError, LatentsError
 from ..layouts import check_latents
 from ..settings import is_number
-from .invert import Trajectory, check_inversion
+from .trajectory import Trajectory, check_inversion
 
 # Above this the arc is so short that its sine loses digits, and a straight line is as good.
 NEARLY_PARALLEL = 0.9995

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
+from ..denoisers.guidance import guided
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_context, check_latents, check_num_frames, check_values
 from ..models.schedule import ddim_step
-from .edit_config import EditConfig
-from .invert import Trajectory
+from .config import EditConfig
 from .solvers import fade, sample_back
+from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -128,19 +129,6 @@ def find_sampler(
     if isinstance(start, Trajectory) and start.remainder is not None:
         return sample_with_remainder(fade(start.remainder, config.guidance_scale))
     return sample_ddim if scheduler is None else sample_with(scheduler)
-
-
-def guided(denoiser: Denoiser, positive: Tensor, negative: Tensor, scale: float) -> Callable[[Tensor, int], Tensor]:
-    """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6), unconditional and conditional in one batch."""
-
-    def epsilon(latents: Tensor, timestep: int) -> Tensor:
-        if scale <= 1:
-            return denoiser.epsilon(latents, timestep, positive)
-        pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, torch.cat([negative, positive]))
-        unconditional, conditional = pair.chunk(2)
-        return unconditional + scale * (conditional - unconditional)
-
-    return epsilon
 
 
 def sample_ddim(

@@ -25,8 +25,8 @@ from ..errors import ConfigError, LatentsError
 from ..layouts import check_context, check_latents
 from ..models.inflation import FrameCount, recast
 from ..models.schedule import NoiseSchedule
-from .injection_config import InjectionConfig
-from .invert import Trajectory, check_inversion
+from .config import InjectionConfig
+from .trajectory import Trajectory, check_inversion
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention

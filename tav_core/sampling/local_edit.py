@@ -22,8 +22,8 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR, check_finite_frames
-from .invert import Trajectory
-from .local_edit_config import LocalEditConfig
+from .config import LocalEditConfig
+from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from .edit import Correct

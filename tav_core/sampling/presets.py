@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .edit_config import EditConfig
-from .injection_config import InjectionConfig
+from .config import EditConfig, InjectionConfig
 
 
 @dataclass(frozen=True, kw_only=True)

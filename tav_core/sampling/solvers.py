@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..models.schedule import NoiseSchedule, ddim_step
-from .invert_config import InvertConfig
+from .config import InvertConfig
 
 Model = Callable[[Tensor, int], Tensor]
 

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from ..errors import ConfigError
 from .motion import Motion
 
 if TYPE_CHECKING:
-    from ..metrics import ClipEncoder
     from .progress import TuneProgress
-    from .tune import TuningRun
+    from .run import TuningRun
 
 # Not ".safetensors", with which every run ends: no run can have this name.
 BEST = ".best"
@@ -108,21 +106,3 @@ class EarlyStop:
             if self.path is not None:
                 motion.save(self.path, dtype=torch.float32)
         return is_best
-
-
-def preview_score(frames: Tensor, clip: ClipEncoder, *, prompt: str, source_prompt: str) -> float:
-    """How much more a preview looks like its own prompt than like the source's, by CLIP.
-
-    The mean over frames of the difference of two cosines, times 100. A preview that copies the source scores low, and
-    so does one that shows nothing of either.
-
-    Args:
-        frames: `f h w 3` in [0, 1].
-        prompt: what it was rendered under.
-        source_prompt: what was tuned on.
-    """
-    from ..metrics import text_similarity
-
-    embeddings = clip.encode_images(frames)
-    towards, back = (text_similarity(embeddings, clip.encode_text(text)) for text in (prompt, source_prompt))
-    return float((towards - back).mean())

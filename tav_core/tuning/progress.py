@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..models.memory import MemoryPlan
+    from .memory_plan import MemoryPlan
     from .motion import Motion
 
 

@@ -25,7 +25,7 @@ from ..models.attention_modes import recorded_modes
 from ..tensor_files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from .tune import TuningRun
+    from .run import TuningRun
 
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
 # The demo's VAE in bf16 strays by 0.2 % from itself in fp32; one frame of eight taken from its neighbour, by 18 %.

@@ -1,4 +1,4 @@
-"""Clips: `read_clip` takes the frames of a video that tuning needs, `write_video` saves frames as one."""
+"""Clips: `read_clip` takes the frames that tuning needs from a video."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from ..paths import check_input_path
 from ..settings import is_number
 from .decode import VideoFile
 from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
-from .sizes import check_fit, check_size, fit_image, resize_frames
+from .sizes import check_fit, check_size, fit_image
 from .timeline import pick_frames
-from .write import write_video
 
 FOLDER_RATES = (0.01, 1000)
 """Frames per second that a folder of pictures can be said to have."""
-
-__all__ = ["VideoClip", "check_size", "read_clip", "resize_frames", "write_video"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -62,8 +62,8 @@ from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # noqa: E402
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # noqa: E402
 from tune_a_video_pack.tav_core.models.unet import InflatedUNet  # noqa: E402
+from tune_a_video_pack.tav_core.sampling.config import EditConfig  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.edit import edit  # noqa: E402
-from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.invert import invert  # noqa: E402
 from tune_a_video_pack.tav_core.tuning.motion import Motion, hash_base  # noqa: E402
 from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo, describe_architecture  # noqa: E402

@@ -42,9 +42,9 @@ from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: sk
 from tune_a_video_pack.tav_core.denoisers import windows as core  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.injection import InjectedDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.sampling.injection_config import InjectionConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.config import InjectionConfig  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 from tune_a_video_pack.tav_core.video.clip import read_clip  # isort: skip
 

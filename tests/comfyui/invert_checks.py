@@ -34,7 +34,7 @@ from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: sk
 from tune_a_video_pack.tav_core.sampling.blend import blend  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
-from tune_a_video_pack.tav_core.sampling.edit_config import EditConfig  # isort: skip
+from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import decode_latents, encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.evaluation.compare_inversions import compare_methods  # isort: skip

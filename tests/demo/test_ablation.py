@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from demo import ablation
-from demo.ablation import Job, all_jobs, run_job, save_results, score_job
+from demo.ablation import all_jobs, run_job, save_results, score_job
 from demo.oracle.scores import ENOUGH, Scores
 from demo.study import variants
 from demo.study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from demo.study.jobs import Job
 from demo.study.tables import without_nan
 from demo.study.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
 from demo.world.clips import changed_parts, clip_named

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tav_core.sampling.invert import Trajectory
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.state import RunState
 from tests.faults.fuzz import tiny_run, tiny_unet
 from tests.tav_core.conftest import sd1, to_ldm, write_folder  # noqa: F401

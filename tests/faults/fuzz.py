@@ -223,7 +223,7 @@ def tiny_run(**changes: Any) -> Any:
     from tav_core.models.schedule import NoiseSchedule
     from tav_core.models.unet import InflatedUNet
     from tav_core.tuning.config import TuneConfig
-    from tav_core.tuning.tune import TuningRun
+    from tav_core.tuning.run import TuningRun
 
     schedule = NoiseSchedule.from_config({"beta_schedule": "scaled_linear", "steps_offset": 1})
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(tiny_unet()), schedule=schedule)
@@ -274,7 +274,7 @@ def trajectory_target(folder: Path, stack: ExitStack) -> Target:
     import torch
 
     from tav_core.cli.info import describe_own_file
-    from tav_core.sampling.invert import Trajectory
+    from tav_core.sampling.trajectory import Trajectory
 
     seeds = []
     for steps, times in ((3, (1, 501)), (2, (1, 251, 501))):

@@ -108,7 +108,7 @@ MUTATIONS = (
     ),
     Mutation(
         "tuning: a loss that is NaN goes on",
-        "tav_core/tuning/tune.py",
+        "tav_core/tuning/run.py",
         "if not math.isfinite(value):",
         "if value is None:",
         ("tests/tav_core/tuning/test_tune.py::test_nan_stops_with_the_last_good_state",),

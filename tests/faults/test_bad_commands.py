@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tav_core.cli.main import main
-from tav_core.sampling.invert import Trajectory
-from tav_core.video.clip import write_video
+from tav_core.sampling.trajectory import Trajectory
+from tav_core.video.write import write_video
 from tests.faults.checks import SECONDS, contents, time_limit
 from tests.faults.files import rewrite
 

@@ -17,12 +17,12 @@ from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsErro
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.sampling.blend import blend
+from tav_core.sampling.config import EditConfig, LocalEditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection import InjectedDenoiser
-from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.invert import invert
 from tav_core.sampling.local_edit import composite, edit_mask, keep_outside
-from tav_core.sampling.local_edit_config import LocalEditConfig
+from tav_core.sampling.trajectory import Trajectory
 from tests.faults.checks import refused
 
 FRAMES, SIDE, NAN = 3, 8, float("nan")

@@ -16,7 +16,7 @@ from tav_core.checkpoints.load import load_checkpoint, load_original_unet
 from tav_core.checkpoints.weight_files import open_weights
 from tav_core.cli.info import describe
 from tav_core.errors import CheckpointError, ConfigError, InputError, LatentsError, MotionError
-from tav_core.sampling.invert import Trajectory
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.motion import Motion
 from tav_core.tuning.state import RunState, read_losses
 from tests.faults.checks import refused

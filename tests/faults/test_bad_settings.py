@@ -9,7 +9,7 @@ import pytest
 
 from tav_core.denoisers.windows import ContextWindows
 from tav_core.errors import ConfigError
-from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.config import EditConfig
 from tav_core.tuning.config import TuneConfig
 from tests.faults.checks import refused
 

@@ -11,12 +11,14 @@ from tav_core.errors import ClipError, ConfigError, InputError, LatentsError, Ou
 from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.models.latents import LatentMoments, decode_latents, encode_frames
 from tav_core.models.schedule import NoiseSchedule
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
-from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.invert import invert
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun
-from tav_core.video.clip import resize_frames, write_video
+from tav_core.tuning.run import TuningRun
+from tav_core.video.sizes import resize_frames
+from tav_core.video.write import write_video
 from tests.faults.checks import refused
 from tests.faults.fuzz import tiny_run
 

@@ -18,7 +18,7 @@ from tav_core.errors import ConfigError
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import tune
-from tav_core.video.clip import write_video
+from tav_core.video.write import write_video
 from tests.tav_core.conftest import sd1, write_folder  # noqa: F401
 
 CANCELS = 20

@@ -16,10 +16,11 @@ from tav_core.atomic_files import check_output, whole_file
 from tav_core.errors import OutputError
 from tav_core.evaluation.compare_inversions import MethodReport, write_reports
 from tav_core.evaluation.report import ReportVideo, write_report
-from tav_core.sampling.invert import Trajectory
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.run import TuningRun
 from tav_core.tuning.state import RunState
-from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.tune import tune
 from tav_core.video.write import write_video
 
 FAST = {"num_steps": 3, "learning_rate": 1e-3, "memory": "speed"}

@@ -16,12 +16,13 @@ from tav_core.checkpoints.load import CLIP_TOKENIZER
 from tav_core.errors import ConfigError, OutOfMemory
 from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.models.text import encode_prompt
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.run import TuningRun
+from tav_core.tuning.tune import tune
 from tests.tav_core.conftest import make_text_encoder, make_vae
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")

@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights, in every layout that real ones come in.
+"""Tiny checkpoints and judges with random weights, in every layout that real ones come in.
 
 The names of the single-file (LDM) layout are written here from the layout itself, apart from the maps that the library
 uses to read it.
@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
+from tests.tav_core.metrics.tiny_judges import make_clip, make_dino, save_clip
 
 TOKENS = 49408
 SCHEDULER = {
@@ -265,3 +267,28 @@ def open_clip_to_ldm(text_encoder):
     last = f"resblocks.{layers - 1}."
     unused = {n.replace(last, f"resblocks.{layers}."): torch.randn_like(t) for n, t in tensors.items() if last in n}
     return tensors | unused
+
+
+@pytest.fixture(scope="session")
+def clip_model():
+    return make_clip()
+
+
+@pytest.fixture(scope="session")
+def clip_folder(clip_model, tmp_path_factory):
+    """The tiny CLIP as transformers saves it, with the tokenizer that comes with the library."""
+    return save_clip(clip_model, tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="session")
+def dino_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dino")
+    make_dino().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def video():
+    """Six frames of noise in blocks, `f h w 3`, larger than any judge's pictures and not square."""
+    blocks = torch.rand((6, 3, 6, 9), generator=torch.Generator().manual_seed(7))
+    return torch.nn.functional.interpolate(blocks, (48, 72), mode="bilinear").movedim(1, -1)

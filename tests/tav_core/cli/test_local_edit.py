@@ -10,8 +10,8 @@ from PIL import Image
 from tav_core.cli.local_edit import parse_frames
 from tav_core.cli.main import build_parser, main
 from tav_core.errors import ConfigError
-from tav_core.sampling.invert import Trajectory
-from tav_core.sampling.local_edit_config import LocalEditConfig
+from tav_core.sampling.config import LocalEditConfig
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.video.clip import read_clip
 
 FRAMES, SIDE = 4, 64

@@ -12,12 +12,12 @@ import torch
 
 from tav_core.cli.main import build_parser, main
 from tav_core.cli.options import read_settings
-from tav_core.sampling.edit_config import EditConfig
-from tav_core.sampling.injection_config import InjectionConfig
-from tav_core.sampling.invert import Trajectory
+from tav_core.sampling.config import EditConfig, InjectionConfig
+from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.motion import Motion
-from tav_core.video.clip import read_clip, write_video
+from tav_core.video.clip import read_clip
+from tav_core.video.write import write_video
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "4", "--width", "64", "--height", "64"]
@@ -91,8 +91,8 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     assert tune(place, "--start", "1", "--fit", "pad", "--num-steps", "1", "--prompt", "x", out="padded") == 0
     info = Motion.load(place / "padded" / "motion.safetensors").info
     assert (info.start, info.stride, info.fit) == (1, 1, "pad")
-    for module in ("command_inputs", "control_command"):
-        monkeypatch.setattr(f"tav_core.{module}.read_clip", watch)
+    for module in ("inputs", "controls"):
+        monkeypatch.setattr(f"tav_core.cli.{module}.read_clip", watch)
     own = ["--motion", f"{place / 'padded' / 'motion.safetensors'}", "--out", f"{place / 'padded.safetensors'}"]
     assert invert(place, *own, *controls) == 0
     assert read == [("clip.mp4", 1, 1, "pad"), ("depth.mp4", 1, 1, "pad")]
@@ -368,7 +368,8 @@ class TestErrors:
 
     @pytest.mark.parametrize("command", [tune, edit, invert])
     def test_too_little_memory_is_said_before_the_run(self, place, capsys, monkeypatch, command):
-        monkeypatch.setattr("tav_core.models.memory.free_memory", lambda device: 1000)
+        for module in ("models.memory", "tuning.memory_plan"):
+            monkeypatch.setattr(f"tav_core.{module}.free_memory", lambda device: 1000)
         monkeypatch.setattr("tav_core.models.unet.InflatedUNet.forward", None)
         options = {tune: {"out": "oom"}}.get(command, {})
         fails(capsys, command(place, "--prompt", "x", **options), "which needs about", "that are free", "smaller size")
@@ -377,7 +378,7 @@ class TestErrors:
 def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     import signal
 
-    from tav_core.tuning.tune import TuningRun
+    from tav_core.tuning.run import TuningRun
 
     honest = TuningRun.loss
 

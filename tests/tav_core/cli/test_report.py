@@ -10,7 +10,7 @@ import torch
 
 from tav_core.cli.main import main
 from tav_core.tensor_files import save_tensors
-from tav_core.video.clip import write_video
+from tav_core.video.write import write_video
 
 
 @pytest.fixture(scope="module")

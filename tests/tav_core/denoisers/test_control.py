@@ -10,13 +10,14 @@ from diffusers import ControlNetModel, T2IAdapter
 from diffusers.models import modeling_utils
 
 from tav_core.denoisers.config import ControlConfig
-from tav_core.denoisers.control import Control, add_controls, share_done
+from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.residuals import share_done
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError
 from tav_core.models.unet import InflatedUNet
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 
 NUM_FRAMES = 4

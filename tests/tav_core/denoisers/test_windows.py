@@ -18,8 +18,8 @@ from tav_core.denoisers.windows import (
 )
 from tav_core.errors import ConfigError
 from tav_core.evaluation.reconstruct import reconstruct
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 
 SMALL = ContextWindows(length=4, overlap=1)

@@ -7,8 +7,8 @@ import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.evaluation.preview import GUIDANCE_SCALE, NUM_FRAMES, NUM_STEPS, render_preview
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import tune

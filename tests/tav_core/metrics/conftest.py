@@ -1,36 +1,9 @@
-"""Tiny judges, saved as users have them, and clips with a known motion."""
+"""Clips with a known motion."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-
-from tests.tav_core.metrics.tiny_judges import make_clip, make_dino, save_clip
-
-
-@pytest.fixture(scope="session")
-def clip_model():
-    return make_clip()
-
-
-@pytest.fixture(scope="session")
-def clip_folder(clip_model, tmp_path_factory):
-    """The tiny CLIP as transformers saves it, with the tokenizer that comes with the library."""
-    return save_clip(clip_model, tmp_path_factory.mktemp("clip"))
-
-
-@pytest.fixture(scope="session")
-def dino_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dino")
-    make_dino().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def video():
-    """Six frames of noise in blocks, `f h w 3`, larger than any judge's pictures and not square."""
-    blocks = torch.rand((6, 3, 6, 9), generator=torch.Generator().manual_seed(7))
-    return torch.nn.functional.interpolate(blocks, (48, 72), mode="bilinear").movedim(1, -1)
 
 
 def texture(height, width, seed=0):

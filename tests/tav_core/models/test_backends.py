@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.tune import TuningRun
+from tav_core.tuning.run import TuningRun
 
 KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "math": SDPBackend.MATH}
 

@@ -1,4 +1,4 @@
-"""tav_core/models/memory.py: estimates against counts of the library's own code, and what fits into which memory."""
+"""tav_core/models/memory.py: estimates against counts of the library's own code, and what a device has left."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.count_memory import count_forward, count_tuning
+from benchmarks.count_memory import count_forward
 from benchmarks.sizes import Size
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
-from tav_core.models.memory import ACTIVATIONS, MODES, Recompute, estimate_sampling, plan_tuning
-from tav_core.tuning.config import TuneConfig
+from tav_core.models.memory import estimate_sampling
 
-CLIP = (1, 4, 24, 64, 64)
-TRAINED = 74_000_000
 # Stable Diffusion 1.x's layout, narrow enough to be counted in seconds.
 NARROW = Size(
     unet={"block_out_channels": (64, 128, 256, 256), "cross_attention_dim": 768, "attention_head_dim": 8},
@@ -31,66 +28,6 @@ def unet():
     """What an estimate asks of a UNet of Stable Diffusion 1.5."""
     config = SimpleNamespace(block_out_channels=(320, 640, 1280, 1280))
     return SimpleNamespace(device=torch.device("cpu"), dtype=torch.bfloat16, config=config)
-
-
-@pytest.fixture
-def plan(unet, monkeypatch):
-    def make(gigabytes, **config):
-        free = None if gigabytes is None else int(gigabytes * 1e9)
-        monkeypatch.setattr(memory, "free_memory", lambda device: free)
-        return plan_tuning(unet, CLIP, config=TuneConfig(**config), dtype=torch.bfloat16, num_trained=TRAINED)
-
-    return make
-
-
-def test_auto_takes_the_fastest_that_fits(plan):
-    chosen = [plan(gigabytes).recompute for gigabytes in (140, 24, 14, 8, 6.5, 5.5)]
-    order = list(ACTIVATIONS)
-    assert chosen[0] == Recompute("nothing") and chosen[-1] == Recompute("layers")
-    assert [order.index(recompute) for recompute in chosen] == sorted(order.index(recompute) for recompute in chosen)
-    assert len(set(chosen)) >= 4
-
-
-def test_a_plan_in_words(plan):
-    assert str(plan(14)) == "recomputes blocks of 2 levels, about 9.9 GB of 14.0 GB free"
-    assert str(plan(None)).startswith("recomputes blocks, about ")
-
-
-def test_unknown_memory_takes_the_middle(plan):
-    assert plan(None).recompute == MODES["balanced"]
-
-
-def test_a_mode_or_recompute_asked_for_is_taken(plan):
-    assert plan(140, memory="low").recompute == Recompute("layers")
-    assert plan(140, memory="low", recompute="nothing").recompute == Recompute("nothing")
-
-
-def test_too_little_says_what_would_fit(plan):
-    with pytest.raises(OutOfMemory, match=r"24 frames.* about 4\.5 GB.* 3\.5 GB that are.*Use 16 frames"):
-        plan(3.5)
-    with pytest.raises(OutOfMemory, match=r"Use memory 'low', or 5 frames"):
-        plan(8, memory="speed")
-
-
-def test_the_frames_it_names_fit(plan, unet):
-    with pytest.raises(OutOfMemory) as refused:
-        plan(3.5)
-    fitting = int(str(refused.value).split("Use ")[1].split(" frames")[0])
-    fits = (1, 4, fitting, 64, 64)
-    plan_tuning(unet, fits, config=TuneConfig(), dtype=torch.bfloat16, num_trained=TRAINED)
-
-
-@pytest.mark.parametrize("recompute", [Recompute("nothing"), Recompute("blocks"), Recompute("layers")])
-def test_estimate_against_a_count(recompute):
-    """The peak of a tuning step without what is held between steps: activations and gradients."""
-    counted = count_tuning(NARROW, 8, torch.bfloat16, recompute=recompute)
-    assert estimated_step(recompute) == pytest.approx(counted["peak"] - counted["held"], rel=0.15)
-
-
-def estimated_step(recompute):
-    config = SimpleNamespace(block_out_channels=NARROW.unet["block_out_channels"])
-    narrow = SimpleNamespace(config=config)
-    return memory.activation_bytes(narrow, (1, 4, 8, 64, 64), torch.bfloat16, ACTIVATIONS[recompute])
 
 
 @pytest.mark.parametrize("controlnets", [False, True])

@@ -11,8 +11,8 @@ import torch
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import gaussian_noise
 from tav_core.sampling.blend import blend, slerp
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 
 SHAPE = (1, 4, 3, 64, 64)

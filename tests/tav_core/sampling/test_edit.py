@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tav_core.denoisers.guidance import guided
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import ddim_step, gaussian_noise
-from tav_core.sampling.edit import edit, guided
-from tav_core.sampling.edit_config import EditConfig
+from tav_core.sampling.config import EditConfig
+from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 
 TEN = {"num_steps": 10, "guidance_scale": 12.5}

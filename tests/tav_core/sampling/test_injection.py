@@ -10,11 +10,11 @@ from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import ddim_step
 from tav_core.models.unet import InflatedUNet
+from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.injection import InjectedDenoiser, decoder_layers, source_at
-from tav_core.sampling.injection_config import InjectionConfig
-from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.invert import invert
+from tav_core.sampling.trajectory import Trajectory
 
 STEPS = 5
 

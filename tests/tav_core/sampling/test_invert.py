@@ -8,9 +8,10 @@ import torch
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import NoiseSchedule
+from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
-from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.invert import invert
+from tav_core.sampling.trajectory import Trajectory
 
 
 def test_trajectory_of_ten_steps_matches_the_original(denoiser, goldens, close):

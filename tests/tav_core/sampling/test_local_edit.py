@@ -7,11 +7,10 @@ import torch
 
 from tav_core.errors import ClipError, ConfigError
 from tav_core.models.schedule import gaussian_noise
+from tav_core.sampling.config import EditConfig, LocalEditConfig
 from tav_core.sampling.edit import edit
-from tav_core.sampling.edit_config import EditConfig
 from tav_core.sampling.invert import invert
 from tav_core.sampling.local_edit import composite, edit_mask, feather_mask, frame_ramp, keep_outside, latent_mask
-from tav_core.sampling.local_edit_config import LocalEditConfig
 
 STEPS = 3
 EDIT = EditConfig(num_steps=STEPS, guidance_scale=7.5)

@@ -6,8 +6,7 @@ import pytest
 
 from tav_core.cli.main import parse
 from tav_core.cli.options import read_settings
-from tav_core.sampling.edit_config import EditConfig
-from tav_core.sampling.injection_config import InjectionConfig
+from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.presets import PRESETS
 from tav_core.tuning.config import TuneConfig
 

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.guidance import guided
 from tav_core.errors import ConfigError
 from tav_core.evaluation.reconstruct import reconstruct
 from tav_core.models.schedule import NoiseSchedule, ddim_step
-from tav_core.sampling.edit import as_they_are, edit, guided
-from tav_core.sampling.edit_config import EditConfig
-from tav_core.sampling.invert import Trajectory, invert
+from tav_core.sampling.config import EditConfig
+from tav_core.sampling.edit import as_they_are, edit
+from tav_core.sampling.invert import invert
 from tav_core.sampling.solvers import relations, sample_back, walk_ddim
+from tav_core.sampling.trajectory import Trajectory
 
 
 @pytest.fixture(params=["epsilon", "v_prediction"])

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tav_core.errors import ConfigError
+from tav_core.evaluation.preview import preview_score
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.early_stop import EarlyStop, preview_score
+from tav_core.tuning.early_stop import EarlyStop
 from tav_core.tuning.state import RunState
 from tav_core.tuning.tune import tune
 from tests.tav_core.motions import equal

@@ -10,13 +10,14 @@ from diffusers.models import modeling_utils
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
-from tav_core.models import memory
 from tav_core.models.latents import LatentMoments
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.precision import resolve_precision
 from tav_core.tensor_files import load_tensors
+from tav_core.tuning import memory_plan
 from tav_core.tuning.config import RECOMPUTE, TuneConfig
-from tav_core.tuning.tune import TuningRun, tune
+from tav_core.tuning.run import TuningRun
+from tav_core.tuning.tune import tune
 from tests.tav_core.motions import equal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}
@@ -130,7 +131,7 @@ def test_memory_modes_give_one_result(untuned, clip_latents, context):
 
 
 def test_what_does_not_fit_is_said_before_the_run(untuned, clip_latents, context, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda device: 10_000_000)
+    monkeypatch.setattr(memory_plan, "free_memory", lambda device: 10_000_000)
     seen = []
     with pytest.raises(OutOfMemory, match=r"needs about .* GB.*0\.0 GB that are free.*Use"):
         tune(untuned, clip_latents, context, config=TuneConfig(memory="speed"), on_step=seen.append)

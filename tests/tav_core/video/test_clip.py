@@ -13,7 +13,8 @@ from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
 from tav_core.video import decode
-from tav_core.video.clip import read_clip, write_video
+from tav_core.video.clip import read_clip
+from tav_core.video.write import write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
 

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ClipError
-from tav_core.video.clip import read_clip, write_video
+from tav_core.video.clip import read_clip
 from tav_core.video.mask import read_mask, to_mask
+from tav_core.video.write import write_video
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from tav_core.errors import ConfigError, InputError, OutputError
 from tav_core.video import encode
-from tav_core.video.clip import read_clip, write_video
+from tav_core.video.clip import read_clip
+from tav_core.video.write import write_video
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
 ENDINGS = [".mp4", ".gif", ".webp", ""]

@@ -1,11 +1,11 @@
-"""tav_core/sampling/injection_config.py: which steps and which layers."""
+"""tav_core/sampling/config.py: which steps and which layers."""
 
 from __future__ import annotations
 
 import pytest
 
 from tav_core.errors import ConfigError
-from tav_core.sampling.injection_config import InjectionConfig
+from tav_core.sampling.config import InjectionConfig
 
 FIFTY = tuple(range(1, 1000, 20))
 

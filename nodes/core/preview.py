@@ -1,0 +1,50 @@
+"""Previews of a run that goes on: what it has learned, rendered and decoded by core's VAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...tav_core.denoisers.denoiser import UNetDenoiser
+from ...tav_core.evaluation.preview import render_preview
+from ...tav_core.tuning.motion import Motion
+from ..sockets.bridge import to_latent
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+
+class Prompts(NamedTuple):
+    """Text embeddings, `1 m d` each: what the clip shows, and what previews show, if anything else."""
+
+    source: Tensor
+    preview: Tensor | None
+    negative: Tensor | None
+
+
+@dataclass
+class Preview:
+    """Renders the clip with a motion, as `render_preview` does.
+
+    Args:
+        vae, model: core's, for decoding.
+        prompts: the source's, and what to show.
+    """
+
+    vae: Any
+    model: ModelPatcher
+    prompts: Prompts
+
+    def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
+        """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
+        source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
+        shown = source if shown is None else shown
+        asked = {"source": source, "shown": shown, "negative": negative}
+        video = render_preview(motion, base, untuned.schedule, latents, **asked)
+        with torch.inference_mode():
+            decoded = self.vae.decode(to_latent(video, self.model)["samples"])
+        return decoded.cpu().numpy()

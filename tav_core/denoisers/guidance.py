@@ -1,0 +1,23 @@
+"""Classifier-free guidance: two predictions in one batch, and how far to go from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+
+
+def guided(denoiser: Denoiser, positive: Tensor, negative: Tensor, scale: float) -> Callable[[Tensor, int], Tensor]:
+    """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6), unconditional and conditional in one batch."""
+
+    def epsilon(latents: Tensor, timestep: int) -> Tensor:
+        if scale <= 1:
+            return denoiser.epsilon(latents, timestep, positive)
+        pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, torch.cat([negative, positive]))
+        unconditional, conditional = pair.chunk(2)
+        return unconditional + scale * (conditional - unconditional)
+
+    return epsilon

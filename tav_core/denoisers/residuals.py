@@ -1,0 +1,122 @@
+"""What a control adds inside the UNet at a step, and that it fits the latents at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from einops import repeat
+from torch import Tensor
+
+from ..errors import LatentsError
+from ..layouts import VAE_FACTOR, fold
+from ..models.inflation import FrameCount
+from .config import ControlConfig
+
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel
+
+    from ..models.schedule import NoiseSchedule
+
+
+class ReadyControl(Protocol):
+    """A control on a UNet's device, in its dtype."""
+
+    config: ControlConfig
+    # What diffusers' UNet calls the residuals that this kind gives.
+    goes_to: str
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w` and text `b m d`."""
+        ...
+
+    def pick(self, frames: Sequence[int]) -> ReadyControl:
+        """The same control for some of its frames."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadyControlNet:
+    """A ControlNet and its control frames `f c h w`."""
+
+    net: ControlNetModel
+    hint: Tensor
+    config: ControlConfig
+    frames: FrameCount
+    goes_to: str = "down_block_additional_residuals"
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """Those of the skip connections, in order, and last that of the middle."""
+        check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
+        self.frames.value = latents.shape[2]
+        hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
+        down, middle = self.net(
+            fold(latents), timestep, context, hint, conditioning_scale=self.config.scale, return_dict=False
+        )
+        return [*down, middle]
+
+    def pick(self, frames: Sequence[int]) -> ReadyControlNet:
+        return dataclasses.replace(self, hint=self.hint[list(frames)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadyAdapter:
+    """What a T2I-Adapter makes of its control frames: `f c h w` for each of the UNet's resolutions."""
+
+    features: tuple[Tensor, ...]
+    config: ControlConfig
+    goes_to: str = "down_intrablock_additional_residuals"
+
+    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+        """One for each resolution, the finest first."""
+        check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
+        videos = latents.shape[0]
+        return [repeat(x * self.config.scale, "f c h w -> (b f) c h w", b=videos) for x in self.features]
+
+    def pick(self, frames: Sequence[int]) -> ReadyAdapter:
+        return dataclasses.replace(self, features=tuple(x[list(frames)] for x in self.features))
+
+
+def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> None:
+    """Checks that control frames, in latents' size, are those of some latents `b c f h w`.
+
+    Raises:
+        LatentsError: there are more or fewer, or of another size.
+    """
+    if tuple(latents.shape[2:]) != (num_frames, height, width):
+        ours, theirs = (
+            f"{f} frames of {w * VAE_FACTOR}x{h * VAE_FACTOR}"
+            for f, h, w in (latents.shape[2:], (num_frames, height, width))
+        )
+        raise LatentsError(
+            got=f"a control of {theirs} for {ours}",
+            expected="as many control frames as the clip has, in its size",
+            mend="Read the control video as the clip was read: the same start, stride, number of frames and size.",
+        )
+
+
+def share_done(timestep: int, schedule: NoiseSchedule) -> float:
+    """The share of the sampling that is done when the step at a timestep is: above 0, and 1 after the last.
+
+    It is that of the steps where their number divides the schedule's, else a little less. It follows from the timestep
+    alone, so an inversion passes the same controls at the same noise.
+    """
+    done = 1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps
+    # Rounded, because 1 - 0.7 is more than 0.3.
+    return min(round(done, 9), 1.0)
+
+
+def sum_residuals(
+    controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Tensor, *, schedule: NoiseSchedule
+) -> dict[str, Any]:
+    """What controls add at a step, as arguments of diffusers' UNet; empty where none of them counts."""
+    done, sums = share_done(timestep, schedule), {}
+    for control in controls:
+        if control.config.counts_at(done):
+            new, before = control.residuals(latents, timestep, context), sums.get(control.goes_to)
+            sums[control.goes_to] = new if before is None else [a + b for a, b in zip(before, new, strict=True)]
+    if (of_nets := sums.get(ReadyControlNet.goes_to)) is not None:
+        sums["mid_block_additional_residual"] = of_nets.pop()
+    return sums

@@ -1,0 +1,126 @@
+"""The settings of inverting, sampling, injection and local edits: the one source of their defaults and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..settings import check_settings, setting
+
+# How an inversion steps. Only what an exact one ends in must be sampled from by its own steps backwards.
+METHODS = ("ddim", "fixed_point", "o_belm")
+EXACT = ("o_belm",)
+# The ResNets of Stable Diffusion's decoder, by which the paper counts.
+PAPER_LAYERS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertConfig:
+    """How to invert. `ddim` is the original's; the iterations are within the range of AIDI (arXiv 2309.04907).
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    method: str = setting(
+        "ddim",
+        "ddim is the original's; fixed_point loses less and takes more time; o_belm gives the clip back exactly.",
+        choices=METHODS,
+    )
+    iterations: int = setting(
+        4,
+        "How often fixed_point computes each step, and o_belm its first; 1 is ddim.",
+        low=1,
+        high=50,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditConfig:
+    """How to sample. The defaults are the original's (configs/*.yaml and pipeline_tuneavideo.py).
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    num_steps: int = setting(50, "Sampling steps; as many as the inversion had.", low=1, high=999)
+    guidance_scale: float = setting(12.5, "How strongly the prompt leads; 1 or less is no guidance.", low=0, high=100)
+    eta: float = setting(0.0, "Fresh noise at each step; 0 keeps the source's motion best.", low=0, high=1)
+    seed: int = setting(33, "Seed of random starts and of fresh noise.", low=0, high=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+class Injected(NamedTuple):
+    """What a step takes from the source."""
+
+    attention: bool
+    features: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class InjectionConfig:
+    """What is taken from the source, for how long and from where on.
+
+    The defaults are Plug-and-Play's (arXiv 2211.12572, section 4, and its code). Layer 4 is, in diffusers' names,
+    ResNet 1 of up-block 1; the attentions from there on are 1 and 2 of up-block 1, and all of up-blocks 2 and 3.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    attention: float = setting(
+        0.5, "Share of the steps, from the first, that look where the source looks; 0 is none.", low=0, high=1
+    )
+    features: float = setting(
+        0.8, "Share of the steps, from the first, that take the source's features; 0 is none.", low=0, high=1
+    )
+    first_layer: int = setting(
+        4,
+        "Where injection begins, of the decoder's layers 0 to 11 from coarse to fine; smaller models in proportion.",
+        low=0,
+        high=PAPER_LAYERS - 1,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def at(self, timestep: float, timesteps: Sequence[int]) -> Injected:
+        """What the step at a timestep takes, where an inversion had these timesteps, ascending.
+
+        A sampler may have other timesteps: it takes what the inversion's next lower one would.
+        """
+
+        def reached(share: float) -> bool:
+            num_steps = round(share * len(timesteps))
+            return num_steps > 0 and timestep >= timesteps[-num_steps]
+
+        return Injected(attention=reached(self.attention), features=reached(self.features))
+
+    def first_of(self, num_layers: int) -> int:
+        """The layer where injection begins in a decoder of `num_layers` ResNets."""
+        return self.first_layer * num_layers // PAPER_LAYERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalEditConfig:
+    """Where in a clip to edit, beside a mask. Feather and ramp are our choice.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    feather: int = setting(8, "Pixels beyond the mask in which the edit fades out; 0 is a hard edge.", low=0, high=512)
+    first_frame: int = setting(0, "First frame to edit, counted from 0.", low=0, high=2**31 - 1)
+    last_frame: int = setting(-1, "Last frame to edit; -1 is the last of the clip.", low=-1, high=2**31 - 1)
+    ramp: int = setting(
+        3, "Frames within the range, at its ends, over which the edit fades in and out.", low=0, high=64
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)

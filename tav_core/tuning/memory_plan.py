@@ -1,0 +1,111 @@
+"""What a tuning step recomputes so that it fits into memory: what each way needs, and the fastest that fits.
+
+The need is a sum: float32 masters, their gradients and AdamW's moments, and activations, see `models/memory.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..errors import OutOfMemory
+from ..models.memory import GB, HEADROOM, activation_bytes, free_memory, parameter_bytes
+
+if TYPE_CHECKING:
+    from ..models.unet import InflatedUNet
+    from .config import TuneConfig
+
+# A float32 master, its gradient, and AdamW's two moments.
+BYTES_PER_TRAINED = 16
+
+
+@dataclass(frozen=True)
+class Recompute:
+    """What a tuning recomputes, see recompute.py.
+
+    Args:
+        what: one of `RECOMPUTE` in config.py.
+        num_levels: of how many of the finest resolutions; 0 is all.
+    """
+
+    what: str
+    num_levels: int = 0
+
+
+# Values alive at the peak of a step, counted by `python -m benchmarks.count_memory`.
+ACTIVATIONS = {
+    Recompute("nothing"): 404.0,
+    Recompute("blocks", 1): 230.0,
+    Recompute("blocks", 2): 124.0,
+    Recompute("blocks", 3): 70.0,
+    Recompute("blocks"): 65.0,
+    Recompute("layers"): 46.0,
+}
+MODES = {"speed": Recompute("nothing"), "balanced": Recompute("blocks"), "low": Recompute("layers")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """What a tuning will recompute, and what it needs.
+
+    Args:
+        recompute: what.
+        needed: bytes beyond the model that is loaded already.
+        free: bytes that are free, None where the system does not tell.
+    """
+
+    recompute: Recompute
+    needed: int
+    free: int | None
+
+    def __str__(self) -> str:
+        levels = f" of {self.recompute.num_levels} levels" if self.recompute.num_levels else ""
+        free = "" if self.free is None else f" of {self.free / GB:.1f} GB free"
+        return f"recomputes {self.recompute.what}{levels}, about {self.needed / GB:.1f} GB{free}"
+
+
+def plan_tuning(
+    unet: InflatedUNet, shape: Sequence[int], *, config: TuneConfig, dtype: torch.dtype, num_trained: int
+) -> MemoryPlan:
+    """Chooses what to recompute.
+
+    Args:
+        unet: the model that will be tuned, on its device.
+        shape: of the latents of one step, `b c f h w`.
+        config: its `recompute`, or else its `memory`, says what; "auto" takes the fastest that fits.
+        dtype: computed in.
+        num_trained: values that train.
+
+    Raises:
+        OutOfMemory: it will not fit; says what would.
+    """
+    free, options = free_memory(unet.device), list(ACTIVATIONS)
+    if config.recompute != "auto":
+        options = [Recompute(config.recompute)]
+    elif config.memory != "auto":
+        options = [MODES[config.memory]]
+    elif free is None:
+        options = [MODES["balanced"]]
+    recast = 0 if unet.dtype == dtype else parameter_bytes(unet, dtype)
+    for option in options:
+        activations = activation_bytes(unet, shape, dtype, ACTIVATIONS[option])
+        needed = int((activations + num_trained * BYTES_PER_TRAINED + recast) * HEADROOM)
+        plan = MemoryPlan(recompute=option, needed=needed, free=free)
+        if free is None or needed <= free:
+            return plan
+    raise does_not_fit(plan, activations * HEADROOM, shape, could_lower=option != MODES["low"])
+
+
+def does_not_fit(plan: MemoryPlan, activations: float, shape: Sequence[int], *, could_lower: bool) -> OutOfMemory:
+    """The error of a plan that needs more than there is."""
+    num_frames = shape[2]
+    fitting = int(num_frames * (activations - (plan.needed - plan.free)) / activations)
+    mends = ["memory 'low'"] * could_lower + [f"{fitting} frames"] * (fitting >= 2) + ["a smaller size"]
+    return OutOfMemory(
+        got=f"tuning on {num_frames} frames, which needs about {plan.needed / GB:.1f} GB",
+        expected=f"no more than the {plan.free / GB:.1f} GB that are free",
+        mend=f"Use {', or '.join(mends)}; or close what else holds memory.",
+    )

@@ -1,0 +1,205 @@
+"""A tuning in progress: the trainable copy of the model, the optimizer, one step, and the motion so far."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..denoisers.denoiser import UNetDenoiser
+from ..denoisers.windows import window_around, with_anchor
+from ..errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
+from ..layouts import VAE_FACTOR, check_context, check_values
+from ..models.attention_modes import recorded_modes
+from ..models.parameter_names import is_temporal
+from ..models.precision import resolve_precision
+from ..version import __version__
+from .config import TuneConfig
+from .memory_plan import MemoryPlan, plan_tuning
+from .motion import Motion, hash_base
+from .motion_info import MotionInfo, as_json, describe_architecture
+from .progress import TuneProgress
+from .recompute import set_recompute
+from .training_copy import copy_for_training
+
+if TYPE_CHECKING:
+    from ..models.latents import LatentMoments
+
+
+class TuningRun:
+    """A tuning in progress: the trainable copy of the model, the optimizer, and how far it got.
+
+    Args:
+        plan: what to recompute; chosen by the config and the free memory where None.
+        others: see `tune`.
+    """
+
+    def __init__(
+        self,
+        denoiser: UNetDenoiser,
+        clip: LatentMoments | Tensor,
+        context: Tensor,
+        *,
+        config: TuneConfig,
+        about: dict | None = None,
+        plan: MemoryPlan | None = None,
+    ) -> None:
+        self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
+        self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
+        self.unet = copy_for_training(self.base, config.modules, self.precision)
+        self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
+        check_context(context, width=self.base.config.cross_attention_dim, values=True)
+        self.mean, self.std = split_moments(clip, self.base.device, channels=self.base.config.in_channels)
+        num_trained = sum(p.numel() for p in self.trainable.values())
+        self.plan = plan or plan_tuning(
+            self.base, self.step_shape, config=config, dtype=self.precision, num_trained=num_trained
+        )
+        set_recompute(self.unet, self.plan.recompute.what, num_levels=self.plan.recompute.num_levels)
+        self.optimizer = torch.optim.AdamW(
+            self.trainable.values(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.epsilon,
+            weight_decay=config.weight_decay,
+            fused=self.base.device.type in ("cpu", "cuda"),
+        )
+        self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
+        self.context = context.detach().clone().to(self.base.device)
+        self.about = about or {}
+        self.step, self.losses = 0, []
+        # Of early stopping: what scores by, and the score of each step that was scored.
+        self.scored_by, self.scores = "", {}
+        # Whether an update has begun and not ended: then the weights are of no step, and must not be saved.
+        self.updating = False
+
+    @property
+    def num_frames(self) -> int:
+        return self.mean.shape[2]
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The shape of the latents that one step trains on, at the most: a window has frame 0 in front."""
+        shape = list(self.mean.shape)
+        if self.config.window:
+            shape[2] = min(self.config.window + 1, self.num_frames)
+        return tuple(shape)
+
+    def draw(self) -> tuple[Tensor, Tensor, int]:
+        """Latents, noise and timestep of the next step, from the seed and the step alone.
+
+        With `config.window` they are of the frames around one of the clip's, with frame 0 in front as in rendering.
+        """
+        word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(word)
+        timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
+        mean, std = self.mean, self.std
+        if 0 < self.config.window < self.num_frames:
+            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
+            frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
+            mean, std = mean[:, :, frames], std[:, :, frames]
+        posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        return mean + std * posterior, noise, timestep
+
+    def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Mean squared error of the prediction, in float32, for one video at one timestep."""
+        noisy = self.schedule.add_noise(latents, noise, timestep)
+        target = self.schedule.training_target(latents, noise, timestep)
+        predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(self.precision))
+        # Frame 0 in front of a window does not count; without a window this is all frames.
+        predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
+        return F.mse_loss(predicted, target)
+
+    def advance(self) -> float:
+        """One optimizer step on freshly drawn inputs; returns the loss."""
+        return self.train_on(*self.draw())
+
+    def train_on(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
+        """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate_at(self.step)
+        loss = self.loss(latents, noise, timestep)
+        value = loss.item()
+        self.check_finite("loss", value)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.trainable.values(), self.config.max_grad_norm)
+        if self.precision != torch.float16:
+            # The fp16 scaler skips a step whose gradients overflow, and lowers its scale: no divergence.
+            self.check_finite("gradient norm", norm.item())
+        self.updating = True
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self.losses.append(value)
+        self.updating = False
+        return value
+
+    def check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TuningDiverged(
+                got=f"a {what} of {value} at step {self.step + 1}",
+                expected="a finite number",
+                mend=f"Lower the learning rate ({self.config.learning_rate:g}) or use bf16 or fp32 precision; "
+                f"the state after step {self.step} is kept.",
+            )
+
+    def progress(self, *, eta_seconds: float) -> TuneProgress:
+        return TuneProgress(
+            step=self.step,
+            num_steps=self.config.num_steps,
+            loss=self.losses[-1],
+            learning_rate=self.config.learning_rate_at(self.step - 1),
+            eta_seconds=eta_seconds,
+            losses=tuple(self.losses),
+            plan=self.plan,
+            motion=self.motion,
+        )
+
+    @explain_out_of_memory("copying the motion", "Close what else holds memory; the state on the disk is whole.")
+    def motion(self) -> Motion:
+        """The motion so far: copies, on the CPU in float32."""
+        tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
+        base = dict(self.base.named_parameters())
+        deltas = {n: t - base[n].detach().cpu().float() for n, t in tuned.items() if not is_temporal(n)}
+        temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
+        info = MotionInfo(
+            architecture=describe_architecture(self.base),
+            base_hash=self.base_hash,
+            num_frames=self.num_frames,
+            height=self.mean.shape[3] * VAE_FACTOR,
+            width=self.mean.shape[4] * VAE_FACTOR,
+            modes=recorded_modes(self.base.modes),
+            config=as_json(asdict(self.config)),
+            steps_done=self.step,
+            pack_version=__version__,
+            **self.about,
+        )
+        return Motion(deltas=deltas, temporal=temporal, info=info)
+
+    @cached_property
+    def base_hash(self) -> str:
+        """The hash of the base model's weights."""
+        return hash_base(self.base)
+
+
+def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a clip's latents, `1 c f h w`, as float32 copies; fixed latents have none."""
+    mean = clip if isinstance(clip, Tensor) else getattr(clip, "mean", clip)
+    check_values(mean, channels=channels)
+    std = torch.zeros_like(mean) if mean is clip else clip.std
+    if std.shape != mean.shape:
+        raise LatentsError(
+            got=f"latents whose std is {tuple(std.shape)}, their mean {tuple(mean.shape)}",
+            expected="the same shape",
+            mend="Encode the clip again.",
+        )
+    if mean.shape[0] != 1:
+        raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on each clip by itself.")
+    return tuple(x.detach().clone().to(device, torch.float32) for x in (mean, std))
