@@ -28,6 +28,8 @@ from tests.tav_core.conftest import make_text_encoder, make_vae
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 HOST = MemoryError()
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+# What the cockpit and its neighbours import of ComfyUI.
+CORE = ("comfy", "comfy.model_management", "comfy.utils", "comfy_api", "comfy_api.latest", "folder_paths")
 ERRORS = pytest.mark.parametrize("error", [CUDA, HOST, CPU], ids=["device", "host", "PyTorch on a CPU"])
 FAST = {"num_steps": 4, "learning_rate": 1e-3, "memory": "speed", "save_every": 0}
 
@@ -137,7 +139,7 @@ def test_tuning(tmp_path, untuned, clip_latents, context, monkeypatch, part, err
 
 @ERRORS
 def test_setting_up_a_run(untuned, clip_latents, context, monkeypatch, error):
-    monkeypatch.setattr(sys.modules["tav_core.tuning.tune"], "copy_for_training", exhausted(error))
+    monkeypatch.setattr(sys.modules["tav_core.tuning.run"], "copy_for_training", exhausted(error))
     with pytest.raises(OutOfMemory, match=r"while setting up the tuning.*fp16/bf16"):
         tune(untuned, clip_latents, context)
 
@@ -167,7 +169,7 @@ def cockpit(monkeypatch):
         package = types.ModuleType(name)
         package.__path__ = [str(folder)]
         monkeypatch.setitem(sys.modules, name, package)
-    core = {name: MagicMock() for name in ("comfy", "comfy.model_management", "comfy.utils")}
+    core = {name: MagicMock() for name in CORE}
     for name, module in core.items():
         monkeypatch.setitem(sys.modules, name, module)
     yield importlib.import_module("pack_of_cockpit.nodes.tuning.cockpit")

@@ -24,7 +24,7 @@ from tav_core.tuning.tune import tune
 from tests.tav_core.motions import equal
 
 FAST = {"learning_rate": 1e-3, "memory": "speed"}
-OTHER = "import sys; from tav_core.atomic_files import hold; from pathlib import Path\n"
+OTHER = "import sys; from tav_core.tuning.run_lock import hold; from pathlib import Path\n"
 HOLD = OTHER + "with hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 
 
