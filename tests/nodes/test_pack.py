@@ -10,7 +10,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
-from tests.project_files import ROOT, module_name, python_files
+from tests.project_files import ROOT, import_graph, import_statements, module_name, python_files
 
 
 def test_importing_the_root_loads_nothing_else():
@@ -42,22 +42,56 @@ def test_node_ids_are_prefixed_and_never_twice():
     assert all(i.startswith("TAV") for i in ids)
 
 
-@pytest.mark.parametrize("path", python_files("nodes"), ids=module_name)
-def test_nothing_heavy_at_import(path):
+def test_nothing_heavy_at_import():
     """What a node needs to compute is imported when it runs; ComfyUI's start waits for none of it."""
-    heavy = {"diffusers", "transformers", "av", "matplotlib", "cv2", "tune", "single_file", "checkpoints", "edit"}
-    reached = {"core_tuning"}
-    tops = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
-    names = {part for n in tops for part in imported(n)}
-    assert path.stem in reached or not names & heavy
+    # ComfyUI itself has loaded torch, numpy, Pillow and PyAV by then.
+    heavy = {"diffusers", "transformers", "matplotlib", "cv2", "xformers", "safetensors"}
+    files = {module_name(path): path for folder in ("nodes", "tav_core") for path in python_files(folder)}
+    reached = reached_at_import("nodes")
+    assert len(reached) >= 40 and {"nodes.tuning.tune", "nodes.sockets.widgets", "tav_core.tuning.config"} <= reached
+    assert not reached & {"nodes.core.tuning", "tav_core.tuning.tune", "tav_core.sampling.edit"}
+    assert {name: found for name in reached if (found := imported_packages(files[name]) & heavy)} == {}
 
 
-def imported(node):
-    """The packages, or the library's modules, that an import statement names."""
-    if isinstance(node, ast.Import):
-        return {alias.name.split(".")[0] for alias in node.names}
-    package, _, module = (node.module or "").partition(".")
-    return {module if package == "tav_core" else "" if node.level else package}
+def reached_at_import(start):
+    """The modules that are run when one is imported: those that it imports at its top, and so on."""
+    tops, found, left = [i for i in import_graph() if i.kind == "import"], set(), {start}
+    while left:
+        found |= left
+        left = {i.target for i in tops if i.source in left} - found
+    return found
+
+
+def imported_packages(path):
+    """The packages that a file imports at its top by their full names."""
+    tops = [node for node, kind in import_statements(ast.parse(path.read_text(encoding="utf-8"))) if kind == "import"]
+    names = {alias.name for node in tops if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in tops if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names}
+
+
+DECOYS = ("nodes", "tav_core", "video", "models", "sampling", "tuning", "core", "utils", "demo", "cli", "metrics")
+
+
+def test_it_works_beside_packs_with_modules_of_the_same_names(tmp_path):
+    """ComfyUI's own `nodes`, and other packs' `models` or `utils`, are in sys.modules; folders have any name.
+
+    Seen in ComfyUI_UltimateSDUpscale #69 and ComfyUI-Impact-Pack #458: another pack's modules were imported instead.
+    """
+    folder = tmp_path / "Tune A Video-1.0 (copy)"
+    folder.symlink_to(ROOT, target_is_directory=True)
+    modules = [module_name(path) for path in python_files("tav_core") if path.name != "__main__.py"]
+    code = (
+        "import importlib, importlib.util as u, sys, types; sys.path.pop(0)\n"
+        f"for name in {DECOYS}: sys.modules[name] = types.ModuleType(name)\n"
+        f"s = u.spec_from_file_location({str(folder)!r}.replace('.', '_x_'), {str(folder / '__init__.py')!r},"
+        f" submodule_search_locations=[{str(folder)!r}])\n"
+        "m = u.module_from_spec(s); sys.modules[s.name] = m; s.loader.exec_module(m)\n"
+        f"found = [importlib.import_module(f'{{s.name}}.{{name}}') for name in {modules}]\n"
+        "print(len(found), all(len(vars(sys.modules[name])) < 8 for name in ('nodes', 'tav_core', 'models')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == [str(len(modules)), "True"], done.stderr[-2000:]
 
 
 def test_the_library_does_not_know_the_nodes():
