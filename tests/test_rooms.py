@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
 
-from tests.project_files import ROOT, Import, all_files, circles, import_graph, imports_of, lost_imports, module_name
+from tests.project_files import (
+    ROOT,
+    Import,
+    all_files,
+    circles,
+    import_graph,
+    imports_of,
+    lost_imports,
+    module_name,
+    python_files,
+)
 
 GRAPH = import_graph()
+# Files of other projects that docstrings name as sources.
+ELSEWHERE = {"train_tuneavideo.py", "pipeline_tuneavideo.py", "tuneavideo/models/unet.py", "eval_knn.py"}
 # Modules that know no model and no video. Every room of the library may import them; they import each other alone.
 GROUND_NAMES = ("errors", "settings", "layouts", "paths", "atomic_files", "tensor_files", "version")
 GROUND = {f"tav_core.{name}" for name in GROUND_NAMES}
@@ -93,6 +106,17 @@ def test_every_file_is_seen_and_most_are_tied_to_others():
 def test_every_import_finds_what_it_names():
     """Scripts that only run inside a ComfyUI are read too."""
     assert lost_imports() == []
+
+
+def test_files_that_texts_name_are_there():
+    """Docstrings and comments name files by their names alone, or with their rooms."""
+    there = {path.relative_to(ROOT).as_posix() for path in all_files()}
+    lost = []
+    for path in (path for folder in ("tav_core", "nodes", "demo", "benchmarks") for path in python_files(folder)):
+        for name in re.findall(r"(?<![\w/.{-])[\w/]+\.py\b", path.read_text(encoding="utf-8")):
+            if name not in ELSEWHERE and not any(f"/{each}".endswith(f"/{name}") for each in there):
+                lost.append(f"{path.relative_to(ROOT)}: {name}")
+    assert lost == []
 
 
 @pytest.mark.parametrize(

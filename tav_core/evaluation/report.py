@@ -1,8 +1,8 @@
 """The report: one HTML page that holds everything, and asks nobody for anything.
 
     report            videos to bytes, and the page to a file
-    report_page       the page: videos, table, charts, settings
-    report_charts     a chart as SVG
+    page              the page: videos, table, charts, settings
+    charts            a chart as SVG
 
 There is no script in the page, and its content policy forbids any, and every request: what a motion file or a prompt
 says is shown as text and never interpreted.
@@ -41,7 +41,7 @@ def write_report(
         path: of the page; it should end in .html. An existing file is replaced, in one step.
         videos: one or more, the source first if there is one.
         fps: frames a second of all videos.
-        losses: of each tuning step, as `tune_state.read_losses` gives them.
+        losses: of each tuning step, as `read_losses` in tuning/state.py gives them.
         settings: tables of names and values by their headings, as {"Motion": dataclasses.asdict(motion.info)}.
         title: of the page.
 

@@ -49,7 +49,7 @@ def set_recompute(unet: InflatedUNet, what: str, *, num_levels: int = 0) -> None
 
     Args:
         unet: whose modules are re-cast.
-        what: one of `tune_config.RECOMPUTE`.
+        what: one of `RECOMPUTE` in config.py.
         num_levels: of how many of the UNet's resolutions, the finest first; the others keep their activations. Coarse
             levels hold little and compute as much. 0 is all.
     """

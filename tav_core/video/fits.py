@@ -1,4 +1,4 @@
-"""How frames may be brought to a size, see frame_size.py. Apart from it, because an option needs no torch."""
+"""How frames may be brought to a size, see sizes.py. Apart from it, because an option needs no torch."""
 
 from __future__ import annotations
 
