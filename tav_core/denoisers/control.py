@@ -43,7 +43,7 @@ class Control:
     """A net and what it is shown.
 
     Args:
-        net: diffusers' `ControlNetModel` or `T2IAdapter`, of Stable Diffusion 1.x or 2.x; see checkpoints/control_nets.py.
+        net: `ControlNetModel` or `T2IAdapter` of diffusers, for Stable Diffusion 1.x or 2.x; see control_nets.py.
         frames: what the net was made for, depth, edges, poses: `f h w c` in [0, 1], one frame for each of the clip's,
             in the clip's size. A net for grey pictures gets the mean of the channels.
         config: see `ControlConfig`.
