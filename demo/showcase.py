@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tav_core import (
     Checkpoint,
+    ClipInfo,
     EditConfig,
     InflatedUNet,
     LatentMoments,
@@ -96,7 +97,7 @@ def run_showcase(showcase: Showcase) -> dict[str, Scores]:
         latents = encode_frames(checkpoint.vae, source.frames)
     print(f'{source.num_frames} frames of {source.path}: "{clip.prompt}"', flush=True)
     with timer.stage("tune"):
-        motion = tune_clip(showcase, checkpoint, latents, clip.prompt)
+        motion = tune_clip(showcase, checkpoint, latents, source.info(clip.prompt))
         motion.save(showcase.out / "motion.safetensors")
     videos = render_edits(showcase, checkpoint, motion, latents, edits, timer)
     scores = {each.prompt: score(videos[each.prompt], clip, each) for each in edits}
@@ -112,21 +113,21 @@ def run_showcase(showcase: Showcase) -> dict[str, Scores]:
     return scores
 
 
-def tune_clip(showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, prompt: str) -> Motion:
+def tune_clip(showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, about: ClipInfo) -> Motion:
     """The motion of the clip; goes on from what an earlier run left, unless that was of another clip or model."""
     if not showcase.state.exists():
-        return tune_from(showcase.tuning, showcase, checkpoint, latents, prompt)
+        return tune_from(showcase.tuning, showcase, checkpoint, latents, about)
     print(f"going on from the tuning found in {showcase.out}", flush=True)
     try:
-        return tune_from(showcase.tuning, showcase, checkpoint, latents, prompt)
+        return tune_from(showcase.tuning, showcase, checkpoint, latents, about)
     except ConfigError as error:
         print(f"tuning anew instead: {error.got}", flush=True)
         anew = dataclasses.replace(showcase.tuning, resume="restart")
-        return tune_from(anew, showcase, checkpoint, latents, prompt)
+        return tune_from(anew, showcase, checkpoint, latents, about)
 
 
 def tune_from(
-    config: TuneConfig, showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, prompt: str
+    config: TuneConfig, showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, about: ClipInfo
 ) -> Motion:
     """Tunes by these settings, with a progress bar."""
     untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=config.seed), schedule=checkpoint.schedule)
@@ -139,12 +140,10 @@ def tune_from(
         motion = tune(
             untuned,
             latents,
-            encode_prompt(checkpoint, prompt),
+            encode_prompt(checkpoint, about.prompt),
             config=config,
             state_path=showcase.state,
-            prompt=prompt,
-            fps=FPS,
-            stride=1,
+            about=about,
             on_step=on_step,
         )
         bar.update(motion.info.steps_done - bar.n)

@@ -15,6 +15,7 @@ from .version import __version__
 # The modules that the public names live in, in the order in which data passes them.
 HOMES = {
     "errors": ("TavError",),
+    "video.config": ("ClipConfig", "ClipInfo"),
     "video.clip": ("VideoClip", "read_clip"),
     "video.write": ("write_video",),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),

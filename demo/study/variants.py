@@ -15,6 +15,7 @@ import torch
 from tav_core import (
     PRESETS,
     Checkpoint,
+    ClipInfo,
     Control,
     ControlConfig,
     InflatedUNet,
@@ -139,7 +140,8 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
     if not kept.exists():
         latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
         config = dataclasses.replace(TUNE, seed=seed, modules=variant.modules, num_steps=variant.num_steps)
-        motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, prompt=clip.prompt)
+        about = ClipInfo(prompt=clip.prompt)
+        motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, about=about)
         motion.save(kept, dtype=torch.float32)
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import comfy.model_management
 import comfy.samplers
@@ -25,7 +25,8 @@ from .unet import read_schedule
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], Tensor]
+Result = TypeVar("Result")
+Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], tuple[Tensor, Result]]
 NO_CONTEXT = torch.zeros(1, 1, 1)
 
 
@@ -43,16 +44,18 @@ class CoreDenoiser:
 
     def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
         alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
-        sigma = ((1 - alpha) / alpha) ** 0.5
+        sigma = self.schedule.sigma(timestep)
         noisy = fold(latents) / alpha**0.5
         self.clean = self.guider(noisy, noisy.new_full((len(noisy),), sigma), **self.extra_args)
         return unfold((noisy - self.clean) / sigma, num_frames)
 
 
-class StageSampler(comfy.samplers.Sampler):
-    """One of the library's stages where core expects a sampler."""
+class StageSampler(comfy.samplers.Sampler, Generic[Result]):
+    """One of the library's stages where core expects a sampler; afterwards it has the stage's `result`."""
 
-    def __init__(self, stage: Stage, schedule: NoiseSchedule) -> None:
+    result: Result
+
+    def __init__(self, stage: Stage[Result], schedule: NoiseSchedule) -> None:
         self.stage, self.schedule = stage, schedule
 
     def sample(
@@ -64,29 +67,30 @@ class StageSampler(comfy.samplers.Sampler):
             comfy.model_management.throw_exception_if_processing_interrupted()
             callback(done - 1, denoiser.clean, None, total)
 
-        latents = self.stage(denoiser, rearrange(latent_image, TO_LATENTS), report)
+        latents, self.result = self.stage(denoiser, rearrange(latent_image, TO_LATENTS), report)
         return rearrange(latents, TO_SAMPLES)
 
 
 def run_stage(
     model: ModelPatcher,
     samples: Tensor,
-    stage: Stage,
+    stage: Stage[Result],
     *,
     positive: list,
     negative: list | None = None,
     guidance_scale: float = 1.0,
     num_steps: int,
-) -> Tensor:
+) -> tuple[Tensor, Result]:
     """Runs a stage on a MODEL.
 
     Args:
         samples: a LATENT's, unscaled `f c h w`.
-        stage: from a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all) to latents.
+        stage: from a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all) to latents of
+            the same shape, and a result of any kind.
         positive, negative: CONDITIONING; without a negative there is no guidance.
 
     Returns:
-        Unscaled samples `f c h w`, on the CPU.
+        The stage's latents as unscaled samples `f c h w`, where core keeps what nodes hand on, and its result.
     """
     check_conditioning(positive, model, "positive" if negative is not None else "conditioning")
     if negative is not None:
@@ -103,5 +107,5 @@ def run_stage(
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)
     sampler = StageSampler(stage, schedule)
-    result = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
-    return result.to(comfy.model_management.intermediate_device())
+    sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
+    return sampled.to(comfy.model_management.intermediate_device()), sampler.result

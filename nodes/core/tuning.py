@@ -17,6 +17,7 @@ from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.tune import tune
+from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
 from .motion import carries_motion
 from .unet import check_model, read_schedule, read_unet
@@ -54,17 +55,17 @@ def tune_model(
     *,
     config: TuneConfig,
     modes: dict[str, Any],
-    half: bool,
     state_path: Path,
-    about: dict[str, Any],
+    about: ClipInfo,
     watcher: Watcher,
 ) -> Motion:
     """Tunes a MODEL on a clip, leaving it as it is.
 
     Args:
         frames: `f h w c` in [0, 1].
+        config: memory "low" holds the frozen weights in half precision even where core holds them in float32.
         modes: attention, attention_k, positions of the inflated UNet.
-        half: hold the frozen weights in half precision even where core holds them in float32.
+        about: what the motion records of the clip.
         watcher: told of each step; what it raises ends the run, whose state is then saved.
 
     Raises:
@@ -84,7 +85,7 @@ def tune_model(
     comfy.model_management.soft_empty_cache()
     try:
         with torch.inference_mode(False), torch.no_grad():
-            base = read_unet(model, dtype=frozen_dtype(model, config.precision, half, device), device=device)
+            base = read_unet(model, dtype=frozen_dtype(config, device), device=device)
             for socket, context in prompts._asdict().items():
                 if context is not None:
                     check_context(context, base.config.cross_attention_dim, socket)
@@ -94,16 +95,16 @@ def tune_model(
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.source.float().clone()
             watched = {"on_step": watcher, "early_stop": watcher.early_stop}
-            return tune(untuned, latents, context, config=config, state_path=state_path, **watched, **about)
+            return tune(untuned, latents, context, config=config, state_path=state_path, about=about, **watched)
     finally:
         watcher.end()
         gc.collect()
         comfy.model_management.soft_empty_cache()
 
 
-def frozen_dtype(model: ModelPatcher, precision: str, half: bool, device: torch.device) -> torch.dtype:
+def frozen_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
     """The dtype of the weights that do not train: what is computed in, so that they need not be rounded again."""
-    if device.type == "cpu" and precision == "auto":
+    if device.type == "cpu" and config.precision == "auto":
         half_type = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
-        return half_type if half else torch.float32
-    return resolve_precision(precision, device, torch.float32)
+        return half_type if config.memory == "low" else torch.float32
+    return resolve_precision(config.precision, device, torch.float32)

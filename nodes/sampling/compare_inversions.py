@@ -14,7 +14,7 @@ from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget
 
 if TYPE_CHECKING:
-    from ...tav_core.evaluation.compare_inversions import MethodReport
+    from ...tav_core.evaluation.compare_inversions import MethodReport, RoundTrip
 
 
 class CompareInversions(io.ComfyNode):
@@ -63,15 +63,14 @@ def compare(
     from ..core.sampling import NO_CONTEXT, run_stage
     from ..sockets.bridge import to_latent, to_latents
 
-    trips, total = [], 2 * num_steps * len(METHODS)
+    total = 2 * num_steps * len(METHODS)
 
-    def stage(denoiser, latents, report) -> Tensor:
+    def stage(denoiser, latents, report) -> tuple[Tensor, list[RoundTrip]]:
         done, how = count(1), {"num_steps": num_steps, "iterations": iterations}
         tell = lambda: report(next(done), total)  # noqa: E731
-        trips.extend(round_trips(denoiser, latents, NO_CONTEXT.to(latents), **how, on_step=tell))
-        return latents
+        return latents, round_trips(denoiser, latents, NO_CONTEXT.to(latents), **how, on_step=tell)
 
-    run_stage(model, samples, stage, positive=conditioning, num_steps=total)
+    _, trips = run_stage(model, samples, stage, positive=conditioning, num_steps=total)
     # Decoded here and not in the stage: core may take the model off the device for the VAE.
     decode = lambda latents: vae.decode(to_latent(latents, model)["samples"])  # noqa: E731
     return rate_trips(trips, to_latents(samples, model).to(trips[0].latents), decode)

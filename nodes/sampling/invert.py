@@ -76,18 +76,16 @@ class DDIMInvert(io.ComfyNode):
         from ...tav_core.sampling.invert import invert
         from ..core.sampling import NO_CONTEXT, run_stage
 
-        found = []
-
-        def stage(denoiser, latents, report) -> Tensor:
+        def stage(denoiser, latents, report) -> tuple[Tensor, Any]:
             nothing = NO_CONTEXT.to(latents)
             how = {"num_steps": num_steps, "method": method, "iterations": iterations}
             trajectory = invert(denoiser, latents, nothing, **how, store="cpu", on_step=report)
-            found.append(trajectory)
-            return trajectory.noise
+            return trajectory.noise, trajectory
 
-        samples = run_stage(model, check_samples(latent), stage, positive=conditioning, num_steps=num_steps)
-        inverted = as_inverted(samples, found[0])
-        return io.NodeOutput(inverted, found[0], *for_stock_samplers(model, samples, found[0].timesteps))
+        start = check_samples(latent)
+        samples, trajectory = run_stage(model, start, stage, positive=conditioning, num_steps=num_steps)
+        stock = for_stock_samplers(model, samples, trajectory.timesteps)
+        return io.NodeOutput(as_inverted(samples, trajectory), trajectory, *stock)
 
 
 def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) -> tuple[InvertedNoise, Tensor]:
@@ -96,6 +94,5 @@ def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) 
 
     schedule = read_schedule(model)
     # Stable Diffusion's DDIM ends at the alpha of timestep 0, where the inversion started, and not at sigma 0.
-    alphas = [*map(schedule.alpha, reversed(timesteps)), schedule.final_alpha]
-    sigmas = torch.tensor([((1 - alpha) / alpha) ** 0.5 for alpha in alphas])
+    sigmas = torch.tensor([schedule.sigma(timestep) for timestep in (*reversed(timesteps), -1)])
     return InvertedNoise(samples, model, sigma=float(sigmas[0])), sigmas

@@ -101,14 +101,15 @@ class SampleEdit(io.ComfyNode):
             check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
         correct = None if mask is None else keep_source(trajectory, samples, mask, feather)
 
-        def stage(denoiser, latents, report) -> Tensor:
+        def stage(denoiser, latents, report) -> tuple[Tensor, None]:
             nothing = NO_CONTEXT.to(latents)
             count = lambda done, total, _: report(done, total)  # noqa: E731
             start = latents if trajectory is None else start_from(trajectory, latents, cfg)
-            return edit(denoiser, start, nothing, nothing, config=config, on_step=count, correct=correct)
+            return edit(denoiser, start, nothing, nothing, config=config, on_step=count, correct=correct), None
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
-        return io.NodeOutput({"samples": run_stage(model, samples, stage, num_steps=num_steps, **guided)})
+        edited, _ = run_stage(model, samples, stage, num_steps=num_steps, **guided)
+        return io.NodeOutput({"samples": edited})
 
 
 def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:

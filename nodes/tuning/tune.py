@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -11,10 +11,15 @@ from ...tav_core.atomic_files import check_output
 from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.config import TuneConfig
+from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_images, to_context
 from ..sockets.folders import motion_path, run_path
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
+
+if TYPE_CHECKING:
+    from ..core.preview import Preview, Prompts
+    from .cockpit import Cockpit
 
 
 class OneShotTune(io.ComfyNode):
@@ -107,7 +112,6 @@ class OneShotTune(io.ComfyNode):
         vae: Any,
         frames: Tensor,
         positive: list,
-        memory: str,
         preview_every: int,
         run_name: str,
         tune_seed: int,
@@ -118,44 +122,55 @@ class OneShotTune(io.ComfyNode):
         stop_early: PreviewJudge | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
-        from ...tav_core.tuning.state import read_losses
-        from ..core.preview import Preview, Prompts
+        from ..core.preview import Preview
         from ..core.tuning import tune_model
-        from ..sockets.chart import to_image
-        from .cockpit import Cockpit
 
         options = options or {"tuning": {}, "modes": {}}
-        tuning = {"memory": memory, **options["tuning"], **settings}
-        config = TuneConfig(seed=tune_seed, **tuning)
+        config = TuneConfig(seed=tune_seed, **{**options["tuning"], **settings})
         check_frames(frames)
         guided = bool(preview_positive and preview_negative)
-        check_previews(stop_early, preview_every=preview_every, guided=guided, memory=memory)
+        check_previews(stop_early, preview_every=preview_every, guided=guided, memory=config.memory)
         check_run(run_name, config.resume)
-        check_output(motion_path(run_name))
-        prompts = Prompts(
-            to_context(positive, "positive"),
-            preview_positive and to_context(preview_positive, "preview_positive"),
-            preview_negative and to_context(preview_negative, "preview_negative"),
-        )
-        about = {"fps": fps, "prompt": find_prompt(cls.hidden.prompt, cls.hidden.unique_id)}
-        preview = Preview(vae, model, prompts) if preview_every and memory != "low" else None
-        cockpit = Cockpit(config.num_steps, preview, preview_every, judge=stop_early)
-        motion = tune_model(
-            model,
-            vae,
-            frames,
-            prompts,
-            config=config,
-            modes=options["modes"],
-            half=memory == "low",
-            state_path=run_path(run_name),
-            about=about,
-            watcher=cockpit,
-        )
+        prompts = read_prompts(positive, preview_positive, preview_negative)
+        cockpit = open_cockpit(config, Preview(vae, model, prompts), preview_every, stop_early)
+        about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
+        run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "about": about}
+        motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
         motion.save(motion_path(run_name))
-        cockpit.losses = read_losses(run_path(run_name))
-        chart = to_image(cockpit.draw())
+        chart = draw_run(cockpit, run_name)
         return io.NodeOutput(motion, chart, ui=ui.PreviewImage(chart, cls=cls))
+
+
+def read_prompts(positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
+    """The text embeddings of the CONDITIONINGs at the node's sockets.
+
+    Raises:
+        ConfigError: one that is not a single prompt, or holds more than text.
+    """
+    from ..core.preview import Prompts
+
+    return Prompts(
+        to_context(positive, "positive"),
+        preview_positive and to_context(preview_positive, "preview_positive"),
+        preview_negative and to_context(preview_negative, "preview_negative"),
+    )
+
+
+def open_cockpit(config: TuneConfig, preview: Preview, preview_every: int, judge: PreviewJudge | None) -> Cockpit:
+    """What shows the run while it goes on; without previews where none are asked for, or memory is "low"."""
+    from .cockpit import Cockpit
+
+    shown = preview if preview_every and config.memory != "low" else None
+    return Cockpit(config.num_steps, shown, preview_every, judge=judge)
+
+
+def draw_run(cockpit: Cockpit, name: str) -> Tensor:
+    """The chart of a run that is over, as an IMAGE: with the loss of every step, those before a resume too."""
+    from ...tav_core.tuning.state import read_losses
+    from ..sockets.chart import to_image
+
+    cockpit.losses = read_losses(run_path(name))
+    return to_image(cockpit.draw())
 
 
 def check_frames(frames: Tensor) -> None:
@@ -177,10 +192,11 @@ def check_frames(frames: Tensor) -> None:
 
 
 def check_run(name: str, resume: str) -> None:
-    """Checks that no other motion would be overwritten.
+    """Checks that a run's motion can be written, and that no other would be overwritten.
 
     Raises:
         ConfigError: there is a motion of this name which this run did not make, or any where resume is "new".
+        OutputError: no permission, or no such folder.
     """
     motion, state = motion_path(name), run_path(name)
     if motion.exists() and resume != "restart" and (resume == "new" or not state.exists()):
@@ -189,6 +205,7 @@ def check_run(name: str, resume: str) -> None:
             expected="a name that is free, or a run that can go on",
             mend="Choose another run_name, or resume by 'restart' to replace it.",
         )
+    check_output(motion)
 
 
 def find_prompt(graph: dict[str, Any] | None, node: str | None) -> str:

@@ -10,9 +10,9 @@ from comfy_api.latest import io
 
 from ...tav_core.video.audio import read_audio
 from ...tav_core.video.clip import read_clip
-from ...tav_core.video.fits import FITS
+from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ..sockets.folders import fingerprint
-from ..sockets.widgets import CATEGORY, schema
+from ..sockets.widgets import CATEGORY, schema, widget
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 
@@ -28,7 +28,6 @@ class LoadClip(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        size = {"min": 8, "max": 8192, "step": 8, "default": 512}
         return schema(
             node_id="TAVLoadClip",
             display_name="Load Clip (Tune-A-Video)",
@@ -42,29 +41,12 @@ class LoadClip(io.ComfyNode):
                     upload=io.UploadType.video,
                     tooltip="A video, GIF or animated WebP in ComfyUI's input folder. The button uploads one.",
                 ),
-                io.Int.Input("start", default=0, min=0, max=2**31, tooltip="First frame taken, counted from 0."),
-                io.Int.Input(
-                    "stride",
-                    default=1,
-                    min=1,
-                    max=1000,
-                    tooltip="Step between frames taken: 2 takes every other frame, so the clip spans twice the time.",
-                ),
-                io.Int.Input(
-                    "num_frames",
-                    default=24,
-                    min=1,
-                    max=4096,
-                    tooltip="How many frames to take. Memory and time of tuning grow with it; 8 to 32 is usual.",
-                ),
-                io.Int.Input("width", tooltip="Width in pixels, a multiple of 8.", **size),
-                io.Int.Input("height", tooltip="Height in pixels, a multiple of 8.", **size),
-                io.Combo.Input(
-                    "fit",
-                    options=list(FITS),
-                    default="crop",
-                    tooltip="If the shape differs: crop cuts the video's sides, pad adds black bars, stretch distorts.",
-                ),
+                widget(ClipConfig, "start", max=2**31),
+                widget(ClipConfig, "stride", max=1000),
+                widget(ClipConfig, "num_frames", max=4096),
+                widget(ClipConfig, "width", max=8192, step=SIZE_STEP),
+                widget(ClipConfig, "height", max=8192, step=SIZE_STEP),
+                widget(ClipConfig, "fit"),
             ],
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="One image a frame."),
@@ -81,8 +63,8 @@ class LoadClip(io.ComfyNode):
     @classmethod
     def execute(cls, video: str, **choice: Any) -> io.NodeOutput:
         path = Path(folder_paths.get_annotated_filepath(video))
-        clip = read_clip(path, **choice)
-        audio = read_audio(path, start=clip.start / clip.source_fps, duration=clip.num_frames / clip.fps)
+        clip = read_clip(path, ClipConfig(**choice))
+        audio = read_audio(path, start=clip.config.start / clip.source_fps, duration=clip.num_frames / clip.fps)
         return io.NodeOutput(clip.frames, clip.fps, clip.num_frames, audio)
 
     @classmethod

@@ -25,14 +25,13 @@ from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
 from ..tuning.tune import TuneProgress, tune
-from ..video.clip import VideoClip
-from ..video.write import check_rate, write_video
+from ..video.clip import VideoClip, read_clip
+from ..video.write import check_video, write_video
 from .early_stop import read_early_stop
 from .inputs import (
     check_room,
     find_device,
     find_scheduler,
-    load_clip,
     load_denoiser,
     load_injection,
     load_model,
@@ -40,14 +39,15 @@ from .inputs import (
     source_prompt,
 )
 from .local_edit import load_local_edit
-from .options import read_settings
+from .options import read_clip_config, read_settings
 from .progress import progress_bar, raise_between_steps
 
 
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
-    checkpoint, clip = load_model(args, precision=config.precision), load_clip(args)
+    checkpoint = load_model(args, precision=config.precision)
+    clip = read_clip(args.clip, read_clip_config(args))
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
@@ -68,11 +68,7 @@ def run_tune(args: argparse.Namespace) -> None:
             encode_prompt(checkpoint, args.prompt),
             config=config,
             state_path=args.out / "state.safetensors",
-            prompt=args.prompt,
-            fps=clip.fps,
-            start=clip.start,
-            stride=clip.stride,
-            fit=clip.fit,
+            about=clip.info(args.prompt),
             on_step=on_step,
             early_stop=early_stop,
         )
@@ -128,7 +124,7 @@ def load_inversion(
 ) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, torch.Tensor]:
     """The tuned model, its checkpoint, the clip, its latents, and the embeddings of the prompt to invert under."""
     motion, checkpoint = Motion.load(args.motion), load_model(args)
-    clip = load_clip(args, motion.info)
+    clip = read_clip(args.clip, read_clip_config(args, motion.info))
     prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
     latents = encode_frames(checkpoint.vae, clip.frames).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents)
@@ -156,13 +152,13 @@ def run_edit(args: argparse.Namespace) -> None:
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
-    # A video that cannot be written must not be rendered first.
-    check_rate(fps, name_videos(args)[0].suffix)
+    paths = name_videos(args)
+    for path in paths:
+        check_video(path, fps=fps)
     noise = start.noise if isinstance(start, Trajectory) else start
     denoiser = load_denoiser(args, checkpoint, motion, noise)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
-    check_output(name_videos(args)[0])
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
@@ -175,7 +171,7 @@ def run_edit(args: argparse.Namespace) -> None:
             on_step=lambda done, total, latents: bar.update(done - bar.n),
             correct=local and local.correct,
         )
-    for path, video in zip(name_videos(args), latents.split(1), strict=True):
+    for path, video in zip(paths, latents.split(1), strict=True):
         frames = decode_latents(checkpoint.vae, video)[0]
         print(write_video(path, local.finish(frames) if local else frames, fps=fps))
 

@@ -15,7 +15,7 @@ from ..denoisers.control import Control, add_controls
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
 from ..video.clip import read_clip
-from .options import as_tuned
+from .options import read_clip_config
 
 if TYPE_CHECKING:
     from ..denoisers.denoiser import UNetDenoiser
@@ -35,15 +35,14 @@ def add_named_controls(
         ConfigError: options of which there are neither one nor as many as nets.
     """
     nets, (num_frames, height, width) = args.control, latents.shape[2:]
-    picks = as_tuned(args, tuned, "start", "stride", "fit")
-    own = {"start": args.control_first_frame, "stride": args.control_stride}
-    picks |= {name: value for name, value in own.items() if value is not None}
     size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
+    picks = {"start": args.control_first_frame, "stride": args.control_stride}
+    read = read_clip_config(args, tuned, **size, **picks)
     videos = match(args.control_video, nets, "--control-video")
     controls = [
         Control(
             net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
-            frames=read_clip(video, **picks, **size).frames,
+            frames=read_clip(video, read).frames,
             config=config,
         )
         for path, video, config in zip(nets, videos, read_configs(args), strict=True)

@@ -1,4 +1,4 @@
-"""What the commands of the command line work on: models, clips and starts, from the options given."""
+"""What the commands of the command line work on: models and starts, from the options given."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from ..sampling.injection import InjectedDenoiser
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo
-from ..video.clip import VideoClip, read_clip
-from ..video.sizes import check_size
 from .controls import add_named_controls
-from .options import as_tuned, read_settings
+from .options import read_clip_config, read_settings
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
@@ -92,12 +90,6 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
 
 
-def load_clip(args: argparse.Namespace, tuned: MotionInfo | None = None) -> VideoClip:
-    """Reads the clip: by the options given, else as the motion was tuned, else by `read_clip`'s defaults."""
-    names = ("start", "stride", "num_frames", "width", "height", "fit")
-    return read_clip(args.clip, **as_tuned(args, tuned, *names))
-
-
 def load_start(
     args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
 ) -> Trajectory | torch.Tensor:
@@ -111,12 +103,9 @@ def load_start(
         return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
     if args.blend:
         raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
-    given = ((getattr(args, n), getattr(tuned, n)) for n in ("num_frames", "width", "height"))
-    num_frames, width, height = (tuned_to if own is None else own for own, tuned_to in given)
-    check_size(width, height)
-    if num_frames < 1:
-        raise ConfigError(got=f"num_frames {num_frames}", expected="1 or more", mend="Use as many as were tuned on.")
-    shape = (1, checkpoint.unet.config.in_channels, num_frames, height // VAE_FACTOR, width // VAE_FACTOR)
+    clip = read_clip_config(args, tuned)
+    size = (clip.num_frames, clip.height // VAE_FACTOR, clip.width // VAE_FACTOR)
+    shape = (1, checkpoint.unet.config.in_channels, *size)
     if args.free_noise:
         windows = load_windows(args) or ContextWindows()
         return free_noise(shape, config.seed, window=windows.length, stride=max(windows.overlap, 1)).to(device)

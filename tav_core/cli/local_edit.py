@@ -17,7 +17,7 @@ from ..sampling.local_edit import composite, edit_mask, keep_outside
 from ..sampling.trajectory import Trajectory
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
-from .options import as_tuned
+from .options import read_clip_config
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -82,8 +82,7 @@ def load_local_edit(
     first, last = parse_frames(args.frames or ":")
     config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp)
     clip = load_source(args, tuned, start.latents[0], vae)
-    fit = as_tuned(args, tuned, "fit")
-    mask = None if args.mask is None else read_mask(args.mask, clip, **fit)
+    mask = None if args.mask is None else read_mask(args.mask, clip)
     num_frames, height, width, _ = clip.frames.shape
     whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
     correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
@@ -115,14 +114,15 @@ def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, va
             mend="Add --source with the clip, and the --start, --stride and --fit that invert had.",
         )
     num_frames, height, width = latents.shape[2:]
-    picks = {**as_tuned(args, tuned, "start", "stride", "fit"), "num_frames": num_frames}
-    clip = read_clip(args.source, **picks, width=width * VAE_FACTOR, height=height * VAE_FACTOR)
+    size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
+    clip = read_clip(args.source, read_clip_config(args, tuned, **size))
     ends = encode_frames(vae, clip.frames[[0, -1]]).mean
     inverted = latents[:, :, [0, -1]].to(ends)
     error = float((ends - inverted).norm() / inverted.norm())
     if not error < SAME_CLIP:
+        picks = f"from frame {clip.config.start} with stride {clip.config.stride}"
         raise ClipError(
-            got=f"{clip.path.name} from frame {clip.start} with stride {clip.stride}, {error:.0%} off the trajectory",
+            got=f"{clip.path.name} {picks}, {error:.0%} off the trajectory",
             expected="the frames that were inverted",
             mend="Give the clip, --start, --stride and --fit that invert had.",
         )

@@ -18,8 +18,8 @@ from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
 from .options import (
-    FITS,
     add_clip,
+    add_clip_settings,
     add_control,
     add_early_stop,
     add_injection,
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     tune = commands.add_parser("tune", help="tune a model on one clip; writes a motion file")
     add_model(tune)
-    add_clip(tune)
+    add_clip(tune, tuned=False)
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
     tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
@@ -116,9 +116,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source", type=Path, help="the clip that the videos were made from")
     parser.add_argument("--source-prompt", help="what it shows, for its CLIP text score")
-    parser.add_argument("--start", type=int, help="first frame of the source (default: as tuned, or 0)")
-    parser.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned, or 1)")
-    parser.add_argument("--fit", choices=FITS, help="how the source gets the videos' size (default: as tuned, or crop)")
+    add_clip_settings(parser, "start", "stride", "fit", of="the source")
     parser.add_argument("--num-frames", type=int, help="of each video (default: all)")
     parser.add_argument("--clip-model", type=Path, help="CLIP weights: a transformers folder or one file")
     parser.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")

@@ -12,7 +12,7 @@ from ..denoisers.config import ControlConfig
 from ..denoisers.windows import ContextWindows
 from ..sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
 from ..sampling.presets import PRESETS, Preset
-from ..video.fits import FITS
+from ..video.config import ClipConfig
 
 if TYPE_CHECKING:
     from ..tuning.motion_info import MotionInfo
@@ -35,15 +35,26 @@ def add_motion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
 
 
-def add_clip(parser: argparse.ArgumentParser) -> None:
-    """The clip's options. None means: as the motion was tuned, or read_clip's default."""
+def add_clip(parser: argparse.ArgumentParser, *, tuned: bool = True) -> None:
+    """The clip and how it is read."""
     parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
-    parser.add_argument("--start", type=int, help="first frame")
-    parser.add_argument("--stride", type=int, help="step between frames")
-    parser.add_argument("--num-frames", type=int, help="number of frames")
-    parser.add_argument("--width", type=int, help="in pixels, a multiple of 8")
-    parser.add_argument("--height", type=int, help="in pixels, a multiple of 8")
-    parser.add_argument("--fit", choices=FITS, help="how the frames get that size")
+    add_clip_settings(parser, tuned=tuned)
+
+
+def add_clip_settings(parser: argparse._ActionsContainer, *names: str, of: str = "", tuned: bool = True) -> None:
+    """Options of `ClipConfig`, for `read_clip_config`. None means: as the motion was tuned, or the default.
+
+    Args:
+        names: of the settings; none for all of them.
+        of: what is read, if not the clip.
+        tuned: whether there is a motion, which says how its clip was read.
+    """
+    for field in dataclasses.fields(ClipConfig):
+        if names and field.name not in names:
+            continue
+        whose, else_as = f"of {of}: " if of else "", "as tuned, or " if tuned else ""
+        help = f"{whose}{field.metadata['help']} (default: {else_as}{field.default})"
+        add_setting(parser, ClipConfig, field.name, default=None, help=help)
 
 
 def add_windows(parser: argparse.ArgumentParser) -> None:
@@ -104,9 +115,7 @@ def add_local_edit(parser: argparse.ArgumentParser) -> None:
     for name in ("feather", "ramp"):
         add_setting(local, LocalEditConfig, name)
     local.add_argument("--source", type=Path, help="the clip that was inverted")
-    local.add_argument("--start", type=int, help="first frame of the source (default: as tuned)")
-    local.add_argument("--stride", type=int, help="step between frames of the source (default: as tuned)")
-    local.add_argument("--fit", choices=FITS, help="how the source got its size (default: as tuned)")
+    add_clip_settings(local, "start", "stride", "fit", of="the source")
 
 
 def add_control(parser: argparse.ArgumentParser) -> None:
@@ -164,11 +173,19 @@ def add_setting(
     parser.add_argument(f"--{prefix}{name.replace('_', '-')}", **{**about, **changes})
 
 
-def as_tuned(args: argparse.Namespace, tuned: MotionInfo | None, *names: str) -> dict[str, Any]:
-    """The clip's options of these names: as given, else as a motion was tuned. What neither says is left out."""
-    found = {name: getattr(args, name) for name in names}
-    found = {name: getattr(tuned, name, None) or None if value is None else value for name, value in found.items()}
-    return {name: value for name, value in found.items() if value is not None}
+def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, **known: Any) -> ClipConfig:
+    """How to read a clip: as is known, else by the options, else as a motion was tuned, else by the defaults.
+
+    Args:
+        tuned: what the motion says of itself; 0 and "" are what it does not know.
+        known: settings that go before the options; None for those that are not known.
+    """
+    found = {}
+    for field in dataclasses.fields(ClipConfig):
+        name = field.name
+        said = (known.get(name), getattr(args, name, None), getattr(tuned, name, None) or None, field.default)
+        found[name] = next(value for value in said if value is not None)
+    return ClipConfig(**found)
 
 
 def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
-from ..video.clip import VideoClip, read_clip
-from ..video.sizes import SIZE_STEP
-from .options import as_tuned
+from ..video.clip import VideoClip, open_source, read_clip, source_size, take_frames
+from ..video.config import SIZE_STEP, ClipConfig
+from .options import read_clip_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,13 +59,11 @@ def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[s
     return given
 
 
-def read_whole(path: Path, *, num_frames: int | None = None, **choice: Any) -> VideoClip:
+def read_whole(path: Path, *, num_frames: int | None = None) -> VideoClip:
     """A video at its own size, brought to multiples of 8, whole unless a number of frames is given."""
-    start, stride = choice.get("start", 0), choice.get("stride", 1)
-    about = read_clip(path, num_frames=1, width=SIZE_STEP, height=SIZE_STEP, start=start)
-    width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in about.source_size)
-    count = num_frames or len(range(start, about.source_frames, stride))
-    return read_clip(path, **{"width": width, "height": height, **choice, "num_frames": count})
+    source = open_source(path)
+    width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in source_size(source))
+    return take_frames(source, ClipConfig(num_frames=num_frames or len(source.timeline), width=width, height=height))
 
 
 def read_tuned(args: argparse.Namespace) -> MotionInfo | None:
@@ -80,8 +78,8 @@ def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: Video
     if args.source is None:
         return None
     height, width = video.frames.shape[1:3]
-    choice = {**as_tuned(args, tuned, "start", "stride", "fit"), "width": width, "height": height}
-    return read_whole(args.source, num_frames=video.num_frames, **choice).frames
+    size = {"num_frames": video.num_frames, "width": width, "height": height}
+    return read_clip(args.source, read_clip_config(args, tuned, **size)).frames
 
 
 def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:

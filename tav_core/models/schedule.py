@@ -73,6 +73,14 @@ class NoiseSchedule:
         """The alpha at a timestep; `final_alpha` for any timestep before 0."""
         return self.alphas[timestep] if timestep >= 0 else self.final_alpha
 
+    def sigma(self, timestep: int) -> float:
+        """The noise level sqrt((1 - alpha) / alpha) at a timestep, where x_t / sqrt(alpha) = x_0 + sigma epsilon.
+
+        So k-diffusion and ComfyUI count noise (arXiv 2206.00364); `final_alpha` counts before timestep 0.
+        """
+        alpha = self.alpha(timestep)
+        return ((1 - alpha) / alpha) ** 0.5
+
     def timesteps(self, num_steps: int) -> tuple[int, ...]:
         """Inference timesteps in ascending order, evenly spaced: 1, 21, ..., 981 for 50 steps of 1000.
 

@@ -26,7 +26,7 @@ from ..layouts import check_context, check_latents
 from ..models.inflation import FrameCount, recast
 from ..models.schedule import NoiseSchedule
 from .config import InjectionConfig
-from .trajectory import Trajectory, check_inversion
+from .trajectory import Trajectory, check_all_kept, check_inversion
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -121,7 +121,7 @@ class InjectedDenoiser:
         mend = "Invert the clip that is edited; put context windows inside the injection, not around it."
         check_same_size(latents.shape[2:], self.trajectory.latents.shape[3:], mend=mend)
         alpha = self.schedule.alpha(timestep)
-        source = source_at(self.trajectory, self.schedule, ((1 - alpha) / alpha) ** 0.5).to(latents) * alpha**0.5
+        source = source_at(self.trajectory, self.schedule, self.schedule.sigma(timestep)).to(latents) * alpha**0.5
         texts = torch.cat([self.source_context.to(context), context])
         self.attention.on, self.features.on = injected
         try:
@@ -137,12 +137,7 @@ def check_source(trajectory: Trajectory) -> None:
         LatentsError: it does not hold together, steps are missing, or there are several videos.
     """
     check_inversion(trajectory)
-    if len(trajectory.latents) != len(trajectory.timesteps) + 1:
-        raise LatentsError(
-            got=f"an inversion that kept {len(trajectory.latents)} of {len(trajectory.timesteps) + 1} steps",
-            expected="all of them: each step takes from its own",
-            mend='Invert again with keep="all".',
-        )
+    check_all_kept(trajectory, LatentsError)
     if trajectory.latents.shape[1] != 1:
         raise LatentsError(
             got=f"an inversion of {trajectory.latents.shape[1]} videos",
@@ -172,9 +167,8 @@ def source_at(trajectory: Trajectory, schedule: NoiseSchedule, sigma: float) -> 
     and a sampler may have steps of its own. Beyond its ends the line goes on.
     """
     num_steps = len(trajectory.timesteps)
-    alphas = [schedule.alpha(schedule.previous(trajectory.timesteps[0], num_steps))]
-    alphas += [schedule.alpha(timestep) for timestep in trajectory.timesteps]
-    sigmas = [((1 - alpha) / alpha) ** 0.5 for alpha in alphas]
+    levels = [schedule.previous(trajectory.timesteps[0], num_steps), *trajectory.timesteps]
+    alphas, sigmas = list(map(schedule.alpha, levels)), list(map(schedule.sigma, levels))
     above = min(max(bisect_left(sigmas, sigma), 1), num_steps)
     low, high = (trajectory.latents[i] / alphas[i] ** 0.5 for i in (above - 1, above))
     length = sigmas[above] - sigmas[above - 1]

@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR, check_finite_frames
 from .config import LocalEditConfig
-from .trajectory import Trajectory
+from .trajectory import Trajectory, check_all_kept
 
 if TYPE_CHECKING:
     from .edit import Correct
@@ -142,12 +142,7 @@ def all_latents(start: Trajectory | Tensor) -> Tensor:
             expected="the trajectory of an inversion, which knows what was outside the mask",
             mend="Invert the clip and start from its trajectory, or leave the mask out.",
         )
-    if len(start.latents) != len(start.timesteps) + 1:
-        raise ConfigError(
-            got=f"a trajectory with {len(start.latents)} latents for {len(start.timesteps)} steps",
-            expected="the latents of every step, which a mask needs",
-            mend='Invert the clip again with keep="all".',
-        )
+    check_all_kept(start, ConfigError)
     return start.latents
 
 

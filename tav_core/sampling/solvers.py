@@ -131,18 +131,20 @@ class Relation:
 def relations(schedule: NoiseSchedule, num_steps: int) -> list[Relation]:
     """The relations from the clean end to the noise, one for each timestep but the last."""
     timesteps = schedule.timesteps(num_steps)
-    alphas = [schedule.alpha(schedule.previous(timesteps[0], num_steps)), *map(schedule.alpha, timesteps)]
-    return [relate(timestep, *alphas[i : i + 3]) for i, timestep in enumerate(timesteps[:-1])]
+    levels = [schedule.previous(timesteps[0], num_steps), *timesteps]
+    return [relate(schedule, *levels[i : i + 3]) for i in range(len(timesteps) - 1)]
 
 
-def relate(timestep: int, cleaner: float, middle: float, noisier: float) -> Relation:
-    """The relation between latents at three alphas; `timestep` is the middle one's."""
-    low, mid, high = (((1 - alpha) / alpha) ** 0.5 for alpha in (cleaner, middle, noisier))
+def relate(schedule: NoiseSchedule, cleaner: int, middle: int, noisier: int) -> Relation:
+    """The relation between latents at three neighbouring timesteps."""
+    timesteps = cleaner, middle, noisier
+    low, mid, high = map(schedule.sigma, timesteps)
+    alpha_cleaner, alpha_middle, alpha_noisier = map(schedule.alpha, timesteps)
     # Without a steps_offset the first step of some schedules is empty. Any weight but 0 can be inverted; 1 is Euler.
     weight = ((mid - low) / (high - mid)) ** 2 or 1.0
     return Relation(
-        timestep=timestep,
-        a=weight * (cleaner / noisier) ** 0.5,
-        b=(1 - weight) * (cleaner / middle) ** 0.5,
-        c=(mid - low + weight * (high - mid)) * cleaner**0.5,
+        timestep=middle,
+        a=weight * (alpha_cleaner / alpha_noisier) ** 0.5,
+        b=(1 - weight) * (alpha_cleaner / alpha_middle) ** 0.5,
+        c=(mid - low + weight * (high - mid)) * alpha_cleaner**0.5,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import LatentsError
+from ..errors import InputError, LatentsError
 from ..settings import is_number, is_whole
 from ..tensor_files import load_tensors, save_tensors
 from .config import EXACT, METHODS, InvertConfig
@@ -109,6 +109,17 @@ def check_trajectory(
         raise ValueError(f"{len(timesteps)} timesteps, not all ascending, for {len(latents)} steps of latents")
     if not is_number(fps) or not 0 <= fps < 1e6:
         raise ValueError(f"fps {fps!r}")
+
+
+def check_all_kept(trajectory: Trajectory, error: type[InputError]) -> None:
+    """Raises `error` unless a trajectory holds the latents of every step, and not those of its two ends alone."""
+    kept, needed = len(trajectory.latents), len(trajectory.timesteps) + 1
+    if kept != needed:
+        raise error(
+            got=f"an inversion that kept {kept} of {needed} steps: {kept} latents for {needed - 1} steps of sampling",
+            expected="the latents of every step, from which the edit takes what stays",
+            mend='Invert the clip again with keep="all".',
+        )
 
 
 def check_inversion(trajectory: Trajectory) -> None:

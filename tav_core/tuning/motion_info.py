@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MotionError
 from ..models.attention_modes import GROUP_NORMS, check_positions, visible_frames
 from ..settings import is_number, is_whole
-from ..video.fits import FITS
+from ..video.config import FITS, ClipInfo
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -139,6 +139,13 @@ def check_info(info: MotionInfo) -> None:
 def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
     """The settings that a motion's base must share, as plain JSON values."""
     return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
+
+
+def describe_clip(about: ClipInfo) -> dict[str, Any]:
+    """The fields of `MotionInfo` that a clip's info fills, as plain JSON values; those unknown are left out."""
+    read = about.config
+    known = {} if read is None else {"start": int(read.start), "stride": int(read.stride), "fit": read.fit}
+    return {"prompt": about.prompt, "fps": float(about.fps), **known}
 
 
 def name_family(config: Mapping[str, Any]) -> str:

@@ -20,10 +20,11 @@ from ..models.attention_modes import recorded_modes
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
 from ..version import __version__
+from ..video.config import ClipInfo
 from .config import TuneConfig
 from .memory_plan import MemoryPlan, plan_tuning
 from .motion import Motion, hash_base
-from .motion_info import MotionInfo, as_json, describe_architecture
+from .motion_info import MotionInfo, as_json, describe_architecture, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
 from .training_copy import copy_for_training
@@ -47,7 +48,7 @@ class TuningRun:
         context: Tensor,
         *,
         config: TuneConfig,
-        about: dict | None = None,
+        about: ClipInfo | None = None,
         plan: MemoryPlan | None = None,
     ) -> None:
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
@@ -71,7 +72,7 @@ class TuningRun:
         )
         self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
         self.context = context.detach().clone().to(self.base.device)
-        self.about = about or {}
+        self.about = about or ClipInfo()
         self.step, self.losses = 0, []
         # Of early stopping: what scores by, and the score of each step that was scored.
         self.scored_by, self.scores = "", {}
@@ -179,7 +180,7 @@ class TuningRun:
             config=as_json(asdict(self.config)),
             steps_done=self.step,
             pack_version=__version__,
-            **self.about,
+            **describe_clip(self.about),
         )
         return Motion(deltas=deltas, temporal=temporal, info=info)
 

@@ -27,6 +27,7 @@ from .state import RunState
 
 if TYPE_CHECKING:
     from ..models.latents import LatentMoments
+    from ..video.config import ClipInfo
     from .early_stop import EarlyStop
 
 
@@ -41,11 +42,7 @@ def tune(
     *,
     config: TuneConfig | None = None,
     state_path: str | Path | None = None,
-    prompt: str = "",
-    fps: float = 0.0,
-    start: int = 0,
-    stride: int = 0,
-    fit: str = "",
+    about: ClipInfo | None = None,
     on_step: OnStep | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Motion:
@@ -60,7 +57,7 @@ def tune(
         state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
             raises or memory runs out. If it is there already, `config.resume` says what happens. One run at a time
             has it.
-        prompt, fps, start, stride, fit: recorded in the motion; the last three as `read_clip` had them.
+        about: the clip's prompt, rate and how it was read, which the motion records: `clip.info(prompt)`.
         on_step: called after each step. What it raises cancels the run, after the state was saved.
         early_stop: ends the run when its scores get no better; see there.
 
@@ -75,7 +72,6 @@ def tune(
     """
     config = config or TuneConfig()
     with torch.inference_mode(False), torch.enable_grad():
-        about = {"prompt": prompt, "fps": fps, "start": start, "stride": stride, "fit": fit}
         with explain_out_of_memory("setting up the tuning", MEND):
             run = TuningRun(denoiser, clip, context, config=config, about=about)
         state = RunState(state_path, run)

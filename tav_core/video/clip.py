@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -11,10 +13,13 @@ import torch
 from ..errors import ClipError, ConfigError, explain_out_of_memory
 from ..paths import check_input_path
 from ..settings import is_number
+from .config import ClipConfig, ClipInfo
 from .decode import VideoFile
 from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
-from .sizes import check_fit, check_size, fit_image
+from .sizes import fit_image
 from .timeline import pick_frames
+
+Source: TypeAlias = VideoFile | WebPFile | ImageFolder
 
 FOLDER_RATES = (0.01, 1000)
 """Frames per second that a folder of pictures can be said to have."""
@@ -27,27 +32,23 @@ class VideoClip:
     Args:
         frames: `f h w c` float32 in [0, 1], RGB.
         fps: frames per second at which these frames play at the speed of the source: its rate over the stride.
+        config: how they were read.
         source_fps: average frame rate of the source.
         source_size: width and height of the source in pixels, after its rotation.
         source_frames: how many frames the source has.
         rotation: degrees clockwise by which the source asked to be turned (done already).
         path: where it came from.
-        start: first frame taken, counted from 0.
-        stride: step between frames taken.
-        fit: how they got their size.
         frames_decoded: how many frames had to be decoded for these.
     """
 
     frames: torch.Tensor
     fps: float
+    config: ClipConfig
     source_fps: float
     source_size: tuple[int, int]
     source_frames: int
     rotation: int
     path: Path
-    start: int
-    stride: int
-    fit: str
     frames_decoded: int
 
     @property
@@ -60,33 +61,28 @@ class VideoClip:
         """How many frames were taken."""
         return len(self.frames)
 
+    def info(self, prompt: str = "") -> ClipInfo:
+        """What `tune` records of this clip, with the prompt that says what it shows."""
+        return ClipInfo(prompt=prompt, fps=self.fps, config=self.config)
+
 
 def read_clip(
-    path: str | Path,
-    *,
-    start: int = 0,
-    stride: int = 1,
-    num_frames: int = 24,
-    width: int = 512,
-    height: int = 512,
-    fit: str = "crop",
-    folder_fps: float = DEFAULT_FPS,
+    path: str | Path, config: ClipConfig | None = None, *, folder_fps: float = DEFAULT_FPS, **settings: Any
 ) -> VideoClip:
-    """Reads frames `range(start, total, stride)[:num_frames]` of a video, resized, each decoded once and none kept.
+    """Reads the frames that a `ClipConfig` names, resized; each is decoded once and none is kept.
 
-    The rule, 24 frames and 512x512 are the original's. At a variable frame rate the positions are even steps in time
-    (`Timeline.even_grid`). Transparency is laid over white, rotation flags and non-square pixels are undone, 10- and
-    12-bit video becomes 8-bit (HDR is not tone mapped). Resizing is Pillow's Lanczos.
+        read_clip("ski.mp4", ClipConfig(stride=2))
+        read_clip("ski.mp4", stride=2)
+
+    At a variable frame rate the positions are even steps in time (`Timeline.even_grid`). Transparency is laid over
+    white, rotation flags and non-square pixels are undone, 10- and 12-bit video becomes 8-bit (HDR is not tone mapped).
+    Resizing is Pillow's Lanczos.
 
     Args:
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
-        start: first frame, counted from 0.
-        stride: step between frames.
-        num_frames: how many frames to take.
-        width: pixels, a multiple of 8.
-        height: pixels, a multiple of 8.
-        fit: "crop" cuts the sides to the new aspect, "pad" adds black bars, "stretch" distorts (as the original did).
+        config: which frames, and their size; the defaults where None.
         folder_fps: frames per second of a folder of pictures, which states none; for folders alone.
+        settings: fields of `ClipConfig` by name, which take the place of those of `config`.
 
     Returns:
         The clip; its `frames` are `num_frames height width 3`.
@@ -96,34 +92,18 @@ def read_clip(
         ConfigError: a size that is not a multiple of 8, an unknown fit, a number out of range.
         OutOfMemory: so many frames of this size do not fit in memory.
     """
-    check_size(width, height)
-    check_fit(fit)
-    source = _open_source(check_input_path(path, ClipError), folder_fps)
-    name = source.path.name
-    picks = pick_frames(source.timeline, start=start, stride=stride, num_frames=num_frames, name=name)
-    doing = f"reading {num_frames} frames at {width}x{height}"
-    with explain_out_of_memory(doing, "Lower num_frames, width or height."):
-        frames = torch.empty(num_frames, height, width, 3)
-        for frame, image in zip(frames, source.images(picks), strict=True):
-            fitted = fit_image(image, width, height, fit, source.pixel_aspect)
-            frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
-    rate = source.timeline.rate
-    return VideoClip(
-        frames=frames,
-        fps=float(rate / stride),
-        source_fps=float(rate),
-        source_size=image.size,
-        source_frames=len(source.timeline),
-        rotation=source.rotation,
-        path=source.path,
-        start=start,
-        stride=stride,
-        fit=fit,
-        frames_decoded=source.frames_decoded,
-    )
+    config = replace(config or ClipConfig(), **settings)
+    return take_frames(open_source(path, folder_fps), config)
 
 
-def _open_source(path: Path, folder_fps: float) -> VideoFile | WebPFile | ImageFolder:
+def open_source(path: str | Path, folder_fps: float = DEFAULT_FPS) -> Source:
+    """Opens what `read_clip` reads, without decoding any frame: `len(source.timeline)` is how many there are.
+
+    Raises:
+        ClipError: no such file, not a video, or damaged.
+        ConfigError: a rate that no folder can have.
+    """
+    path = check_input_path(path, ClipError)
     if not path.exists():
         folder = path.resolve().parent
         raise ClipError(
@@ -135,6 +115,35 @@ def _open_source(path: Path, folder_fps: float) -> VideoFile | WebPFile | ImageF
         check_folder_fps(folder_fps)
         return ImageFolder(path, folder_fps)
     return WebPFile(path) if _is_webp(path) else VideoFile(path)
+
+
+def source_size(source: Source) -> tuple[int, int]:
+    """Width and height of a source in pixels, after its rotation: those of its first frame."""
+    with closing(source.images([0])) as images:
+        return next(images).size
+
+
+def take_frames(source: Source, config: ClipConfig) -> VideoClip:
+    """Reads the frames of an opened source, see `read_clip`."""
+    picks = pick_frames(source.timeline, config, name=source.path.name)
+    doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
+    with explain_out_of_memory(doing, "Lower num_frames, width or height."):
+        frames = torch.empty(config.num_frames, config.height, config.width, 3)
+        for frame, image in zip(frames, source.images(picks), strict=True):
+            fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
+            frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
+    rate = source.timeline.rate
+    return VideoClip(
+        frames=frames,
+        fps=float(rate / config.stride),
+        config=config,
+        source_fps=float(rate),
+        source_size=image.size,
+        source_frames=len(source.timeline),
+        rotation=source.rotation,
+        path=source.path,
+        frames_decoded=source.frames_decoded,
+    )
 
 
 def check_folder_fps(fps: float) -> None:

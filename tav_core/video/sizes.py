@@ -1,47 +1,16 @@
-"""Which sizes a clip may have, and how frames are brought to one: crop, pad or stretch."""
+"""How frames are brought to a size: crop, pad or stretch."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..layouts import check_finite_frames
-from ..settings import is_number, is_whole
-from .fits import FITS
-
-SIZE_STEP = 8
-"""Every Stable Diffusion VAE halves the size three times, so a side must be a multiple of 2**3."""
+from .config import ClipConfig
 
 Box = tuple[float, float, float, float]
-
-
-def check_size(width: int, height: int) -> None:
-    """Raises `ConfigError` unless width and height, in pixels, are positive multiples of 8."""
-    for side, pixels in (("width", width), ("height", height)):
-        if is_whole(pixels) and pixels > 0 and pixels % SIZE_STEP == 0:
-            continue
-        near = pixels if is_number(pixels) and math.isfinite(pixels) else 0
-        below = int(max(near, 0) // SIZE_STEP) * SIZE_STEP
-        nearest = f"{below} or {below + SIZE_STEP}" if below else f"{SIZE_STEP}"
-        raise ConfigError(
-            got=f"{side} {pixels!r}",
-            expected=f"a multiple of {SIZE_STEP} pixels",
-            mend=f"Set {side} to {nearest}.",
-        )
-
-
-def check_fit(fit: str) -> None:
-    """Raises `ConfigError` unless `fit` is one of `FITS`."""
-    if fit not in FITS:
-        raise ConfigError(
-            got=f"fit {fit!r}",
-            expected=f"one of {', '.join(FITS)}",
-            mend="Use crop to fill the frame, pad to keep all of it, or stretch to distort it.",
-        )
 
 
 def fit_boxes(
@@ -106,8 +75,8 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
         ConfigError: a size that is not a multiple of 8, or an unknown fit.
         InputError: frames of another rank or number type.
     """
-    check_size(width, height)
-    check_fit(fit)
+    # Checked as when a clip is read.
+    ClipConfig(width=width, height=height, fit=fit)
     frames = check_frames(frames)
     check_finite_frames(frames, InputError)
     pixels = frames.detach().cpu().float().div(255 if frames.dtype == torch.uint8 else 1).numpy()

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import ClipError, ConfigError
-from ..settings import is_whole
+from ..errors import ClipError
+from .config import ClipConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,31 +61,26 @@ class Timeline:
         return np.asarray(self.ticks, np.int64) - self.ticks[0]
 
 
-def pick_frames(timeline: Timeline, *, start: int, stride: int, num_frames: int, name: str) -> list[int]:
+def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str) -> list[int]:
     """The frames of a clip by the original's rule `range(start, total, stride)[:num_frames]`, on the even grid.
+
+    Args:
+        name: of the source, for the error.
 
     Returns:
         Positions in `timeline.ticks`, not decreasing; at a variable rate one may occur twice.
 
     Raises:
-        ConfigError: start below 0, stride or num_frames below 1.
         ClipError: the source has too few frames; says how many, and what settings would fit.
     """
-    for setting, value, least in (("start", start, 0), ("stride", stride, 1), ("num_frames", num_frames, 1)):
-        if not is_whole(value) or value < least:
-            raise ConfigError(
-                got=f"{setting} {value!r}",
-                expected=f"a whole number, {least} or more",
-                mend=f"Set {setting} to {least} or more.",
-            )
-    total = len(timeline)
-    wanted = range(start, start + num_frames * stride, stride)
-    if wanted[-1] >= total:
-        raise _too_short(total, start, stride, num_frames, name)
-    return [int(position) for position in timeline.even_grid()[wanted.start : wanted[-1] + 1 : stride]]
+    wanted = range(config.start, config.start + config.num_frames * config.stride, config.stride)
+    if wanted[-1] >= len(timeline):
+        raise _too_short(len(timeline), config, name)
+    return [int(position) for position in timeline.even_grid()[wanted.start : wanted[-1] + 1 : wanted.step]]
 
 
-def _too_short(total: int, start: int, stride: int, num_frames: int, name: str) -> ClipError:
+def _too_short(total: int, config: ClipConfig, name: str) -> ClipError:
+    start, stride, num_frames = config.start, config.stride, config.num_frames
     left = len(range(start, total, stride))
     span = (num_frames - 1) * stride
     ways = []

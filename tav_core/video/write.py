@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 import torch
 
-from ..atomic_files import whole_file
+from ..atomic_files import check_output, whole_file
 from ..errors import ConfigError, OutputError, explain_write_failure
 from ..paths import check_output_path
 from ..settings import is_number
@@ -44,6 +45,28 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
         InputError: frames of another shape or number type, or not finite.
         OutputError: no space, no permission, or a folder that holds other files.
     """
+    target, ending, rate = check_video(path, fps=fps)
+    pixels = EachFrame(check_frames(frames, channels=3))
+    write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
+    with whole_file(target) as temporary, _explained(target):
+        write(temporary, pixels, rate)
+    return target
+
+
+class Target(NamedTuple):
+    """Where a video goes and how: its path, the ending that decides the format, and its frames per second."""
+
+    path: Path
+    ending: str
+    rate: Fraction
+
+
+def check_video(path: str | Path, *, fps: float | Fraction) -> Target:
+    """Checks all that can be known of a video before its frames are there, so that none is rendered in vain.
+
+    Raises:
+        ConfigError, OutputError: see `write_video`.
+    """
     target = check_output_path(path)
     ending = "" if str(path).endswith(("/", os.sep)) else target.suffix.lower()
     if ending not in FASTEST:
@@ -52,17 +75,14 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
             expected=".mp4, .gif, .webp, or no ending for a folder of PNGs",
             mend="Change the ending, or end the path with / for a folder.",
         )
-    rate = check_rate(fps, ending)
-    pixels = EachFrame(check_frames(frames, channels=3))
-    write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
+    rate = _check_rate(fps, ending)
     with explain_write_failure(target):
         _check_replaceable(target)
-    with whole_file(target) as temporary, _explained(target):
-        write(temporary, pixels, rate)
-    return target
+    check_output(target)
+    return Target(target, ending, rate)
 
 
-def check_rate(fps: float | Fraction, ending: str) -> Fraction:
+def _check_rate(fps: float | Fraction, ending: str) -> Fraction:
     """The frames per second that a file of this ending will have.
 
     Raises:

@@ -67,8 +67,8 @@ MUTATIONS = (
     Mutation(
         "frames: the last one picked is left out",
         "tav_core/video/timeline.py",
-        "[wanted.start : wanted[-1] + 1 : stride]",
-        "[wanted.start : wanted[-1] : stride]",
+        "[wanted.start : wanted[-1] + 1 : wanted.step]",
+        "[wanted.start : wanted[-1] : wanted.step]",
         ("tests/tav_core/video/test_timeline.py", "tests/faults/test_properties.py::TestFrames"),
     ),
     Mutation(

@@ -18,8 +18,8 @@ from tav_core.layouts import check_latents, fold, unfold
 from tav_core.models.parameter_names import is_temporal
 from tav_core.tuning.motion import Motion
 from tav_core.tuning.motion_info import ARCHITECTURE, MotionInfo
-from tav_core.video.fits import FITS
-from tav_core.video.sizes import check_size, fit_boxes, resize_frames
+from tav_core.video.config import FITS, ClipConfig, check_size
+from tav_core.video.sizes import fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames
 
 # The same examples each time: continuous integration must not fail by chance.
@@ -73,7 +73,7 @@ class TestFrames:
         timeline = timeline_of(gaps, first)
         needed = choice["start"] + (choice["num_frames"] - 1) * choice["stride"] + 1
         try:
-            picks = pick_frames(timeline, **choice, name="x")
+            picks = pick_frames(timeline, ClipConfig(**choice), name="x")
         except ClipError as error:
             assert len(timeline) < needed and f"{len(timeline)} frame" in error.got
             return
@@ -84,7 +84,7 @@ class TestFrames:
     def test_at_a_constant_rate_the_rule_is_the_originals(self, gap, count, choice):
         wanted = list(range(choice["start"], count, choice["stride"]))[: choice["num_frames"]]
         try:
-            assert pick_frames(timeline_of([gap] * (count - 1)), **choice, name="x") == wanted
+            assert pick_frames(timeline_of([gap] * (count - 1)), ClipConfig(**choice), name="x") == wanted
         except ClipError:
             assert len(wanted) < choice["num_frames"]
 
@@ -92,7 +92,7 @@ class TestFrames:
     def test_what_a_refusal_proposes_is_accepted(self, gaps, choice):
         timeline = timeline_of(gaps)
         try:
-            pick_frames(timeline, **choice, name="x")
+            pick_frames(timeline, ClipConfig(**choice), name="x")
         except ClipError as error:
             text = error.mend.removeprefix("Lower ").removeprefix("Set ").removesuffix(".")
             ways = text.replace(" and ", ", ").replace(", or ", " | ").split(" | ")
@@ -101,10 +101,10 @@ class TestFrames:
                 name, number = way.replace(" to ", " ").split()
                 proposed[name] = int(number)
             if error.mend.startswith("Set"):
-                assert len(pick_frames(timeline, **proposed, name="x")) == proposed["num_frames"]
+                assert len(pick_frames(timeline, ClipConfig(**proposed), name="x")) == proposed["num_frames"]
                 return
             for name, value in proposed.items():
-                assert len(pick_frames(timeline, **{**choice, name: value}, name="x")) >= 1
+                assert len(pick_frames(timeline, ClipConfig(**{**choice, name: value}), name="x")) >= 1
 
     @given(gaps=gaps)
     def test_an_even_grid_keeps_the_speed(self, gaps):

@@ -84,14 +84,14 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     """For the clip that is inverted and for the control videos, where no option says otherwise."""
     read = []
 
-    def watch(path, **how):
-        read.append((path.name, *(how.get(name) for name in ("start", "stride", "fit"))))
-        return read_clip(path, **how)
+    def watch(path, config):
+        read.append((path.name, config.start, config.stride, config.fit))
+        return read_clip(path, config)
 
     assert tune(place, "--start", "1", "--fit", "pad", "--num-steps", "1", "--prompt", "x", out="padded") == 0
     info = Motion.load(place / "padded" / "motion.safetensors").info
     assert (info.start, info.stride, info.fit) == (1, 1, "pad")
-    for module in ("inputs", "controls"):
+    for module in ("commands", "controls"):
         monkeypatch.setattr(f"tav_core.cli.{module}.read_clip", watch)
     own = ["--motion", f"{place / 'padded' / 'motion.safetensors'}", "--out", f"{place / 'padded.safetensors'}"]
     assert invert(place, *own, *controls) == 0

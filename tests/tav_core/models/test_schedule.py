@@ -28,6 +28,13 @@ def test_original_timesteps(schedule, meta):
     assert list(schedule.timesteps(50)) == meta["inv50_timesteps_in_order"]
 
 
+@pytest.mark.parametrize("timestep", [-20, 0, 1, 500, 999])
+def test_sigma_is_the_noise_that_a_unit_of_signal_has(schedule, timestep):
+    alpha = schedule.alpha(timestep)
+    assert schedule.sigma(timestep) == pytest.approx((1 / alpha - 1) ** 0.5, rel=1e-12)
+    assert schedule.sigma(-20) == schedule.sigma(0) == pytest.approx(0.029, abs=1e-3)
+
+
 @pytest.mark.parametrize("num_steps", [0, -1, 1000])
 def test_impossible_step_counts_are_refused(schedule, num_steps):
     with pytest.raises(ConfigError, match="1 to 999"):

@@ -18,13 +18,15 @@ from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.motion import Motion, hash_base, import_original
 from tav_core.tuning.tune import tune
+from tav_core.video.config import ClipConfig, ClipInfo
 
 CONFIG = TuneConfig(num_steps=3, learning_rate=1e-2, memory="speed")
+ABOUT = ClipInfo(prompt="a man is skiing", fps=12.5, config=ClipConfig(stride=2))
 
 
 @pytest.fixture
 def motion(untuned, clip_latents, context):
-    return tune(untuned, clip_latents, context, config=CONFIG, prompt="a man is skiing", fps=12.5, stride=2)
+    return tune(untuned, clip_latents, context, config=CONFIG, about=ABOUT)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from tav_core.tuning import memory_plan
 from tav_core.tuning.config import RECOMPUTE, TuneConfig
 from tav_core.tuning.run import TuningRun
 from tav_core.tuning.tune import tune
+from tav_core.video.config import ClipConfig, ClipInfo
 from tests.tav_core.motions import equal
 
 SHARP = {"learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 0.02}
@@ -328,11 +329,18 @@ def test_progress_tells_step_loss_rate_and_time(untuned, clip_latents, context):
 
 def test_motion_records_its_origin(untuned, clip_latents, context):
     config = TuneConfig(num_steps=1, **FAST)
-    info = tune(untuned, clip_latents, context, config=config, prompt="a man", fps=12.5, stride=2).info
+    about = ClipInfo(prompt="a man", fps=12.5, config=ClipConfig(start=3, stride=2, fit="pad"))
+    info = tune(untuned, clip_latents, context, config=config, about=about).info
     assert (info.prompt, info.fps, info.stride, info.steps_done) == ("a man", 12.5, 2, 1)
+    assert (info.start, info.fit) == (3, "pad")
     assert (info.num_frames, info.width, info.height) == (4, 64, 64)
     assert info.modes["attention"] == "sparse_causal"
     assert info.config["learning_rate"] == 1e-3
+
+
+def test_a_motion_says_nothing_of_a_clip_that_it_was_told_nothing_of(untuned, clip_latents, context):
+    info = tune(untuned, clip_latents, context, config=TuneConfig(num_steps=1, **FAST)).info
+    assert (info.prompt, info.fps, info.start, info.stride, info.fit) == ("", 0.0, 0, 0, "")
 
 
 def test_only_chosen_modules_train(untuned, clip_latents, context):

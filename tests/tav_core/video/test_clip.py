@@ -3,6 +3,7 @@
 import gc
 import struct
 import wave
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,7 +14,8 @@ from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
 from tav_core.video import decode
-from tav_core.video.clip import read_clip
+from tav_core.video.clip import open_source, read_clip, source_size, take_frames
+from tav_core.video.config import ClipConfig, ClipInfo
 from tav_core.video.write import write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
@@ -92,7 +94,7 @@ class TestWhichFrames:
         assert numbers(clip) == list(range(start, 400, stride))[:count]
         assert clip.frames.shape == (count, HEIGHT, WIDTH, 3) and clip.frames.dtype == torch.float32
         assert (clip.source_frames, clip.source_fps, clip.fps) == (400, 25, 25 / stride)
-        assert (clip.start, clip.stride, clip.name, clip.num_frames) == (start, stride, "counted", count)
+        assert (clip.config.start, clip.config.stride, clip.name, clip.num_frames) == (start, stride, "counted", count)
 
     @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm", ".gif", ".webp", ""])
     def test_are_the_same_in_every_container(self, tmp_path, ending):
@@ -106,6 +108,22 @@ class TestWhichFrames:
         clip = read(path, start=2, stride=3, num_frames=9, folder_fps=25)
         assert numbers(clip) == list(range(2, 29, 3))
         assert clip.source_frames == 30 and clip.source_fps == 25
+
+    def test_are_those_of_a_config_and_of_settings_in_its_place(self, counted):
+        config = ClipConfig(width=WIDTH, height=HEIGHT, num_frames=2, stride=5)
+        assert numbers(read_clip(counted, config)) == [0, 5]
+        clip = read_clip(counted, config, start=3)
+        assert numbers(clip) == [3, 8] and clip.config == replace(config, start=3)
+        assert clip.info("a cat") == ClipInfo(prompt="a cat", fps=5.0, config=clip.config)
+        with pytest.raises(TypeError, match="frames"):
+            read_clip(counted, frames=2)
+
+    def test_a_source_tells_length_and_size_before_any_is_taken(self, counted):
+        source = open_source(counted)
+        assert (len(source.timeline), source.frames_decoded) == (400, 0)
+        assert source_size(source) == (WIDTH, HEIGHT)
+        config = ClipConfig(width=WIDTH, height=HEIGHT, num_frames=2, stride=5)
+        assert torch.equal(take_frames(source, config).frames, read_clip(counted, config).frames)
 
     def test_stops_decoding_after_the_last(self, counted):
         assert read(counted, stride=2, num_frames=4).frames_decoded == 7

@@ -4,29 +4,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError, InputError
-from tav_core.video.sizes import check_size, fit_boxes, fit_image, resize_frames
-
-
-class TestCheckSize:
-    @pytest.mark.parametrize("size", [(8, 8), (512, 320), (96, 96)])
-    def test_takes_multiples_of_eight(self, size):
-        check_size(*size)
-
-    @pytest.mark.parametrize(
-        ("size", "mend"),
-        [
-            ((500, 512), "Set width to 496 or 504."),
-            ((512, 513), "Set height to 512 or 520."),
-            ((3, 8), "Set width to 8."),
-            ((0, 8), "Set width to 8."),
-            ((-16, 8), "Set width to 8."),
-            ((100.5, 8), "Set width to 96 or 104."),
-        ],
-    )
-    def test_names_the_nearest(self, size, mend):
-        with pytest.raises(ConfigError, match="multiple of 8") as error:
-            check_size(*size)
-        assert error.value.mend == mend
+from tav_core.video.sizes import fit_boxes, fit_image, resize_frames
 
 
 class TestFitBoxes:

@@ -3,6 +3,7 @@ from fractions import Fraction
 import pytest
 
 from tav_core.errors import ClipError
+from tav_core.video.config import ClipConfig
 from tav_core.video.timeline import Timeline, pick_frames
 
 MS = Fraction(1, 1000)
@@ -53,7 +54,7 @@ class TestPickFrames:
         return Timeline(ticks=range(40), tick=Fraction(1, 8))
 
     def test_just_enough(self, timeline):
-        picks = pick_frames(timeline, start=1, stride=2, num_frames=20, name="cat.mp4")
+        picks = pick_frames(timeline, ClipConfig(start=1, stride=2, num_frames=20), name="cat.mp4")
         assert picks == list(range(1, 40, 2))
 
     @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ class TestPickFrames:
     def test_every_way_out_that_is_named_fits(self, timeline, start, stride, count, mend):
         settings = {"start": start, "stride": stride, "num_frames": count}
         with pytest.raises(ClipError, match=r"40 frames in cat\.mp4") as error:
-            pick_frames(timeline, **settings, name="cat.mp4")
+            pick_frames(timeline, ClipConfig(**settings), name="cat.mp4")
         assert error.value.mend == mend
         for way in mend.removeprefix("Lower ").rstrip(".").split(", or ") if mend.startswith("Lower") else ():
             name, value = way.split(" to ")
-            assert pick_frames(timeline, **settings | {name: int(value)}, name="")
+            assert pick_frames(timeline, ClipConfig(**settings | {name: int(value)}), name="")

@@ -1,0 +1,87 @@
+"""How a clip is read, and what a motion file says of it: the one source of the defaults and bounds. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from ..settings import check_settings, is_number, is_whole, setting
+
+FITS = ("crop", "pad", "stretch")
+SIZE_STEP = 8
+"""Every Stable Diffusion VAE halves the size three times, so a side must be a multiple of 2**3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """Which frames of a video make the clip, and their size. The rule, 24 frames and 512x512 are the original's.
+
+    The frames are `range(start, total, stride)[:num_frames]`.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    start: int = setting(0, "First frame taken, counted from 0.", low=0)
+    stride: int = setting(
+        1, "Step between frames taken: 2 takes every other frame, so the clip spans twice the time.", low=1
+    )
+    num_frames: int = setting(
+        24, "How many frames to take. Memory and time of tuning grow with it; 8 to 32 is usual.", low=1
+    )
+    width: int = setting(512, "Width in pixels, a multiple of 8.", low=SIZE_STEP)
+    height: int = setting(512, "Height in pixels, a multiple of 8.", low=SIZE_STEP)
+    fit: str = setting(
+        "crop",
+        "If the shape differs: crop cuts the video's sides, pad adds black bars, stretch distorts.",
+        choices=FITS,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_size(self.width, self.height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInfo:
+    """What `tune` records of a clip beside what its latents tell. It changes nothing in the tuning.
+
+    Args:
+        prompt: what the clip shows; the text that the context was encoded from.
+        fps: frames per second at which its frames play at the speed of the source; 0 where unknown.
+        config: how it was read; None where unknown.
+
+    Raises:
+        ConfigError: a prompt that is no text, or a rate that a motion file cannot hold.
+    """
+
+    prompt: str = setting("", "What the clip shows.")
+    fps: float = setting(0.0, "Frames per second of the clip; 0 where unknown.", low=0, high=100_000)
+    config: ClipConfig | None = setting(None, "How the clip was read.")
+
+    def __post_init__(self) -> None:
+        for name, kind in (("prompt", str), ("config", ClipConfig | None)):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise ConfigError(
+                    got=f"{name} of type {type(value).__name__}",
+                    expected="a text as prompt, a ClipConfig or None as config",
+                    mend="Use what read_clip gives: clip.info(prompt).",
+                )
+        check_settings(self)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises `ConfigError` unless width and height, in pixels, are positive multiples of 8."""
+    for side, pixels in (("width", width), ("height", height)):
+        if is_whole(pixels) and pixels > 0 and pixels % SIZE_STEP == 0:
+            continue
+        near = pixels if is_number(pixels) and math.isfinite(pixels) else 0
+        below = int(max(near, 0) // SIZE_STEP) * SIZE_STEP
+        nearest = f"{below} or {below + SIZE_STEP}" if below else f"{SIZE_STEP}"
+        raise ConfigError(
+            got=f"{side} {pixels!r}",
+            expected=f"a multiple of {SIZE_STEP} pixels",
+            mend=f"Set {side} to {nearest}.",
+        )
