@@ -116,7 +116,7 @@ def check_all_kept(trajectory: Trajectory, error: type[InputError]) -> None:
     kept, needed = len(trajectory.latents), len(trajectory.timesteps) + 1
     if kept != needed:
         raise error(
-            got=f"an inversion that kept {kept} of {needed} steps: {kept} latents for {needed - 1} steps of sampling",
+            got=f"a trajectory whose inversion kept {kept} of {needed} steps: {kept} latents for {needed - 1} steps",
             expected="the latents of every step, from which the edit takes what stays",
             mend='Invert the clip again with keep="all".',
         )

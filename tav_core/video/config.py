@@ -56,20 +56,23 @@ class ClipInfo:
         ConfigError: a prompt that is no text, or a rate that a motion file cannot hold.
     """
 
-    prompt: str = setting("", "What the clip shows.")
-    fps: float = setting(0.0, "Frames per second of the clip; 0 where unknown.", low=0, high=100_000)
-    config: ClipConfig | None = setting(None, "How the clip was read.")
+    prompt: str = ""
+    fps: float = 0.0
+    config: ClipConfig | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("prompt", str), ("config", ClipConfig | None)):
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                raise ConfigError(
-                    got=f"{name} of type {type(value).__name__}",
-                    expected="a text as prompt, a ClipConfig or None as config",
-                    mend="Use what read_clip gives: clip.info(prompt).",
-                )
-        check_settings(self)
+        fits = {
+            "prompt": isinstance(self.prompt, str),
+            # A motion file holds rates below this.
+            "fps": is_number(self.fps) and 0 <= self.fps < 1e6,
+            "config": isinstance(self.config, ClipConfig | None),
+        }
+        for name in (name for name, fit in fits.items() if not fit):
+            raise ConfigError(
+                got=f"{name} {getattr(self, name)!r} of a clip",
+                expected="a text as prompt, 0 or more as fps, a ClipConfig or None as config",
+                mend="Use what read_clip gave: clip.info(prompt).",
+            )
 
 
 def check_size(width: int, height: int) -> None:

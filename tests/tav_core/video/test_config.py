@@ -56,8 +56,8 @@ class TestClipInfo:
             ({"fps": float("nan")}, "fps nan"),
             ({"fps": -1}, "fps -1"),
             ({"fps": "8"}, "fps '8'"),
-            ({"prompt": None}, "prompt of type NoneType"),
-            ({"config": {"start": 1}}, "config of type dict"),
+            ({"prompt": None}, "prompt None"),
+            ({"config": {"start": 1}}, "config {"),
         ],
     )
     def test_refuses_what_a_motion_file_could_not_be_read_with(self, wrong, word):
