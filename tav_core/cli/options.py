@@ -52,8 +52,8 @@ def add_clip_settings(parser: argparse._ActionsContainer, *names: str, of: str =
     for field in dataclasses.fields(ClipConfig):
         if names and field.name not in names:
             continue
-        whose, else_as = f"of {of}: " if of else "", "as tuned, or " if tuned else ""
-        help = f"{whose}{field.metadata['help']} (default: {else_as}{field.default})"
+        whose, else_as = f"of {of}; " if of else "", "as tuned, or " if tuned else ""
+        help = f"{field.metadata['help']} ({whose}default: {else_as}{field.default})"
         add_setting(parser, ClipConfig, field.name, default=None, help=help)
 
 

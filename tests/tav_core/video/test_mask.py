@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ClipError
-from tav_core.video.clip import read_clip
+from tav_core.video.clip import open_source, read_clip
 from tav_core.video.mask import read_mask, to_mask
 from tav_core.video.write import write_video
 
@@ -56,6 +56,12 @@ def test_a_mask_for_each_frame_of_the_source_is_taken_as_the_clip_was(clip, tmp_
 def test_a_mask_for_each_frame_of_the_clip_is_taken_whole(clip, tmp_path):
     folder = write_pictures(tmp_path / "masks", [columns(i, width=32) for i in (4, 6, 9)])
     assert [frame[0].nonzero().tolist() for frame in read_mask(folder, clip)] == [[[4]], [[6]], [[9]]]
+
+
+def test_a_mask_is_opened_once(clip, tmp_path, monkeypatch):
+    folder, opened = write_pictures(tmp_path / "masks", [columns(8 + i) for i in range(12)]), []
+    monkeypatch.setattr("tav_core.video.mask.open_source", lambda path: opened.append(path) or open_source(path))
+    assert read_mask(folder, clip).shape == (3, 32, 32) and opened == [folder]
 
 
 def test_another_number_of_frames_is_refused(clip, tmp_path):

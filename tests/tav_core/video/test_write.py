@@ -15,7 +15,7 @@ from PIL import Image
 from tav_core.errors import ConfigError, InputError, OutputError
 from tav_core.video import encode
 from tav_core.video.clip import read_clip
-from tav_core.video.write import write_video
+from tav_core.video.write import check_video, write_video
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
 ENDINGS = [".mp4", ".gif", ".webp", ""]
@@ -184,6 +184,15 @@ class TestSettings:
     def test_rate_that_does_not_fit(self, tmp_path, frames, name, fps):
         with pytest.raises(ConfigError, match="frames per second"):
             write_video(tmp_path / name, frames, fps=fps)
+
+    def test_are_checked_before_there_are_frames(self, tmp_path):
+        assert check_video(tmp_path / "a.gif", fps=12.5) == (tmp_path / "a.gif", ".gif", Fraction(25, 2))
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / "notes.txt").write_text("mine")
+        for name, fps, error in (("a.avi", 8, ConfigError), ("a.gif", 60, ConfigError), ("taken", 8, OutputError)):
+            with pytest.raises(error):
+                check_video(tmp_path / name, fps=fps)
+        assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
     def test_a_slash_makes_a_folder(self, tmp_path, frames):
         write_video(f"{tmp_path}/frames.v2/", frames, fps=8)
