@@ -1,7 +1,7 @@
-"""Inversion and editing on a core MODEL: the library's loops inside core's sampling.
+"""Inversion and editing on a core MODEL: the library's loops run inside ComfyUI's sampling.
 
-So core loads and frees the model, and ControlNets, hooks, areas and guidance in the conditioning count as they do with
-its own samplers. The maths is the library's, on `CoreDenoiser`.
+So ComfyUI loads and frees the model, and ControlNets, hooks, areas and guidance in the conditioning work as with its
+own samplers. The maths is the library's, on `CoreDenoiser`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ NO_CONTEXT = torch.zeros(1, 1, 1)
 
 @dataclass(kw_only=True)
 class CoreDenoiser:
-    """core's guider as the library's Denoiser. Conditioning and guidance are the guider's; a context is not looked at.
+    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance; `context` is ignored.
 
-    core's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
+    ComfyUI's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
     """
 
     guider: Callable[..., Tensor]
@@ -50,7 +50,7 @@ class CoreDenoiser:
 
 
 class StageSampler(comfy.samplers.Sampler):
-    """One of the library's stages where core expects a sampler."""
+    """One of the library's stages in the form of a ComfyUI sampler."""
 
     def __init__(self, stage: Stage, schedule: NoiseSchedule) -> None:
         self.stage, self.schedule = stage, schedule
@@ -81,8 +81,9 @@ def run_stage(
     """Runs a stage on a MODEL.
 
     Args:
-        samples: a LATENT's, unscaled `f c h w`.
-        stage: from a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all) to latents.
+        samples: the samples of a LATENT, unscaled `f c h w`.
+        stage: takes a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all); returns
+            latents.
         positive, negative: CONDITIONING; without a negative there is no guidance.
 
     Returns:
@@ -98,7 +99,7 @@ def run_stage(
     else:
         guider.set_conds(positive, negative)
     guider.set_cfg(guidance_scale)
-    # core asks for the sigmas that a sampler goes through, for what depends on them: here the two ends.
+    # ComfyUI wants the sigmas that a sampler goes through, for whatever depends on them: the two ends are enough here.
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)

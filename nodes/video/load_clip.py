@@ -1,4 +1,4 @@
-"""Load Clip: the frames of a video that tuning needs, and no more, with the sound that goes with them."""
+"""Load Clip: the frames of a video that tuning needs and no others, with their sound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class LoadClip(io.ComfyNode):
             node_id="TAVLoadClip",
             display_name="Load Clip (Tune-A-Video)",
             category=CATEGORY,
-            description="Reads the frames of a video that one-shot tuning needs, resized; decodes no others.",
+            description=(
+                "Reads the frames of a video that one-shot tuning needs, and resizes them. A long video takes no more "
+                "memory than a short one."
+            ),
             search_aliases=["load video", "video frames", "tune a video clip"],
             inputs=[
                 io.Combo.Input(
@@ -42,20 +45,20 @@ class LoadClip(io.ComfyNode):
                     upload=io.UploadType.video,
                     tooltip="A video, GIF or animated WebP in ComfyUI's input folder. The button uploads one.",
                 ),
-                io.Int.Input("start", default=0, min=0, max=2**31, tooltip="First frame taken, counted from 0."),
+                io.Int.Input("start", default=0, min=0, max=2**31, tooltip="First frame to take, counted from 0."),
                 io.Int.Input(
                     "stride",
                     default=1,
                     min=1,
                     max=1000,
-                    tooltip="Step between frames taken: 2 takes every other frame, so the clip spans twice the time.",
+                    tooltip="Step between the frames taken: 2 takes every other frame, and so spans twice the time.",
                 ),
                 io.Int.Input(
                     "num_frames",
                     default=24,
                     min=1,
                     max=4096,
-                    tooltip="How many frames to take. Memory and time of tuning grow with it; 8 to 32 is usual.",
+                    tooltip="How many frames to take; 8 to 32 is usual. More frames take more memory and time to tune.",
                 ),
                 io.Int.Input("width", tooltip="Width in pixels, a multiple of 8.", **size),
                 io.Int.Input("height", tooltip="Height in pixels, a multiple of 8.", **size),
@@ -63,17 +66,20 @@ class LoadClip(io.ComfyNode):
                     "fit",
                     options=list(FITS),
                     default="crop",
-                    tooltip="If the shape differs: crop cuts the video's sides, pad adds black bars, stretch distorts.",
+                    tooltip=(
+                        "What to do if the aspect ratio differs: crop cuts off the edges, pad adds black bars, stretch "
+                        "distorts the picture."
+                    ),
                 ),
             ],
             outputs=[
-                io.Image.Output("frames", display_name="frames", tooltip="One image a frame."),
+                io.Image.Output("frames", display_name="frames", tooltip="One image per frame."),
                 io.Float.Output(
-                    "fps", display_name="fps", tooltip="Frames a second at which they play at natural speed."
+                    "fps", display_name="fps", tooltip="Frames per second at which the clip plays at natural speed."
                 ),
-                io.Int.Output("count", display_name="count", tooltip="How many frames there are."),
+                io.Int.Output("count", display_name="count", tooltip="The number of frames."),
                 io.Audio.Output(
-                    "audio", display_name="audio", tooltip="The sound of this part; nothing if it is silent."
+                    "audio", display_name="audio", tooltip="The sound of the clip; none if the video is silent."
                 ),
             ],
         )
@@ -93,6 +99,4 @@ class LoadClip(io.ComfyNode):
     def validate_inputs(cls, video: str) -> bool | str:
         if folder_paths.exists_annotated_filepath(video):
             return True
-        return (
-            f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload it by the button."
-        )
+        return f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."
