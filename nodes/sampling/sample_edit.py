@@ -30,9 +30,7 @@ class SampleEdit(io.ComfyNode):
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
             search_aliases=["video edit", "ksampler video", "ddim sampler"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The MODEL that DDIM Invert had, from Apply Motion, or with Inject Source on it."
-                ),
+                io.Model.Input("model", tooltip="The same MODEL as for DDIM Invert; it may have passed Inject Source."),
                 io.Conditioning.Input("positive", tooltip="The edited prompt; a ControlNet may be on it."),
                 io.Conditioning.Input(
                     "negative", tooltip="The empty prompt, as in the paper, or what should not appear."
@@ -62,7 +60,7 @@ class SampleEdit(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Where to edit, in white: one mask for all frames, or one per frame. Needs the trajectory. "
+                        "The area to edit, in white: one mask for all frames, or one per frame. Needs the trajectory. "
                         "Connect the same mask to Composite Edit."
                     ),
                 ),

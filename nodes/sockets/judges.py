@@ -48,7 +48,7 @@ def clip_input() -> io.Combo.Input:
         default=NONE,
         tooltip=(
             "A complete CLIP, with text and image encoders: a transformers folder in models/clip_vision or "
-            "models/diffusers, or a file in models/clip_vision."
+            "models/diffusers, or a .safetensors file in models/clip_vision."
         ),
     )
 

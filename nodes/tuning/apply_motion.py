@@ -71,6 +71,6 @@ class ApplyMotion(io.ComfyNode):
         patched = apply_motion(model, motion, strength=strength, temporal_strength=temporal_strength, **modes)
         if not same_base(model, motion):
             logging.info(
-                "Apply Motion: the motion was tuned on other weights than the MODEL's, as intended in a DreamBooth swap."
+                "Apply Motion: the motion was tuned on other weights than the MODEL's, as a DreamBooth swap intends."
             )
         return io.NodeOutput(patched)

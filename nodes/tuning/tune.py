@@ -92,7 +92,7 @@ class OneShotTune(io.ComfyNode):
                     default=0.0,
                     min=0.0,
                     max=1000.0,
-                    tooltip="The clip's frames per second. They are noted in the motion file.",
+                    tooltip="The clip's frames per second, noted in the motion file.",
                 ),
                 EarlyStopType.Input(
                     "stop_early",

@@ -49,8 +49,8 @@ class TuneOptions(io.ComfyNode):
                     options=list(MODES),
                     default="sparse_causal",
                     tooltip=(
-                        "Which frames each frame attends to. sparse_causal, the paper's choice, is the first and the "
-                        "previous frame."
+                        "Which frames each frame attends to. sparse_causal, the paper's choice, uses the first and "
+                        "the previous frame."
                     ),
                 ),
                 io.Int.Input(

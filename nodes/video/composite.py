@@ -35,8 +35,8 @@ class CompositeEdit(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Where the edit shows, in white: one mask for all frames, or one per frame. Connect the same "
-                        "mask to Sample Edit."
+                        "The area where the edit shows, in white: one mask for all frames, or one per frame. Connect "
+                        "the same mask to Sample Edit."
                     ),
                 ),
             ],

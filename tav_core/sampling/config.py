@@ -84,7 +84,7 @@ class InjectionConfig:
     )
     first_layer: int = setting(
         4,
-        "Decoder layer at which injection begins: 0 is the coarsest, 11 the finest. Smaller models scale it down.",
+        "Decoder layer at which injection begins: 0 is the coarsest, 11 the finest. Smaller models scale the number.",
         low=0,
         high=PAPER_LAYERS - 1,
     )
