@@ -1,21 +1,12 @@
-"""The nodes, in the order in which a graph runs through them.
+"""The nodes, by room. `core` builds on `sockets`; the nodes themselves, in the other three rooms, build on both.
 
-    load_clip  demo_model          what goes in
-    tune  tune_options  stop_early  one-shot tuning
-    motion_files  apply_motion     the motion as a file, and on a MODEL
-    context_windows  free_noise    long clips
-    invert  sample_edit            from the clip to noise, and from noise to the edited clip
-    compare_inversions             what each way to noise loses
-    composite                      the edit inside a mask or some frames, the clip around it
-    inject_source                  edits that keep the clip's layout
-    blend_inversions               two clips' noises in one
-    edit_preset                    settings by goal
-    compare                        side by side
-    measure  report                scores, and a page of them
+    sockets     what goes over a wire or is shown on a node: types, widgets, folders, pictures, the bridge to tav_core
+    core        every contact with ComfyUI's internals: reading, tuning, patching and sampling a MODEL
+    tuning      One-Shot Tune and its options, motions as files, Apply Motion
+    sampling    DDIM Invert, Sample Edit, and the nodes that change how a clip is inverted or edited
+    video       Load Clip, the demo model, Composite Edit, comparing, measuring, the report
 
-Whatever of ComfyUI is more than a node's form lies in these: `native` (a motion on a MODEL), `core_unet` (a MODEL as a
-diffusers UNet), `core_tuning`, `core_sampling` (a MODEL as a Denoiser), `core_windows` (context windows on a MODEL),
-`core_injection` (a source on a MODEL), `core_demo` (the demo model as core objects).
+This file lists the nodes for ComfyUI, in the order in which a graph runs through them.
 """
 
 from __future__ import annotations
@@ -69,11 +60,11 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class TuneAVideoExtension(ComfyExtension):
-    """What ComfyUI asks for the nodes."""
+    """The object that ComfyUI asks for the pack's nodes."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Not in on_load, which ComfyUI 0.8 never awaits.
+        # Here and not in on_load, which ComfyUI 0.8 never awaits.
         register_motion_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -20,9 +20,9 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parents[2] / "demo"
 MODEL = HERE / "model"
 CLIP = HERE / "clip.mp4"
-# core's text model makes room for the vocabulary of Stable Diffusion, whatever the config says.
+# ComfyUI's text model always has an embedding for each token of Stable Diffusion's vocabulary.
 CORE_VOCABULARY = 49408
-# The demo's UNet (64, 128, 128; attention on two levels) in core's terms, one entry a ResNet.
+# The demo's UNet (64, 128, 128; attention on two levels) in ComfyUI's terms, one entry per ResNet.
 UNET_CONFIG = {
     "image_size": 32,
     "in_channels": 4,
@@ -51,8 +51,10 @@ class DemoModels(NamedTuple):
 
 
 class Width:
-    """A factor by which core multiplies the first width of an autoencoder, to get this width instead: the demo's widths
-    are no whole multiples of its first."""
+    """A factor that gives this width, whatever it is multiplied by.
+
+    ComfyUI computes an autoencoder's widths as whole multiples of the first one, which the demo's widths are not.
+    """
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -90,7 +92,7 @@ def load_unet() -> Any:
 
 
 def core_patcher() -> type:
-    """core's patcher of this moment: from 0.33 on it puts another in the place of `ModelPatcher` on some machines."""
+    """The patcher class that ComfyUI uses now: from 0.33 on, it replaces `ModelPatcher` by another on some machines."""
     module = comfy.model_patcher
     return getattr(module, "CoreModelPatcher", module.ModelPatcher)
 
@@ -123,7 +125,7 @@ def load_clip() -> Any:
 
 
 def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A text model's weights under core's names, its vocabulary filled up with zeros."""
+    """A text model's weights under ComfyUI's names, the vocabulary padded with zeros."""
     named = {"text_model." + name.removeprefix("text_model."): tensor for name, tensor in weights.items()}
     words = "text_model.embeddings.token_embedding.weight"
     room = named[words].new_zeros(CORE_VOCABULARY - len(named[words]), named[words].shape[1])

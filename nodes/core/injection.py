@@ -1,8 +1,8 @@
-"""Injection on a core MODEL: the source as one more video at the front of each batch that its UNet sees.
+"""Injection on a core MODEL: the source is one more video at the front of each batch that its UNet sees.
 
-A wrapper around the model puts the source's rows in front of a batch and cuts its output off. So every sampler has it,
-and a ControlNet, which has run by then, is the edit's alone. The layers that share are re-cast as in the diffusers
-host, in blocks of this clone's own.
+A wrapper around the model puts the source's rows in front of a batch and cuts them off its output. So injection works
+in every sampler, and a ControlNet, which has already run by then, acts on the edit alone. The layers that share are
+re-cast as in the library, in copies of the blocks that belong to this clone alone.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from ...tav_core.sampling.trajectory import Trajectory
 
 KEY = "tune_a_video_injection"
-# core's number of the negative prompt: what other packs keep from that, they keep from the source.
+# ComfyUI's number of the negative prompt: what other packs do to the positive one alone is not done to the source.
 UNCONDITIONAL, SOURCE_ID = 1, "tune_a_video_source"
 
 
 @dataclass(kw_only=True)
 class Source:
-    """The video that a MODEL takes from, and the switches of its layers."""
+    """The video that is injected into a MODEL, and the switches of the layers that take from it."""
 
     trajectory: Trajectory
     context: Tensor
@@ -56,16 +56,16 @@ class Source:
 def add_injection(
     model: ModelPatcher, trajectory: Trajectory, context: Tensor, config: InjectionConfig
 ) -> ModelPatcher:
-    """A clone of a MODEL that takes from a source's inversion.
+    """A clone of a MODEL that takes attention and features from a source's inversion.
 
     Args:
-        trajectory: with all its steps, as DDIM Invert gives it.
+        trajectory: the source's inversion with all its steps, as DDIM Invert gives it.
         context: the text embeddings that the source was inverted under, `1 m d`.
 
     Raises:
-        MotionError: there is no motion on the MODEL, so its frames are no video.
-        ConfigError: there is an injection on it already, or the text is of another family.
-        LatentsError: steps of the trajectory are missing.
+        MotionError: there is no motion on the MODEL, so its batches are not videos.
+        ConfigError: the MODEL already has an injection, or the text is of another family.
+        LatentsError: the trajectory lacks steps.
     """
     check_injectable(model)
     check_source(trajectory)
@@ -86,7 +86,7 @@ def add_injection(
 
 
 def check_injectable(model: ModelPatcher) -> None:
-    """Checks that a MODEL has a motion on it and no injection yet.
+    """Checks that a MODEL has a motion and no injection yet.
 
     Raises:
         MotionError, ConfigError: see `add_injection`.
@@ -95,7 +95,7 @@ def check_injectable(model: ModelPatcher) -> None:
     if any(isinstance(patch, FirstForAll) for patch in model.object_patches.values()):
         raise ConfigError(
             got="a MODEL with a source on it already",
-            expected="one source",
+            expected="at most one source",
             mend="Connect the MODEL from in front of the other Inject Source.",
         )
 
@@ -122,10 +122,10 @@ def share_layers(patched: ModelPatcher, source: Source) -> None:
 
 
 def seen_as_shared(layer: nn.Module, **attributes: Any) -> nn.Module:
-    """A layer as one that can give the first video's output to all: another object on the very same state.
+    """A twin of a layer that can give the first video's output to all videos. It shares the layer's state.
 
-    Not a copy of that, as `recast` makes one: core swaps a layer's weights for patched ones and back, in whichever of
-    the two stands in the model at the time, and the other must follow.
+    `recast` would copy the state. That will not do here: ComfyUI swaps a layer's weights for patched ones and back, in
+    whichever of the two is in the model at the time, and the other must follow.
     """
     cls = type(f"Shared{type(layer).__name__}", (FirstForAll, type(layer)), attributes)
     twin = cls.__new__(cls)
@@ -134,7 +134,7 @@ def seen_as_shared(layer: nn.Module, **attributes: Any) -> nn.Module:
 
 
 def ask_for_three(executor: Callable, model: ModelPatcher, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
-    """Around core's loading of the models, which keeps memory free for two videos: for three."""
+    """Wraps ComfyUI's loading of models: memory is kept free for three videos instead of two."""
     return executor(model, [math.ceil(noise_shape[0] * 1.5), *noise_shape[1:]], *args, **kwargs)
 
 
@@ -149,14 +149,14 @@ def run_with_source(
     transformer_options: dict[str, Any] | None = None,
     **conditions: Any,
 ) -> Tensor:
-    """Around core's `apply_model`: the denoised frames `(n f) c h w` of a batch, run with the source in front.
+    """Wraps ComfyUI's `apply_model`: the denoised frames `(n f) c h w` of a batch, run with the source in front.
 
     Args:
-        x, t: noisy latents `(n f) c h w` as x_0 + sigma noise, and sigma, once a row.
-        conditions: what else core hands over, a row each or one value for all.
+        x, t: noisy latents `(n f) c h w` as x_0 + sigma noise, and sigma, one value per row.
+        conditions: the other arguments that ComfyUI passes, one value per row or one for all.
 
     Raises:
-        LatentsError: a batch of another size than the source's.
+        LatentsError: the batch has another number of frames or another size than the source.
     """
     options, others = transformer_options or {}, {"c_concat": c_concat, **conditions}
     timestep = float(executor.class_obj.model_sampling.timestep(t[:1]))
@@ -165,7 +165,7 @@ def run_with_source(
         return executor(x, t, c_concat, c_crossattn, control, options, **conditions)
     rows = source_rows(source, float(t[0]), options.get(WINDOW)).to(x)
     num_frames = len(x) // len(options["cond_or_uncond"])
-    mend = "Invert the clip that is edited. A prompt for a part of the picture does not go with Inject Source."
+    mend = "Invert the clip that is edited. Inject Source does not support a prompt for a part of the picture."
     check_same_size((num_frames, *x.shape[-2:]), (len(rows), *rows.shape[-2:]), mend=mend)
     others = {name: with_first(value, num_frames, len(x)) for name, value in others.items()}
     text = with_text(c_crossattn, source.context, num_frames)
@@ -186,13 +186,13 @@ def run_with_source(
 
 
 def source_rows(source: Source, sigma: float, window: tuple[int, ...] | None) -> Tensor:
-    """The source at a noise level, the frames of a window or all of them: `f c h w`."""
+    """The source at a noise level, `f c h w`: the frames of a window, or all of them."""
     rows = rearrange(source_at(source.trajectory, source.schedule, sigma), "1 c f h w -> f c h w")
     return rows if window is None else rows[list(window)]
 
 
 def with_first(value: Any, num_frames: int, num_rows: int) -> Any:
-    """A value that is one row a frame with the first video's rows once more in front; any other as it is."""
+    """Repeats the first video's rows at the front of a value that has one row per frame; returns others unchanged."""
     is_rows = isinstance(value, Tensor) and value.ndim and len(value) == num_rows
     return torch.cat([value[:num_frames], value]) if is_rows else value
 
@@ -200,7 +200,8 @@ def with_first(value: Any, num_frames: int, num_rows: int) -> Any:
 def with_text(texts: Tensor, text: Tensor, num_frames: int) -> Tensor:
     """Text embeddings `(n f) m d` with the source's in front.
 
-    Those of other lengths are repeated, as core does: attention to all tokens several times is the same.
+    Texts of different lengths are repeated to a common one, as ComfyUI does: repeating all tokens does not change
+    attention.
     """
     length = math.lcm(texts.shape[1], text.shape[1])
     front = repeat(text.to(texts), "1 m d -> f (times m) d", f=num_frames, times=length // text.shape[1])
@@ -208,7 +209,7 @@ def with_text(texts: Tensor, text: Tensor, num_frames: int) -> Tensor:
 
 
 def with_silence(control: dict[str, list] | None, num_frames: int, num_rows: int) -> dict[str, list] | None:
-    """A ControlNet's residuals with none for the source, which was inverted without."""
+    """A ControlNet's residuals with zeros for the source, which was inverted without one."""
     if control is None:
         return None
 
@@ -222,7 +223,7 @@ def with_silence(control: dict[str, list] | None, num_frames: int, num_rows: int
 
 
 def with_source_named(options: dict[str, Any]) -> dict[str, Any]:
-    """core's options, where every video of the batch has its prompt's number and id."""
+    """ComfyUI's options with a number and an id for the source, as each other video has those of its prompt."""
     named = {"cond_or_uncond": [UNCONDITIONAL, *options["cond_or_uncond"]]}
     if "uuids" in options:
         named["uuids"] = [SOURCE_ID, *options["uuids"]]

@@ -1,11 +1,11 @@
 """A motion on a core MODEL, so that the stock samplers, LoRAs, ControlNets and masks work on a tuned model.
 
-Nothing of the model is changed: a clone is patched, and core takes the patches off again.
-    queries          weight patches, as a LoRA's are
-    blocks           object patches: each block re-cast with a temporal layer, its submodules and names the same
+The model itself is not changed: a clone is patched, and ComfyUI takes the patches off again.
+    queries          weight patches, like a LoRA's
+    blocks           object patches: each block re-cast with a temporal layer; its submodules and their names stay
     attn1            re-cast in the block, so that its keys and values come from the frames that the mode names
     group norms      object patches: re-cast to take their statistics over all frames of a clip
-    frame count      from the batch, in a wrapper around the model: core lays n videos out as (n f) c h w
+    frame count      from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...tav_core.tuning.motion import Motion
 
 KEY = "tune_a_video"
-# Where a model keeps the hash of its weights: they are many, and do not change.
+# The attribute in which a model keeps the hash of its weights: hashing takes long, and they do not change.
 HASH = "tune_a_video_base_hash"
 BLOCK_MARK = ".norm1.weight"
 NORMS = ("in_layers.0", "out_layers.0")
@@ -48,18 +48,18 @@ def apply_motion(
     temporal_strength: float = 1.0,
     **modes: Any,
 ) -> ModelPatcher:
-    """A clone of a MODEL with a motion on it; the given one stays as it is.
+    """A clone of a MODEL with a motion on it; the MODEL itself is not changed.
 
     Args:
-        model: Stable Diffusion 1.x or 2.x of the architecture that the motion was tuned on, LoRAs and all.
-        strength: factor on the tuned queries' differences.
+        model: Stable Diffusion 1.x or 2.x of the architecture that the motion was tuned on, with or without LoRAs.
+        strength: factor on the tuned differences of the weights.
         temporal_strength: factor on what the temporal blocks add.
-        modes: attention, attention_k, group_norm, positions; as tuned where left out.
+        modes: attention, attention_k, group_norm, positions; those left out are as tuned.
 
     Raises:
-        CheckpointError: a model of another family.
-        MotionError: a motion for another architecture, or a model that has one already.
-        ConfigError: positions that this version does not know.
+        CheckpointError: the model is of another family.
+        MotionError: the motion is for another architecture, or the model already has one.
+        ConfigError: this version does not know the positions.
     """
     check_model(model)
     check_motion_fits(model, motion)
@@ -87,7 +87,7 @@ def carries_motion(model: ModelPatcher) -> bool:
 
 
 def check_carries_motion(model: ModelPatcher) -> None:
-    """Raises `MotionError` unless a MODEL has a motion on it: without one its frames know nothing of each other."""
+    """Raises `MotionError` unless a MODEL has a motion on it: without one, its batches are not videos."""
     if not carries_motion(model):
         raise MotionError(
             got="a MODEL without a motion",
@@ -100,13 +100,13 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     """Checks that a motion was tuned on the architecture of a MODEL.
 
     Raises:
-        MotionError: names the first thing that differs, or says that there is a motion on the MODEL already.
+        MotionError: the message names the first difference, or says that the MODEL already has a motion.
     """
     if carries_motion(model):
         raise MotionError(
             got="a MODEL that has a motion on it already",
-            expected="the MODEL of a checkpoint loader, with LoRAs or without",
-            mend="Connect Apply Motion to the loader; one motion goes on one clone.",
+            expected="the MODEL of a checkpoint loader, with or without LoRAs",
+            mend="Connect Apply Motion to the loader; a MODEL takes one motion.",
         )
     motion.check_architecture(read_config(model))
     names, state = core_names(model), model.model.state_dict()
@@ -123,7 +123,7 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
 
 
 def block_paths(names: Mapping[str, str]) -> dict[str, str]:
-    """diffusers' path of each transformer block, with a dot at its end, mapped to core's path."""
+    """diffusers' path of each transformer block, with a dot at its end, mapped to ComfyUI's path."""
     marked = {
         ours: theirs for ours, theirs in names.items() if ours.endswith(BLOCK_MARK) and ".transformer_blocks." in ours
     }
@@ -131,7 +131,7 @@ def block_paths(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def norm_paths(model: ModelPatcher) -> Iterator[str]:
-    """core's paths of the group norms that span a clip: those of the ResNets, and the last."""
+    """ComfyUI's paths of the group norms that span a clip: those of the ResNets, and the last one."""
     modules = dict(model.model.named_modules())
     yield from (name for name in modules if name.startswith(PREFIX) and name.endswith(NORMS))
     yield f"{PREFIX}out.0"
@@ -139,20 +139,20 @@ def norm_paths(model: ModelPatcher) -> Iterator[str]:
 
 @lru_cache
 def spanning(norm: type[nn.Module]) -> type[nn.Module]:
-    """core's group norm with statistics over a clip; it still casts its weights as core's does."""
+    """ComfyUI's group norm with statistics over a clip; it still casts its weights as ComfyUI's does."""
     return type("ClipGroupNorm", (ClipGroupNorm, norm), {})
 
 
 @lru_cache
 def temporal(block: type[nn.Module]) -> type[nn.Module]:
-    """core's transformer block with a temporal layer after it."""
+    """ComfyUI's transformer block with a temporal layer after it."""
     return type("InflatedBlock", (TemporalLayer, block), {})
 
 
 def inflate_block(
     block: nn.Module, weights: Mapping[str, Tensor], frames: FrameCount, modes: Mapping[str, Any], strength: float
 ) -> nn.Module:
-    """A block with a motion's temporal weights, whose first attention looks across frames."""
+    """A block with a motion's temporal weights and a first attention that looks across frames."""
     inflated = recast(block, temporal(type(block)), frames=frames)
     like = block.attn1.to_q.weight
     make = {"dtype": like.dtype, "device": like.device}
@@ -179,7 +179,7 @@ def inflate_block(
 
 
 class FrameAttention(core_attention.CrossAttention):
-    """core's attention with keys and values from the frames that a mode names, projected once a frame."""
+    """ComfyUI's attention with keys and values from the frames that a mode names, projected once per frame."""
 
     frames: FrameCount
     modes: Mapping[str, Any]
@@ -205,7 +205,7 @@ class FrameAttention(core_attention.CrossAttention):
 
 
 class RotaryAttention(core_attention.CrossAttention):
-    """core's attention on tokens that are frames, which knows how far apart they are: `b f d` in and out."""
+    """ComfyUI's attention on tokens that are frames, aware of how far apart they are: `b f d` in and out."""
 
     def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
         assert context is None and value is None and mask is None, "a temporal attention sees all frames"
@@ -221,9 +221,9 @@ class RotaryAttention(core_attention.CrossAttention):
 
 
 def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Around core's `apply_model`: notes how many frames each video of this batch has.
+    """Wraps ComfyUI's `apply_model`: notes how many frames each video of this batch has.
 
-    core may run the conditioning and its negative apart, but never parts of a video.
+    ComfyUI may run the positive and the negative conditioning in separate batches, but it never splits a video.
     """
     options = kwargs.get("transformer_options") or next(
         (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
@@ -233,7 +233,7 @@ def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, 
 
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:
-    """Whether a motion was tuned on the very weights of a MODEL, LoRAs not counted."""
+    """Whether a motion was tuned on exactly the weights of a MODEL, LoRAs aside."""
     held = model.model
     if not hasattr(held, HASH):
         originals = key_patches(model)

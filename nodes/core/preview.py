@@ -1,4 +1,4 @@
-"""Previews of a run that goes on: what it has learned, rendered and decoded by core's VAE."""
+"""Previews during a run: the clip rendered with what was learned so far, decoded by ComfyUI's VAE."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Prompts(NamedTuple):
-    """Text embeddings, `1 m d` each: what the clip shows, and what previews show, if anything else."""
+    """Text embeddings, `1 m d` each: of the clip, of the previews if they show something else, and the negative."""
 
     source: Tensor
     preview: Tensor | None
@@ -31,8 +31,8 @@ class Preview:
     """Renders the clip with a motion, as `render_preview` does.
 
     Args:
-        vae, model: core's, for decoding.
-        prompts: the source's, and what to show.
+        vae, model: ComfyUI's VAE and MODEL, for decoding.
+        prompts: what the clip shows, and what to render.
     """
 
     vae: Any
@@ -40,7 +40,7 @@ class Preview:
     prompts: Prompts
 
     def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
-        """A few frames, `f h w 3` in [0, 1], evenly taken from the clip."""
+        """A few frames at even distances in the clip, `f h w 3` in [0, 1]."""
         source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
         shown = source if shown is None else shown
         asked = {"source": source, "shown": shown, "negative": negative}

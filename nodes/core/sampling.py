@@ -1,7 +1,7 @@
-"""Inversion and editing on a core MODEL: the library's loops inside core's sampling.
+"""Inversion and editing on a core MODEL: the library's loops run inside ComfyUI's sampling.
 
-So core loads and frees the model, and ControlNets, hooks, areas and guidance in the conditioning count as they do with
-its own samplers. The maths is the library's, on `CoreDenoiser`.
+So ComfyUI loads and frees the model, and ControlNets, hooks, areas and guidance in the conditioning work as with its
+own samplers. The maths is the library's, on `CoreDenoiser`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NO_CONTEXT = torch.zeros(1, 1, 1)
 
 @dataclass(kw_only=True)
 class CoreDenoiser:
-    """core's guider as the library's Denoiser. Conditioning and guidance are the guider's; a context is not looked at.
+    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance; `context` is ignored.
 
-    core's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
+    ComfyUI's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
     """
 
     guider: Callable[..., Tensor]
@@ -51,7 +51,7 @@ class CoreDenoiser:
 
 
 class StageSampler(comfy.samplers.Sampler, Generic[Result]):
-    """One of the library's stages where core expects a sampler; afterwards it has the stage's `result`."""
+    """One of the library's stages in the form of a ComfyUI sampler; afterwards it has the stage's `result`."""
 
     result: Result
 
@@ -84,9 +84,9 @@ def run_stage(
     """Runs a stage on a MODEL.
 
     Args:
-        samples: a LATENT's, unscaled `f c h w`.
-        stage: from a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all) to latents of
-            the same shape, and a result of any kind.
+        samples: the samples of a LATENT, unscaled `f c h w`.
+        stage: takes a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all); returns
+            latents of the same shape, and a result of any kind.
         positive, negative: CONDITIONING; without a negative there is no guidance.
 
     Returns:
@@ -102,7 +102,7 @@ def run_stage(
     else:
         guider.set_conds(positive, negative)
     guider.set_cfg(guidance_scale)
-    # core asks for the sigmas that a sampler goes through, for what depends on them: here the two ends.
+    # ComfyUI wants the sigmas that a sampler goes through, for whatever depends on them: the two ends are enough here.
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)

@@ -1,4 +1,4 @@
-"""Tuning on a core MODEL: a diffusers UNet is made of its weights, tuned by the library, and given back."""
+"""Tuning on a core MODEL: the library tunes a diffusers UNet that is built from a copy of the MODEL's weights."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Who looks on while a model is tuned: called after each step; what it raises ends the run."""
+    """Called after each tuning step to show the progress; an exception that it raises ends the run."""
 
-    # Ends the run when its scores get no better; None for never.
+    # Ends the run when its scores stop improving; None to run all steps.
     early_stop: EarlyStop | None
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
-        """Told once what is tuned and on which latents, before the first step."""
+        """Called once before the first step, with what is tuned and the latents it is tuned on."""
         ...
 
     def end(self) -> None:
-        """Told once that the models are to be let go of."""
+        """Called once at the end, to let go of the models."""
         ...
 
     def __call__(self, progress: TuneProgress) -> None: ...
@@ -59,23 +59,25 @@ def tune_model(
     about: ClipInfo,
     watcher: Watcher,
 ) -> Motion:
-    """Tunes a MODEL on a clip, leaving it as it is.
+    """Tunes a copy of a MODEL on a clip; the MODEL itself is not changed.
 
     Args:
         frames: `f h w c` in [0, 1].
-        config: memory "low" holds the frozen weights in half precision even where core holds them in float32.
-        modes: attention, attention_k, positions of the inflated UNet.
+        config: memory "low" holds the frozen weights in half precision even where ComfyUI holds them in float32.
+        modes: attention, attention_k and positions of the inflated UNet.
         about: what the motion records of the clip.
-        watcher: told of each step; what it raises ends the run, whose state is then saved.
+        watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
     Raises:
-        what `tune` raises, and CheckpointError for a model of another family.
+        CheckpointError: the model is of another family.
+        MotionError: the model already has a motion.
+        Other errors: see `tune`.
     """
     check_model(model)
     if carries_motion(model):
         raise MotionError(
             got="a MODEL that has a motion on it",
-            expected="the MODEL of a checkpoint loader, with LoRAs or without",
+            expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect One-Shot Tune to the loader.",
         )
     device = comfy.model_management.get_torch_device()
@@ -103,7 +105,7 @@ def tune_model(
 
 
 def frozen_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
-    """The dtype of the weights that do not train: what is computed in, so that they need not be rounded again."""
+    """The dtype to hold the frozen weights in: the one that is computed in, so that no cast is needed later."""
     if device.type == "cpu" and config.precision == "auto":
         half_type = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else torch.float16
         return half_type if config.memory == "low" else torch.float32

@@ -1,4 +1,4 @@
-"""A core MODEL read: its architecture, its noise schedule, and its UNet as diffusers' class with its LoRAs in it."""
+"""Reads a core MODEL: its architecture, its noise schedule, and its UNet as a diffusers UNet with the LoRAs merged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_model(model: ModelPatcher) -> None:
     """Checks that a MODEL is Stable Diffusion 1.x or 2.x.
 
     Raises:
-        CheckpointError: names the family that it is of.
+        CheckpointError: it is not; the message names its family.
     """
     config = getattr(model.model.model_config, "unet_config", {})
     family = type(model.model.model_config).__name__
@@ -46,24 +46,24 @@ def check_model(model: ModelPatcher) -> None:
 
 
 def predicts_velocity(model: ModelPatcher) -> bool:
-    """Whether a MODEL predicts velocity; else it is epsilon."""
+    """Whether a MODEL predicts velocity; otherwise it predicts epsilon."""
     return model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
 
 
 def read_config(model: ModelPatcher) -> dict[str, Any]:
-    """The config of a MODEL's UNet as diffusers writes it, as far as shapes tell."""
+    """The config of a MODEL's UNet in diffusers' terms, as far as the shapes of its weights show it."""
     shapes = {name: tuple(t.shape) for name, t in model.model.diffusion_model.state_dict().items()}
     return unet_config(shapes, v_prediction=predicts_velocity(model))
 
 
 def core_names(model: ModelPatcher) -> dict[str, str]:
-    """diffusers' names of a MODEL's weights, mapped to core's."""
+    """diffusers' names of a MODEL's weights, mapped to ComfyUI's."""
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
     return {ours: PREFIX + theirs for ours, theirs in names.items()}
 
 
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:
-    """A MODEL's noise: x_sigma = x_0 + sigma noise there, so alpha = 1 / (1 + sigma^2)."""
+    """A MODEL's noise schedule. In ComfyUI x_sigma = x_0 + sigma noise, so alpha = 1 / (1 + sigma^2)."""
     sigmas = model.get_model_object("model_sampling").sigmas.double().cpu()
     alphas = tuple((1 / (1 + sigmas**2)).tolist())
     return NoiseSchedule(
@@ -76,10 +76,10 @@ def read_schedule(model: ModelPatcher) -> NoiseSchedule:
 
 
 def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) -> UNet2DConditionModel:
-    """The UNet of a MODEL, with the LoRAs on it, as a frozen diffusers UNet: copies, nothing shared.
+    """The UNet of a MODEL, LoRAs merged, as a frozen diffusers UNet. All weights are copies.
 
     Raises:
-        CheckpointError: weights that are not a plain UNet's, as those of a quantised one.
+        CheckpointError: the weights are not those of a plain UNet; they are quantised, for instance.
     """
     from ...tav_core.checkpoints.build import Builder
     from ...tav_core.checkpoints.single_file import unet_from_ldm
@@ -90,16 +90,18 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
 
 
 def key_patches(model: ModelPatcher) -> dict[str, list]:
-    """core's `get_key_patches` of a MODEL's own weights.
+    """ComfyUI's `get_key_patches` for a MODEL's own weights, without those of a motion.
 
-    Another clone that is loaded at the moment may have a motion on it, whose weights then stand in the model that all
-    clones share.
+    All clones share one model. While another clone with a motion is loaded, that motion's weights are in it.
     """
     return {name: patches for name, patches in model.get_key_patches(PREFIX).items() if not is_temporal(name)}
 
 
 def read_weights(model: ModelPatcher) -> Mapping[str, Tensor]:
-    """A MODEL's weights on the CPU in float32, its weight patches applied once: live ones may hold them already."""
+    """A MODEL's weights on the CPU in float32, with its weight patches applied to the originals.
+
+    The live weights may already hold the patches, which must not be applied twice.
+    """
     weights = {}
     for name, (original, *patches) in key_patches(model).items():
         weight, convert = original

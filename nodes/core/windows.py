@@ -1,7 +1,7 @@
-"""Context windows on a core MODEL: around core's own batching of conditioning, so that every sampler has them.
+"""Context windows on a core MODEL, around ComfyUI's own batching of conditioning, so that they work in every sampler.
 
-Here core has the noise of all frames and the conditioning of both prompts, and has run nothing yet. Windows put in
-further down, around the model, would be too late: a ControlNet would have run on all frames at once by then.
+At that point ComfyUI has the noise of all frames and the conditioning of both prompts, and has run nothing yet. Around
+the model itself, windows would come too late: a ControlNet would already have run on all frames at once.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from comfy.controlnet import ControlBase
     from comfy.model_patcher import ModelPatcher
 
-# In core's transformer_options: the frames of the clip that are in the running batch, for what has to know them.
+# A key of ComfyUI's transformer_options: which frames of the clip are in the running batch. Injection reads it.
 WINDOW = "tune_a_video_window"
 
 
 def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
-    """A clone of a MODEL that denoises long clips by windows; windows that are on it already are replaced.
+    """A clone of a MODEL that denoises long clips by windows; windows that it already has are replaced.
 
     Raises:
-        MotionError: there is no motion on the MODEL, so its frames know nothing of each other.
+        MotionError: there is no motion on the MODEL, so its batches are not videos.
     """
     check_carries_motion(model)
     patched = model.clone()
@@ -47,7 +47,7 @@ def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
 def ask_for_a_window(
     windows: ContextWindows, executor: Callable, model: ModelPatcher, noise_shape: Sequence[int], *args: Any, **kw: Any
 ) -> Any:
-    """Around core's loading of the models: the memory that it keeps free is a window's and not the clip's."""
+    """Wraps ComfyUI's loading of models: memory is kept free for one window and not for the whole clip."""
     shape = [min(noise_shape[0], windows.length + 1), *noise_shape[1:]]
     return executor(model, shape, *args, **kw)
 
@@ -61,11 +61,11 @@ def denoise_by_windows(
     timestep: Tensor,
     model_options: dict[str, Any],
 ) -> list[Tensor]:
-    """Around core's `calc_cond_batch`: the denoised frames `f c h w` for each conditioning, by windows.
+    """Wraps ComfyUI's `calc_cond_batch`: the denoised frames `f c h w` for each conditioning, by windows.
 
     Args:
-        conds: positive and negative, as core has prepared them; None where one is not needed.
-        timestep: sigma, once a frame.
+        conds: positive and negative, as ComfyUI has prepared them; None where one is not needed.
+        timestep: sigma, one value per frame.
     """
     found = windows.at(len(x_in), round(float(model.model_sampling.timestep(timestep[0]))))
     if len(found) == 1:
@@ -84,7 +84,7 @@ def denoise_by_windows(
 
 
 def with_window(model_options: dict[str, Any], frames: list[int]) -> dict[str, Any]:
-    """core's options of a run with the frames that are in it; as a tuple, because core would join lists."""
+    """ComfyUI's options with the frames that are in the run: a tuple, because ComfyUI would join lists."""
     named = {**model_options.get("transformer_options", {}), WINDOW: tuple(frames)}
     return {**model_options, "transformer_options": named}
 
@@ -93,8 +93,8 @@ def pick_entry(entry: dict[str, Any], frames: list[int], controls: dict[int, Con
     """One prompt's conditioning for some of the frames.
 
     Args:
-        controls: the ControlNets that other prompts have picked for the same frames, by the id of the whole one: core
-            batches two prompts only if theirs is the same object.
+        controls: the ControlNets already picked for these frames, by the id of the original. Prompts share them:
+            ComfyUI batches two prompts only if their ControlNet is the same object.
     """
     own = {**entry, "model_conds": {name: pick_cond(cond, frames) for name, cond in entry["model_conds"].items()}}
     if "mask" in entry:
@@ -105,19 +105,19 @@ def pick_entry(entry: dict[str, Any], frames: list[int], controls: dict[int, Con
 
 
 def pick_rows(rows: Tensor, frames: list[int]) -> Tensor:
-    """The rows of some frames. One row is for all frames; where there are fewer rows than frames core repeats them."""
+    """The rows of some frames. A single row serves all frames; fewer rows than frames are repeated, as ComfyUI does."""
     return rows if len(rows) == 1 else rows[[frame % len(rows) for frame in frames]]
 
 
 def pick_cond(cond: Any, frames: list[int]) -> Any:
-    """One of core's conditioning values for some of the frames."""
+    """One of ComfyUI's conditioning values for some of the frames."""
     return cond._copy_with(pick_rows(cond.cond, frames)) if isinstance(cond, comfy.conds.CONDRegular) else cond
 
 
 def pick_control(control: ControlBase, frames: list[int], controls: dict[int, ControlBase]) -> ControlBase:
-    """A ControlNet with the hints of some of the frames, and those before it in the chain likewise.
+    """A ControlNet with the hints of some of the frames, as well as those before it in its chain.
 
-    A shallow copy shares the network and what core has prepared for this run, save for the hint at latent size.
+    A shallow copy shares the network and all that ComfyUI has prepared for this run, except the hint at latent size.
     """
     if id(control) not in controls:
         own = controls[id(control)] = copy.copy(control)

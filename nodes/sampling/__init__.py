@@ -1,1 +1,8 @@
-"""The nodes that invert and edit."""
+"""The nodes that invert and edit, in reading order:
+
+invert, sample_edit                   from the clip to noise, and from noise to the edited clip
+compare_inversions, blend_inversions  what each method loses; two inversions in one
+context_windows, free_noise           clips longer than memory allows, and random starts for them
+inject_source                         edits that keep the clip's layout
+edit_preset                           settings by goal
+"""

@@ -1,4 +1,4 @@
-"""Blend Inversions: two clips' noises in one, for an edit between their motions or layouts."""
+"""Blend Inversions: the noises of two clips blended into one, for an edit between their motions or layouts."""
 
 from __future__ import annotations
 
@@ -24,28 +24,32 @@ class BlendInversions(io.ComfyNode):
             display_name="Blend Inversions (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Blends what two DDIM Invert nodes gave, frame by frame on the arc between them, so that the noise "
-                "keeps its strength; a plain mix would come out washed out. Both need the same size, frames, steps and "
-                "method."
+                "Blends the outputs of two DDIM Invert nodes, frame by frame along the arc between them (slerp), so "
+                "that the noise keeps its strength; a plain average would look washed out. Both inversions need the "
+                "same size, number of frames, number of steps and method."
             ),
             search_aliases=["slerp", "interpolate noise", "latent blend", "mix inversions"],
             inputs=[
                 io.Latent.Input("latent", tooltip="The inverted latent of the first clip."),
-                Trajectory.Input("trajectory", tooltip="Of the first clip's inversion."),
+                Trajectory.Input("trajectory", tooltip="The trajectory of the first clip's inversion."),
                 io.Latent.Input("latent_2", tooltip="The inverted latent of the second clip."),
-                Trajectory.Input("trajectory_2", tooltip="Of the second clip's inversion."),
+                Trajectory.Input("trajectory_2", tooltip="The trajectory of the second clip's inversion."),
                 io.Float.Input(
                     "weight",
                     default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much of the second: 0 is the first alone, 1 the second alone.",
+                    tooltip="Share of the second clip: 0 is the first clip alone, 1 the second clip alone.",
                 ),
             ],
             outputs=[
-                io.Latent.Output("latent", display_name="inverted latent", tooltip="For Sample Edit."),
-                Trajectory.Output("trajectory", display_name="trajectory", tooltip="For Sample Edit."),
+                io.Latent.Output(
+                    "latent", display_name="inverted latent", tooltip="The blended noise, for Sample Edit."
+                ),
+                Trajectory.Output(
+                    "trajectory", display_name="trajectory", tooltip="The blend at every step, for Sample Edit."
+                ),
             ],
         )
 

@@ -1,4 +1,4 @@
-"""Compare Inversions: what each inversion method gives back of a clip, and what it costs."""
+"""Compare Inversions: how exactly each inversion method reproduces a clip, and how long it takes."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class CompareInversions(io.ComfyNode):
             display_name="Compare Inversions (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Inverts the clip by each method and samples it back, under the same prompt and without guidance: how "
-                "near it comes, in dB, and how long it takes."
+                "Inverts the clip by each method and samples it back, with the same prompt and without guidance. The "
+                "text says how close the result comes to the clip, in dB, and how long it took."
             ),
             search_aliases=["reconstruction", "psnr", "inversion error", "o_belm", "fixed point"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Motion."),
-                io.Conditioning.Input("conditioning", tooltip="What to invert under, as for DDIM Invert."),
-                io.Latent.Input("latent", tooltip="VAE Encode of the clip's frames."),
-                io.Vae.Input("vae", tooltip="That the frames were encoded by: decoded frames are compared too."),
-                widget(EditConfig, "num_steps", tooltip="Steps each way. 50 in the paper."),
+                io.Conditioning.Input("conditioning", tooltip="The prompt to invert with, as for DDIM Invert."),
+                io.Latent.Input("latent", tooltip="The clip's frames, from VAE Encode."),
+                io.Vae.Input("vae", tooltip="The VAE that encoded the frames. Decoded frames are compared too."),
+                widget(EditConfig, "num_steps", tooltip="Steps in each direction; 50 in the paper."),
                 widget(InvertConfig, "iterations"),
             ],
-            outputs=[io.String.Output("text", display_name="text", tooltip="The comparison, a method a line.")],
+            outputs=[io.String.Output("text", display_name="text", tooltip="The comparison, one line per method.")],
         )
 
     @classmethod
@@ -58,7 +58,7 @@ class CompareInversions(io.ComfyNode):
 def compare(
     model: Any, conditioning: list, samples: Tensor, vae: Any, *, num_steps: int, iterations: int
 ) -> list[MethodReport]:
-    """A report of each method, in the library's order. samples: a LATENT's, unscaled `f c h w`."""
+    """One report per method, in the library's order. `samples` are a LATENT's, unscaled `f c h w`."""
     from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
     from ..core.sampling import NO_CONTEXT, run_stage
     from ..sockets.bridge import to_latent, to_latents

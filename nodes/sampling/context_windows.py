@@ -20,10 +20,10 @@ class ContextWindows(io.ComfyNode):
             display_name="Context Windows (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "For long clips: the MODEL then denoises a window of frames at a time, so that memory does not grow "
-                "with the clip. Neighbouring windows share frames and move from step to step; all look at the clip's "
-                "first frame. Works with our samplers and the stock ones. A clip that fits into one window is "
-                "rendered as without this node."
+                "For long clips: the MODEL denoises one window of frames at a time, so that memory does not grow with "
+                "the clip. Neighbouring windows share frames, and all windows move from step to step and see the "
+                "clip's first frame. Works with this pack's samplers and the stock ones. A clip that fits into one "
+                "window is rendered exactly as without this node."
             ),
             search_aliases=["long video", "context options", "sliding window", "animatediff context"],
             inputs=[
@@ -31,17 +31,20 @@ class ContextWindows(io.ComfyNode):
                 widget(
                     windows.ContextWindows,
                     "length",
-                    tooltip="Frames in a window: about as many as the motion was tuned on, fewer for less memory.",
+                    tooltip="Frames per window: about as many as the motion was tuned on, or fewer to save memory.",
                 ),
                 widget(
                     windows.ContextWindows,
                     "overlap",
-                    tooltip="Frames that two windows share. More hides the seams better, and takes longer.",
+                    tooltip=(
+                        "Frames that two neighbouring windows share, at least. More overlap hides the seams better "
+                        "and takes longer."
+                    ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
-                    "model", display_name="model", tooltip="For DDIM Invert and Sample Edit, the same for both."
+                    "model", display_name="model", tooltip="Connect this same MODEL to DDIM Invert and Sample Edit."
                 )
             ],
         )

@@ -1,4 +1,4 @@
-"""Edit Preset: settings by goal, to be connected where they belong."""
+"""Edit Preset: recommended settings for a goal, to be connected to the nodes that use them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class EditPreset(io.ComfyNode):
             display_name="Edit Preset (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "What to set for another subject, another background or another style. Connect each output to the "
-                "widget of its name; the node says what else helps."
+                "Recommended settings for changing the subject, the background or the style. Connect each output to "
+                "the widget of the same name; the node shows further advice."
             ),
             search_aliases=["preset", "recommended settings", "goal"],
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Combo.Input(
-                    "goal", options=list(PRESETS), default=next(iter(PRESETS)), tooltip="What the edit is to change."
+                    "goal", options=list(PRESETS), default=next(iter(PRESETS)), tooltip="What the edit should change."
                 )
             ],
             outputs=[
                 io.Int.Output("num_steps", display_name="num steps", tooltip="Tuning steps, for One-Shot Tune."),
                 io.Float.Output("cfg", display_name="cfg", tooltip="Guidance, for Sample Edit."),
-                io.Float.Output("attention", display_name="attention", tooltip="For Inject Source; 0 injects none."),
-                io.Float.Output("features", display_name="features", tooltip="For Inject Source; 0 injects none."),
-                io.String.Output("advice", display_name="advice", tooltip="What else helps."),
+                io.Float.Output("attention", display_name="attention", tooltip="For Inject Source; 0 injects nothing."),
+                io.Float.Output("features", display_name="features", tooltip="For Inject Source; 0 injects nothing."),
+                io.String.Output("advice", display_name="advice", tooltip="Further advice, as text."),
             ],
         )
 

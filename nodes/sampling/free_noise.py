@@ -15,7 +15,7 @@ from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
 
 @dataclass(frozen=True)
 class RescheduledNoise:
-    """core's NOISE: what `free_noise` draws, one row a frame."""
+    """ComfyUI's NOISE for what `free_noise` draws, one row per frame."""
 
     seed: int
     window: int
@@ -40,17 +40,20 @@ class FreeNoise(io.ComfyNode):
             display_name="Free Noise (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Random noise for a long clip rendered by Context Windows without an inversion: later frames start "
-                "from the first window's noise in another order, so that windows far apart show the same things."
+                "Random noise for a long clip that is rendered with Context Windows and without an inversion. Later "
+                "frames reuse the first window's noise in another order, so that windows far apart show the same "
+                "things."
             ),
             search_aliases=["FreeNoise", "random noise video", "long video noise"],
             inputs=[
                 seed_widget(EditConfig, "noise_seed", "Another seed gives another video."),
                 widget(
-                    ContextWindows, "length", tooltip="As in Context Windows: so many frames have noise of their own."
+                    ContextWindows,
+                    "length",
+                    tooltip="The same as in Context Windows. Only this many frames get noise of their own.",
                 ),
                 io.Int.Input(
-                    "stride", default=4, min=1, max=64, tooltip="Frames that are shuffled together. 4 in the paper."
+                    "stride", default=4, min=1, max=64, tooltip="Frames that are shuffled together; 4 in the paper."
                 ),
             ],
             outputs=[io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced.")],

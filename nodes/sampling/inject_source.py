@@ -24,19 +24,20 @@ class InjectSource(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Keeps the clip's layout and outlines in the edit (Plug-and-Play): the MODEL runs the inverted clip "
-                "along with each edit, and the edit looks where the clip looks. For new colours, materials and styles; "
-                "not for new shapes. Works with our samplers and the stock ones, and takes up to half as long again."
+                "along with each edit, and the edit takes attention and features from it. For new colours, materials "
+                "and styles, not for new shapes. Works with this pack's samplers and the stock ones; sampling takes up "
+                "to 50% longer."
             ),
             search_aliases=["plug and play", "pnp", "attention injection", "feature injection", "keep structure"],
             inputs=[
-                io.Model.Input("model", tooltip="From Apply Motion, or from Context Windows."),
-                Trajectory.Input("trajectory", tooltip="Of the clip's inversion, from DDIM Invert."),
-                io.Conditioning.Input("conditioning", tooltip="The prompt that DDIM Invert had: the same connection."),
+                io.Model.Input("model", tooltip="From Apply Motion or Context Windows."),
+                Trajectory.Input("trajectory", tooltip="The trajectory of the clip's inversion, from DDIM Invert."),
+                io.Conditioning.Input("conditioning", tooltip="The same prompt that DDIM Invert has."),
                 widget(InjectionConfig, "attention"),
                 widget(InjectionConfig, "features"),
                 widget(InjectionConfig, "first_layer"),
             ],
-            outputs=[io.Model.Output("model", display_name="model", tooltip="For Sample Edit; not for DDIM Invert.")],
+            outputs=[io.Model.Output("model", display_name="model", tooltip="For Sample Edit, not for DDIM Invert.")],
         )
 
     @classmethod

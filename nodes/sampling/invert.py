@@ -1,4 +1,4 @@
-"""DDIM Invert: from the clip to the noise that the tuned model would make it from, by DDIM or with less loss."""
+"""DDIM Invert: from the clip to the noise that the tuned model would render it from, by DDIM or a better method."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 
 class InvertedNoise:
-    """The noise as core's NOISE, for SamplerCustomAdvanced with the SIGMAS that come with it.
+    """The inverted noise as ComfyUI's NOISE, for SamplerCustomAdvanced with the SIGMAS that come with it.
 
-    core starts from noise x sigma + latent; whatever latent is connected, the start is then the inverted noise.
+    ComfyUI starts from noise x sigma + latent. `generate_noise` takes the connected latent off, so that the start is
+    the inverted noise whatever latent is connected.
     """
 
     seed = 0
@@ -27,7 +28,7 @@ class InvertedNoise:
         self.sigma = sigma
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
-        """What core scales by the first sigma and adds to a LATENT's samples, shaped like them."""
+        """What ComfyUI scales by the first sigma and adds to a LATENT's samples; it has their shape."""
         return (self.start - self.latent_format.process_in(latent["samples"].float())) / self.sigma
 
 
@@ -40,26 +41,31 @@ class DDIMInvert(io.ComfyNode):
             node_id="TAVDDIMInvert",
             display_name="DDIM Invert (Tune-A-Video)",
             category=CATEGORY,
-            description="Runs DDIM backwards: gives the noise that holds the clip's motion, to render an edit from.",
+            description=(
+                "Runs DDIM backwards, from the clip to the noise that holds its motion. Sample Edit starts from this "
+                "noise."
+            ),
             search_aliases=["inversion", "unsample", "video to noise"],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Motion."),
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="The empty prompt, as in the paper, or the prompt that the clip was tuned under.",
+                    tooltip="The empty prompt, as in the paper, or the prompt that the clip was tuned with.",
                 ),
-                io.Latent.Input("latent", tooltip="VAE Encode of the clip's frames."),
-                widget(EditConfig, "num_steps", tooltip="Steps; Sample Edit must have as many. 50 in the paper."),
+                io.Latent.Input("latent", tooltip="The clip's frames, from VAE Encode."),
+                widget(
+                    EditConfig, "num_steps", tooltip="Inversion steps; Sample Edit must have as many. 50 in the paper."
+                ),
                 widget(InvertConfig, "method", optional=True),
                 widget(InvertConfig, "iterations", optional=True),
             ],
             outputs=[
-                io.Latent.Output("latent", display_name="inverted latent", tooltip="For Sample Edit."),
+                io.Latent.Output("latent", display_name="inverted latent", tooltip="The noise, for Sample Edit."),
                 Trajectory.Output(
-                    "trajectory", display_name="trajectory", tooltip="Every step of the way, for Sample Edit."
+                    "trajectory", display_name="trajectory", tooltip="The latents of every step, for Sample Edit."
                 ),
-                io.Noise.Output("noise", display_name="noise", tooltip="The same, for SamplerCustomAdvanced."),
-                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The steps that go with the noise."),
+                io.Noise.Output("noise", display_name="noise", tooltip="The same noise, for SamplerCustomAdvanced."),
+                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The sigmas to use with this noise."),
             ],
         )
 
@@ -89,7 +95,7 @@ class DDIMInvert(io.ComfyNode):
 
 
 def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) -> tuple[InvertedNoise, Tensor]:
-    """NOISE and SIGMAS that make core's samplers start where an inversion of these timesteps ended."""
+    """NOISE and SIGMAS that make ComfyUI's samplers start where an inversion with these timesteps ended."""
     from ..core.unet import read_schedule
 
     schedule = read_schedule(model)

@@ -1,4 +1,4 @@
-"""Sample Edit: the clip again, under another prompt."""
+"""Sample Edit: renders the clip with another prompt."""
 
 from __future__ import annotations
 
@@ -27,17 +27,15 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Sample Edit (Tune-A-Video)",
             category=CATEGORY,
-            description="Renders the clip under an edited prompt, from its inverted latent: DDIM with guidance.",
+            description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
             search_aliases=["video edit", "ksampler video", "ddim sampler"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="From Apply Motion, the same as for DDIM Invert; a ControlNet may differ."
-                ),
-                io.Conditioning.Input("positive", tooltip="The edited prompt, with a ControlNet if you like."),
+                io.Model.Input("model", tooltip="The same MODEL as for DDIM Invert; it may have passed Inject Source."),
+                io.Conditioning.Input("positive", tooltip="The edited prompt; a ControlNet may be on it."),
                 io.Conditioning.Input(
-                    "negative", tooltip="The empty prompt, as in the paper, or what should not be seen."
+                    "negative", tooltip="The empty prompt, as in the paper, or what should not appear."
                 ),
-                io.Latent.Input("latent", tooltip="The inverted latent of DDIM Invert."),
+                io.Latent.Input("latent", tooltip="The inverted latent from DDIM Invert."),
                 widget(EditConfig, "num_steps"),
                 widget(
                     EditConfig,
@@ -46,28 +44,34 @@ class SampleEdit(io.ComfyNode):
                     display_name="cfg",
                     min=1.0,
                     step=0.5,
-                    tooltip="How strongly the prompt leads; 1 is no guidance. 7.5 to 12.5 is usual.",
+                    tooltip="How strongly the edit follows the prompt; 7.5 to 12.5 is usual, 1 turns guidance off.",
                 ),
                 widget(EditConfig, "eta"),
-                seed_widget(EditConfig, "edit_seed", "Of the fresh noise that eta adds; at eta 0 it changes nothing."),
+                seed_widget(EditConfig, "edit_seed", "Seed of the noise that eta adds; at eta 0 it has no effect."),
                 Trajectory.Input(
                     "trajectory",
                     optional=True,
-                    tooltip="Of the inversion: its steps and frames are then checked. o_belm needs it.",
+                    tooltip=(
+                        "The inversion's trajectory. If connected, its step and frame counts are checked. o_belm and a "
+                        "mask need it."
+                    ),
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Where to edit, in white: one mask, or one a frame. Needs the trajectory. Give it to Composite "
-                        "Edit too."
+                        "The area to edit, in white: one mask for all frames, or one per frame. Needs the trajectory. "
+                        "Connect the same mask to Composite Edit."
                     ),
                 ),
                 widget(
                     LocalEditConfig,
                     "feather",
                     optional=True,
-                    tooltip="Pixels beyond the mask in which the edit fades out, as in Composite Edit; 0: a hard edge.",
+                    tooltip=(
+                        "Pixels beyond the mask over which the edit fades out, as in Composite Edit; 0 gives a hard "
+                        "edge."
+                    ),
                 ),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
@@ -113,11 +117,11 @@ class SampleEdit(io.ComfyNode):
 
 
 def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:
-    """What keeps the latents outside a MASK as the inversion of these samples had them.
+    """A correction that resets the latents outside a MASK, after each step, to those of the inversion.
 
     Raises:
-        ConfigError: no trajectory.
-        LatentsError: the trajectory of a clip of another size.
+        ConfigError: there is no trajectory.
+        LatentsError: the trajectory is of a clip of another size.
     """
     from ...tav_core.sampling.local_edit import keep_outside
     from ..sockets.bridge import to_mask
@@ -125,23 +129,24 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
     if trajectory is None:
         raise ConfigError(
             got="a mask without a trajectory",
-            expected="the trajectory, which knows what was outside the mask",
-            mend="Connect trajectory of DDIM Invert.",
+            expected="the inversion's trajectory, which holds the clip outside the mask",
+            mend="Connect the trajectory of DDIM Invert.",
         )
     found, expected = samples.shape[-2:], trajectory.latents.shape[-2:]
     if found != expected:
         raise LatentsError(
-            got=f"latent of {tuple(found)} for a trajectory of {tuple(expected)}",
-            expected="latent and trajectory of one DDIM Invert",
+            got=f"a latent of size {tuple(found)} with a trajectory of size {tuple(expected)}",
+            expected="the latent and the trajectory of the same DDIM Invert",
             mend="Connect both outputs of the same node.",
         )
     return keep_outside(trajectory, to_mask(mask), feather=feather)
 
 
 def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> invert.Trajectory:
-    """The trajectory with the noise of the LATENT that is connected.
+    """The trajectory, starting from the noise of the connected LATENT.
 
-    The library fades an exact inversion's remainder by its own guidance, and here the guidance is core's.
+    The library fades an exact inversion's remainder by its own guidance scale; here the guidance is ComfyUI's, so the
+    remainder is faded by `cfg` first.
     """
     from ...tav_core.sampling.solvers import fade
 

@@ -1,1 +1,9 @@
-"""What goes over a wire and stands on a node: types, widgets, folders, pictures, and the bridge to the library."""
+"""What goes over a wire or is shown on a node, in reading order:
+
+widgets     socket types, and widgets made from the library's settings
+bridge      checks and conversions between ComfyUI's values and the library's
+folders     where motions and runs are kept, and which names are allowed
+judges      the CLIP and DINO weights that videos are measured with
+chart       pictures: the loss, previews, labels
+show_text   text on a node that has run
+"""

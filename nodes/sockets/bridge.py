@@ -1,4 +1,6 @@
-"""ComfyUI's values and the library's. Only this file knows that a LATENT is unscaled `f c h w`."""
+"""Checks and converts between ComfyUI's values and the library's. Only this file knows that a LATENT is unscaled
+`f c h w`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,16 @@ if TYPE_CHECKING:
 
     from ...tav_core.sampling.trajectory import Trajectory
 
-# In a LATENT beside its samples: the exact method that it was inverted by, which no sampler but ours goes back.
+# A key of a LATENT beside its samples: the exact method that inverted it. Only this pack's Sample Edit can reverse it.
 METHOD = "tav_method"
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
 def check_images(images: Tensor, socket: str) -> Tensor:
-    """The colours of an IMAGE that is a video, `f h w 3`.
+    """The colours of an IMAGE that is a video, `f h w 3`; an alpha channel is dropped.
 
     Raises:
-        ClipError: another rank, no frames, no colours, no floats, or values that are no numbers.
+        ClipError: the IMAGE has another rank, no frames or no colours, or does not hold finite floats.
     """
     floats = isinstance(images, Tensor) and images.is_floating_point()
     shape = tuple(images.shape) if isinstance(images, Tensor) else ()
@@ -31,21 +33,21 @@ def check_images(images: Tensor, socket: str) -> Tensor:
         found = f"shape {shape}, {images.dtype}" if shape else f"type {type(images).__name__}"
         raise ClipError(
             got=f"{socket} of {found}{', not all finite numbers' * (floats and not images.isfinite().all())}",
-            expected="an IMAGE: f h w 3, finite floats in [0, 1], one image a frame",
-            mend="Connect Load Clip or VAE Decode; convert masks and grey images to colours first.",
+            expected="an IMAGE: f h w 3, finite floats in [0, 1], one image per frame",
+            mend="Connect Load Clip or VAE Decode; convert masks and grey images to RGB first.",
         )
     return images[..., :3]
 
 
 def check_conditioning(conditioning: list, model: ModelPatcher, socket: str) -> None:
-    """Checks that a CONDITIONING holds text of the family of a MODEL; it may be several prompts.
+    """Checks that a CONDITIONING holds text of a MODEL's family; it may hold several prompts.
 
     Raises:
-        ConfigError: none at all, or of another family.
+        ConfigError: there is no prompt, or its text is of another family.
     """
     width = model.model.model_config.unet_config.get("context_dim")
     if not conditioning:
-        raise ConfigError(got=f"no prompt at {socket}", expected="one at least", mend="Connect a CLIP Text Encode.")
+        raise ConfigError(got=f"no prompt at {socket}", expected="at least one", mend="Connect a CLIP Text Encode.")
     for embeddings, _ in conditioning:
         if width is not None:
             check_context(embeddings, width, socket)
@@ -55,22 +57,23 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
     """The samples of a LATENT that holds one clip, `f c h w`, unscaled.
 
     Raises:
-        LatentsError: another rank or number of channels, or a noise mask, which these stages do not honour.
+        LatentsError: the LATENT has another rank or number of channels, or a noise mask, which inversion and editing
+            do not support.
     """
     samples = latent["samples"]
     if samples.ndim != 4 or samples.shape[1] != 4 or 0 in samples.shape or not samples.is_floating_point():
         raise LatentsError(
             got=f"{socket} of shape {tuple(samples.shape)}",
-            expected="f 4 h w, one image a frame",
-            mend="Connect VAE Encode, with a Stable Diffusion VAE, of the clip's frames.",
+            expected="f 4 h w, one latent per frame",
+            mend="Encode the clip's frames by VAE Encode with a Stable Diffusion VAE.",
         )
     if latent.get("noise_mask") is not None:
         raise LatentsError(
             got=f"{socket} with a noise mask",
             expected="a LATENT without one",
             mend=(
-                "Connect the mask to Sample Edit's mask. A LATENT with one works with KSampler and the other stock "
-                "samplers on the MODEL of Apply Motion."
+                "Connect the mask to the mask input of Sample Edit. KSampler and the other stock samplers take a "
+                "LATENT with a noise mask, on the MODEL of Apply Motion."
             ),
         )
     return samples
@@ -88,23 +91,23 @@ def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
 
 
 def to_mask(mask: Tensor) -> Tensor:
-    """A MASK as `f h w`: like core's own nodes, some give `h w` or `f 1 h w`.
+    """A MASK as `f h w`. Some nodes, ComfyUI's own among them, give `h w` or `f 1 h w`.
 
     Raises:
-        ClipError: another rank, or nothing in it.
+        ClipError: the mask has another rank, or is empty.
     """
     shape = tuple(mask.shape) if isinstance(mask, Tensor) else ()
     if len(shape) not in (2, 3, 4) or 0 in shape or (len(shape) == 4 and shape[1] != 1):
         raise ClipError(
             got=f"mask of {f'shape {shape}' if shape else type(mask).__name__}",
-            expected="a MASK: f h w, one for each frame, or one for all",
-            mend="Connect a mask; Convert Image to Mask makes one of pictures.",
+            expected="a MASK: f h w, one mask per frame, or one for all frames",
+            mend="Connect a mask; Convert Image to Mask makes one from images.",
         )
     return mask.reshape(-1, *mask.shape[-2:])
 
 
 def as_inverted(samples: Tensor, trajectory: Trajectory) -> dict[str, Any]:
-    """Inverted samples `f c h w` as a LATENT, marked if they alone are not enough to go back."""
+    """Inverted samples `f c h w` as a LATENT, marked with the method if sampling also needs the trajectory."""
     return {"samples": samples} if trajectory.remainder is None else {"samples": samples, METHOD: trajectory.method}
 
 
@@ -112,12 +115,12 @@ def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) 
     """Checks that a LATENT of an exact inversion comes with its trajectory.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the trajectory is missing, or is not of an exact inversion.
     """
     if latent.get(METHOD) and (trajectory is None or trajectory.remainder is None):
         raise ConfigError(
-            got=f"a latent inverted by {latent[METHOD]}, and no trajectory of it",
-            expected="both, as an exact inversion is in both",
+            got=f"a latent inverted by {latent[METHOD]}, without the trajectory of that inversion",
+            expected="both: an exact inversion needs its latent and its trajectory",
             mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
         )
 
@@ -126,33 +129,33 @@ def to_context(conditioning: list, socket: str) -> Tensor:
     """The text embeddings of a CONDITIONING, `1 m d`.
 
     Raises:
-        ConfigError: none, several prompts, or one that holds more than text.
+        ConfigError: there is no prompt or more than one, or a ControlNet on it.
     """
     if len(conditioning) != 1:
         raise ConfigError(
             got=f"{len(conditioning)} prompts at {socket}",
             expected="one prompt",
-            mend="Connect one CLIP Text Encode; Conditioning (Combine) makes several.",
+            mend="Connect one CLIP Text Encode, without Conditioning (Combine), which makes several prompts.",
         )
     embeddings, extras = conditioning[0]
     if extras.get("control") is not None:
         raise ConfigError(
             got=f"a ControlNet at {socket}",
             expected="the text alone",
-            mend="Connect the text from in front of it, and the ControlNet where the clip is sampled.",
+            mend="Connect the text from in front of Apply ControlNet; use the ControlNet where the clip is sampled.",
         )
     return embeddings[:1]
 
 
 def check_context(context: Tensor, width: int, socket: str) -> None:
-    """Checks that text embeddings are of the family of a model that attends to `width` channels.
+    """Checks that text embeddings fit a model that attends to text of `width` channels.
 
     Raises:
-        ConfigError: they are of another.
+        ConfigError: they are of another family.
     """
     if context.ndim != 3 or context.shape[-1] != width:
         raise ConfigError(
             got=f"text of width {context.shape[-1]} at {socket}, shape {tuple(context.shape)}",
-            expected=f"{width}, as this MODEL attends to",
+            expected=f"text of width {width}, which this MODEL attends to",
             mend="Use the CLIP of the same checkpoint as the MODEL.",
         )

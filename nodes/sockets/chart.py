@@ -1,4 +1,4 @@
-"""What the cockpit and the comparison draw, with Pillow alone."""
+"""The pictures that the cockpit and Compare Videos draw, with Pillow alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ SMOOTHING = 20
 
 
 def draw_chart(losses: Sequence[float], *, last: int, facts: Sequence[str], strip: np.ndarray | None) -> Image.Image:
-    """The loss of each step and its running mean, lines of facts above, and a preview below.
+    """Draws the loss of each step and its running mean, with lines of facts above and a preview below.
 
     Args:
-        losses: of every step so far.
-        last: the step at the right end.
-        strip: frames `f h w 3` in [0, 1], or None.
+        losses: the loss of every step so far.
+        last: the step at the right end of the axis.
+        facts: lines of text.
+        strip: the preview's frames, `f h w 3` in [0, 1]; None for no preview.
     """
     width, height = SIZE
     rows = [] if strip is None else [strip_image(strip, width - 2 * MARGIN)]
@@ -39,7 +40,7 @@ def draw_chart(losses: Sequence[float], *, last: int, facts: Sequence[str], stri
 
 
 def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...], *, last: int) -> None:
-    """Dots for steps and a line for their mean. One step's loss tells little: it hangs on the timestep drawn."""
+    """Draws a dot per step and a line for their mean. A single loss says little: it depends on the timestep drawn."""
     left, top, right, bottom = box
     highest = max(losses) or 1.0
     across = left + (right - left) * np.arange(len(losses)) / max(last - 1, 1)
@@ -64,7 +65,7 @@ def strip_image(frames: np.ndarray, width: int) -> Image.Image:
 
 
 def draw_label(text: str, width: int) -> np.ndarray:
-    """A label, `h w 3` in [0, 1], cut off where it is wider."""
+    """A label as a picture `h w 3` in [0, 1]; text wider than `width` is cut off."""
     sheet = Image.new("RGB", (width, TEXT), PAPER)
     ImageDraw.Draw(sheet).text((6, TEXT // 2), text, INK, ImageFont.load_default(FONT_SIZE), anchor="lm")
     return np.asarray(sheet, dtype=np.float32) / 255

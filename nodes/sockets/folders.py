@@ -1,4 +1,4 @@
-"""Where files lie: motions among ComfyUI's models, runs in its output folder. Names never leave these folders."""
+"""Where files are kept: motions among ComfyUI's models, runs in its output folder. No name leads out of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...tav_core.errors import ConfigError
 MOTIONS = "tav_motion"
 RUNS = "tav_runs"
 SUFFIX = ".safetensors"
-# Windows keeps these for devices, with any ending.
+# Windows reserves these names for devices, with any extension.
 PORTS = (port + digit for port in ("com", "lpt") for digit in "123456789¹²³")
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", *PORTS}
 FORBIDDEN = '<>:"|?*\\/'
@@ -20,7 +20,7 @@ MAX_LENGTH = 100
 
 
 def register_motion_folder() -> None:
-    """Makes `models/tav_motion` known to ComfyUI, beside folders that a user's extra_model_paths.yaml names."""
+    """Tells ComfyUI of `models/tav_motion`, in addition to folders that a user's extra_model_paths.yaml names."""
     paths, _ = folder_paths.folder_names_and_paths.get(MOTIONS, ([], set()))
     own = str(Path(folder_paths.models_dir) / MOTIONS)
     folder_paths.folder_names_and_paths[MOTIONS] = ([*paths, *([] if own in paths else [own])], {SUFFIX})
@@ -38,18 +38,18 @@ def find_motion(name: str) -> Path | None:
 
 
 def motion_path(name: str) -> Path:
-    """Where a motion of this name is written."""
+    """The path that a motion of this name is written to."""
     folders, _ = folder_paths.folder_names_and_paths[MOTIONS]
     return Path(folders[0]) / (check_name(name) + SUFFIX)
 
 
 def run_path(name: str) -> Path:
-    """Where the resumable state of a run of this name lies."""
+    """The path of the resumable state of a run of this name."""
     return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
 
 
 def fingerprint(path: Path | None) -> str:
-    """What changes when a file does, for ComfyUI's cache; a file may vanish while it is looked at."""
+    """A text that changes when a file does, for ComfyUI's cache; a file may vanish while it is looked at."""
     try:
         about = path.stat() if path else None
     except OSError:
@@ -58,10 +58,10 @@ def fingerprint(path: Path | None) -> str:
 
 
 def check_name(name: str) -> str:
-    """A name that is safe as a file's on every system, without its ending.
+    """A name, without its extension, that is safe as a file name on every system.
 
     Raises:
-        ConfigError: an empty one, a path, or one that some system cannot write.
+        ConfigError: the name is empty, is a path, or cannot be written on some system.
     """
     bare = name.strip().removesuffix(SUFFIX).rstrip(". ")
     # Control characters, and the halves of characters that no encoding can write.

@@ -1,4 +1,4 @@
-"""The weights that videos are measured with: core's CLIP_VISION, and what lies in the user's model folders."""
+"""The weights that videos are measured with: ComfyUI's CLIP_VISION, or a CLIP or DINO in the user's model folders."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from ...tav_core.metrics.clip import ClipEncoder
     from ...tav_core.metrics.dino import DinoEncoder
 
-# The first of the choices that the lists give.
+# The first choice of each list.
 NONE = "none"
-# Where CLIP and DINO may lie: single files are looked for in the first alone.
+# Where CLIP and DINO may be kept. Single files are looked for in the first folder only.
 FOLDERS = ("clip_vision", "diffusers")
 CLIP_TYPES, DINO_TYPES = ("clip", "clip_vision_model"), ("vit",)
 
 
 class CoreClipVision:
-    """Core's CLIP_VISION as an image encoder.
+    """ComfyUI's CLIP_VISION as an image encoder.
 
     Args:
-        clip_vision: the model; it stays as it is.
+        clip_vision: the model; it is not changed.
     """
 
     def __init__(self, clip_vision: Any) -> None:
         self.clip_vision = clip_vision
 
     def encode_images(self, frames: Tensor) -> Tensor:
-        """Image embeddings `f d` float32 on the CPU; core resizes and crops as CLIP does."""
+        """Image embeddings `f d`, float32 on the CPU. ComfyUI resizes and crops the frames as CLIP does."""
         from ...tav_core.metrics.images import encode_in_batches
 
         return encode_in_batches(lambda part: self.clip_vision.encode_image(part)["image_embeds"], frames)
@@ -46,38 +46,41 @@ def clip_input() -> io.Combo.Input:
         "clip_model",
         options=list_clips(),
         default=NONE,
-        tooltip="A whole CLIP: a transformers folder in models/clip_vision or models/diffusers, or a file.",
+        tooltip=(
+            "A complete CLIP, with text and image encoders: a transformers folder in models/clip_vision or "
+            "models/diffusers, or a .safetensors file in models/clip_vision."
+        ),
     )
 
 
 def list_clips() -> list[str]:
-    """The CLIPs that can be chosen: transformers' folders, and single files."""
+    """The CLIPs that can be chosen: folders in transformers' format, and single files."""
     return [NONE, *list_folders(CLIP_TYPES), *(f"{FOLDERS[0]}/{name}" for name in list_files())]
 
 
 def list_dinos() -> list[str]:
-    """The DINOs that can be chosen: transformers' folders."""
+    """The DINOs that can be chosen: folders in transformers' format."""
     return [NONE, *list_folders(DINO_TYPES)]
 
 
 def list_files() -> list[str]:
-    """The single files of weights in models/clip_vision, in its folders too."""
+    """The single weight files in models/clip_vision and its subfolders."""
     return [name for name in folder_paths.get_filename_list(FOLDERS[0]) if name.endswith(".safetensors")]
 
 
 def list_folders(types: tuple[str, ...]) -> list[str]:
-    """Folders that transformers saved a model of these types in, as "models folder/name"."""
+    """Folders in which transformers saved a model of these types, as "models folder/name"."""
     return [f"{kind}/{path.name}" for kind, path in model_folders() if model_type(path) in types]
 
 
 def model_folders() -> list[tuple[str, Path]]:
-    """Every folder that may hold a model, with the kind of models it lies among."""
+    """Every folder that may hold a model, with the name of the models folder that it is in."""
     roots = [(kind, Path(root)) for kind in FOLDERS for root in folder_paths.get_folder_paths(kind)]
     return [(kind, path) for kind, root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
 
 
 def model_type(folder: Path) -> str:
-    """What config.json says; "" if there is none that can be read."""
+    """The model type that config.json names; "" if it cannot be read or names none."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -86,10 +89,10 @@ def model_type(folder: Path) -> str:
 
 
 def find_weights(choice: str) -> Path:
-    """The path behind a name that the lists give.
+    """The path behind a choice of the lists.
 
     Raises:
-        ConfigError: there is none any more, or the name leads elsewhere.
+        ConfigError: the weights have gone, or the name leads elsewhere.
     """
     kind, _, name = choice.partition("/")
     for own, path in model_folders():
@@ -100,13 +103,13 @@ def find_weights(choice: str) -> Path:
         raise ConfigError(
             got=f"the weights {choice!r}",
             expected="a folder or file in models/clip_vision or models/diffusers",
-            mend="Put the weights there, refresh with R, and choose them.",
+            mend="Put the weights there, press R to refresh the list, and choose them.",
         )
     return Path(found)
 
 
 def load_judges(clip: str, dino: str) -> tuple[ClipEncoder | None, DinoEncoder | None]:
-    """CLIP and DINO by the names that the lists give, where core runs its own text and image encoders."""
+    """Loads the chosen CLIP and DINO on the device where ComfyUI runs its own text encoders."""
     import comfy.model_management
 
     from ...tav_core.metrics.clip import load_clip

@@ -1,4 +1,4 @@
-"""Text on a node that has run."""
+"""Shows text on a node once it has run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from comfy_api.latest import io, ui
 
 
 def show_text(cls: type[io.ComfyNode], text: str) -> ui.PreviewText:
-    """Shows text on the node of this class that is running, and gives it for the history.
+    """Shows text on the running node of this class, and returns it as a UI output for the history.
 
-    The page shows the `text` of a node's outputs only on nodes of core's own, but progress text on any.
+    The front end shows a node's `text` output only on some of ComfyUI's own nodes, but progress text on any node.
     """
     from server import PromptServer
 

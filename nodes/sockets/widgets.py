@@ -1,4 +1,4 @@
-"""Widgets made from the library's settings: name, default, bounds and tooltip are written down there, once."""
+"""Widgets made from the library's settings, which are the one source of each name, default, bound and tooltip."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def widget(config: type, name: str, **changes: Any) -> io.Input:
 
     Args:
         config: a settings class of the library.
-        name: of its field, which is the widget's id too.
-        changes: anything to say otherwise: id, default, bounds, step, tooltip.
+        name: the name of its field, which is also the widget's id.
+        changes: what should differ from the setting: id, default, bounds, step, tooltip.
     """
     field = next(f for f in dataclasses.fields(config) if f.name == name)
     said, default = field.metadata, field.default
@@ -43,15 +43,15 @@ def widget(config: type, name: str, **changes: Any) -> io.Input:
 
 
 def seed_widget(config: type, name: str, tooltip: str) -> io.Input:
-    """The widget of a seed, under a name of its own.
+    """The widget of a seed, under an id other than `seed`.
 
-    The front end gives widgets called `seed` a control that draws another number after each run, which here would
-    start a tuning anew.
+    The front end gives widgets called `seed` a control that draws another number after each run. Here that would start
+    a new tuning run each time.
     """
     return widget(config, "seed", id=name, display_name="seed", tooltip=tooltip)
 
 
 def schema(**about: Any) -> io.Schema:
-    """A node's schema. ComfyUI 0.8 knows no search words yet."""
+    """A node's schema. Fields that this ComfyUI does not know are left out: 0.8 has no search aliases yet."""
     known = {field.name for field in dataclasses.fields(io.Schema)}
     return io.Schema(**{name: value for name, value in about.items() if name in known})

@@ -27,32 +27,38 @@ class ApplyMotion(io.ComfyNode):
             display_name="Apply Motion (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned one "
-                "of the same family, with LoRAs on it or after it. A batch of latents is then one video, for our "
-                "samplers and the stock ones. The MODEL that comes in stays as it is."
+                "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned "
+                "checkpoint of the same family. LoRAs may come before or after this node. A batch of latents is then "
+                "one video, for this pack's samplers and the stock ones. The MODEL that comes in is not changed."
             ),
             search_aliases=["tune a video", "video lora", "motion model", "dreambooth"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x or 2.x, of the family that the motion was tuned on."
+                    "model", tooltip="Stable Diffusion 1.x or 2.x: the same family that the motion was tuned on."
                 ),
                 Motion.Input("motion", tooltip="From One-Shot Tune, Load Motion or Import Original."),
                 io.Float.Input(
-                    "strength", tooltip="How much of what tuning changed is applied; 1 is as tuned.", **factor
+                    "strength",
+                    tooltip="How much of the tuned change in the weights is applied; 1 is as tuned, 0 is none of it.",
+                    **factor,
                 ),
                 io.Float.Input(
                     "temporal_strength",
-                    tooltip="How much the frames' attention to each other adds; 1 is as tuned.",
+                    tooltip="How much the temporal attention between frames adds; 1 is as tuned, 0 turns it off.",
                     **factor,
                 ),
                 io.Combo.Input(
                     "attention",
                     options=[AS_TUNED, *MODES],
                     default=AS_TUNED,
-                    tooltip="Which frames each frame looks at; sparse_causal, the paper's, sees first and previous.",
+                    tooltip="Which frames each frame attends to: as tuned, or another mode. Rarely needs changing.",
                 ),
             ],
-            outputs=[io.Model.Output("model", display_name="model", tooltip="For any sampler, on a batch of frames.")],
+            outputs=[
+                io.Model.Output(
+                    "model", display_name="model", tooltip="For any sampler: a batch of latents is one video."
+                )
+            ],
         )
 
     @classmethod
@@ -65,6 +71,6 @@ class ApplyMotion(io.ComfyNode):
         patched = apply_motion(model, motion, strength=strength, temporal_strength=temporal_strength, **modes)
         if not same_base(model, motion):
             logging.info(
-                "Apply Motion: tuned on other weights than this MODEL's; that is how a DreamBooth swap is meant."
+                "Apply Motion: the motion was tuned on other weights than the MODEL's, as a DreamBooth swap intends."
             )
         return io.NodeOutput(patched)

@@ -1,4 +1,4 @@
-"""The cockpit: while a run goes on, the node shows its loss, its pace, its memory, and what it can render so far."""
+"""The cockpit: during a run, the node shows its loss, its pace, its memory, and previews of what it can render."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Cockpit:
 
     Args:
         num_steps: of the run.
-        preview: renders what the run has learned; None for none.
+        preview: renders what the run has learned; None for no previews.
         preview_every: steps between previews.
-        judge: ends the run when previews get no better; None for none.
+        judge: ends the run when previews stop improving; None to run all steps.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Cockpit:
         self.bar = comfy.utils.ProgressBar(num_steps)
         self.num_steps, self.losses = num_steps, ()
         self.strip: np.ndarray | None = None
-        self.facts, self.shown_at = ("nothing was left to do",), 0.0
+        self.facts, self.shown_at = ("there was nothing left to do",), 0.0
         self.parts: tuple[Any, ...] = ()
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
-        """Gets what previews are rendered from."""
+        """Takes what previews are rendered from."""
         self.parts = (untuned, base, latents)
         if latents.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(latents.device)
@@ -64,10 +64,10 @@ class Cockpit:
         self.parts = ()
 
     def __call__(self, progress: TuneProgress) -> None:
-        """After each step: stops if the user cancelled, and shows where the run is.
+        """Shows the run's progress after each step, and stops if the user cancelled.
 
         Raises:
-            InterruptProcessingException: core's, if the user cancelled.
+            InterruptProcessingException: ComfyUI's own, if the user cancelled.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.losses = progress.losses
@@ -82,20 +82,20 @@ class Cockpit:
             self.bar.update_absolute(progress.step, self.num_steps, ("JPEG", self.draw(), WIDTH))
 
     def render(self, motion: Motion) -> bool:
-        """Renders a preview, if there is memory for it; a run that has none left goes on without."""
+        """Renders a preview and says whether it could. Without enough memory, the run continues without it."""
         try:
             with explain_out_of_memory("rendering a preview", "Set preview_every to 0."):
                 self.strip = self.preview.render(motion, *self.parts)
             return True
         except OutOfMemory:
             done = motion.info.steps_done
-            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning goes on.", done)
+            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning continues.", done)
             return False
         finally:
             comfy.model_management.soft_empty_cache()
 
     def score_by(self, judge: PreviewJudge) -> EarlyStop:
-        """Early stopping by the previews that this cockpit shows."""
+        """Early stopping, scored on the previews that this cockpit shows."""
         clip, prompts = load_judge(judge), {"prompt": judge.prompt, "source_prompt": judge.source_prompt}
 
         def score(motion: Motion) -> float | None:
@@ -104,7 +104,7 @@ class Cockpit:
         return EarlyStop(score=score, every=self.preview_every, patience=judge.patience, by=describe_judge(judge))
 
     def describe_scores(self) -> tuple[str, ...]:
-        """A line of the last score and the best, if there are any."""
+        """One line with the last score and the best; none before the first score."""
         stop = self.early_stop
         if stop is None or stop.best is None:
             return ()
@@ -112,7 +112,7 @@ class Cockpit:
         return (f"score {stop.scores[last]:.2f} at step {last}, best {stop.scores[best]:.2f} at step {best}",)
 
     def draw(self) -> Image:
-        """The picture of this moment."""
+        """The picture of the run as it is now."""
         facts = (*self.facts, *self.describe_scores())
         return draw_chart(self.losses, last=self.num_steps, facts=facts, strip=self.strip)
 
@@ -126,9 +126,9 @@ def describe(progress: TuneProgress, device: torch.device) -> tuple[str, ...]:
 
 
 def used_memory(device: torch.device) -> str:
-    """The most memory that tuning took: of the device, or of this process on a CPU."""
+    """Memory in words: the peak of the run on a GPU, or what this process holds now on a CPU."""
     if device.type == "cuda":
-        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB at most"
+        return f"peak memory {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
     import psutil
 
-    return f"{psutil.Process().memory_info().rss / 2**30:.1f} GiB"
+    return f"memory {psutil.Process().memory_info().rss / 2**30:.1f} GiB"

@@ -31,23 +31,26 @@ class SaveMotion(io.ComfyNode):
             node_id="TAVSaveMotion",
             display_name="Save Motion (Tune-A-Video)",
             category=CATEGORY,
-            description="Writes a motion to models/tav_motion under another name. One-Shot Tune has saved it already.",
+            description=(
+                "Writes a motion to models/tav_motion under a name of your choice. One-Shot Tune has already saved "
+                "its own result."
+            ),
             search_aliases=["export motion", "safetensors"],
             is_output_node=True,
             inputs=[
                 Motion.Input("motion", tooltip="From One-Shot Tune, Load Motion or Import Original."),
-                io.String.Input("name", default="my_motion_copy", tooltip="File name, without folders or ending."),
+                io.String.Input("name", default="my_motion_copy", tooltip="File name, without folders or extension."),
                 io.Combo.Input(
                     "precision",
                     options=list(PRECISIONS),
                     default="fp16",
-                    tooltip="fp16 halves the file; fp32 keeps every bit.",
+                    tooltip="fp16 halves the file size; fp32 keeps every bit.",
                 ),
                 io.Boolean.Input(
-                    "overwrite", default=False, tooltip="Replace a motion of this name that is there already."
+                    "overwrite", default=False, tooltip="Replaces the motion if there is already one of this name."
                 ),
             ],
-            outputs=[Motion.Output("motion", display_name="motion", tooltip="The same motion.")],
+            outputs=[Motion.Output("motion", display_name="motion", tooltip="The same motion, unchanged.")],
         )
 
     @classmethod
@@ -55,8 +58,8 @@ class SaveMotion(io.ComfyNode):
         path = motion_path(name)
         if path.exists() and not overwrite:
             raise ConfigError(
-                got=f"name {name!r}, of which there is a motion already: {path}",
-                expected="a name that is free",
+                got=f"name {name!r}, but there is already a motion of this name: {path}",
+                expected="an unused name",
                 mend="Choose another name, or turn overwrite on.",
             )
         motion.save(path, dtype=PRECISIONS[precision])
@@ -76,7 +79,9 @@ class LoadMotion(io.ComfyNode):
             search_aliases=["import motion", "motion lora"],
             inputs=[
                 io.Combo.Input(
-                    "motion_name", options=list_motions(), tooltip="A file in models/tav_motion; press R to refresh."
+                    "motion_name",
+                    options=list_motions(),
+                    tooltip="A file in models/tav_motion; press R to refresh the list.",
                 )
             ],
             outputs=[Motion.Output("motion", display_name="motion", tooltip="For Apply Motion.")],
@@ -89,9 +94,9 @@ class LoadMotion(io.ComfyNode):
         path = find_motion(motion_name)
         if path is None:
             raise MotionError(
-                got=f"motion_name {motion_name!r}, which is gone since the graph was queued",
+                got=f"motion_name {motion_name!r}, a file that has gone since the graph was queued",
                 expected="a file in models/tav_motion",
-                mend="Put it back, or refresh with R and choose another.",
+                mend="Put it back, or press R to refresh the list and choose another.",
             )
         return io.NodeOutput(Motion.load(path))
 
@@ -109,7 +114,7 @@ class LoadMotion(io.ComfyNode):
 
 
 class ImportOriginal(io.ComfyNode):
-    """Makes a motion of a model that the original implementation saved."""
+    """Converts what the original implementation saved into a motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -118,13 +123,17 @@ class ImportOriginal(io.ComfyNode):
             display_name="Import Original (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Makes a motion of a pipeline folder or UNet file that the original Tune-A-Video saved. Put it in "
-                "models/diffusers, models/diffusion_models or models/tav_motion."
+                "Converts a pipeline folder or UNet file saved by the original Tune-A-Video into a motion. Put the "
+                "folder or file into models/diffusers, models/diffusion_models or models/tav_motion."
             ),
             search_aliases=["convert tune-a-video", "original pipeline"],
             inputs=[
-                io.Model.Input("model", tooltip="The checkpoint that it was tuned on."),
-                io.Combo.Input("source", options=list_sources(), tooltip="A folder or file that the original saved."),
+                io.Model.Input("model", tooltip="The checkpoint that the original was tuned on."),
+                io.Combo.Input(
+                    "source",
+                    options=list_sources(),
+                    tooltip="A folder or file that the original saved; press R to refresh the list.",
+                ),
             ],
             outputs=[Motion.Output("motion", display_name="motion", tooltip="For Apply Motion and Save Motion.")],
         )
@@ -142,13 +151,13 @@ class ImportOriginal(io.ComfyNode):
 
 
 def list_sources() -> list[str]:
-    """Folders and files, as "models folder/name", that may be the original's."""
+    """Folders and files that the original may have saved, as "models folder/name"."""
     found = [(kind, path) for kind in SOURCES for folder in source_folders(kind) for path in sorted(folder.iterdir())]
     return [f"{kind}/{path.name}" for kind, path in found if path.is_dir() or path.suffix in ENDINGS]
 
 
 def source_folders(kind: str) -> list[Path]:
-    """The folders of one kind of models that are there."""
+    """The existing folders for one kind of model."""
     return [folder for folder in map(Path, folder_paths.get_folder_paths(kind)) if folder.is_dir()]
 
 
@@ -156,7 +165,7 @@ def find_source(source: str) -> Path:
     """The path behind a name that `list_sources` gives.
 
     Raises:
-        MotionError: there is none any more, or the name leads elsewhere.
+        MotionError: the file has gone, or the name leads elsewhere.
     """
     kind, _, name = source.partition("/")
     if kind in SOURCES:
@@ -166,5 +175,5 @@ def find_source(source: str) -> Path:
     raise MotionError(
         got=f"source {source!r}",
         expected="a folder or file in models/diffusers, models/diffusion_models or models/tav_motion",
-        mend="Put what the original saved there, refresh with R, and choose it.",
+        mend="Put what the original saved there, press R to refresh the list, and choose it.",
     )

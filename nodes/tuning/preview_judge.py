@@ -1,4 +1,4 @@
-"""What One-Shot Tune's previews are scored by, where a run may end early."""
+"""What the previews of One-Shot Tune are scored by when Stop Early is connected."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class PreviewJudge(NamedTuple):
 
     Args:
         clip_model: a name that the lists of `judges` give.
-        prompt: what previews show.
-        source_prompt: what is tuned on.
-        patience: scores in a row that may be no better than the best.
+        prompt: what the previews should show.
+        source_prompt: what the clip shows.
+        patience: the run ends after this many scores in a row that do not beat the best.
     """
 
     clip_model: str
@@ -28,20 +28,20 @@ class PreviewJudge(NamedTuple):
 
 
 def check_judge(judge: PreviewJudge) -> None:
-    """Checks that previews can be told from the source.
+    """Checks that there is a CLIP and two prompts for it to tell apart.
 
     Raises:
-        ConfigError: no CLIP, or not two prompts that differ.
+        ConfigError: there is no CLIP, a prompt is empty, or both prompts are the same.
     """
     if judge.clip_model == NONE:
         raise ConfigError(
-            got="clip_model 'none'", expected="a whole CLIP that previews are scored by", mend="Choose a clip_model."
+            got="clip_model 'none'", expected="a complete CLIP to score previews with", mend="Choose a clip_model."
         )
     if not judge.prompt or not judge.source_prompt or judge.prompt == judge.source_prompt:
         raise ConfigError(
             got=f"prompt {judge.prompt[:100]!r}, source_prompt {judge.source_prompt[:100]!r}",
-            expected="what the previews show, and what the clip shows",
-            mend="Write the texts behind preview_positive and positive of One-Shot Tune.",
+            expected="two different texts: what the previews should show, and what the clip shows",
+            mend="Write the texts connected to preview_positive and positive of One-Shot Tune.",
         )
 
 
@@ -49,29 +49,29 @@ def check_previews(judge: PreviewJudge | None, *, preview_every: int, guided: bo
     """Checks that One-Shot Tune has previews that can be scored.
 
     Args:
-        guided: both preview_positive and preview_negative are connected.
+        guided: whether both preview_positive and preview_negative are connected.
 
     Raises:
-        ConfigError: it has none, or of the source's own prompt.
+        ConfigError: there are no previews, or they do not show an edited prompt with guidance.
     """
     if judge is None:
         return
     if not preview_every or memory == "low":
         raise ConfigError(
             got=f"stop_early with preview_every {preview_every} and memory {memory!r}",
-            expected="previews, which it scores; memory 'low' has none",
+            expected="previews for stop_early to score; memory 'low' has none",
             mend="Set preview_every to 50, choose another memory, or disconnect stop_early.",
         )
     if not guided:
         raise ConfigError(
             got="stop_early without preview_positive or preview_negative",
-            expected="an edited prompt and the empty one, for guided previews of an edit",
+            expected="an edited prompt and the empty prompt, so that previews show a guided edit",
             mend="Connect both, or disconnect stop_early.",
         )
 
 
 def describe_judge(judge: PreviewJudge) -> str:
-    """What scores are by: a run that is scored by something else begins its scores anew."""
+    """What produced the scores. A resumed run that is scored by something else starts its scores over."""
     return " | ".join(judge[:3])
 
 
@@ -79,7 +79,7 @@ def load_judge(judge: PreviewJudge) -> ClipEncoder:
     """The CLIP, checked against both prompts before a run begins.
 
     Raises:
-        CheckpointError, InputError, PromptError: it is no CLIP, or cannot read the prompts.
+        CheckpointError, InputError, PromptError: the weights are not a CLIP's, or it cannot read the prompts.
     """
     from ..sockets.judges import load_judges
 

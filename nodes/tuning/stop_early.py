@@ -1,4 +1,4 @@
-"""Stop Early: a tuning that ends once its previews get no better, and keeps the best motion."""
+"""Stop Early: tuning ends once previews stop improving, and the best motion is kept."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class StopEarly(io.ComfyNode):
             display_name="Stop Early (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Tuned for too long, a model copies its clip and no longer follows an edited prompt. With this, "
-                "One-Shot Tune scores each preview by your CLIP, ends when they get no better, and keeps the best "
-                "motion."
+                "A model tuned for too long copies the clip and no longer follows an edited prompt. With this node, "
+                "One-Shot Tune scores each preview with your CLIP, ends the run when the scores stop improving, and "
+                "keeps the best motion."
             ),
             search_aliases=["early stopping", "overfitting", "best checkpoint", "patience"],
             inputs=[
@@ -30,20 +30,20 @@ class StopEarly(io.ComfyNode):
                     "prompt",
                     default="",
                     multiline=True,
-                    tooltip="What the previews should show: the text behind preview_positive of One-Shot Tune.",
+                    tooltip="What the previews should show: the text connected to preview_positive of One-Shot Tune.",
                 ),
                 io.String.Input(
                     "source_prompt",
                     default="",
                     multiline=True,
-                    tooltip="What the clip shows: the text behind positive of One-Shot Tune.",
+                    tooltip="What the clip shows: the text connected to positive of One-Shot Tune.",
                 ),
                 io.Int.Input(
                     "patience",
                     default=2,
                     min=1,
                     max=1000,
-                    tooltip="Previews in a row that may be no better than the best before the run ends.",
+                    tooltip="The run ends after this many previews in a row that do not beat the best one.",
                 ),
             ],
             outputs=[EarlyStopType.Output("stop_early", display_name="stop early", tooltip="For One-Shot Tune.")],

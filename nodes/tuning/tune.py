@@ -1,4 +1,4 @@
-"""One-Shot Tune: the model learns the motion of one clip. Cancel keeps what was done; queue again to go on."""
+"""One-Shot Tune: the model learns the motion of one clip. A cancelled run is kept; queue it again to resume it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class OneShotTune(io.ComfyNode):
             display_name="One-Shot Tune (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and a "
-                "preview. The motion is written to models/tav_motion under the run's name; a cancelled run goes on "
+                "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and "
+                "previews. The motion is written to models/tav_motion under the run's name. A cancelled run resumes "
                 "where it stopped when it is queued again."
             ),
             search_aliases=["train", "fine-tune video", "tune a video", "one shot"],
@@ -41,21 +41,23 @@ class OneShotTune(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x or 2.x, with LoRAs or without. It stays as it is."
+                    "model", tooltip="Stable Diffusion 1.x or 2.x, with or without LoRAs. This MODEL is not changed."
                 ),
-                io.Vae.Input("vae", tooltip="The VAE of that checkpoint."),
-                io.Image.Input("frames", tooltip="The clip, one image a frame, from Load Clip."),
-                io.Conditioning.Input("positive", tooltip="A prompt that says what the clip shows."),
+                io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+                io.Image.Input("frames", tooltip="The clip from Load Clip, one image per frame."),
+                io.Conditioning.Input("positive", tooltip="A prompt that describes the clip."),
                 widget(TuneConfig, "num_steps"),
                 widget(TuneConfig, "learning_rate", step=1e-6),
-                seed_widget(TuneConfig, "tune_seed", "Decides the noise and the timesteps that each step learns from."),
+                seed_widget(
+                    TuneConfig, "tune_seed", "Determines the noise and the timesteps that each step learns from."
+                ),
                 widget(TuneConfig, "precision"),
                 widget(
                     TuneConfig,
                     "memory",
                     tooltip=(
-                        "auto takes the fastest way that fits into the free memory. speed keeps all activations, "
-                        "balanced recomputes them, low recomputes more of them, holds the frozen weights in half "
+                        "auto takes the fastest mode that fits into the free memory. speed keeps all activations; "
+                        "balanced recomputes them; low recomputes more of them, holds the frozen weights in half "
                         "precision and shows no previews."
                     ),
                 ),
@@ -64,26 +66,30 @@ class OneShotTune(io.ComfyNode):
                     default=100,
                     min=0,
                     max=100_000,
-                    tooltip="Steps between previews, each about as long as ten steps. 0 shows none.",
+                    tooltip="Steps between previews. A preview takes about as long as ten steps; 0 turns previews off.",
                 ),
                 widget(TuneConfig, "save_every"),
                 io.String.Input(
-                    "run_name", default="my_motion", tooltip="Names the run, and the motion file in models/tav_motion."
+                    "run_name", default="my_motion", tooltip="Name of the run and of its file in models/tav_motion."
                 ),
                 widget(
                     TuneConfig,
                     "resume",
                     tooltip=(
-                        "With a run of this name that is there already: continue goes on where it stopped, restart "
-                        "begins anew and replaces it, new refuses."
+                        "If there is already a run of this name: continue resumes it where it stopped, restart starts "
+                        "over and replaces it, new refuses to run."
                     ),
                 ),
                 TuneOptionsType.Input("options", optional=True, tooltip="From Tune Options."),
                 io.Conditioning.Input(
-                    "preview_positive", optional=True, tooltip="An edited prompt for the previews; else the clip's own."
+                    "preview_positive",
+                    optional=True,
+                    tooltip="An edited prompt for the previews. Without it, they use the clip's own prompt.",
                 ),
                 io.Conditioning.Input(
-                    "preview_negative", optional=True, tooltip="The empty prompt, for guided previews."
+                    "preview_negative",
+                    optional=True,
+                    tooltip="The empty prompt. Without it, previews are rendered without guidance.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -91,17 +97,17 @@ class OneShotTune(io.ComfyNode):
                     default=0.0,
                     min=0.0,
                     max=1000.0,
-                    tooltip="Of the clip; noted in the motion file.",
+                    tooltip="The clip's frames per second, noted in the motion file.",
                 ),
                 EarlyStopType.Input(
                     "stop_early",
                     optional=True,
-                    tooltip="From Stop Early: ends when the previews get no better, and gives the best motion.",
+                    tooltip="From Stop Early. The run ends when previews stop improving, and gives the best motion.",
                 ),
             ],
             outputs=[
                 Motion.Output("motion", display_name="motion", tooltip="For Apply Motion."),
-                io.Image.Output("loss_plot", display_name="loss plot", tooltip="The loss of every step of the run."),
+                io.Image.Output("loss_plot", display_name="loss plot", tooltip="A chart of the loss at every step."),
             ],
         )
 
@@ -177,16 +183,16 @@ def check_frames(frames: Tensor) -> None:
     """Checks that an IMAGE can be tuned on.
 
     Raises:
-        ClipError: no video, one frame alone, or a size that is no multiple of 8.
+        ClipError: it is no video, has a single frame, or its size is not a multiple of 8.
     """
     check_images(frames, "frames")
     count, height, width, _ = frames.shape
     if count < 2:
-        raise ClipError(got="one frame", expected="two or more", mend="Connect the frames of Load Clip.")
+        raise ClipError(got="one frame", expected="at least two", mend="Connect the frames of Load Clip.")
     if height % VAE_FACTOR or width % VAE_FACTOR:
         raise ClipError(
             got=f"frames of {width}x{height}",
-            expected=f"multiples of {VAE_FACTOR}",
+            expected=f"a width and height that are multiples of {VAE_FACTOR}",
             mend="Set such a size in Load Clip, or resize the images.",
         )
 
@@ -195,28 +201,28 @@ def check_run(name: str, resume: str) -> None:
     """Checks that a run's motion can be written, and that no other would be overwritten.
 
     Raises:
-        ConfigError: there is a motion of this name which this run did not make, or any where resume is "new".
-        OutputError: no permission, or no such folder.
+        ConfigError: there is a motion of this name that this run did not make, or `resume` is "new" and there is any.
+        OutputError: there is no permission to write, or no such folder.
     """
     motion, state = motion_path(name), run_path(name)
     if motion.exists() and resume != "restart" and (resume == "new" or not state.exists()):
         raise ConfigError(
-            got=f"run_name {name!r}, of which there is a motion already: {motion}",
-            expected="a name that is free, or a run that can go on",
-            mend="Choose another run_name, or resume by 'restart' to replace it.",
+            got=f"run_name {name!r}, but there is already a motion of this name: {motion}",
+            expected="an unused name, or a run that can be resumed",
+            mend="Choose another run_name, or set resume to 'restart' to replace the motion.",
         )
     check_output(motion)
 
 
 def find_prompt(graph: dict[str, Any] | None, node: str | None) -> str:
-    """The text behind this node's `positive` input, to be noted in the motion; "" where it is not plain text."""
+    """The text connected to this node's `positive` input, to be noted in the motion; "" if it is not plain text."""
     link = read_input(graph, node, "positive")
     text = read_input(graph, link[0], "text") if isinstance(link, list) and link else ""
     return text if isinstance(text, str) else ""
 
 
 def read_input(graph: Any, node: Any, name: str) -> Any:
-    """A value or link at a node of a graph in API format, which a client may have written in any way; None if none."""
+    """A value or link of a node in an API-format graph; None if there is none. The graph may be malformed."""
     about = graph.get(str(node)) if isinstance(graph, dict) else None
     inputs = about.get("inputs") if isinstance(about, dict) else None
     return inputs.get(name) if isinstance(inputs, dict) else None

@@ -1,4 +1,4 @@
-"""Tune Options: what rarely needs a change when tuning."""
+"""Tune Options: the settings of tuning that rarely need changing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TuneOptions(io.ComfyNode):
             node_id="TAVTuneOptions",
             display_name="Tune Options (Tune-A-Video)",
             category=CATEGORY,
-            description="Settings of One-Shot Tune that rarely need a change. As they stand they are the paper's.",
+            description="Settings of One-Shot Tune that rarely need changing. The defaults are the paper's.",
             search_aliases=["training options", "adamw", "learning rate schedule"],
             inputs=[
                 widget(TuneConfig, "lr_schedule"),
@@ -39,20 +39,26 @@ class TuneOptions(io.ComfyNode):
                 io.Float.Input("beta1", default=0.9, tooltip="AdamW's decay rate of the first moment.", **decay),
                 io.Float.Input("beta2", default=0.999, tooltip="AdamW's decay rate of the second moment.", **decay),
                 io.Combo.Input(
-                    "modules", options=list(GROUPS), default="as the paper", tooltip="Which weights of the model train."
+                    "modules",
+                    options=list(GROUPS),
+                    default="as the paper",
+                    tooltip="Which weights of the model are trained.",
                 ),
                 io.Combo.Input(
                     "attention",
                     options=list(MODES),
                     default="sparse_causal",
-                    tooltip="Which frames each frame looks at; sparse_causal, the paper's, sees first and previous.",
+                    tooltip=(
+                        "Which frames each frame attends to. sparse_causal, the paper's choice, uses the first and "
+                        "the previous frame."
+                    ),
                 ),
                 io.Int.Input(
                     "attention_k",
                     default=2,
                     min=1,
                     max=1000,
-                    tooltip="The longer step back of sparse_causal_k, in frames.",
+                    tooltip="How many frames back sparse_causal_k looks, besides the first and the previous frame.",
                 ),
                 widget(TuneConfig, "recompute"),
                 widget(TuneConfig, "window"),
@@ -62,8 +68,8 @@ class TuneOptions(io.ComfyNode):
                     default="none",
                     optional=True,
                     tooltip=(
-                        "What the temporal attention knows of the frames' order: nothing, as in the paper, or rotary "
-                        "positions. The motion remembers it."
+                        "What the temporal attention knows about the order of frames: none, as in the paper, or rotary "
+                        "positions. The motion file notes the choice."
                     ),
                 ),
             ],

@@ -32,7 +32,7 @@ class CompareVideos(io.ComfyNode):
             node_id="TAVCompareVideos",
             display_name="Compare Videos (Tune-A-Video)",
             category=CATEGORY,
-            description="Lays two to four videos side by side, labelled. Shorter ones hold their last frame.",
+            description="Lays two to four videos side by side, with labels. Shorter videos hold their last frame.",
             search_aliases=["side by side", "concat videos", "grid"],
             inputs=[*images, *labels],
             outputs=[
@@ -48,7 +48,10 @@ class CompareVideos(io.ComfyNode):
 
 
 def side_by_side(videos: list[Tensor], labels: list[str]) -> Tensor:
-    """Videos `f h w 3` in [0, 1] in one, as high as the first, with a line of labels above unless all are empty."""
+    """Joins videos `f h w 3` in [0, 1] from left to right.
+
+    All get the height of the first. A line of labels is drawn above them, unless all labels are empty.
+    """
     from ..sockets.chart import draw_label
 
     longest, height = max(map(len, videos)), videos[0].shape[1]
@@ -64,7 +67,7 @@ def side_by_side(videos: list[Tensor], labels: list[str]) -> Tensor:
 
 
 def fit_height(video: Tensor, height: int) -> Tensor:
-    """Frames `f h w c` scaled to a height, their shape kept."""
+    """Frames `f h w c` scaled to a height; the aspect ratio is kept."""
     if video.shape[1] == height:
         return video
     width = max(1, round(video.shape[2] * height / video.shape[1]))

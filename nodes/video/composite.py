@@ -1,4 +1,4 @@
-"""Composite Edit: the source again outside of what was to be edited."""
+"""Composite Edit: the edit inside a mask or a range of frames, and the source's own pixels everywhere else."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class CompositeEdit(io.ComfyNode):
             display_name="Composite Edit (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Puts the edit into the clip: inside a mask, with a soft edge, or in a range of frames, or both. "
-                "Everything else is the source's own, bit for bit."
+                "Puts the edit into the clip: inside a mask with a soft edge, in a range of frames, or both. "
+                "All other pixels are the source's own, bit for bit."
             ),
             search_aliases=["local edit", "mask video", "temporal slice", "image composite masked", "blend"],
             inputs=[
-                io.Image.Input("source", tooltip="The clip's frames, of Load Clip, that were encoded and inverted."),
-                io.Image.Input("edited", tooltip="VAE Decode of the edit."),
+                io.Image.Input("source", tooltip="The frames from Load Clip that were encoded and inverted."),
+                io.Image.Input("edited", tooltip="The frames of the edit, from VAE Decode."),
                 widget(LocalEditConfig, "feather"),
                 widget(LocalEditConfig, "first_frame"),
                 widget(LocalEditConfig, "last_frame", min=-1),
@@ -34,7 +34,10 @@ class CompositeEdit(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the edit is seen: one mask, or one a frame. The same goes to Sample Edit.",
+                    tooltip=(
+                        "The area where the edit shows, in white: one mask for all frames, or one per frame. Connect "
+                        "the same mask to Sample Edit."
+                    ),
                 ),
             ],
             outputs=[io.Image.Output("frames", display_name="frames", tooltip="For Create Video or Compare Videos.")],

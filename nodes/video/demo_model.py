@@ -1,4 +1,4 @@
-"""Load Demo Model: everything that the quickstart needs, from files that come with the pack."""
+"""Load Demo Model: everything that the quickstart needs, loaded from files that come with the pack."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class LoadDemoModel(io.ComfyNode):
             display_name="Load Demo Model (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "A tiny text-to-image model that comes with the pack, and a clip it has never seen: to try the whole "
-                "way in minutes, on a CPU too. It knows circles, squares, triangles and stars in six colours on six "
-                "backgrounds, at 96x96."
+                "Loads a tiny text-to-image model that comes with the pack, and a clip that the model has never seen. "
+                "The whole way from tuning to the edit then takes minutes, even on a CPU. The model knows circles, "
+                "squares, triangles and stars in six colours on six backgrounds, at 96x96."
             ),
             search_aliases=["demo checkpoint", "example model", "quickstart"],
             inputs=[],
@@ -34,7 +34,7 @@ class LoadDemoModel(io.ComfyNode):
                 io.Image.Output(
                     "frames", display_name="frames", tooltip="A red circle on a blue background, 8 frames."
                 ),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the clip."),
+                io.Float.Output("fps", display_name="fps", tooltip="The clip's frames per second."),
             ],
         )
 

@@ -1,4 +1,4 @@
-"""Load Clip: the frames of a video that tuning needs, and no more, with the sound that goes with them."""
+"""Load Clip: the frames of a video that tuning needs and no others, with their sound."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class LoadClip(io.ComfyNode):
             node_id="TAVLoadClip",
             display_name="Load Clip (Tune-A-Video)",
             category=CATEGORY,
-            description="Reads the frames of a video that one-shot tuning needs, resized; decodes no others.",
+            description=(
+                "Reads the frames of a video that one-shot tuning needs, and resizes them. A long video takes no more "
+                "memory than a short one."
+            ),
             search_aliases=["load video", "video frames", "tune a video clip"],
             inputs=[
                 io.Combo.Input(
@@ -49,13 +52,13 @@ class LoadClip(io.ComfyNode):
                 widget(ClipConfig, "fit"),
             ],
             outputs=[
-                io.Image.Output("frames", display_name="frames", tooltip="One image a frame."),
+                io.Image.Output("frames", display_name="frames", tooltip="One image per frame."),
                 io.Float.Output(
-                    "fps", display_name="fps", tooltip="Frames a second at which they play at natural speed."
+                    "fps", display_name="fps", tooltip="Frames per second at which the clip plays at natural speed."
                 ),
-                io.Int.Output("count", display_name="count", tooltip="How many frames there are."),
+                io.Int.Output("count", display_name="count", tooltip="The number of frames."),
                 io.Audio.Output(
-                    "audio", display_name="audio", tooltip="The sound of this part; nothing if it is silent."
+                    "audio", display_name="audio", tooltip="The sound of the clip; none if the video is silent."
                 ),
             ],
         )
@@ -75,6 +78,4 @@ class LoadClip(io.ComfyNode):
     def validate_inputs(cls, video: str) -> bool | str:
         if folder_paths.exists_annotated_filepath(video):
             return True
-        return (
-            f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload it by the button."
-        )
+        return f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."

@@ -1,4 +1,4 @@
-"""Measure Video: consistency, likeness to prompt and source, flicker and motion of a video."""
+"""Measure Video: the consistency of a video, its likeness to prompt and source, its flicker and its motion."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ class MeasureVideo(io.ComfyNode):
             display_name="Measure Video (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Scores a video: do its frames agree, does it show the prompt, how near is it to the source, does it "
-                "flicker, how does it move. CLIP and DINO weights are yours; without them, flicker and motion are left."
+                "Scores a video: whether its frames agree, whether it shows the prompt, how close it is to the source, "
+                "how much it flickers and how it moves. You supply the CLIP and DINO weights; without them, only "
+                "flicker and motion are measured."
             ),
             search_aliases=["clip score", "frame consistency", "warp error", "evaluate video", "metrics"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Image.Input("frames", tooltip="The video, one image a frame; three or more."),
+                io.Image.Input("frames", tooltip="The video, one image per frame; at least three frames."),
                 io.String.Input(
                     "prompt",
                     default="",
                     multiline=True,
-                    tooltip="What the video should show, for the CLIP text score, which needs a clip_model. Or empty.",
+                    tooltip="What the video should show, for the CLIP text score. Needs a clip_model; may be empty.",
                 ),
                 clip_input(),
                 io.Combo.Input(
@@ -53,27 +54,30 @@ class MeasureVideo(io.ComfyNode):
                     "pairs",
                     options=list(PAIRS),
                     default=PAIRS[0],
-                    tooltip="Of frames, for consistency: all is the paper's, consecutive compares neighbours alone.",
+                    tooltip="Which frames the consistency compares: all pairs, as in the paper, or consecutive ones.",
                 ),
                 io.Boolean.Input(
                     "motion",
                     default=True,
-                    tooltip="Measure the motion too: warp error, diversity. Needs any one of the opencv packages.",
+                    tooltip="Also measures the motion: warp error and diversity. Needs any one of the opencv packages.",
                 ),
                 io.Image.Input(
                     "source",
                     optional=True,
-                    tooltip="The clip that the video was made from, as many frames: for likeness, and for its motion.",
+                    tooltip=(
+                        "The clip that the video was made from, with the same number of frames. Likeness and motion "
+                        "are compared with it."
+                    ),
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="From Load CLIP Vision, used where clip_model is none. It reads no prompt.",
+                    tooltip="From Load CLIP Vision; used if clip_model is none. It cannot read the prompt.",
                 ),
             ],
             outputs=[
                 Scores.Output("scores", display_name="scores", tooltip="For Report."),
-                io.String.Output("text", display_name="text", tooltip="The scores, one a line."),
+                io.String.Output("text", display_name="text", tooltip="The scores, one per line."),
             ],
         )
 
@@ -110,24 +114,24 @@ class MeasureVideo(io.ComfyNode):
 
 
 def check_prompt(prompt: str, clip_model: str) -> None:
-    """Checks that there is something to read the prompt with.
+    """Checks that a prompt comes with a CLIP that can read it.
 
-    Core's CLIP will not do: a Stable Diffusion checkpoint has no text projection, core leaves that weight as the memory
-    was, and nothing on the CLIP says so.
+    ComfyUI's own CLIP cannot serve: a Stable Diffusion checkpoint has no text projection. ComfyUI leaves that weight
+    uninitialised, and nothing on the CLIP says so.
 
     Raises:
-        ConfigError: there is a prompt, but no CLIP with a text tower.
+        ConfigError: there is a prompt, but no CLIP with a text encoder.
     """
     if prompt.strip() and clip_model == NONE:
         raise ConfigError(
             got="a prompt and clip_model 'none'",
-            expected="a whole CLIP, to compare prompt and frames",
-            mend="Choose a clip_model, or empty the prompt. CLIP_VISION alone reads no prompts.",
+            expected="a complete CLIP, to compare the prompt with the frames",
+            mend="Choose a clip_model, or leave the prompt empty. CLIP_VISION alone cannot read a prompt.",
         )
 
 
 def show_progress(total: int) -> Callable[[str], None]:
-    """A callback that moves the node's bar at each part, and stops if the user cancelled."""
+    """A callback that advances the node's progress bar after each part, and stops if the user cancelled."""
     import comfy.model_management
     import comfy.utils
 

@@ -33,8 +33,9 @@ class Report(io.ComfyNode):
             display_name="Report (Tune-A-Video)",
             category=CATEGORY,
             description=(
-                "Writes one HTML page with up to four videos side by side, their scores, curves, and the motion's "
-                "settings. It lies in the output folder under tav_reports, holds everything and loads nothing."
+                "Writes one HTML page with up to four videos side by side, their scores and curves, and the motion's "
+                "settings. The page is saved in tav_reports in the output folder; it contains everything it shows and "
+                "loads nothing from elsewhere."
             ),
             search_aliases=["html report", "compare scores", "save scores"],
             is_output_node=True,
@@ -43,20 +44,22 @@ class Report(io.ComfyNode):
                 *(video_input(slot) for slot in SLOTS),
                 *(label_input(slot, label) for slot, label in zip(SLOTS, ("source", "edit", "", ""), strict=True)),
                 io.Float.Input(
-                    "fps", default=8.0, min=0.1, max=1000.0, step=0.1, tooltip="Frames a second of the videos."
+                    "fps", default=8.0, min=0.1, max=1000.0, step=0.1, tooltip="Frames per second of the videos."
                 ),
                 io.String.Input(
                     "name",
                     default="report",
-                    tooltip="File name, without folders or ending. One of this name is replaced.",
+                    tooltip="File name, without folders or extension. A report that has this name is replaced.",
                 ),
                 io.String.Input(
-                    "run_name", default="", tooltip="A run of One-Shot Tune whose loss is shown. Empty: none."
+                    "run_name",
+                    default="",
+                    tooltip="The run of One-Shot Tune whose loss is shown. Leave empty for none.",
                 ),
                 *(scores_input(slot) for slot in SLOTS),
-                Motion.Input("motion", optional=True, tooltip="Its settings are shown."),
+                Motion.Input("motion", optional=True, tooltip="The motion whose settings are shown."),
             ],
-            outputs=[io.String.Output("path", display_name="path", tooltip="Where the page lies.")],
+            outputs=[io.String.Output("path", display_name="path", tooltip="The path of the page.")],
         )
 
     @classmethod
@@ -81,14 +84,14 @@ def label_input(slot: str, default: str) -> io.Input:
 
 
 def scores_input(slot: str) -> io.Input:
-    return Scores.Input(f"scores_{slot}", optional=True, tooltip=f"Of video {slot}, from Measure Video.")
+    return Scores.Input(f"scores_{slot}", optional=True, tooltip=f"The scores of video {slot}, from Measure Video.")
 
 
 def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
     """The videos that are connected, with labels and scores.
 
     Raises:
-        ConfigError: scores of a video that is not there.
+        ConfigError: scores are connected whose video is not.
     """
     from ...tav_core.evaluation.report import ReportVideo
 
@@ -97,8 +100,8 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
         if slot not in there and given.get(f"scores_{slot}") is not None:
             raise ConfigError(
                 got=f"scores_{slot} without video_{slot}",
-                expected="the video that they are of",
-                mend=f"Connect video_{slot}, or take the scores away.",
+                expected="the video that the scores belong to",
+                mend=f"Connect video_{slot}, or disconnect scores_{slot}.",
             )
     return [
         ReportVideo(
@@ -129,8 +132,8 @@ def find_losses(run_name: str) -> list[float]:
     path = run_path(run_name)
     if not path.is_file():
         raise ConfigError(
-            got=f"run_name {run_name!r}, of which there is no run: {path}",
-            expected="a run of One-Shot Tune, or an empty name",
-            mend="Write the run_name that One-Shot Tune has, or empty it.",
+            got=f"run_name {run_name!r}, but there is no such run: {path}",
+            expected="the name of a run of One-Shot Tune, or an empty name",
+            mend="Enter the run_name of One-Shot Tune, or leave it empty.",
         )
     return read_losses(path)

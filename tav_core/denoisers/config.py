@@ -17,13 +17,13 @@ class ControlConfig:
         ConfigError: a setting out of its range, or an end before the start.
     """
 
-    scale: float = setting(1.0, "How strongly the control leads; 0 is not at all.", low=0, high=10)
-    start: float = setting(0.0, "Share of the sampling, by its noise, before the control sets in.", low=0, high=1)
-    end: float = setting(
-        1.0, "Share of the sampling, by its noise, after which the control is left out.", low=0, high=1
+    scale: float = setting(1.0, "How strongly the control acts; 0 turns it off.", low=0, high=10)
+    start: float = setting(
+        0.0, "Share of the sampling, by its noise level, after which the control sets in.", low=0, high=1
     )
+    end: float = setting(1.0, "Share of the sampling, by its noise level, after which the control ends.", low=0, high=1)
     attention: str = setting(
-        "spatial", "Which frames each frame looks at inside a ControlNet; spatial is the net as it is.", choices=MODES
+        "spatial", "Which frames each frame attends to inside a ControlNet; spatial leaves it unchanged.", choices=MODES
     )
 
     def __post_init__(self) -> None:

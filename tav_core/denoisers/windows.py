@@ -33,8 +33,8 @@ class ContextWindows:
         ConfigError: a setting out of its range, or windows that overlap by their whole length.
     """
 
-    length: int = setting(16, "Frames that are denoised together; best about as many as were tuned on.", low=2)
-    overlap: int = setting(4, "Frames that two neighbouring windows share at least.", low=0)
+    length: int = setting(16, "Frames denoised together; about as many as the motion was tuned on is best.", low=2)
+    overlap: int = setting(4, "Frames that two neighbouring windows share, at least.", low=0)
     shifting: bool = setting(True, "Move the windows from step to step, so that no frame is always at an edge.")
 
     def __post_init__(self) -> None:

@@ -25,12 +25,12 @@ class InvertConfig:
 
     method: str = setting(
         "ddim",
-        "ddim is the original's; fixed_point loses less and takes more time; o_belm gives the clip back exactly.",
+        "ddim is the paper's; fixed_point loses less and takes longer; o_belm can be reversed exactly.",
         choices=METHODS,
     )
     iterations: int = setting(
         4,
-        "How often fixed_point computes each step, and o_belm its first; 1 is ddim.",
+        "How many times fixed_point computes each step, and o_belm its first step. With 1, fixed_point is ddim.",
         low=1,
         high=50,
     )
@@ -47,10 +47,12 @@ class EditConfig:
         ConfigError: names the first setting that is out of its range.
     """
 
-    num_steps: int = setting(50, "Sampling steps; as many as the inversion had.", low=1, high=999)
-    guidance_scale: float = setting(12.5, "How strongly the prompt leads; 1 or less is no guidance.", low=0, high=100)
-    eta: float = setting(0.0, "Fresh noise at each step; 0 keeps the source's motion best.", low=0, high=1)
-    seed: int = setting(33, "Seed of random starts and of fresh noise.", low=0, high=2**63 - 1)
+    num_steps: int = setting(50, "Sampling steps; must be as many as the inversion had.", low=1, high=999)
+    guidance_scale: float = setting(
+        12.5, "How strongly the edit follows the prompt; 1 or less turns guidance off.", low=0, high=100
+    )
+    eta: float = setting(0.0, "How much fresh noise each step adds; 0 keeps the source's motion best.", low=0, high=1)
+    seed: int = setting(33, "Seed of a random start, and of the noise that eta adds.", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -75,14 +77,14 @@ class InjectionConfig:
     """
 
     attention: float = setting(
-        0.5, "Share of the steps, from the first, that look where the source looks; 0 is none.", low=0, high=1
+        0.5, "Share of the steps, from the first on, that take the source's attention; 0 is none.", low=0, high=1
     )
     features: float = setting(
-        0.8, "Share of the steps, from the first, that take the source's features; 0 is none.", low=0, high=1
+        0.8, "Share of the steps, from the first on, that take the source's features; 0 is none.", low=0, high=1
     )
     first_layer: int = setting(
         4,
-        "Where injection begins, of the decoder's layers 0 to 11 from coarse to fine; smaller models in proportion.",
+        "Decoder layer at which injection begins: 0 is the coarsest, 11 the finest. Smaller models scale the number.",
         low=0,
         high=PAPER_LAYERS - 1,
     )
@@ -115,11 +117,13 @@ class LocalEditConfig:
         ConfigError: names the first setting that is out of its range.
     """
 
-    feather: int = setting(8, "Pixels beyond the mask in which the edit fades out; 0 is a hard edge.", low=0, high=512)
+    feather: int = setting(
+        8, "Pixels beyond the mask over which the edit fades out; 0 is a hard edge.", low=0, high=512
+    )
     first_frame: int = setting(0, "First frame to edit, counted from 0.", low=0, high=2**31 - 1)
-    last_frame: int = setting(-1, "Last frame to edit; -1 is the last of the clip.", low=-1, high=2**31 - 1)
+    last_frame: int = setting(-1, "Last frame to edit; -1 is the clip's last frame.", low=-1, high=2**31 - 1)
     ramp: int = setting(
-        3, "Frames within the range, at its ends, over which the edit fades in and out.", low=0, high=64
+        3, "Frames at each end of the range, inside it, over which the edit fades in or out.", low=0, high=64
     )
 
     def __post_init__(self) -> None:

@@ -47,14 +47,14 @@ class Preset:
 
 PRESETS = {
     "subject": Preset(
-        num_steps=200, advice="Give a generous mask of the subject, so that the background stays as it is."
+        num_steps=200, advice="Use a generous mask of the subject, so that the background stays unchanged."
     ),
     "background": Preset(
-        num_steps=200, advice="Give a mask of all but the subject, so that the subject stays as it is."
+        num_steps=200, advice="Use a mask of everything but the subject, so that the subject stays unchanged."
     ),
     "style": Preset(
         num_steps=200,
         injection=InjectionConfig(attention=0.3, features=0.0),
-        advice="Raise the injected features for outlines that should stay, lower both for bolder styles.",
+        advice="Raise features to keep more of the outlines; lower attention and features for a bolder style.",
     ),
 }

@@ -23,46 +23,51 @@ class TuneConfig:
         ConfigError: names the first setting that is out of its range.
     """
 
-    num_steps: int = setting(500, "Tuning steps in all, those of a resumed run included.", low=1, high=100_000)
+    num_steps: int = setting(500, "Tuning steps in total, including those done before a resume.", low=1, high=100_000)
     learning_rate: float = setting(3e-5, "AdamW's learning rate.", low=1e-8, high=1.0)
-    betas: tuple[float, float] = setting((0.9, 0.999), "AdamW's decay rates of the moments.")
+    betas: tuple[float, float] = setting((0.9, 0.999), "AdamW's decay rates of the two moments.")
     weight_decay: float = setting(1e-2, "AdamW's weight decay.", low=0, high=1)
-    epsilon: float = setting(1e-8, "AdamW's term against division by zero.", low=1e-12, high=1e-2)
-    max_grad_norm: float = setting(1.0, "Gradients are scaled down to this norm.", low=1e-8)
-    lr_schedule: str = setting("constant", "The learning rate's course after the warm-up.", choices=SCHEDULES)
+    epsilon: float = setting(1e-8, "AdamW's term that prevents division by zero.", low=1e-12, high=1e-2)
+    max_grad_norm: float = setting(1.0, "Gradients with a larger norm are scaled down to this norm.", low=1e-8)
+    lr_schedule: str = setting("constant", "How the learning rate changes after the warm-up.", choices=SCHEDULES)
     warmup_steps: int = setting(0, "Steps over which the learning rate rises from zero.", low=0)
-    seed: int = setting(33, "Seed of timesteps and noise.", low=0, high=2**63 - 1)
+    seed: int = setting(33, "Seed of the timesteps and the noise.", low=0, high=2**63 - 1)
     precision: str = setting(
         "auto",
-        "What is computed in; auto is bf16 or fp16 on a GPU, else as the weights. Trained weights are always fp32.",
+        "Precision of the computation; auto is bf16 or fp16 on a GPU, elsewhere that of the weights. Weights that "
+        "train are always fp32.",
         choices=("auto", *PRECISIONS),
     )
     memory: str = setting(
         "auto",
-        "auto takes the fastest way that fits into the free memory; speed keeps all activations, balanced recomputes "
-        "them, low recomputes more of them, in parts.",
+        "auto takes the fastest mode that fits into the free memory; speed keeps all activations; balanced recomputes "
+        "them; low recomputes more of them, in smaller parts.",
         choices=MEMORY_MODES,
     )
     recompute: str = setting(
         "auto",
-        "Activations not kept but computed again in the backward pass; auto is what the memory mode says.",
+        "Which activations are recomputed in the backward pass instead of being kept; auto follows the memory mode.",
         choices=("auto", *RECOMPUTE),
     )
     window: int = setting(
-        0, "Frames that each step learns from, neighbours in the clip; 0 for all. Bounds a long clip's memory.", low=0
+        0, "Neighbouring frames that each step learns from; 0 for all. Limits the memory that a long clip takes.", low=0
     )
-    modules: tuple[str, ...] = setting(("attn1.to_q", "attn2.to_q", "attn_temp"), "Endings of the modules that train.")
+    modules: tuple[str, ...] = setting(
+        ("attn1.to_q", "attn2.to_q", "attn_temp"), "Modules that are trained, by the endings of their names."
+    )
     save_every: int = setting(
-        100, "Steps between saves of the run. It is saved on a cancel and at its end too; 0 for these alone.", low=0
+        100,
+        "Steps between saves of the run. It is also saved when it ends or is cancelled; 0 saves it only then.",
+        low=0,
     )
-    resume: str = setting("continue", "What to do with a run of this name that is there already.", choices=RESUMES)
+    resume: str = setting("continue", "What to do if there is already a run of this name.", choices=RESUMES)
 
     def __post_init__(self) -> None:
         check_settings(self)
         if not self.modules or not all(isinstance(name, str) and name for name in self.modules):
             raise ConfigError(
                 got=f"modules to train {self.modules!r}",
-                expected="one ending of names or more",
+                expected="at least one ending of a module's name",
                 mend="Use the default.",
             )
         if self.window == 1:

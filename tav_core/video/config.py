@@ -23,18 +23,19 @@ class ClipConfig:
         ConfigError: names the first setting that is out of its range.
     """
 
-    start: int = setting(0, "First frame taken, counted from 0.", low=0)
+    start: int = setting(0, "First frame to take, counted from 0.", low=0)
     stride: int = setting(
-        1, "Step between frames taken: 2 takes every other frame, so the clip spans twice the time.", low=1
+        1, "Step between the frames taken: 2 takes every other frame, and so spans twice the time.", low=1
     )
     num_frames: int = setting(
-        24, "How many frames to take. Memory and time of tuning grow with it; 8 to 32 is usual.", low=1
+        24, "How many frames to take; 8 to 32 is usual. More frames take more memory and time to tune.", low=1
     )
     width: int = setting(512, "Width in pixels, a multiple of 8.", low=SIZE_STEP)
     height: int = setting(512, "Height in pixels, a multiple of 8.", low=SIZE_STEP)
     fit: str = setting(
         "crop",
-        "If the shape differs: crop cuts the video's sides, pad adds black bars, stretch distorts.",
+        "What to do if the aspect ratio differs: crop cuts off the edges, pad adds black bars, stretch distorts the "
+        "picture.",
         choices=FITS,
     )
 

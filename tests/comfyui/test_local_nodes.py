@@ -35,7 +35,7 @@ def test_a_composite_is_exact_inside_outside_and_in_time(local):
 @pytest.mark.parametrize(
     ("part", "case", "words"),
     [
-        ("sampling", "trajectory", ["mask without a trajectory", "Connect trajectory of DDIM Invert"]),
+        ("sampling", "trajectory", ["mask without a trajectory", "Connect the trajectory of DDIM Invert"]),
         ("sampling", "other clip", ["(12, 6)", "(12, 12)", "same node"]),
         ("sampling", "size", ["64x64 pixels", "96x96"]),
         ("sampling", "frames", ["mask of 3 frames for a clip of 5"]),

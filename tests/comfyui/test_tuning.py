@@ -137,7 +137,7 @@ def is_picture(message: bytes) -> bool:
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"preview_every": 0}, "preview_every"), ({"memory": "low"}, "low"), ({"preview_negative": None}, "empty one")],
+    [({"preview_every": 0}, "preview_every"), ({"memory": "low"}, "low"), ({"preview_negative": None}, "empty prompt")],
     ids=["no previews", "low memory", "unguided"],
 )
 def test_previews_that_cannot_be_scored_are_refused(client, judge, changes, told):

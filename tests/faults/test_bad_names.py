@@ -134,10 +134,10 @@ def test_a_motion_that_vanishes_after_the_check_is_named(pack):
 def test_a_name_that_is_taken_is_kept(pack):
     path = pack.folders.motion_path("taken")
     path.write_bytes(b"somebody's night of tuning")
-    with pytest.raises(pack.ConfigError, match="of which there is a motion already"):
+    with pytest.raises(pack.ConfigError, match="there is already a motion of this name"):
         pack.motion_files.SaveMotion.execute(None, "taken", "fp16", False)
     for resume in ("continue", "new"):
-        with pytest.raises(pack.ConfigError, match="of which there is a motion already"):
+        with pytest.raises(pack.ConfigError, match="there is already a motion of this name"):
             pack.tune.check_run("taken", resume)
     assert Path(path).read_bytes() == b"somebody's night of tuning"
 
