@@ -1,4 +1,4 @@
-"""Measures whether context windows leave visible traces: flicker and jumps at their seams, compared with those elsewhere.
+"""Measures whether context windows leave visible traces: flicker and jumps at their seams, against those elsewhere.
 
     python -m benchmarks.seams --out benchmarks/out/seams          # half an hour on a CPU
 
