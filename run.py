@@ -96,7 +96,7 @@ def make_venv() -> None:
     if not pip_works():
         stop(
             f"The environment {VENV} could not be made:\n\n{made.stdout}{made.stderr}",
-            "On Debian and Ubuntu: sudo apt install python3-venv. Otherwise check free disk space and write permission.",
+            "On Debian and Ubuntu: sudo apt install python3-venv. Otherwise check the disk and your permissions.",
         )
 
 

@@ -72,11 +72,11 @@ def read_clip(
     fit: str = "crop",
     folder_fps: float = DEFAULT_FPS,
 ) -> VideoClip:
-    """Reads frames `range(start, total, stride)[:num_frames]` of a video, resized, each decoded once and none kept.
+    """Reads frames `range(start, total, stride)[:num_frames]` of a video and resizes them, one frame at a time.
 
-    The rule, 24 frames and 512x512 are the original's. At a variable frame rate the positions are even steps in time
-    (`Timeline.even_grid`). Transparency is laid over white, rotation flags and non-square pixels are undone, 10- and
-    12-bit video becomes 8-bit (HDR is not tone mapped). Resizing is Pillow's Lanczos.
+    The rule, 24 frames and 512x512 are those of the original. At a variable frame rate the positions are even steps in
+    time (`Timeline.even_grid`). Transparency is put over white; rotation flags and non-square pixels are applied; 10-
+    and 12-bit video becomes 8-bit (HDR is not tone mapped). Frames are resized with Pillow's Lanczos.
 
     Args:
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
@@ -94,7 +94,7 @@ def read_clip(
     Raises:
         ClipError: no such file, not a video, damaged, or too short (says how many frames there are and what would fit).
         ConfigError: a size that is not a multiple of 8, an unknown fit, a number out of range.
-        OutOfMemory: so many frames of this size do not fit in memory.
+        OutOfMemory: the frames do not fit in memory.
     """
     check_size(width, height)
     check_fit(fit)
@@ -138,7 +138,7 @@ def _open_source(path: Path, folder_fps: float) -> VideoFile | WebPFile | ImageF
 
 
 def check_folder_fps(fps: float) -> None:
-    """Raises `ConfigError` unless a folder of pictures can play at this rate."""
+    """Raises `ConfigError` unless `fps` is a possible frame rate for a folder of pictures."""
     low, high = FOLDER_RATES
     if not is_number(fps) or not low <= fps <= high:
         raise ConfigError(

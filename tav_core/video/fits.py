@@ -1,4 +1,4 @@
-"""How frames may be brought to a size, see sizes.py. Apart from it, because an option needs no torch."""
+"""The ways to bring frames to a size, see sizes.py. They are in a file that needs no torch, for the command line."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_mask_for_each_frame_of_the_clip_is_taken_whole(clip, tmp_path):
 
 def test_another_number_of_frames_is_refused(clip, tmp_path):
     folder = write_pictures(tmp_path / "masks", [columns(i) for i in range(5)])
-    with pytest.raises(ClipError, match=r"5 frames in the mask masks.*1, or 3 as are edited, or 12 as frames has"):
+    with pytest.raises(ClipError, match=r"5 frames in the mask masks.*1, or 3 as in the clip, or 12 as in frames"):
         read_mask(folder, clip)
 
 
