@@ -1,7 +1,7 @@
 """One command for everything: `python run.py demo | test | bench | ablation | comfyui`. Needs Python 3.10 or newer.
 
-Makes the environment `.venv` beside this file, installs into it (never into your own Python), and runs the command
-there. Later runs install again only after a change of the requirements.
+It makes the environment `.venv` beside this file, installs the packages into it (never into your own Python), and runs
+the command there. Later runs install again only if the requirements have changed.
 """
 
 import sys
@@ -23,7 +23,7 @@ STAMP, LOG = VENV / "installed.txt", VENV / "install.log"
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 CONSTRAINTS = "constraints.txt"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
-# A file's tests share models. Tests that drive a ComfyUI share servers, of which one at a time is enough.
+# Tests in one file share models, so a file stays in one process. Tests that drive a ComfyUI share servers: one process.
 PARALLEL = [] if os.environ.get("COMFYUI_PATH") else ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
 COMMANDS = {
     "demo": [["-m", "demo.showcase"]],
@@ -37,14 +37,14 @@ USAGE = """usage: python run.py demo | test | bench | ablation | comfyui [argume
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
   test     lint, format check and the whole test suite; arguments go to pytest
   bench    time the stages on this machine
-  ablation what each part and each piece does, scored on the demo world; takes hours, and goes on where it stopped
+  ablation score what each part of the method does, on the demo world; takes hours, and continues where it stopped
   comfyui  start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
 
 
 def main(argv: list[str]) -> int:
     """Runs a command in the environment; returns its exit status."""
     if argv and argv[0] == "comfyui":
-        # It has an environment of its own, or shares this Python.
+        # ComfyUI has its own environment, or uses this Python.
         return call([sys.executable, COMFYUI, *argv[1:]])
     if not argv or argv[0] not in COMMANDS:
         print(USAGE)
@@ -60,22 +60,22 @@ def main(argv: list[str]) -> int:
 
 
 def prepare() -> None:
-    """Makes the environment, unless it is there and its requirements are as they were."""
+    """Makes the environment, unless it exists and its requirements have not changed."""
     wanted = fingerprint()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
         return
     STAMP.unlink(missing_ok=True)
     make_venv()
     if wants_cpu_torch():
-        # Else the registry's build for Linux brings gigabytes of CUDA. Where this fails, the next call decides.
+        # The usual build for Linux would bring gigabytes of CUDA. If this call fails, the next one decides.
         pip("torch (CPU)", "install", "-c", CONSTRAINTS, "torch", "--index-url", CPU_WHEELS, "--retries", "1")
     named = [part for name in REQUIREMENTS for part in ("-r", name)]
     if pip("packages", "install", "-c", CONSTRAINTS, *named):
         tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-12:])
         stop(
             f"Installing the packages failed. The end of {LOG}:\n\n{tail}\n",
-            "Check the network and the disk, then run the same command again: it goes on from here.",
-            "If no torch is found for this Python, use one of the versions named at pytorch.org.",
+            "Check the network and the disk, then run the same command again: it continues from here.",
+            "If there is no torch for this Python version, use one of the versions that pytorch.org lists.",
         )
     STAMP.write_text(wanted)
 
@@ -87,7 +87,7 @@ def fingerprint() -> str:
 
 
 def make_venv() -> None:
-    """Makes the environment, or mends one that was left half made; one that works stays."""
+    """Makes the environment, or repairs an incomplete one; one that works is left alone."""
     for options in ([], ["--clear"]):
         if pip_works():
             return
@@ -96,7 +96,7 @@ def make_venv() -> None:
     if not pip_works():
         stop(
             f"The environment {VENV} could not be made:\n\n{made.stdout}{made.stderr}",
-            "On Debian and Ubuntu: sudo apt install python3-venv. Else: is there space, and may you write here?",
+            "On Debian and Ubuntu: sudo apt install python3-venv. Otherwise check the disk and your permissions.",
         )
 
 
@@ -108,7 +108,7 @@ def pip_works() -> bool:
 
 
 def wants_cpu_torch() -> bool:
-    """On Linux without an NVIDIA driver, unless pip was told where to look, or a torch is there already."""
+    """Whether to install torch for CPUs: on Linux without an NVIDIA driver, unless pip has an index of its own."""
     if not sys.platform.startswith("linux") or shutil.which("nvidia-smi"):
         return False
     told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
@@ -134,7 +134,7 @@ def pip(what: str, *arguments: str) -> int:
 
 
 def call(command: list) -> int:
-    """Runs a command here and waits for its end; Ctrl-C goes to the command, which may have work to save."""
+    """Runs a command and waits for it to end; Ctrl-C is left to the command, which may have work to save."""
     process = subprocess.Popen(command, cwd=ROOT)
     while True:
         try:
@@ -152,4 +152,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+        sys.exit("stopped; the same command continues from here")

@@ -1,4 +1,4 @@
-"""Times the stages on this machine: prints a table and writes JSON.
+"""Times the stages on this machine, prints a table and writes JSON.
 
 Every setting takes one value or several, and each combination is timed: `--num-frames 8 16 --dtype fp32 bf16`.
 """
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmarks; returns 1 if a figure could not be had."""
+    """Runs the benchmarks; returns 1 if any figure failed."""
     args = parse(argv)
     machine = describe_machine()
     print("\n".join(f"{name:>8}  {value}" for name, value in machine.items()), f"\n\n{heading()}")
@@ -43,15 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python run.py bench", description=__doc__)
     add_options(parser)
-    parser.add_argument("--plain", action="store_true", help="time the original's maths, written out plainly, in turn")
-    parser.add_argument("--original", type=Path, help="folder of the original Tune-A-Video, to be timed in turn")
+    parser.add_argument("--plain", action="store_true", help="also time a plain twin of the original's maths")
+    parser.add_argument("--original", type=Path, help="also time the original Tune-A-Video in this folder")
     parser.add_argument("--profile", action="store_true", help="list the heaviest operations")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "bench.json")
     return parser.parse_args(argv)
 
 
 def bench(case: Case, args: argparse.Namespace) -> dict[str, Any]:
-    """One figure, from a process of its own."""
+    """One figure, measured in a process of its own."""
     named = [name for name, wanted in zip(rivals.RIVALS, (args.plain, args.original), strict=True) if wanted]
     options = {
         "case": as_record(case),
@@ -69,7 +69,7 @@ def bench(case: Case, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, object]:
-    """What the figures depend on besides their settings."""
+    """The machine: what figures depend on besides their settings."""
     return {
         "date": date.today().isoformat(),
         "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -81,7 +81,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as well as this system tells."""
+    """The processor's name, or the best that this system reports."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]

@@ -1,7 +1,7 @@
-"""Which figures a command asks for: every combination of the values given for each setting, and their defaults.
+"""Which figures a command asks for: every combination of the values given for each setting, and the defaults.
 
-A new setting is one field of `Case`, and one use of it where the workload is built (workload.py). The command's option
-`--name`, which takes one value or several, is made from the field.
+To add a setting, add a field to `Case` and use it where the workload is built (workload.py). The option `--name`, which
+takes one or more values, is made from the field.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tav_core.tuning.config import RECOMPUTE
 
 from .sizes import SIZES
 
-# What a stage's time depends on besides its clip. The settings that are not here do nothing to it.
+# The optional settings that a stage's time depends on. The others have no effect on it.
 UNET = frozenset({"backend", "compile"})
 TUNING = frozenset({"recompute", *UNET})
 USES = {
@@ -40,37 +40,37 @@ class Case:
     """One figure: what is timed, and under which settings.
 
     Raises:
-        ConfigError: names the first setting that is out of its range.
+        ConfigError: a setting is out of its range; the first such setting is named.
     """
 
     size: str = setting("demo", "The model.", choices=tuple(SIZES))
     stage: str = setting("forward", "What is timed.", choices=tuple(USES))
-    device: str = setting("cpu", "Where. By default the GPU if there is one.", choices=("cpu", "cuda"))
+    device: str = setting("cpu", "The device. Default: the GPU if there is one.", choices=("cpu", "cuda"))
     dtype: str = setting(
-        "fp32", "Of the weights. By default fp32 on a CPU, else bf16.", choices=("fp32", "fp16", "bf16")
+        "fp32", "The weights' dtype. Default: fp32 on a CPU, else bf16.", choices=("fp32", "fp16", "bf16")
     )
-    num_frames: int = setting(8, "Of the clip. By default the size's own.", low=1)
-    pixels: int = setting(512, "Width and height of the clip. By default the size's own.", low=8)
-    num_steps: int = setting(50, "Of the inversion and the edit. By default 5 on a CPU, 50 on a GPU.", low=1, high=999)
-    tune_steps: int = setting(500, "Of the job's tuning. By default 5 on a CPU, 500 on a GPU.", low=1)
-    backend: str = setting("sdpa", "The attention's.", choices=("sdpa", "xformers"))
+    num_frames: int = setting(8, "Frames in the clip. Default: the model size's own.", low=1)
+    pixels: int = setting(512, "Width and height of the clip. Default: the model size's own.", low=8)
+    num_steps: int = setting(50, "Steps of inversion and edit. Default: 5 on a CPU, 50 on a GPU.", low=1, high=999)
+    tune_steps: int = setting(500, "Tuning steps of the job. Default: 5 on a CPU, 500 on a GPU.", low=1)
+    backend: str = setting("sdpa", "The attention backend.", choices=("sdpa", "xformers"))
     recompute: str = setting(
         "auto",
-        "What tuning does not keep but computes again; nothing is no checkpointing. By default a tuning step without "
-        "and with blocks, and auto in a job: by the free memory.",
+        "Which activations tuning recomputes instead of storing; nothing means no checkpointing, auto decides by the "
+        "free memory. Default: a tuning step is timed with nothing and with blocks, a job with auto.",
         choices=("auto", *RECOMPUTE),
     )
-    compile: bool = setting(False, "torch.compile of the UNet: on, off. Its warm-up is told apart.")
-    channels_last: bool = setting(False, "Weights in the channels-last memory format: on, off.")
-    limit_gb: int = setting(0, "Of a GPU's memory, for the process; 0 is all of it.", low=0)
-    threads: int = setting(1, "Of the CPU. By default as many as PyTorch takes.", low=1)
-    runs: int = setting(3, "Timed after a warm-up; 1 is a single run without one, unless compiled.", low=1)
+    compile: bool = setting(False, "Compile the UNet with torch.compile: on, off. The warm-up is reported separately.")
+    channels_last: bool = setting(False, "Keep weights in the channels-last memory format: on, off.")
+    limit_gb: int = setting(0, "GPU memory the process may use, in GB; 0 means all of it.", low=0)
+    threads: int = setting(1, "CPU threads. Default: as many as PyTorch uses.", low=1)
+    runs: int = setting(3, "Timed runs after a warm-up; 1 means no warm-up, unless compiled.", low=1)
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def describe(self) -> str:
-        """The settings, in short, that are not plain: for the table."""
+        """The settings that differ from the plain ones, in short form for the table."""
         words = [self.dtype] if self.dtype != "fp32" else []
         words += [self.backend] if self.backend != "sdpa" else []
         words += [name for name in ("compile", "channels_last") if getattr(self, name)]
@@ -80,7 +80,7 @@ class Case:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """One option for each setting; each takes several values, and every combination is timed."""
+    """Adds one option per setting; each takes several values, and every combination is timed."""
     for field in fields(Case):
         kind = {"int": int, "bool": on_or_off}.get(field.type, str)
         names = ["--" + field.name.replace("_", "-")]
@@ -98,14 +98,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def on_or_off(word: str) -> bool:
-    """A switch of the command line."""
+    """Parses a command-line switch."""
     if word not in ("on", "off"):
         raise argparse.ArgumentTypeError(f"{word!r} is neither on nor off")
     return word == "on"
 
 
 def list_cases(options: dict[str, Sequence[Any] | None]) -> list[Case]:
-    """Every combination of the given values, each once; None is the default of the size, the stage and the device."""
+    """Every combination of the given values, each once; None means the default for the size, stage and device."""
     gpu = torch.cuda.is_available()
     sizes = options.get("size") or (list(SIZES) if gpu else ["demo", "small"])
     found = []
@@ -127,7 +127,7 @@ def combine(size: str, stage: str, device: str, options: dict[str, Sequence[Any]
 
 
 def defaults(size: str, stage: str, device: str) -> dict[str, list]:
-    """What is timed where the command says nothing; several values are several figures."""
+    """The values timed when the command gives none; each value makes a figure of its own."""
     cpu, own = device == "cpu", SIZES[size]
     return {
         "dtype": ["fp32" if cpu else "bf16"],
@@ -146,7 +146,7 @@ def defaults(size: str, stage: str, device: str) -> dict[str, list]:
 
 
 def as_record(case: Case) -> dict[str, Any]:
-    """The settings of a figure for its record, without those that its stage does not use."""
+    """The settings to record with a figure, without those that its stage does not use."""
     return {name: value for name, value in asdict(case).items() if name not in OPTIONAL - USES[case.stage]}
 
 

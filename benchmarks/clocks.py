@@ -1,4 +1,4 @@
-"""How long a function takes, on two clocks: the wall's, and the CPU's own, which other work does not slow down."""
+"""How long a function takes, by two clocks: wall time, and CPU time, which other processes do not affect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Run = Callable[[], object]
 
 
 def time_run(run: Run, device: str) -> tuple[float, float]:
-    """Seconds of one run, to the end of what it gave the GPU to do: by the clock, and of all the CPU's threads."""
+    """Wall seconds and CPU seconds (over all threads) of one run, including the GPU work it started."""
     started, worked = time.perf_counter(), time.process_time()
     run()
     if device == "cuda":
@@ -22,10 +22,10 @@ def time_run(run: Run, device: str) -> tuple[float, float]:
 
 
 def time_in_turn(runs: Mapping[str, Run], *, times: int, device: str) -> dict[str, dict[str, Any]]:
-    """The seconds of each function, run in turn, so that a machine's other work hits all of them alike.
+    """Times the functions in turn, so that the machine's other work affects all of them alike.
 
     Returns:
-        For each, `seconds` and `cpu_seconds` of each run, and their medians.
+        For each function, `seconds` and `cpu_seconds` of each run, and their medians.
     """
     timed: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(times):
@@ -45,5 +45,5 @@ def summarize(seconds: tuple[float, ...], cpu_seconds: tuple[float, ...]) -> dic
 
 
 def working_seconds(timed: Mapping[str, Any], device: str) -> float:
-    """The seconds to reckon rates from: the CPU's own where it does the work, so that a busy machine does not count."""
+    """The seconds to compute rates from: CPU time if the CPU does the work, so that other load does not count."""
     return timed["median_cpu_seconds" if device == "cpu" else "median_seconds"]

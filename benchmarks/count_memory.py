@@ -1,8 +1,8 @@
-"""Counts the peak memory of a forward pass or a tuning step without doing it: `python -m benchmarks.count_memory`.
+"""Counts the peak memory of a forward pass or a tuning step without computing it: `python -m benchmarks.count_memory`.
 
-The library's own code runs on tensors without data (PyTorch's meta device), while every storage that is made and freed
-is added up. Attention counts as a fused kernel that keeps its inputs, its output and one number a row and head.
-What no tensor holds is not counted: a GPU's context, kernels' workspaces, gaps between allocations.
+The library's own code runs on tensors without data (PyTorch's meta device), and every storage that is made or freed is
+counted. Attention counts as a fused kernel that keeps its inputs, its output and one number per row and head.
+Memory outside tensors is not counted: a GPU's context, kernels' workspaces, gaps between allocations.
 The coefficients of `models/memory.py` and `tuning/memory_plan.py` in tav_core come from here.
 """
 
@@ -37,12 +37,12 @@ from tav_core.tuning.run import TuningRun
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 
-# Of the ControlNets of Stable Diffusion.
+# The widths in the ControlNets of Stable Diffusion.
 HINT_WIDTHS = (16, 32, 96, 256)
 
 
 class StorageCounter(TorchDispatchMode):
-    """Adds up the bytes of all storages that are alive: `now`, and the most at once: `peak`."""
+    """Adds up the bytes of all live storages: at present (`now`), and the most at any time (`peak`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class StorageCounter(TorchDispatchMode):
         return result
 
     def count(self, tensor: Tensor) -> None:
-        """Counts a tensor's storage until it is freed, once however many views it has."""
+        """Counts a tensor's storage until it is freed, and only once, however many views it has."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self.sizes:
@@ -72,7 +72,7 @@ class StorageCounter(TorchDispatchMode):
 
 
 class FusedAttention(torch.autograd.Function):
-    """The memory of a fused attention: `b h n e` and twice `b h m e` to `b h n e`."""
+    """Takes the memory of a fused attention: query `b h n e`, key and value `b h m e`, to `b h n e`."""
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -89,13 +89,13 @@ class FusedAttention(torch.autograd.Function):
 
 @contextmanager
 def counting() -> Iterator[StorageCounter]:
-    """Counts what runs inside."""
+    """Counts the memory of the code that runs inside."""
     with mock.patch.object(F, "scaled_dot_product_attention", FusedAttention.apply), StorageCounter() as counter:
         yield counter
 
 
 def meta_denoiser(size: Size, dtype: torch.dtype) -> UNetDenoiser:
-    """A benchmark's model without data."""
+    """The model of a benchmark, without data."""
     with torch.device("meta"):
         unet = build_unet(size)
         inflated = InflatedUNet.from_2d(unet if dtype == torch.float32 else unet.to(dtype))
@@ -110,7 +110,7 @@ def meta_inputs(size: Size, num_frames: int, context_width: int, *, videos: int 
 
 
 def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_widths: tuple[int, ...]) -> UNetDenoiser:
-    """A model without data that has a ControlNet of its size, whose layers at the pictures' size are so wide."""
+    """Adds a ControlNet to a model without data; its layers at picture resolution have the given widths."""
     from diffusers import ControlNetModel
 
     names = ("block_out_channels", "down_block_types", "layers_per_block", "cross_attention_dim", "attention_head_dim")
@@ -128,10 +128,10 @@ def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_wi
 def count_forward(
     size: Size, num_frames: int, dtype: torch.dtype, *, videos: int = 2, hint_widths: tuple[int, ...] = ()
 ) -> dict[str, int]:
-    """Bytes of the weights, and at the peak of one prediction for a batch of videos: two under guidance.
+    """Bytes of the weights, and at the peak of one prediction for a batch of videos (guidance needs two).
 
     Args:
-        hint_widths: of a ControlNet, see `with_controlnet`; none of it where empty.
+        hint_widths: widths for `with_controlnet`; if empty, there is no ControlNet.
     """
     denoiser = meta_denoiser(size, dtype)
     if hint_widths:
@@ -147,7 +147,7 @@ def count_forward(
 
 
 def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: Recompute) -> dict[str, int]:
-    """Bytes held between steps, and at the peak of a tuning step (not the first, which has no moments yet)."""
+    """Bytes held between steps, and at the peak of a tuning step (not the first one: it has no moments yet)."""
     denoiser = meta_denoiser(size, dtype)
     clip, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim)
     precision = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[dtype]
@@ -181,7 +181,7 @@ def main() -> None:
 
 
 def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, Callable[[], dict[str, int]]]:
-    """Everything that the coefficients of `models/memory.py` and `tuning/memory_plan.py` describe."""
+    """All cases that the coefficients of `models/memory.py` and `tuning/memory_plan.py` describe."""
     tuning = partial(count_tuning, size, num_frames, dtype)
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),

@@ -1,7 +1,7 @@
-"""How many floating point operations a stage needs; a multiplication with its addition counts as two.
+"""How many floating point operations a stage needs; a multiply-add counts as two.
 
-Counted from the shapes of the matrix products and convolutions, on tensors without values. What is computed again, by
-gradient checkpointing or in the backward of a fused attention, is not counted: it saves memory.
+They are counted from the shapes of matrix products and convolutions, on tensors without values. Recomputation, by
+gradient checkpointing or in the backward of a fused attention, is not counted: it only serves to save memory.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ def forward_flops(work: Workload, *, batch: int = 1) -> int:
 
 
 def tune_step_flops(work: Workload) -> int:
-    """Operations of a forward and the backward that the trainable weights need."""
+    """Operations of a forward pass, and of the backward pass that the trainable weights need."""
     unet = copy_for_training(work.denoiser.unet, TuneConfig().modules, torch.float32)
     return count_flops(lambda: unet(work.latents, TIMESTEP, work.context).sum().backward())
 
 
 @torch.no_grad()
 def encode_flops(work: Workload) -> int:
-    """Operations of the VAE on one frame, which it encodes by itself."""
+    """Operations of the VAE to encode one frame; it encodes each frame separately."""
     frame = work.frames[:1].permute(0, 3, 1, 2)
     return count_flops(lambda: work.vae.encode(frame))
 
 
 @torch.no_grad()
 def decode_flops(work: Workload) -> int:
-    """Operations of the VAE for one frame, which it decodes by itself."""
+    """Operations of the VAE to decode one frame; it decodes each frame separately."""
     return count_flops(lambda: work.vae.decode(work.latents[:, :, 0]))
 
 
@@ -73,12 +73,12 @@ def count_flops(run: Callable[[], object]) -> int:
 
 
 def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *args, out_shape=None, **kwargs) -> int:
-    """Of the scores and of the sums of values, from the shapes `b h n e`, `b h m e`, `b h m e`."""
+    """Operations for the scores and the weighted sums, from the shapes `b h n e`, `b h m e`, `b h m e`."""
     return 2 * prod(query) * key[-2] + 2 * prod(query[:-1]) * prod(value[-2:])
 
 
 def attention_backward_flops(grad, query, key, value, *args, out_shape=None, **kwargs) -> int:
-    """Two products for each of the forward's; the scores, which the kernel computes again, are not counted again."""
+    """Two products for each one of the forward pass; the scores that the kernel recomputes are not counted."""
     return 2 * attention_flops(query, key, value)
 
 

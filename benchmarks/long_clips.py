@@ -1,11 +1,11 @@
-"""Memory and time of long clips by context windows: one figure a process. Prints a table and writes JSON.
+"""Measures memory and time of long clips in context windows: one process per figure. Prints a table and writes JSON.
 
     python -m benchmarks.long_clips                              # the demo model, 32 to 256 frames
     python -m benchmarks.long_clips --size small --frames 32 64 128 --stages invert
 
-Time is the processor's, of one thread, so that other work on the machine counts little. Memory is the most that the
-process held, and what the stage added to that. `run` is how many frames the UNet ran on for each frame of
-the clip and step: overlaps, and frame 0 in front of each window.
+Time is CPU time of one thread, so that other work on the machine hardly counts. Memory is the peak of the process, and
+how much the stage added to it. `run` is how many frames the UNet processed per frame of the clip and step; it is above
+1 because windows overlap and frame 0 is put in front of each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROW = "{:>6} {:>7} {:>7} {:>10} {:>12} {:>10} {:>10} {:>6}"
 
 
 class Counter:
-    """A denoiser that counts the frames it runs on."""
+    """A denoiser that counts the frames it processes."""
 
     def __init__(self, denoiser) -> None:
         self.denoiser, self.schedule, self.frames = denoiser, denoiser.schedule, 0
@@ -48,7 +48,7 @@ class Counter:
 
 
 def measure(size: str, stage: str, num_frames: int, num_steps: int) -> dict[str, float]:
-    """One stage in this process."""
+    """Measures one stage in this process."""
     torch.set_num_threads(1)
     unet = build_unet(SIZES[size])
     plain = build_denoiser(unet, device="cpu", dtype=torch.float32)
@@ -81,7 +81,7 @@ def tune_by_windows(denoiser, latents: torch.Tensor, context: torch.Tensor, num_
 
 
 def bench(size: str, stage: str, num_frames: int, num_steps: int) -> dict[str, object]:
-    """The figures of one stage, from a process of its own."""
+    """The figures of one stage, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.long_clips", "--only", size, stage, str(num_frames), str(num_steps)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     given = {"size": size, "stage": stage, "num_frames": num_frames, "num_steps": num_steps}
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.only:
         print(json.dumps(measure(args.only[0], args.only[1], int(args.only[2]), int(args.only[3]))))
         return 0
-    print(ROW.format("size", "stage", "frames", "s a step", "ms a frame", "peak MiB", "added MiB", "run"))
+    print(ROW.format("size", "stage", "frames", "s/step", "ms/frame", "peak MiB", "added MiB", "run"))
     results = []
     for stage in args.stages:
         for num_frames in args.frames:

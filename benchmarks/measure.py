@@ -1,7 +1,7 @@
-"""Times one figure in this process, and prints it as JSON: what bench.py starts for each.
+"""Times one figure in this process and prints it as JSON; bench.py starts this once per figure.
 
-A process of its own, because a process' peak memory cannot be set back, and so that running out of memory ends one
-figure and not all of them.
+Each figure has its own process because a process's peak memory cannot be reset, and so that running out of memory
+loses one figure and not all of them.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ def measure(
     """Times a case.
 
     Args:
-        rivals: "plain", "original": timed in turn with ours, on the same weights and inputs; stages of `rivals.STAGES`.
+        rivals: "plain", "original": timed in turn with ours, on the same weights and inputs. Only the stages in
+            `rivals.STAGES` have rivals.
         original: the folder of the original's checkout.
-        profile: list the heaviest operations of a further run.
+        profile: list the heaviest operations of one more run.
 
     Returns:
-        What `time_in_turn` says, `warm_up_seconds` (None without one), `peak_bytes` (of the tensors on a GPU, else of
-        the process; None where the system does not tell), `flops` of the stage, `flops_per_second`, the machine's
-        `rates` and the `shares` of them; `parameters` of the UNet; `rivals` and `operations` where asked for.
+        What `time_in_turn` returns; `warm_up_seconds` (None without a warm-up); `peak_bytes` (of the tensors on a GPU,
+        else of the process; None if the system does not report it); `flops` of the stage; `flops_per_second`; the
+        machine's `rates` and the `shares` of them that were reached; `parameters` of the UNet; `rivals` and
+        `operations` if asked for.
     """
     torch.set_num_threads(case.threads)
     if case.limit_gb and case.device == "cuda":
@@ -55,7 +57,7 @@ def measure(
     work = Workload(case=case)
     ours = {"ours": STAGES[case.stage](work)}
     warm_up = warm(ours["ours"], case)
-    # A single run comes before any rival is built, whose memory would count as ours.
+    # A single run is timed before any rival is built, because the rival's memory would count as ours.
     timed = time_in_turn(ours, times=1, device=case.device) if warm_up is None else {}
     peak = peak_memory(case.device)
     others = {name: build_rival(name, work, original and Path(original)) for name in rivals}
@@ -72,12 +74,12 @@ def measure(
 
 
 def warm(run: Run, case: Case) -> float | None:
-    """Seconds of a run before the timed ones; None where the case wants a single run."""
+    """Seconds of a run before the timed ones; None if the case wants a single run."""
     return time_run(run, case.device)[0] if case.runs > 1 or case.compile else None
 
 
 def achieved(case: Case, timed: Mapping[str, Any]) -> dict[str, Any]:
-    """Operations a second, and their share of what the machine gives at best in the same process."""
+    """Operations per second, and their share of the machine's best rates, measured in the same process."""
     flops, rates = stage_flops(case), measure_rates(case.device, DTYPES[case.dtype], channels_last=case.channels_last)
     rate = flops / working_seconds(timed, case.device)
     return {

@@ -12,7 +12,7 @@ LISTED = 12
 
 
 def heaviest_operations(run: Run, device: str) -> list[dict[str, Any]]:
-    """Name, calls, seconds and share of the operations that take most time, without what they call."""
+    """Name, calls, seconds and share of the operations that take most time, excluding the operations they call."""
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with profile(activities=kinds) as profiler:
         run()

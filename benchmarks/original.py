@@ -1,7 +1,8 @@
-"""Loads the UNet of a checkout of the original Tune-A-Video, to be timed beside ours on the same weights.
+"""Loads the UNet from a checkout of the original Tune-A-Video, to time it beside ours on the same weights.
 
-It was written for diffusers 0.11. What that had elsewhere is put where it looks for it, in this process alone; the one
-class that is gone, its attention, is stood in for by one of the same interface. Nothing of it is part of this project.
+It was written for diffusers 0.11. What has moved since then is put back where it is imported from, in this process
+only. The one class that is gone, the attention, is replaced by one with the same interface. None of its code is part of
+this project.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ UNET_FILE = Path("tuneavideo") / "models" / "unet.py"
 
 
 class OriginalUNet(nn.Module):
-    """The original's UNet on the weights of ours, called as ours is.
+    """The original's UNet with the weights of ours, called as ours is.
 
     Args:
         checkout: the folder that holds `tuneavideo/models/unet.py`.
@@ -58,7 +59,7 @@ class OriginalUNet(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Stands in for diffusers 0.11's class of this name: what the original inherits from and calls."""
+    """Replaces diffusers 0.11's class of this name, which the original inherits from and calls."""
 
     group_norm = added_kv_proj_dim = _slice_size = None
     _use_memory_efficient_attention_xformers = False
@@ -100,7 +101,7 @@ def load_class(checkout: Path) -> type[nn.Module]:
     """`UNet3DConditionModel` of a checkout.
 
     Raises:
-        ConfigError: no such file in the folder.
+        ConfigError: the folder does not hold the UNet's file.
     """
     if not (checkout / UNET_FILE).is_file():
         raise ConfigError(
@@ -118,7 +119,7 @@ def load_class(checkout: Path) -> type[nn.Module]:
 
 
 def stand_in() -> None:
-    """Puts what diffusers 0.11 had where the original imports it from."""
+    """Puts classes of diffusers 0.11 where the original imports them from."""
     from diffusers.models import attention, modeling_utils, normalization
 
     moved = ModuleType("diffusers.modeling_utils")
@@ -128,7 +129,7 @@ def stand_in() -> None:
 
 
 def rename(value: object) -> object:
-    """A config's value with block types as the original calls them: `...Block3D`."""
+    """A config's value with the original's names of block types: `...Block3D`."""
     if isinstance(value, str):
         return value.replace("Block2D", "Block3D")
     return [rename(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,12 +1,12 @@
 """A plain twin of the inflated UNet: the original's mathematics, written out without any of the library's savings.
 
-    attention       scores and weights of all frames are held whole: a matrix product, a softmax, a matrix product
+    attention       the scores of all frames are held in full: a matrix product, a softmax, a matrix product
     attn1           the keys and values of two frames are copied together for every frame
     attn2           the text is repeated for every frame, and projected for every frame
-    checkpointing   reentrant, of whole ResNets and transformer blocks, as the original's: with a frozen input it leaves
-                    the down blocks without gradients, so its tuning step does less than ours
+    checkpointing   reentrant, of whole ResNets and transformer blocks, as in the original; because the input is frozen,
+                    the down blocks get no gradients, so its tuning step does less work than ours
 
-It shares weights with the library's UNet and nothing of its computation, and gives the same result up to rounding.
+It shares its weights, but no computation, with the library's UNet, and gives the same result up to rounding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def materialized_attention(query: Tensor, key: Tensor, value: Tensor, *, upcast: bool) -> Tensor:
-    """Attention of `b n e` over `b m e` that holds all scores `b n m`; `upcast` takes them in float32."""
+    """Attention of `b n e` over `b m e` that holds all scores `b n m`; `upcast` computes them in float32."""
     if upcast:
         query, key = query.float(), key.float()
     scores = query.new_empty(query.shape[0], query.shape[1], key.shape[1])
@@ -42,10 +42,10 @@ def materialized_attention(query: Tensor, key: Tensor, value: Tensor, *, upcast:
 
 
 class PlainAttention:
-    """A diffusers attention processor: `b n d`, and `b m d` to look at, to `b n d`.
+    """A diffusers attention processor: tokens `b n d` that attend to `b m d`, to `b n d`.
 
     Args:
-        frames: the frame count, for attention to the first and the previous frame; None attends within a row.
+        frames: the frame count, for attention to the first and the previous frame; None for attention within a row.
     """
 
     def __init__(self, frames: FrameCount | None = None) -> None:
@@ -61,7 +61,7 @@ class PlainAttention:
         return attn.to_out[1](attn.to_out[0](rearrange(output, "(b h) n e -> b n (h e)", h=attn.heads)))
 
     def first_and_previous(self, tokens: Tensor) -> Tensor:
-        """`(b f) n d` to `(b f) (2 n) d`: frame 0 beside the frame before; beside itself for the first."""
+        """`(b f) n d` to `(b f) (2 n) d`: frame 0 and the previous frame; for the first frame, itself twice."""
         num_frames = self.frames.value
         clips = rearrange(tokens, "(b f) n d -> b f n d", f=num_frames)
         previous = [max(i - 1, 0) for i in range(num_frames)]
@@ -80,7 +80,7 @@ class PlainClipNorm(nn.GroupNorm):
 
 
 class PlainBlock(BasicTransformerBlock):
-    """A transformer block with a temporal attention after it, `(b f) n d`."""
+    """A transformer block followed by temporal attention, `(b f) n d`."""
 
     frames: FrameCount
 
@@ -127,7 +127,7 @@ class PlainUNet(nn.Module):
         return plain
 
     def enable_gradient_checkpointing(self, *, reentrant: bool = True) -> None:
-        """Recomputes activations in the backward pass, block by block; the middle block's are kept."""
+        """Recomputes activations in the backward pass, block by block; the middle block keeps its activations."""
 
         def run(module: nn.Module, *args: Any) -> Any:
             return checkpoint(module, *args, use_reentrant=reentrant)
@@ -148,10 +148,10 @@ def plain_tuning(unet: nn.Module, latents: Tensor, context: Tensor, *, dtype: to
     """One plain optimizer step on a UNet: AdamW, gradients clipped, autocast below float32, no savings.
 
     Args:
-        unet: called with latents, a timestep and a text; copied, so that its weights stay.
+        unet: called with latents, a timestep and a text; it is copied, so that its weights do not change.
 
     Returns:
-        The step, which gives its loss.
+        The step, as a function that returns its loss.
     """
     config = TuneConfig()
     unet = copy_structure(unet).train()

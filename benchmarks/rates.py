@@ -1,4 +1,4 @@
-"""What this machine's arithmetic gives at best: the rates that a stage's own rate is held against."""
+"""The best rates of this machine's arithmetic, which a stage's own rate is compared with."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .clocks import time_in_turn, working_seconds
 
-# Large enough to fill the device, small enough for about a second a product.
+# Large enough to fill the device, small enough to take about a second per product.
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
-# Stable Diffusion's widest level: 320 channels of 64x64; so many images at once.
+# Images at once, for a convolution of Stable Diffusion's first level: 320 channels of 64x64.
 CONVOLUTION_BATCH = {"cpu": 2, "cuda": 32}
 CHANNELS, SIDE, KERNEL = 320, 64, 3
 TIMES = 5
@@ -20,9 +20,9 @@ TIMES = 5
 
 @torch.no_grad()
 def measure_rates(device: str, dtype: torch.dtype, *, channels_last: bool = False) -> dict[str, float]:
-    """Operations a second of a large matrix product and of a convolution: medians of five, after a warm-up.
+    """Operations per second of a large matrix product and of a convolution: medians of five runs, after a warm-up.
 
-    On a CPU they are those of a second of the processor's own time, of all its threads together.
+    On a CPU, a second is a second of CPU time, summed over all threads.
     """
     products = {
         "matmul": matrix_product(device, dtype),
@@ -35,14 +35,14 @@ def measure_rates(device: str, dtype: torch.dtype, *, channels_last: bool = Fals
 
 
 def matrix_product(device: str, dtype: torch.dtype) -> tuple[Callable[[], Tensor], int]:
-    """A product of square matrices, and its operations."""
+    """A product of square matrices, and the number of its operations."""
     side = MATRIX_SIDE[device]
     left, right = torch.randn((2, side, side)).to(device, dtype)
     return lambda: left @ right, 2 * side**3
 
 
 def convolution(device: str, dtype: torch.dtype, channels_last: bool) -> tuple[Callable[[], Tensor], int]:
-    """A 3x3 convolution, and its operations."""
+    """A 3x3 convolution, and the number of its operations."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = torch.randn((CONVOLUTION_BATCH[device], CHANNELS, SIDE, SIDE)).to(device, dtype, memory_format=layout)
     weight = torch.randn((CHANNELS, CHANNELS, KERNEL, KERNEL)).to(device, dtype, memory_format=layout)

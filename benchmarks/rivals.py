@@ -1,4 +1,4 @@
-"""What our stages are timed against: the plain twin, and an original implementation where one is at hand."""
+"""What our stages are compared with: the plain twin, and the original implementation if its folder is given."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ STAGES = ("forward", "tune-step")
 
 
 def build_rival(name: str, work: Workload, original: Path | None) -> Run:
-    """A rival's stage on the weights and inputs of ours."""
+    """The rival's version of a stage, with our weights and inputs."""
     unet = build_unet(name, work, original)
     dtype = DTYPES[work.case.dtype]
     if work.case.stage == "forward":
         latents, context = work.latents.to(dtype), work.context.to(dtype)
         return torch.no_grad()(lambda: unet(latents, TIMESTEP, context))
-    assert work.case.stage == "tune-step", "there is nothing to hold against the other stages"
+    assert work.case.stage == "tune-step", "the other stages have no rival"
     if work.case.recompute != "nothing":
         unet.enable_gradient_checkpointing()
     return plain_tuning(unet, work.latents, work.context, dtype=dtype)

@@ -1,22 +1,21 @@
-"""Whether context windows can be seen in what they render: flicker and jumps at their seams, and away from them.
+"""Measures whether context windows leave visible traces: flicker and jumps at their seams, against those elsewhere.
 
     python -m benchmarks.seams --out benchmarks/out/seams          # half an hour on a CPU
 
-A clip of the demo's world, longer than the demo's, is tuned on by windows, inverted and edited in several ways:
+A clip of the demo's world, longer than the demo's clips, is tuned on in windows, inverted and edited in several ways:
 
     shifting    windows of 16 that share 4 frames and move from step to step: the defaults
-    fixed       the same, always at the same place
-    short       windows of 8 that share 2
-    cut         windows of 16 that share none and stay: what a seam looks like
+    fixed       the same windows, but they do not move
+    short       windows of 8 that share 2 frames
+    cut         windows of 16 that share no frame and do not move: this shows what a seam looks like
     whole       no windows: all frames at once
 
-The seam of a frame list is where a second difference in time reaches into frames that two neighbouring windows share
-(with `cut`: across the cut). Windows that move have other seams at each step: those of the last step count, which
-draws the finest, and those of every other shift are listed beside it. `whole` is measured at the seams of `shifting`,
-for what the clip itself does there.
+A frame is at a seam if its second difference in time reaches into frames that two neighbouring windows share (with
+`cut`: across the cut). Windows that move have different seams at each shift; the figures are listed for every shift.
+`whole` is measured at the seams of `shifting`, to show what the clip itself does there.
 
     flicker     mean |I(t+1) - 2 I(t) + I(t-1)| of the pixels away from the object
-    jump        mean |c(t+1) - 2 c(t) + c(t-1)| of the object's centre c, in pixels, less the source's own
+    jump        mean |c(t+1) - 2 c(t) + c(t-1)|, in pixels, of the object's centre c minus its true path in the source
 """
 
 from __future__ import annotations
@@ -68,14 +67,14 @@ WAYS: dict[str, ContextWindows | None] = {
 
 
 def long_clip(name: str, num_frames: int) -> Clip:
-    """A clip of the demo at more frames: the same course, slower."""
+    """A clip of the demo with more frames: the same path, slower."""
     scene, path = SOURCES[name][1], PATHS[name]
     scenes = tuple(dataclasses.replace(scene, **path(scene, float(at))) for at in np.linspace(0, 1, num_frames))
     return dataclasses.replace(clip_named(name), scenes=scenes)
 
 
 def tune_clip(checkpoint: Checkpoint, moments: LatentMoments, prompt: str, state: Path) -> Motion:
-    """The motion of a clip, learned by windows as long as those of `shifting`."""
+    """The motion of a clip, tuned in windows as long as those of `shifting`."""
     untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet), schedule=checkpoint.schedule)
     config = dataclasses.replace(TUNE, window=DEFAULT.length)
     return tune(untuned, moments, encode_prompt(checkpoint, prompt), config=config, state_path=state)
@@ -93,7 +92,7 @@ def render(
 
 
 def flicker(frames: np.ndarray) -> np.ndarray:
-    """Second differences of the background around frames 1 to f - 2."""
+    """Mean second differences of the background, for frames 1 to f - 2."""
     near = np.stack([disc(reading, frames.shape[1:3]) for reading in read_frames(frames)])
     away = ~(near[2:] | near[1:-1] | near[:-2])
     second = np.abs(frames[2:] - 2 * frames[1:-1] + frames[:-2]).mean(axis=-1)
@@ -101,13 +100,13 @@ def flicker(frames: np.ndarray) -> np.ndarray:
 
 
 def jump(frames: np.ndarray, clip: Clip) -> np.ndarray:
-    """Second differences of the object's place around frames 1 to f - 2, in pixels; nan where it is not found."""
+    """Second differences of the object's deviation from its path, frames 1 to f - 2, in pixels; nan if not found."""
     stray = centres(read_frames(frames)) - clip.path()
     return np.linalg.norm(stray[2:] - 2 * stray[1:-1] + stray[:-2], axis=1)
 
 
 def at_seams(windows: Sequence[range], num_frames: int) -> np.ndarray:
-    """Which of frames 1 to f - 2 have a seam between themselves and their neighbours, or among those."""
+    """Which of frames 1 to f - 2 are at a seam, or next to a frame that is."""
     seams = np.zeros(num_frames, bool)
     for one, other in pairwise(windows):
         shared = range(other.start, one.stop) or range(one.stop - 1, one.stop + 1)
@@ -116,28 +115,28 @@ def at_seams(windows: Sequence[range], num_frames: int) -> np.ndarray:
 
 
 def shifts(windows: ContextWindows, num_frames: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The seams of each shift."""
+    """Each shift of the windows, with its seams."""
     for shift in windows.shifts if windows.shifting else (0,):
         timestep = next(t for t in range(1000) if windows.shift_at(t) == shift)
         yield shift, at_seams(windows.at(num_frames, timestep), num_frames)
 
 
 def compare(values: list[np.ndarray], seams: np.ndarray) -> dict[str, float]:
-    """Means over all videos at seams and inside windows, and their ratio."""
+    """Means over all videos, at seams and inside windows, and their ratio."""
     at, inside = (float(np.nanmean(np.stack(values)[:, where])) for where in (seams, ~seams))
     return {"at": at, "inside": inside, "ratio": at / inside}
 
 
 def contact_sheet(rows: Sequence[np.ndarray]) -> Image.Image:
-    """Videos, one a row."""
+    """Videos, one per row."""
     pixels = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """All figures, by way: flicker and jump, by shift. Writes a contact sheet for each clip.
+    """Flicker and jump for each way and shift. Writes a contact sheet for each clip.
 
-    Motions and videos that a run before this one left in the folder are taken as they are.
+    Motions and videos that an earlier run left in the folder are reused.
     """
     checkpoint, found = load_checkpoint(args.model), {way: ([], []) for way in args.ways}
     for name in args.clips:
@@ -174,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", nargs="+", choices=SOURCES, default=["slide", "arc", "grow", "behind"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
     parser.add_argument("--num-frames", type=int, default=40)
-    parser.add_argument("--edit", type=int, default=0, help="which of the demo's edits of a clip")
+    parser.add_argument("--edit", type=int, default=0, help="number of the clip's edit, from 0")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)

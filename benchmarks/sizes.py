@@ -1,4 +1,4 @@
-"""The models and clips that are timed, built with random weights from their configs."""
+"""The models that are timed, built from their configs with random weights, and the clips they are timed on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_
 TEXT_TOKENS = 77
 LEVELS = 4
 SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
-# stable-diffusion-2-1's unet/config.json; what it calls attention_head_dim is the number of heads of each level.
+# From stable-diffusion-2-1's unet/config.json; its attention_head_dim is the number of heads at each level.
 SD2 = {
     "cross_attention_dim": 1024,
     "attention_head_dim": (5, 10, 20, 20),
@@ -37,11 +37,11 @@ class Size:
     """A model and the clip it is timed on.
 
     Args:
-        unet: settings of `UNet2DConditionModel`, of Stable Diffusion's layout; None is the demo model's own.
-        vae: widths of `AutoencoderKL`, of Stable Diffusion's layout; None is the demo model's own.
+        unet: settings of `UNet2DConditionModel` in Stable Diffusion's layout; None for those of the demo model.
+        vae: widths of `AutoencoderKL` in Stable Diffusion's layout; None for those of the demo model.
         pixels: width and height of the clip.
-        num_frames: of the clip, on a CPU and on a GPU.
-        runs: how often a stage is timed on a CPU, after one warm-up; 1 is a single run without one.
+        num_frames: length of the clip on a CPU and on a GPU.
+        runs: how often a stage is timed on a CPU, after one warm-up; 1 means a single run without a warm-up.
         prediction_type: "epsilon" or "v_prediction".
     """
 
@@ -81,7 +81,7 @@ SIZES = {
 
 
 def build_unet(size: Size) -> UNet2DConditionModel:
-    """A frozen 2-D UNet of random weights in float32; on the device "meta", as a context, it has shapes alone."""
+    """A frozen 2-D UNet with random float32 weights; inside `torch.device("meta")` it has shapes but no values."""
     from diffusers import UNet2DConditionModel
 
     config = size.unet or json.loads((DEMO / "unet" / "config.json").read_text())
@@ -89,7 +89,7 @@ def build_unet(size: Size) -> UNet2DConditionModel:
 
 
 def build_vae(size: Size) -> AutoencoderKL:
-    """A frozen autoencoder of random weights, likewise."""
+    """A frozen autoencoder with random weights, likewise."""
     from diffusers import AutoencoderKL
 
     config = json.loads((DEMO / "vae" / "config.json").read_text())
@@ -116,11 +116,11 @@ def build_denoiser(
     backend: str = "sdpa",
     prediction_type: str = "epsilon",
 ) -> UNetDenoiser:
-    """The inflated model of a 2-D UNet, which is moved."""
+    """The inflated model of a 2-D UNet, which is moved to the device and dtype in place."""
     from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
-    with torch.device("cpu"):  # a schedule is numbers, whatever device the caller builds networks on
+    with torch.device("cpu"):  # a schedule needs values, whatever device the caller builds networks on
         schedule = NoiseSchedule.from_config({**SCHEDULER, "prediction_type": prediction_type})
     return UNetDenoiser(unet=InflatedUNet.from_2d(unet.to(device, dtype), backend=backend), schedule=schedule)
 
@@ -128,7 +128,7 @@ def build_denoiser(
 def random_inputs(
     unet: UNet2DConditionModel, size: Size, num_frames: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents and a text's embeddings, see below."""
+    """Latents and a text's embeddings, see the two functions below."""
     return random_latents(size, num_frames, device), random_context(unet, device)
 
 

@@ -1,4 +1,4 @@
-"""What is timed: whole stages, called as users call them. Each gives a function without arguments."""
+"""What is timed: whole stages, called as users call them. Each function here returns one without arguments to time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def decoding(work: Workload) -> Run:
 
 
 def job(work: Workload) -> Run:
-    """All of it: encode the clip, tune on it, invert it, edit it, decode the result."""
+    """The whole job: encode the clip, tune on it, invert it, edit it, decode the result."""
 
     def run() -> object:
         clip = encode_frames(work.vae, work.frames)
@@ -87,7 +87,7 @@ def job(work: Workload) -> Run:
 
 
 def compile_unet(case: Case, unet: InflatedUNet) -> None:
-    """Compiles a UNet in place, if the case says so; the first call then takes minutes."""
+    """Compiles a UNet in place if the case asks for it; the first call then takes minutes."""
     if case.compile:
         unet.compile()
 

@@ -1,4 +1,4 @@
-"""Figures as lines of text."""
+"""Prints figures as lines of a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from .cases import Case, from_record
 
-# Widths; those of text are negative, and left-aligned.
+# Widths of the columns; a negative width marks left-aligned text.
 COLUMNS = {
     "size": -5,
     "stage": -11,
@@ -32,7 +32,7 @@ def heading() -> str:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """A figure's row, and under it its rivals and its heaviest operations."""
+    """A figure's row, followed by its rivals and its heaviest operations."""
     case = from_record(result["settings"])
     if "error" in result:
         return [f"{align(first_cells(case)).rstrip()}  failed: {result['error']}"]
@@ -49,7 +49,7 @@ def first_cells(case: Case) -> list[str]:
 
 
 def figure_cells(result: dict[str, Any]) -> list[str]:
-    """What came out: seconds with their spread, memory, and the rate beside the machine's."""
+    """The result: seconds with their spread, memory, and the rate beside the machine's best."""
     warm_up, peak = result["warm_up_seconds"], result["peak_bytes"]
     return [
         f"{result['median_seconds']:.3f}",
@@ -67,8 +67,8 @@ def figure_cells(result: dict[str, Any]) -> list[str]:
 
 def rival_line(name: str, rival: dict[str, Any]) -> str:
     return (
-        f"{name} takes {rival['ratio']:.2f} times as long, {rival['median_seconds']:.3f} s; "
-        f"of the CPU's own time {rival['cpu_ratio']:.2f} times, {rival['median_cpu_seconds']:.3f} s"
+        f"{name} takes {rival['ratio']:.2f} times as long, {rival['median_seconds']:.3f} s, "
+        f"and {rival['cpu_ratio']:.2f} times the CPU time, {rival['median_cpu_seconds']:.3f} s"
     )
 
 
@@ -77,6 +77,6 @@ def operation_line(operation: dict[str, Any]) -> str:
 
 
 def align(cells: Iterable[str]) -> str:
-    """A row; a failed figure's ends before the numbers."""
+    """A row; the row of a failed figure ends before the numbers."""
     pairs = zip(cells, COLUMNS.values(), strict=False)
     return "  ".join(f"{cell:<{-width}}" if width < 0 else f"{cell:>{width}}" for cell, width in pairs)

@@ -1,4 +1,4 @@
-"""What a stage works on: the models under a case's settings, and a random clip and text."""
+"""What a stage works on: the models with a case's settings, and a random clip and text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Workload:
 
     Args:
         case: size and settings.
-        meta: shapes without values, in float32: for counting operations.
+        meta: use tensors without values, in float32, to count operations.
     """
 
     case: Case
@@ -39,7 +39,7 @@ class Workload:
 
     @property
     def size(self) -> Size:
-        """The model's, with the case's clip."""
+        """The model's size, with the case's clip."""
         return replace(SIZES[self.case.size], pixels=self.case.pixels)
 
     @cached_property
@@ -85,6 +85,6 @@ class Workload:
         return torch.device("meta") if self.meta else nullcontext()
 
     def settle(self, module: nn.Module) -> nn.Module:
-        """A network on the case's device, in its dtype and its memory format."""
+        """Moves a network to the case's device, dtype and memory format."""
         layout = torch.channels_last if self.case.channels_last else torch.contiguous_format
         return module.to(self.device, self.dtype, memory_format=layout)

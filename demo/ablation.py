@@ -1,18 +1,19 @@
 """The ablation on the demo world: `python run.py ablation`.
 
-The paper's: what each part of Tune-A-Video does.
+It repeats the paper's ablation: what each part of Tune-A-Video does.
 
     full             tuned, inverted, sparse-causal attention, temporal attention
     no tuning        the inflated model as it is
     no inversion     sampling starts from random noise
-    no ST-Attn       every frame attends to itself alone, in tuning too
-    no temporal      the temporal attention is neither trained nor there
+    no ST-Attn       every frame attends only to itself, in tuning too
+    no temporal      the temporal attention is neither trained nor used
 
-And each piece beyond the paper, see `variants.PIECES`, against the same clips and seeds; and the edits as they should
-be, see drawn.py. `--clips slide-swing` is the clip *slide* with a motion that comes back, for the k-step attention.
+On the same clips and seeds it also runs each technique beyond the paper (see `variants.PIECES`), and draws the edits as
+they should be (see drawn.py). `--clips slide-swing` is the clip *slide* with a motion that goes back and forth, for the
+k-step attention.
 
-Every clip, edit and seed goes through each; the seed decides the tuning's draws and the random starts. A job's videos
-are kept, so that an interrupted run goes on where it was.
+Every variant renders every clip and edit with every seed; the seed decides the tuning's random draws and the random
+starts. The videos of each job are kept, so that an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ PLOTS = {"ablation_plot.png": tuple(PAPER), "pieces_plot.png": ("full", *PIECES,
 
 
 def run_job(job: Job, out: Path) -> Job:
-    """Renders a job's edits and keeps them."""
+    """Renders a job's edits and saves them, unless they are there already."""
     torch.set_num_threads(1)
     if not job.path(out).exists():
         checkpoint = load_checkpoint(MODEL)
@@ -72,7 +73,7 @@ def score_job(job: Job, out: Path) -> list[Scores]:
 
 
 def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]) -> list[Job]:
-    """Seeds outermost, so that an early stop still leaves whole rounds; without tuning, seeds change nothing."""
+    """All jobs, seeds outermost, so that a run stopped early leaves complete rounds. Untuned variants run once."""
     return [
         Job(variant=variant, clip=clip, seed=seed)
         for seed in seeds
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -104,11 +105,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_results(args.out, jobs, scored)
     paper = [variant for variant in args.variants if variant in PAPER]
     save_picture(args.out, args.clips[0], args.seeds[0], paper or args.variants)
-    print(f"{time.monotonic() - started:.0f} s. Tables, plots and picture are in {args.out}.")
+    print(f"{time.monotonic() - started:.0f} s. The tables, the plots and the picture are in {args.out}.")
 
 
 def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
-    """Prints the tables, writes them as JSON and draws them; every edit's scores are in a CSV file."""
+    """Prints the tables, writes them as JSON and draws them; writes every edit's scores to a CSV file."""
     rows, spread = tabulate(jobs, scored)
     parts = tabulate_parts(jobs, scored)
     print(format_table(rows, spread), format_parts(parts), sep="\n\n")
@@ -126,7 +127,7 @@ def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Score
 
 
 def save_edits(path: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
-    """The scores of each edit, a line each."""
+    """Writes the scores as CSV, one line per edit."""
     names = [field.name for kind in (Job, Scores) for field in dataclasses.fields(kind)]
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -138,7 +139,7 @@ def save_edits(path: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores
 
 
 def save_picture(out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:
-    """One edit of one clip under every variant, a row each, below the source."""
+    """Saves a contact sheet of one edit of one clip: the source, then one row per variant."""
     clip = clip_named(clip_name)
     rows = {f"source: {clip.prompt}": clip.frames()}
     for variant in variants:

@@ -1,4 +1,4 @@
-"""Renders the bundled clip, `demo/clip.mp4`, from the world: `python -m demo.make_clip`."""
+"""Renders the bundled clip, `demo/clip.mp4`, from the demo's world: `python -m demo.make_clip`."""
 
 from pathlib import Path
 

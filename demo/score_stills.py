@@ -1,4 +1,4 @@
-"""How good the trained model is at stills, as the oracle sees it: `python -m demo.score_stills`.
+"""Scores stills of the trained model with the oracle: `python -m demo.score_stills`.
 
 Writes `demo/training/scores.json` and a contact sheet, `demo/training/stills.png`.
 """
@@ -26,7 +26,7 @@ PARTS = ("shape", "colour", "background")
 def score_combinations(
     sampler: Sampler, chosen: list[tuple[str, str, str]], guidance: float
 ) -> tuple[dict, np.ndarray]:
-    """The share of stills whose shape, colour, background, and all three, are what the prompt says; the stills."""
+    """The shares of stills that show the prompt's shape, its colour, its background, and all three; and the stills."""
     prompts = [phrase(**dict(zip(PARTS, one, strict=True))) for one in chosen]
     right, pictures = [], []
     for seed in range(NUM_SEEDS):
@@ -43,7 +43,7 @@ def score_combinations(
 
 
 def score_variety(sampler: Sampler, prompt: str, count: int = 24) -> dict:
-    """Spread, over stills of one prompt from different noise, of what the prompt does not say."""
+    """How much the things that a prompt does not name vary over stills from different noise."""
     readings = [read_frame(picture) for picture in sampler.sample([prompt] * count, seed=SEED)]
     shades = np.array([reading.shade for reading in readings])
     behind = np.array([reading.background_shade for reading in readings])
@@ -65,7 +65,7 @@ def share_right(readings: list[Reading], scenes: list[Scene]) -> float:
 
 
 def score_places(sampler: Sampler, count: int = 48) -> dict:
-    """How far objects are from where the T2I-Adapter was shown a disc, in pixels, and without it; and what is right."""
+    """How far objects are from the discs shown to the T2I-Adapter, in pixels, with and without it; the share right."""
     rng = np.random.default_rng(SEED + 2)
     scenes = [random_scene(rng) for _ in range(count)]
     prompts = [phrase(**{part: getattr(scene, part) for part in PARTS}) for scene in scenes]
@@ -79,7 +79,7 @@ def score_places(sampler: Sampler, count: int = 48) -> dict:
 
 @torch.no_grad()
 def score_autoencoder(sampler: Sampler, count: int = 96) -> dict:
-    """Mean peak signal-to-noise ratio, dB, of new stills encoded and decoded, and what the oracle still reads right."""
+    """For new stills, encoded and decoded: mean peak signal-to-noise ratio in dB, and the share read right."""
     rng = np.random.default_rng(SEED + 1)
     scenes = [random_scene(rng) for _ in range(count)]
     pictures = np.stack([render(scene) for scene in scenes])
@@ -91,7 +91,7 @@ def score_autoencoder(sampler: Sampler, count: int = 96) -> dict:
 
 
 def main() -> None:
-    """Score the model as saved and write the figures."""
+    """Scores the saved model and writes the figures."""
     torch.set_num_threads(2)
     sampler = Sampler()
     unseen = held_out()

@@ -1,5 +1,5 @@
-"""What `python run.py demo` runs: tunes the bundled model on the bundled clip, inverts the clip, and renders it again
-under three new prompts. Ends with a table of scores and a folder of videos and pictures."""
+"""The command `python run.py demo`: tunes the bundled model on the bundled clip, inverts the clip, and renders it again
+under three new prompts. It prints a table of scores and writes a folder of videos and pictures."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ EDITS = (0, 1, 2)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Showcase:
-    """One demonstration.
+    """The settings of one demonstration.
 
     Args:
         out: folder for the results.
-        model: checkpoint.
-        tuning, sampling: the settings.
+        model: folder of the checkpoint.
+        tuning, sampling: how it tunes and how it edits.
     """
 
     out: Path = OUT
@@ -66,12 +66,12 @@ class Showcase:
 
     @property
     def state(self) -> Path:
-        """The tuning's state, from which a second run goes on."""
+        """The file of the tuning's state, from which a second run continues."""
         return self.out / "tuning-state.safetensors"
 
 
 class Timer:
-    """Seconds of each stage."""
+    """Measures the seconds of each stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -84,10 +84,10 @@ class Timer:
 
 
 def run_showcase(showcase: Showcase) -> dict[str, Scores]:
-    """Does it all; returns the scores by prompt.
+    """Tunes, inverts, edits, and writes the results; returns the scores by prompt.
 
     Raises:
-        TavError: with what to do.
+        TavError: a stage failed; the message says what to do.
     """
     timer, clip = Timer(), clip_named(NAME)
     edits = [clip.edits[index] for index in EDITS]
@@ -114,14 +114,14 @@ def run_showcase(showcase: Showcase) -> dict[str, Scores]:
 
 
 def tune_clip(showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, about: ClipInfo) -> Motion:
-    """The motion of the clip; goes on from what an earlier run left, unless that was of another clip or model."""
+    """Tunes on the clip; continues an earlier run if its state is there and is of the same clip, model and settings."""
     if not showcase.state.exists():
         return tune_from(showcase.tuning, showcase, checkpoint, latents, about)
-    print(f"going on from the tuning found in {showcase.out}", flush=True)
+    print(f"continuing the tuning found in {showcase.out}", flush=True)
     try:
         return tune_from(showcase.tuning, showcase, checkpoint, latents, about)
     except ConfigError as error:
-        print(f"tuning anew instead: {error.got}", flush=True)
+        print(f"starting the tuning again instead: {error.got}", flush=True)
         anew = dataclasses.replace(showcase.tuning, resume="restart")
         return tune_from(anew, showcase, checkpoint, latents, about)
 
@@ -129,7 +129,7 @@ def tune_clip(showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments
 def tune_from(
     config: TuneConfig, showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, about: ClipInfo
 ) -> Motion:
-    """Tunes by these settings, with a progress bar."""
+    """Tunes with the given settings and shows a progress bar."""
     untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=config.seed), schedule=checkpoint.schedule)
     with progress_bar("tune", config.num_steps) as bar:
 
@@ -158,7 +158,7 @@ def render_edits(
     edits: Sequence[Edit],
     timer: Timer,
 ) -> dict[str, np.ndarray]:
-    """The clip under each edit's prompt: prompt to frames, `f h w 3` in [0, 1]."""
+    """Renders the clip under each edit's prompt: prompt to frames, `f h w 3` in [0, 1]."""
     config, prompts = showcase.sampling, [each.prompt for each in edits]
     denoiser = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     empty = encode_prompt(checkpoint, "")
@@ -185,7 +185,7 @@ def render_edits(
 
 
 def describe(showcase: Showcase, timer: Timer) -> dict[str, object]:
-    """What the scores come from."""
+    """How the scores were made: settings, times and versions."""
     return {
         "settings": {"tune": dataclasses.asdict(showcase.tuning), "edit": dataclasses.asdict(showcase.sampling)},
         "seconds": timer.seconds,
@@ -198,7 +198,7 @@ def progress_bar(name: str, total: int) -> tqdm:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the demo; returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+    """Runs the demo; returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python run.py demo", description="Tune, invert and edit the bundled clip.")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the results (default: demo/out)")
     showcase = Showcase(out=parser.parse_args(argv).out)
@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last saved step", file=sys.stderr)
+        print("\nstopped; the same command continues from the last saved step", file=sys.stderr)
         return 130
     print(f"\n{format_table(scores)}\n\n{time.monotonic() - started:.0f} s. Videos and pictures are in {showcase.out}:")
     print("\n".join(f"  {path.name}" for path in sorted(showcase.out.iterdir())))

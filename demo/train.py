@@ -1,7 +1,7 @@
-"""Train the demo model from nothing: `python -m demo.train`. A stage whose output exists is skipped.
+"""Train the demo model from scratch: `python -m demo.train`. A stage is skipped if its output exists.
 
-About 90 minutes on 2 CPU cores. The result is an ordinary diffusers folder, `demo/model/`. With `--further` the UNet
-that is there goes through the last course of `train_unet.COURSES` once more.
+About 90 minutes on 2 CPU cores. The result is an ordinary diffusers folder, `demo/model/`. With `--further`, the
+saved UNet is trained through the last of `COURSES` in demo/trainers/unet.py once more.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from .trainers.vae import encode_stills, train_vae
 def main() -> None:
     """Run every stage that has no output yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--further", action="store_true", help="train the UNet that is there once more")
+    parser.add_argument("--further", action="store_true", help="train the saved UNet through its last course once more")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,8 +1,8 @@
-"""How many tuning steps an edit wants: `python -m demo.tuning_steps`.
+"""Finds how many tuning steps an edit needs: `python -m demo.tuning_steps`.
 
-Tunes on each clip, stops at some steps on the way, and scores the clip's edits with the motion so far. Tuned for too
-short, a model loses the source; for too long, it copies it. Beside the scores stands the loss on draws that were not
-trained on, to see whether it would have told when to stop. A clip's figures are kept: an interrupted run goes on.
+It tunes on each clip, and scores the clip's edits with the motion after several numbers of steps. A model tuned too
+briefly loses the source; one tuned too long copies it. The tables also hold the loss on draws that were not trained on,
+to see whether it shows when to stop. The figures of each clip are kept, so that an interrupted run can continue.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ COLUMNS = ("edit_right", "copied", "path", "agreement", "kept")
 
 
 def motions_at(untuned: UNetDenoiser, clip: Clip, checkpoint: Checkpoint, steps: Sequence[int], seed: int) -> dict:
-    """The motion after each of some numbers of steps, all of one run."""
+    """The motion after each of the given numbers of steps, all from one run."""
     found: dict[int, Motion] = {}
 
     def keep(progress: TuneProgress) -> None:
@@ -60,7 +60,7 @@ def motions_at(untuned: UNetDenoiser, clip: Clip, checkpoint: Checkpoint, steps:
 
 
 def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor) -> float:
-    """The mean loss on draws of another seed than a tuning's."""
+    """The mean loss on draws with another seed than the tuning's."""
     run = TuningRun(tuned, latents, context, config=dataclasses.replace(TUNE, seed=HELD_SEED))
     losses = []
     with torch.no_grad():
@@ -70,7 +70,7 @@ def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor)
 
 
 def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The held loss, and each edit's scores with the parts of the source that it changes."""
+    """The held-out loss, and for each edit its scores and the parts of the source that it changes."""
     tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean
     source, edits = read_source(clip), []
@@ -82,7 +82,7 @@ def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str
 
 
 def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[str, dict[str, Any]]:
-    """The scores of one clip at each number of steps; found in `out` if they were had before."""
+    """The scores of one clip at each number of steps; read from `out` if an earlier run left them there."""
     torch.set_num_threads(1)
     path = out / f"{name}_{seed}_{'-'.join(map(str, steps))}.json"
     if not path.exists():
@@ -95,7 +95,7 @@ def run_clip(name: str, seed: int, steps: tuple[int, ...], out: Path) -> dict[st
 
 
 def average(rows: Sequence[dict[str, dict[str, Any]]], changes: str | None = None) -> dict[str, dict[str, float]]:
-    """Means for each number of steps, over the edits of all clips; or over those that change one part alone."""
+    """Means for each number of steps, over the edits of all clips or only those that change the given part alone."""
     table = {}
     for step in rows[0]:
         edits = [each for row in rows for each in row[step]["edits"] if changes is None or each["changes"] == [changes]]
@@ -111,7 +111,7 @@ def format_table(table: dict[str, dict[str, float]]) -> str:
 
 
 def save_plot(path: Path, table: dict[str, dict[str, float]]) -> Path:
-    """Draws the trade: edits right, what is kept, and the source copied, over the tuning steps."""
+    """Draws the trade-off over the tuning steps: edits right, how much is kept, how much of the source is copied."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The example workflows that run as they are: on the demo model and its clip."""
+"""The example workflows that run without any download, on the demo model and its clip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workflow_parts import (
 def tune_and_invert(
     graph: WorkflowGraph, demo: Node, source: Node, empty: Node, **settings: Any
 ) -> tuple[Output, Node]:
-    """The demo's MODEL with the motion on it, and the inversion of its clip."""
+    """The demo's MODEL with the motion applied, and the inversion of its clip."""
     motion = tune(graph, demo, demo["frames"], source, **settings)
     model = apply_motion(graph, demo["model"], motion["motion"])
     _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
@@ -83,7 +83,7 @@ def resume(graph: WorkflowGraph) -> None:
 
 
 def local_edit(graph: WorkflowGraph) -> None:
-    """The demo clip edited within a mask, beside an edit of the whole."""
+    """The demo clip edited inside a mask, beside an edit of the whole frame."""
     graph.note(
         "## 10 Local edit\n\n"
         "Press **Run**: the demo's circle turns yellow, and nothing else changes. There is nothing to download.\n\n"
@@ -116,7 +116,7 @@ def local_edit(graph: WorkflowGraph) -> None:
 
 
 def inject_source(graph: WorkflowGraph) -> None:
-    """The demo clip edited plainly, and with its layout kept."""
+    """A plain edit of the demo clip, and one that keeps the layout."""
     graph.note(
         "## 11 Keep the layout\n\n"
         "Press **Run**: the same edit twice, the second with **Inject Source**. There is nothing to download.\n\n"

@@ -3,7 +3,8 @@
     COMFYUI_PATH=<ComfyUI's folder> <its python> scripts/make_locales.py           # writes locales/en/nodeDefs.json
     COMFYUI_PATH=<ComfyUI's folder> <its python> scripts/make_locales.py --check   # writes nothing
 
-Exits 1 if a language lacks a text or has one too many; with --check also if the English file is not as the schemas say.
+Exits with 1 if a language lacks a text or has a surplus one; with --check also if the English file differs from the
+schemas.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LANGUAGES = ("ko", "zh", "ja")
 
 
 def main() -> int:
-    """Runs the script; the exit status."""
+    """Runs the script; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the English file is stale")
     check = parser.parse_args().check
@@ -32,10 +33,10 @@ def main() -> int:
     if not check:
         write_texts("en", texts)
     elif read_texts("en") != texts:
-        problems.append("en: not as the schemas say; run this script without --check")
+        problems.append("en: differs from the schemas; run this script without --check")
     for language in LANGUAGES:
         problems += compare_keys(language, texts)
-    print("\n".join(problems) or f"{len(texts)} nodes, all texts there: en, {', '.join(LANGUAGES)}")
+    print("\n".join(problems) or f"{len(texts)} nodes, no text missing: en, {', '.join(LANGUAGES)}")
     return 1 if problems else 0
 
 
@@ -49,7 +50,7 @@ def load_schemas() -> list[Any]:
     if not (comfy / "comfy" / "cli_args.py").is_file():
         raise SystemExit("Set COMFYUI_PATH to ComfyUI's folder, and run this with ComfyUI's python.")
     sys.path.insert(0, str(comfy.resolve()))
-    # Before anything else of ComfyUI, which looks for a GPU when it is imported.
+    # This comes before any other import of ComfyUI, which looks for a GPU when it is imported.
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = True
@@ -59,7 +60,7 @@ def load_schemas() -> list[Any]:
 
 
 def load_pack() -> Any:
-    """The pack as a module, under any name: its folder's need not be one."""
+    """The pack as a module, under a fixed name: its folder's name need not be a valid one."""
     folders = [str(PACK)]
     spec = importlib.util.spec_from_file_location(
         "tune_a_video_pack", PACK / "__init__.py", submodule_search_locations=folders
@@ -81,18 +82,18 @@ def node_texts(schema: Any) -> dict[str, Any]:
 
 
 def socket_texts(socket: Any) -> dict[str, str]:
-    """Name and tooltip of an input or output; no tooltip where the schema has none."""
+    """Name and tooltip of an input or output; no tooltip if the schema has none."""
     name = socket.display_name or socket.id.replace("_", " ")
     return {"name": name, **({"tooltip": socket.tooltip} if socket.tooltip else {})}
 
 
 def locale_path(language: str) -> Path:
-    """Where the texts of a language lie."""
+    """The file with the texts of a language."""
     return LOCALES / language / "nodeDefs.json"
 
 
 def read_texts(language: str) -> dict[str, Any]:
-    """The texts of a language; none if there is no file yet."""
+    """The texts of a language; empty if there is no file yet."""
     path = locale_path(language)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -105,7 +106,7 @@ def write_texts(language: str, texts: dict[str, Any]) -> None:
 
 
 def compare_keys(language: str, english: dict[str, Any]) -> list[str]:
-    """The texts that a language lacks or has too many, one line each."""
+    """The missing and the surplus texts of a language, one line each."""
     own, wanted = text_keys(read_texts(language)), text_keys(english)
     missing = [f"{language}: missing {key}" for key in sorted(wanted - own)]
     return missing + [f"{language}: surplus {key}" for key in sorted(own - wanted)]

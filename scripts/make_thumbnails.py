@@ -29,8 +29,8 @@ EDITS = {
     "star": "a red star on a blue background",
     "green": "a red circle on a green background",
 }
-# Of each workflow the title, and rows of a label and a video. Where a row needs a model that is not in the pack, the
-# demo model's video of the same kind stands in.
+# For each workflow, the title and rows of label and video. If a row needs a model that is not in the pack, a video of
+# the same kind from the demo model replaces it.
 PICTURES = {
     "1_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
     "2_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "green"}),
@@ -96,7 +96,7 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 
 def first_graph() -> dict[str, Any]:
-    """All but the longer run: the clip, its edges, edits: by core's sampler, in tiles, windows, a mask, injected."""
+    """All but the longer run: the clip, its edges, and edits (core's sampler, tiles, windows, mask, injection)."""
     prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     injection = {"trajectory": ["invert", 1], "conditioning": ["empty", 0], **INJECTION}
@@ -135,7 +135,7 @@ def first_graph() -> dict[str, Any]:
 
 
 def local_graph() -> dict[str, Any]:
-    """An edit within a mask of what is red, and a little around it."""
+    """An edit inside a mask of the red pixels, grown a little."""
     whole = {"feather": 4, "first_frame": 0, "last_frame": -1, "ramp": 3}
     return {
         "red": node("ImageToMask", image=["demo", 3], channel="red"),
@@ -151,17 +151,17 @@ def local_graph() -> dict[str, Any]:
 
 
 def ask(url: str, body: Any = None) -> bytes:
-    """What a server answers."""
+    """The server's answer to a request."""
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
         return answer.read()
 
 
 def render(url: str, graph: dict[str, Any]) -> dict[str, list[Image.Image]]:
-    """Runs a graph; the frames of each SaveImage node.
+    """Runs a graph and returns the frames of each SaveImage node.
 
     Raises:
-        RuntimeError: the server says no, or a node fails.
+        RuntimeError: the server refuses the graph, or a node fails.
     """
     answer = json.loads(ask(f"{url}/prompt", {"prompt": graph}))
     if answer.get("node_errors"):
@@ -180,7 +180,7 @@ def render(url: str, graph: dict[str, Any]) -> dict[str, list[Image.Image]]:
 
 
 def draw(title: str, rows: dict[str, list[Image.Image]]) -> Image.Image:
-    """A thumbnail: a title, and rows of frames, evenly taken, each under its label."""
+    """A thumbnail: a title, and rows of evenly spaced frames, each row under its label."""
     width, height = SIZE
     sheet = Image.new("RGB", SIZE, PAPER)
     pen = ImageDraw.Draw(sheet)

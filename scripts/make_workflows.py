@@ -2,7 +2,7 @@
 
     python scripts/make_workflows.py --url http://127.0.0.1:8188
 
-Run it against the oldest ComfyUI that the pack supports: later ones add to core's nodes at their ends.
+Run it against the oldest ComfyUI that the pack supports: later versions append inputs and outputs to core's nodes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server's answer at `/object_info` says of a node: its inputs, which of them are widgets, and their values."""
+"""What a server's answer at `/object_info` says about a node: its inputs, which are widgets, and their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC}
 UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
-# The page gives widgets of these names a second one, which says how the seed changes from run to run.
+# The page adds a second widget to widgets with these names; it says how the seed changes from run to run.
 SEEDS = ("seed", "noise_seed")
 SLOT_HEIGHT, WIDGET_HEIGHT, TEXT_HEIGHT, EDGE = 22, 26, 110, 16
 
@@ -15,7 +15,7 @@ Inputs = list[tuple[str, list, bool]]
 
 
 def list_inputs(definition: dict[str, Any]) -> Inputs:
-    """Name and specification of a node's inputs, in order, and whether they must be given."""
+    """Name and specification of a node's inputs, in order, and whether they are required."""
     return [
         (name, spec, kind == "required")
         for kind in ("required", "optional")
@@ -29,7 +29,7 @@ def type_of(spec: list) -> str:
 
 
 def options_of(spec: list) -> dict[str, Any]:
-    """What a specification says beside the type."""
+    """What a specification holds besides the type."""
     return spec[1] if len(spec) > 1 else {}
 
 
@@ -39,7 +39,7 @@ def is_widget(spec: list) -> bool:
 
 
 def default_of(spec: list) -> Any:
-    """What a widget shows before anybody changes it."""
+    """The value that a widget shows at first."""
     options = options_of(spec)
     choices = spec[0] if isinstance(spec[0], list) else options.get("options")
     first = choices[0] if choices else ""
@@ -47,9 +47,9 @@ def default_of(spec: list) -> Any:
 
 
 def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
-    """The values of a node's widgets, in order: those given, and defaults, also where something is connected.
+    """The values of a node's widgets, in order: the given values, else the defaults, even if an input is connected.
 
-    Optional widgets at the end that nobody set are left out: older versions of ComfyUI may not have them.
+    Optional widgets at the end are left out if no value is given: older versions of ComfyUI may not have them.
     """
     widgets = [(name, spec, required) for name, spec, required in inputs if is_widget(spec)]
     while widgets and not widgets[-1][2] and widgets[-1][0] not in given:
@@ -59,12 +59,12 @@ def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
         value = given.get(name)
         values.append(value if isinstance(value, (str, int, float)) else default_of(spec))
         values += ["fixed"] if name in SEEDS or options_of(spec).get("control_after_generate") else []
-    # The button for an upload is a widget as well, the last one.
+    # The upload button is a widget too, the last one.
     return values + ["image"] * any(options_of(spec).get(key) for _, spec, _ in widgets for key in UPLOADS)
 
 
 def node_height(inputs: Inputs, num_outputs: int) -> int:
-    """How high a node is that shows its sockets and widgets."""
+    """The height of a node that shows its sockets and widgets."""
     sockets = sum(not is_widget(spec) for _, spec, _ in inputs)
     widgets = [spec for _, spec, _ in inputs if is_widget(spec)]
     texts = sum(bool(options_of(spec).get("multiline")) for spec in widgets)

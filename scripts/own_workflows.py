@@ -1,4 +1,4 @@
-"""The example workflows for a clip and a checkpoint of one's own."""
+"""The example workflows for the user's own clip and checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from workflow_parts import (
 
 
 def your_clip(graph: WorkflowGraph) -> None:
-    """A clip and a checkpoint of one's own, with the paper's settings."""
+    """The user's own clip and checkpoint, with the paper's settings."""
     graph.note(
         "## 2 Tune on your clip\n\n"
         "- **Load Clip**: upload a video. 24 frames of 512x512 are taken; raise *stride* to span more time.\n"
@@ -80,7 +80,7 @@ def four_prompts(graph: WorkflowGraph) -> None:
 
 
 def dreambooth(graph: WorkflowGraph) -> None:
-    """A motion that was tuned on one checkpoint, on another one of the same family."""
+    """A motion that was tuned on one checkpoint, applied to another one of the same family."""
     graph.note(
         "## 4 DreamBooth swap\n\n"
         "A motion is kept as differences, so it goes on other checkpoints of the same family too.\n\n"
@@ -145,7 +145,7 @@ def stock_samplers(graph: WorkflowGraph) -> None:
 
 
 def low_memory(graph: WorkflowGraph) -> None:
-    """For small cards: fewer, smaller frames, and everything that saves memory."""
+    """For small GPUs: fewer, smaller frames, and every setting that saves memory."""
     graph.note(
         "## 8 Low memory\n\n"
         "- **Load Clip** takes 12 frames of 384x384. If memory still runs out, lower *num_frames* first.\n"
@@ -171,7 +171,7 @@ def low_memory(graph: WorkflowGraph) -> None:
 
 
 def long_clip(graph: WorkflowGraph) -> None:
-    """A clip that does not fit into memory as a whole: tuned, inverted and edited by windows."""
+    """A clip that does not fit into memory as a whole: tuned, inverted and edited in windows."""
     graph.note(
         "## 9 Long clip\n\n"
         "- **Load Clip** takes 64 frames. Memory does not grow with them, time does.\n"

@@ -1,7 +1,8 @@
 """Starts an installed ComfyUI with this pack linked in: `python run.py comfyui [arguments for ComfyUI]`.
 
-ComfyUI is looked for at COMFYUI_PATH, then at ~/comfy/ComfyUI (comfy-cli's default); its Python at COMFYUI_PYTHON, then
-in a virtual environment inside its folder, else it is the Python that runs this. Standard library only.
+It looks for ComfyUI at COMFYUI_PATH, then at ~/comfy/ComfyUI (comfy-cli's default). It looks for ComfyUI's Python at
+COMFYUI_PYTHON, then in a virtual environment inside or beside ComfyUI's folder; if there is none, it uses the Python
+that runs this script. Standard library only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def find_comfyui() -> Path:
-    """ComfyUI's folder; ends with a message if there is none."""
+    """ComfyUI's folder; exits with a message if there is none."""
     told = os.environ.get("COMFYUI_PATH", "").split(os.pathsep)[0]
     comfy = Path(told).expanduser() if told else DEFAULT
     if not (comfy / "main.py").is_file() or not (comfy / "custom_nodes").is_dir():
@@ -48,14 +49,14 @@ def find_python(comfy: Path) -> Path:
 
 
 def link_pack(custom_nodes: Path) -> None:
-    """Makes the pack a custom node, unless it lies or is linked there already."""
+    """Links the pack into the custom nodes, unless it is there already."""
     if any(there.resolve() == PACK for there in custom_nodes.iterdir()):
         return
     link = custom_nodes / LINK_NAME
     if link.exists() or link.is_symlink():
         sys.exit(f"{link} is another copy of the pack. Remove or rename it, then run this again.")
     if os.name == "nt":
-        # A junction, which unlike a symbolic link needs no special rights.
+        # A junction needs no special rights, unlike a symbolic link.
         subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(PACK)], check=True)
     else:
         link.symlink_to(PACK, target_is_directory=True)
@@ -63,7 +64,7 @@ def link_pack(custom_nodes: Path) -> None:
 
 
 def check_packages(python: Path) -> None:
-    """Ends with the command that installs what ComfyUI's Python lacks, if it lacks something."""
+    """If ComfyUI's Python lacks packages, exits with the command that installs them."""
     code = f"import importlib.util as u; print(*[n for n in {NEEDED} if u.find_spec(n) is None])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     missing = done.stdout.split()

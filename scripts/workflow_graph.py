@@ -1,7 +1,7 @@
 """Builds graphs in the format that ComfyUI's page saves and opens, from the node definitions of a server.
 
-Nodes are added in the order in which they run, in columns from left to right, columns in coloured groups. Sizes are
-reckoned from a node's sockets and widgets, so that nothing overlaps.
+Nodes are added in the order in which they run, in columns from left to right; coloured groups hold the columns. A
+node's size is computed from its sockets and widgets, so that nothing overlaps.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Node:
 
     Args:
         id: its number, from 1.
-        definition: what the server says of its kind.
-        saved: what the page saves of it.
+        definition: the server's definition of its kind.
+        saved: its entry in the file that the page saves.
     """
 
     id: int
@@ -70,8 +70,8 @@ class WorkflowGraph:
     """One workflow.
 
     Args:
-        name: of its file; it names the graph too.
-        definitions: what a server answers at `/object_info`.
+        name: the name of its file, and of the graph.
+        definitions: a server's answer at `/object_info`.
     """
 
     def __init__(self, name: str, definitions: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ class WorkflowGraph:
         """Starts a group; the nodes that follow are in it.
 
         Args:
-            below: it goes below the last group, else right of everything.
+            below: put it below the last group; by default it goes to the right of everything.
         """
         boxes = [group.box() for group in self.groups]
         left, top = max((x + width for x, _, width, _ in boxes), default=self.right) + GROUP_GAP, 0
@@ -122,14 +122,14 @@ class WorkflowGraph:
 
         Args:
             kind: the node's id.
-            title: if another than its own.
+            title: replaces the node's own title.
             wide: its width.
-            room: height for what it shows below its widgets.
-            models: files that it needs, with `name`, `url` and `directory`: the page offers to fetch them.
-            given: by name, values of widgets, and outputs of other nodes. Widgets not named keep their defaults.
+            room: extra height for what it shows below its widgets.
+            models: files that it needs, with `name`, `url` and `directory`; the page offers to download them.
+            given: values of widgets and outputs of other nodes, by name. Other widgets keep their defaults.
 
         Raises:
-            ValueError: an input that the node has not.
+            ValueError: the node has no such input.
         """
         definition = self.definitions[kind]
         inputs, outputs = list_inputs(definition), zip(definition["output_name"], definition["output"], strict=True)
@@ -150,7 +150,7 @@ class WorkflowGraph:
         return node
 
     def connect(self, node: Node, inputs: Inputs, wired: dict[str, Output]) -> list[dict[str, Any]]:
-        """A node's sockets: all that are no widgets, then the widgets that something is connected to."""
+        """A node's sockets: first the inputs that are not widgets, then the widgets with a link."""
         sockets = []
         for name, spec, _ in sorted(inputs, key=lambda entry: is_widget(entry[1])):
             if is_widget(spec) and name not in wired:
@@ -161,7 +161,7 @@ class WorkflowGraph:
         return sockets
 
     def link(self, source: Output, target: int, slot: int, kind: str) -> int:
-        """Draws a link; its number."""
+        """Draws a link and returns its number."""
         if source.type != kind:
             raise ValueError(f"{source.type} goes into a socket for {kind}")
         self.links.append([len(self.links) + 1, source.node.id, source.slot, target, slot, kind])
@@ -181,7 +181,7 @@ class WorkflowGraph:
         """The graph as the page saves it."""
         boxes = [group.box() for group in self.groups]
         size = [max(box[axis] + box[axis + 2] for box in boxes) for axis in (0, 1)]
-        # Text is not drawn any more where the scale is small.
+        # The page does not draw text at a small scale.
         scale = round(max(SMALLEST, min(1.0, SCREEN[0] / size[0], SCREEN[1] / size[1])), 2)
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{self.name}")),

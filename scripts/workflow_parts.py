@@ -1,4 +1,4 @@
-"""The parts that the example workflows share. Each adds nodes to a graph, in a group of its own where it says so."""
+"""The parts that the example workflows share. Each function adds a node, or a group of nodes, to a graph."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def load_own(
     Args:
         edits: edited prompts.
         source: a prompt that says what the clip shows.
-        title: of the checkpoint's node.
-        lora: a LoRA to put on the checkpoint.
+        title: title of the checkpoint's node.
+        lora: a LoRA to apply to the checkpoint.
         clip: settings of Load Clip.
 
     Returns:
@@ -80,13 +80,13 @@ def prompt(graph: WorkflowGraph, loader: Node, text: str, title: str) -> Node:
 
 
 def tune(graph: WorkflowGraph, loader: Node, frames: Output, positive: Node, **settings: Any) -> Node:
-    """A node, with room for its chart and previews. `loader` has MODEL and VAE."""
+    """A node: tuning, with room for its chart and previews. `loader` has MODEL and VAE."""
     sockets = {"model": loader[0], "vae": loader[2], "frames": frames, "positive": positive[0]}
     return graph.add("TAVOneShotTune", **sockets, **settings, wide=420, room=CHART)
 
 
 def apply_motion(graph: WorkflowGraph, model: Output, motion: Output) -> Output:
-    """A node: the MODEL with the motion on it."""
+    """A node: the MODEL with the motion applied."""
     return graph.add("TAVApplyMotion", model=model, motion=motion)["model"]
 
 
@@ -108,7 +108,7 @@ def invert(
 
 
 def invert_saved(graph: WorkflowGraph, model: Node, vae: Output, clip: Node, empty: Node) -> tuple[Output, Node, Node]:
-    """Two groups: a saved motion on the model, and an inversion. The MODEL, the clip's latents and their inversion."""
+    """Two groups: a saved motion, and an inversion. Returns the MODEL, the clip's latents and their inversion."""
     graph.group("Motion", TUNE)
     motion = graph.add("TAVLoadMotion", motion_name=MOTION)
     patched = apply_motion(graph, model[0], motion[0])

@@ -1,4 +1,4 @@
-"""Small image maths on numpy alone: blur, erosion, components, holes, hue."""
+"""Basic image maths with numpy alone: blur, erosion, components, holes, hue."""
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def components(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """The mask with everything that it encloses: what cannot be reached from the picture's border."""
+    """The mask with its holes filled: a hole is what cannot be reached from the picture's border."""
     outside = components(np.pad(~mask, 1, constant_values=True))
     corner = next(part for part in outside if part[0, 0])
     return ~corner[1:-1, 1:-1]

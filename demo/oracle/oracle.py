@@ -1,8 +1,8 @@
-"""The oracle: from frames alone, what is where. Classical image maths, no model.
+"""The oracle tells from a frame alone what is where. It uses classical image maths and no model.
 
-Backgrounds of the world lie on a ray from black (a texture changes only a shade's value), so what is off that ray is
-foreground; its largest part of one colour is the object, and its silhouette tells the shape. Where a frame does not
-look like the world at all, the oracle says "unknown" instead of guessing.
+The colours of a background lie on a ray from black, because a texture changes only the value of a shade. Pixels off
+that ray are foreground. The largest part of one colour is the object, and its silhouette tells the shape. If a frame
+does not look like the world at all, the oracle says "unknown" instead of guessing.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ MIN_SECOND_AREA = 45
 RIM_SHARE = 0.45
 TIP_SHARE = 0.08
 HOLLOW_SHARE = 0.22
-# hue in degrees, saturation, value: wider than what stills hold, for blur and for what a model paints between
+# Hue in degrees; wider than the hues in stills, to allow for blur and for the shades between that a model paints.
 _HUES = {"red": (335, 380), "yellow": (36, 78), "green": (82, 165), "blue": (190, 250), "purple": (256, 326)}
 _INK_VALUE = 0.30
 _COLOUR_SATURATION, _WHITE_SATURATION, _WHITE_VALUE = 0.42, 0.22, 0.66
@@ -29,13 +29,13 @@ _COLOUR_SATURATION, _WHITE_SATURATION, _WHITE_VALUE = 0.42, 0.22, 0.66
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What one frame shows. Names are "unknown" and numbers nan where it cannot be told. Pixels, rgb in [0, 1].
+    """What one frame shows. Names that cannot be read are "unknown", numbers are nan. Pixels, rgb in [0, 1].
 
     shade, background_shade: mean rgb. contrast: standard deviation of the background's brightness.
     orientation: direction across a background's stripes, degrees in [0, 180); coherence: how one-directional, 0 to 1.
     mark, outline: "none", "dark" or "light"; style: "plain" or "sketch" (a hollow shape).
     lighting: relative change of the shape's brightness over one radius, along x and y.
-    second: the colour of a further object ("none" if there is none), with its place.
+    second: the colour of a second object ("none" if there is none), with its place.
     """
 
     shape: str = UNKNOWN
@@ -59,7 +59,7 @@ class Reading:
 
 
 def name_pixels(rgb: np.ndarray) -> np.ndarray:
-    """The colour word of each pixel of a shape: a name, "white", "dark", or "" between words; `h w` strings."""
+    """The colour word of each pixel: a name, "white", "dark", or "" for a shade between words; `h w` strings."""
     hue, saturation, value = masks.hsv(rgb)
     names = np.full(hue.shape, "", dtype="<U6")
     for name, (low, high) in _HUES.items():
@@ -110,8 +110,8 @@ def _off_ray(rgb: np.ndarray) -> tuple[np.ndarray, float]:
 def _object_of(names: np.ndarray, part: np.ndarray) -> tuple[str, np.ndarray]:
     """The main colour inside one foreground part, and the object of that colour with its outline, holes filled.
 
-    An outline or a mark is dark or white: it belongs to the colour that it touches. White is an object's own colour
-    only where no colour claims as much of the part."""
+    An outline or a mark is dark or white and belongs to the colour that it touches. White counts as the object's own
+    colour only if it does not enclose another colour."""
     ink = part & ((names == "white") | (names == "dark") | (names == ""))
     candidates = []
     for colour in [*_HUES, "white"]:
@@ -122,7 +122,8 @@ def _object_of(names: np.ndarray, part: np.ndarray) -> tuple[str, np.ndarray]:
         grown = own
         for _ in range(4):
             grown = grown | (masks.dilate(grown) & around)
-        # the tips of an outlined star are ink farther out than that; a second object is larger than a tip
+        # The tips of an outlined star are ink farther out than the growth reaches; a second object is larger than a
+        # tip.
         tips = [tip for tip in masks.components(around & ~grown) if tip.sum() < TIP_SHARE * part.sum()]
         whole = masks.fill_holes(np.any([grown, *tips], axis=0))
         enclosed = colour == "white" and any((whole & (names == hue)).sum() > 0.08 * whole.sum() for hue in _HUES)
@@ -136,13 +137,13 @@ def _object_of(names: np.ndarray, part: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def _sharpen(part: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """A foreground part cut at half of its rim's contrast: where an edge is blurred, its true place."""
+    """A foreground part cut at half of its rim's contrast, which is the true place of a blurred edge."""
     rim = part & ~masks.erode(part, 4)
     return part & ((distance > RIM_SHARE * np.quantile(distance[rim], 0.75)) | ~rim)
 
 
 def _ink_of(rgb: np.ndarray, where: np.ndarray, shade: np.ndarray) -> str:
-    """ "dark", "light" or "none": what most pixels of `where` are against the object's own shade."""
+    """ "dark", "light" or "none": how most pixels of `where` compare with the object's own shade."""
     if not where.any():
         return "none"
     _, saturation, value = masks.hsv(rgb[where])
@@ -187,7 +188,7 @@ def _background_texture(rgb: np.ndarray, clear: np.ndarray) -> dict:
 
 
 def _second_of(names: np.ndarray, rest: np.ndarray) -> dict:
-    """The largest further object of one colour outside the main one."""
+    """The largest other object of one colour outside the main one."""
     parts = masks.components(masks.erode(rest))
     if not parts or parts[0].sum() < MIN_SECOND_AREA // 2:
         return {"second": "none"}
@@ -198,7 +199,7 @@ def _second_of(names: np.ndarray, rest: np.ndarray) -> dict:
 
 
 def read_frame(frame: np.ndarray) -> Reading:
-    """Read one frame, `h w 3` in [0, 1] at the world's 96 pixels."""
+    """Reads one frame, `h w 3` in [0, 1] at the world's 96 pixels."""
     rgb = masks.blur(np.clip(np.asarray(frame, np.float32), 0, 1), 0.6)
     distance, on_ray = _off_ray(rgb)
     if on_ray < 0.6:
@@ -228,5 +229,5 @@ def read_frame(frame: np.ndarray) -> Reading:
 
 
 def read_frames(frames: np.ndarray) -> list[Reading]:
-    """Read every frame of `f h w 3` in [0, 1]."""
+    """Reads every frame of `f h w 3` in [0, 1]."""
     return [read_frame(frame) for frame in frames]

@@ -1,13 +1,14 @@
-"""Scores of an edited clip, each for the part of the method that it tells of.
+"""Scores of an edited clip; each one tests another part of the method.
 
     right            share of frames that show every shape, colour and background that the prompt names
-    path             correlation of the object's path with the source's; distance: mean pixels between them
-    agreement        1 minus how far unnamed appearance strays from frame to frame (shades, the background's texture)
-    kept             share of what the edit should leave alone that is still there (shades, texture, mark, outline, ...)
-    background_kept  the same of the background alone, where the prompt says of it what the clip's does
+    path             correlation of the object's path with that of the source
+    distance         mean distance between the two paths, in pixels
+    agreement        1 minus how much the unnamed appearance (shades, the background's texture) varies between frames
+    kept             share of what the edit should leave alone (shades, texture, mark, outline, ...) that is still there
+    background_kept  the same for the background alone, if the prompt names the same background as the clip's prompt
     flicker          mean absolute second difference in time of the pixels away from the object
 
-An edit counts as right if at least seven frames of eight are. A path needs the object to be found in as many.
+An edit counts as right if at least seven frames in eight are. A path is compared if the object is found in as many.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ BACKGROUND = ("background", "background_shade", "texture")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """See the module. distance in pixels of 96, flicker in [0, 1]; all others in [0, 1], path in [-1, 1].
+    """The scores that the module's docstring describes. All are in [0, 1], but path is in [-1, 1], and distance is in
+    pixels of a frame of 96.
 
-    nan: a distance where no object was found, background_kept where the prompt does not keep the background.
+    distance is nan if the object is not found; background_kept is nan if the prompt does not keep the background.
     """
 
     right: float
@@ -70,7 +72,7 @@ def score(frames: np.ndarray, clip: Clip, edit: Edit) -> Scores:
 
 @functools.cache
 def read_source(clip: Clip) -> tuple[Reading, ...]:
-    """What a clip itself shows."""
+    """What the oracle reads in the clip itself."""
     return tuple(read_frames(clip.frames()))
 
 
@@ -81,9 +83,9 @@ def is_right(reading: Reading, edit: Edit) -> bool:
 
 
 def copied(readings: Sequence[Reading], source: Sequence[Reading], edit: Edit) -> float:
-    """How much of what an edit asks to change is still the source's: a share of its frames' changed parts.
+    """How much of what an edit should change is still as in the source: a share of the changed parts of all frames.
 
-    Lower is better. What became neither the source's nor what was asked for is not counted as copied.
+    Lower is better. A part that matches neither the source nor the prompt does not count as copied.
     """
     asked = {part: word for part in PARTS if (word := getattr(edit, part)) is not None}
     was = [
@@ -96,14 +98,14 @@ def copied(readings: Sequence[Reading], source: Sequence[Reading], edit: Edit) -
 
 
 def centres(readings: Sequence[Reading]) -> np.ndarray:
-    """The object's centre in every frame, `f 2` in pixels; nan where it was not found."""
+    """The object's centre in every frame, `f 2` in pixels; nan if it was not found."""
     return np.array([(reading.x, reading.y) for reading in readings])
 
 
 def compare_paths(path: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Correlation, over both axes together, and mean distance of two paths `f 2`, where an object was found.
+    """Correlation over both axes together, and mean distance, of two paths `f 2` in frames where the object was found.
 
-    With too few frames to tell, the correlation is 0 and the distance nan.
+    If it was found in too few frames, the correlation is 0 and the distance nan.
     """
     found = np.isfinite(path).all(axis=1)
     if found.mean() < ENOUGH:
@@ -116,9 +118,9 @@ def compare_paths(path: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def agreement(readings: Sequence[Reading]) -> float:
-    """1 minus the mean deviation from the video's own average: of the shades, and of the background's contrast.
+    """1 minus the scaled mean deviation of the shades and the background's contrast from the video's own averages.
 
-    A contrast is a fifth of a shade's range, and counts accordingly. Frames where nothing was found stray fully.
+    A contrast has a fifth of the range of a shade, so it is weighted by 5. Frames where nothing was found count as 0.
     """
     rows = np.array([(*r.shade, *r.background_shade, 5 * r.contrast) for r in readings])
     found = np.isfinite(rows).all(axis=1)
@@ -139,7 +141,7 @@ def is_kept(part: str, now: Reading, was: Reading) -> bool:
 
 
 def close_shades(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two rgb shades are within the tolerance, root mean square; nan never is."""
+    """Whether the root mean square difference of two rgb shades is within the tolerance; never for nan."""
     return bool(np.sqrt(np.mean((np.array(one) - np.array(other)) ** 2)) <= SHADE_TOLERANCE)
 
 
@@ -160,7 +162,7 @@ def flicker(frames: np.ndarray, readings: Sequence[Reading]) -> float:
 
 
 def disc(reading: Reading, size: tuple[int, int]) -> np.ndarray:
-    """A generous disc around the object, `h w` bool; empty where none was found."""
+    """A generous disc around the object, `h w` bool; empty if none was found."""
     rows, columns = np.indices(size) + 0.5
     if not math.isfinite(reading.area):
         return np.zeros(size, bool)
@@ -168,13 +170,13 @@ def disc(reading: Reading, size: tuple[int, int]) -> np.ndarray:
 
 
 def summarize(all_scores: Sequence[Scores]) -> dict[str, float]:
-    """Means over edits, with the share of edits that are right. What is nan in an edit is left out; nan if in all."""
+    """Means over edits, and the share of edits that are right. Scores that are nan are left out of the means."""
     names = [field.name for field in dataclasses.fields(Scores)]
     means = {name: mean_of_finite([getattr(s, name) for s in all_scores]) for name in names}
     return {"edits": len(all_scores), "edits_right": float(np.mean([s.edit_right for s in all_scores])), **means}
 
 
 def mean_of_finite(values: Sequence[float]) -> float:
-    """The mean of those that are finite; nan if none is."""
+    """The mean of the finite values; nan if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan

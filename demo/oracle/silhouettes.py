@@ -1,4 +1,4 @@
-"""Which shape a mask is: its silhouette, centred and scaled to one area, against rendered ones at all rotations."""
+"""Which shape a mask has: its silhouette, scaled to a set area, is compared with rendered ones at all angles."""
 
 import functools
 
@@ -10,7 +10,7 @@ from .masks import blur
 _SIDE = 40
 _RADIUS = 11.0
 _STEP = 4
-# an autoencoder rounds small corners off: blur, in pixels at _RADIUS, of the second template of each pose
+# An autoencoder rounds small corners off, so each pose has a second template with this blur, in pixels at _RADIUS.
 _WEAR = 2.2
 _SYMMETRY = {"circle": 4, "square": 90, "triangle": 120, "star": 72}
 
@@ -56,7 +56,7 @@ def _sample(picture: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
 
 def match(mask: np.ndarray) -> tuple[str, float, float]:
-    """(best shape, its overlap, the next other shape's overlap): overlaps are intersection over union in [0, 1]."""
+    """(best shape, its overlap, the second best shape's overlap); an overlap is intersection over union in [0, 1]."""
     names, templates = _templates()
     silhouette = normalise(mask).ravel()
     common = np.minimum(templates, silhouette).sum(1)

@@ -1,4 +1,4 @@
-"""What the ablation's scores come to: tables as values and as Markdown."""
+"""Tables of the ablation's scores, as values and as Markdown."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Rows = dict[str, Row]
 
 
 def tabulate(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> tuple[Rows, Rows]:
-    """For each variant the means over all edits, and the spread: the standard deviation of the seeds' own means.
+    """For each variant, the means over all edits, and the spread: the standard deviation of the means of the seeds.
 
-    The spread is 0 where there is one seed.
+    With one seed, the spread is 0.
     """
     rows, spread = {}, {}
     for variant in dict.fromkeys(job.variant for job in jobs):
@@ -38,7 +38,7 @@ def tabulate(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> tuple[R
 
 
 def tabulate_parts(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> dict[str, dict[str, Row]]:
-    """For each variant the means over the edits that change one part alone, by that part."""
+    """For each variant and part, the means over the edits that change that part alone."""
     found: dict[str, dict[str, list[Scores]]] = {}
     for job, scores in zip(jobs, scored, strict=True):
         clip = clip_named(job.clip)
@@ -49,14 +49,14 @@ def tabulate_parts(jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> d
 
 
 def format_parts(parts: Mapping[str, Mapping[str, Row]]) -> str:
-    """A Markdown table of what `tabulate_parts` found: edits right, and what is kept."""
+    """A Markdown table of what `tabulate_parts` returns: the edits that are right, and how much is kept."""
     columns = [(part, name) for part in next(iter(parts.values())) for name in PART_COLUMNS]
     rows = ([variant, *(f"{row[part][name]:.3f}" for part, name in columns)] for variant, row in parts.items())
     return markdown_table(["", *(f"{part}: {name}" for part, name in columns)], rows)
 
 
 def format_table(rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table of the variants' scores; the spread over seeds stands behind them."""
+    """A Markdown table of the variants' scores, each followed by its spread over seeds."""
     digits, lines = dict.fromkeys(COLUMNS, 3) | {"distance": 1, "flicker": 4}, []
     for name, row in rows.items():
         cells = [f"{row[c]:.{digits[c]}f}" for c in COLUMNS]

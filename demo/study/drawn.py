@@ -1,7 +1,7 @@
-"""Edits as they should be: the clip's scenes with what a prompt changes, drawn instead of generated.
+"""Edits as they should be: the clip's scenes with the prompt's changes, drawn instead of generated.
 
-Sent through the model's autoencoder they are the ceiling of every way of editing: what the oracle reads wrong even then
-has got lost in the latents' 8 x 8 blocks of pixels.
+Encoded and decoded by the model's autoencoder, they are an upper bound for every way of editing: what the oracle reads
+wrong even in them was lost in the latents, which summarize blocks of 8 x 8 pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..world.world import Scene
 
 
 def edited_scenes(clip: Clip, edit: Edit, seed: int = 0) -> tuple[Scene, ...]:
-    """A clip's scenes, with what an edit asks for changed and all else as it was. The seed decides the new shades."""
+    """A clip's scenes with the edit's changes and nothing else changed. The seed decides the new shades."""
     rng = np.random.default_rng(seed)
     changed = changed_parts(clip, edit)
     new: dict[str, Any] = {part: getattr(edit, part) for part in changed}
@@ -34,7 +34,7 @@ def edited_scenes(clip: Clip, edit: Edit, seed: int = 0) -> tuple[Scene, ...]:
 
 @torch.no_grad()
 def draw_edits(checkpoint: Checkpoint, clip: Clip) -> np.ndarray:
-    """All edits of a clip, drawn and sent through the autoencoder: `edits f h w 3` in [0, 1]."""
+    """Draws all edits of a clip, then encodes and decodes them: `edits f h w 3` in [0, 1]."""
     videos = []
     for edit in clip.edits:
         frames = torch.from_numpy(dataclasses.replace(clip, scenes=edited_scenes(clip, edit)).frames())

@@ -1,4 +1,4 @@
-"""What the demo draws: contact sheets, the curve of a tuning's losses, and frames enlarged to be looked at."""
+"""Pictures that the demo draws: contact sheets, the loss curve of a tuning, the ablation's plot, enlarged frames."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SMOOTHING = 20
 
 
 def label_rows(rows: Mapping[str, np.ndarray], *, scale: int = SHEET_SCALE) -> Image:
-    """A contact sheet: one row a video, its label above its frames, in the order given.
+    """A contact sheet: one row per video, its label above its frames, in the given order.
 
     Args:
-        rows: label to frames, `f h w 3` in [0, 1]; all of one size, numbers of frames may differ.
-        scale: each pixel becomes a square of this side.
+        rows: label to frames, `f h w 3` in [0, 1]; all frames have one size, but the number of frames may differ.
+        scale: each pixel becomes a square with this side.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -41,7 +41,7 @@ def label_rows(rows: Mapping[str, np.ndarray], *, scale: int = SHEET_SCALE) -> I
 
 
 def enlarge(frames: np.ndarray, scale: int = ENLARGE) -> np.ndarray:
-    """`f h w 3` to `f (h scale) (w scale) 3`, every pixel a square: nothing is smoothed over."""
+    """`f h w 3` to `f (h scale) (w scale) 3`: every pixel becomes a square, with no smoothing."""
     return np.asarray(frames).repeat(scale, axis=1).repeat(scale, axis=2)
 
 
@@ -53,7 +53,7 @@ def as_bytes(frames: np.ndarray) -> np.ndarray:
 def save_loss_curve(path: Path, losses: Sequence[float]) -> Path:
     """Draws the loss of each tuning step and its running mean, as a PNG.
 
-    A single step's loss tells little: it depends on the timestep that was drawn far more than on the progress.
+    The loss of a single step says little: it depends far more on the timestep that was drawn than on the progress.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def save_loss_curve(path: Path, losses: Sequence[float]) -> Path:
 def save_ablation_plot(
     path: Path, rows: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mapping[str, float]]
 ) -> Path:
-    """Draws the shares that the variants reach, a group of bars for each, with the spread over seeds, as a PNG."""
+    """Draws the shares that the variants reach, one group of bars per variant, with the spread over seeds, as a PNG."""
     from matplotlib.figure import Figure
 
     names = ("edits_right", "path", "agreement", "kept", "background_kept")
@@ -94,6 +94,6 @@ def save_ablation_plot(
 
 
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:
-    """Means of each `window` values in a row; of all of them, where there are fewer."""
+    """Means of every `window` consecutive values; if there are fewer values, the mean of all."""
     window = min(window, len(values))
     return np.convolve(values, np.ones(window) / window, mode="valid")

@@ -1,4 +1,4 @@
-"""What the demo leaves behind: the table on the screen, and the folder of videos, pictures and scores."""
+"""The results of the demo: the table on the screen, and the folder of videos, pictures and scores."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def save_results(
         source: the source's prompt and frames, `f h w 3` in [0, 1].
         edits: prompt to frames.
         scores: prompt to scores.
-        losses: of each tuning step.
-        about: what else scores.json should say.
+        losses: the loss of each tuning step.
+        about: further entries for scores.json.
     """
     prompt, frames = source
     write_video(out / "source.mp4", enlarge(frames), fps=fps)
@@ -48,13 +48,13 @@ def save_results(
 
 
 def as_json(scores: Scores) -> dict[str, float | bool | None]:
-    """Scores as JSON has them: rounded, and without nan."""
+    """Scores for JSON: rounded, with null for nan."""
     rounded = {name: round(value, 4) for name, value in dataclasses.asdict(scores).items()}
     return {"edit_right": scores.edit_right, **without_nan(rounded)}
 
 
 def format_table(scores: Mapping[str, Scores]) -> str:
-    """A row for each edit: is it right, and does it follow the source's path."""
+    """A table with one row per edit: whether it is right, how well it follows the source's path, its flicker."""
     width = max(map(len, scores))
     head = f"{'prompt':{width}}  edit right  path correlation  flicker"
     lines = [

@@ -1,7 +1,7 @@
-"""How the demo tunes, inverts and edits: for a tiny model, not for a real one (see tav_core's own defaults).
+"""How the demo tunes, inverts and edits. The settings fit a tiny model, not a real one (see tav_core's own defaults).
 
-A higher guidance pushes this model's colours out of the source's shades; more tuning steps keep more of the
-source and change less of it.
+Higher guidance pushes this model's colours away from the source's shades. More tuning steps keep more of the source,
+but also change less of it.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables in Markdown, as the README has them, and in JSON."""
+"""Tables in Markdown, and in a form that JSON can hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A line for the heads, one that sets them apart, and one for each row. Heads have spaces for underscores."""
+    """A Markdown table: the heads, a separator line, and one line per row. Underscores in heads become spaces."""
     return "\n".join([line([head.replace("_", " ") for head in heads]), "|---" * len(heads) + "|", *map(line, rows)])
 
 
@@ -18,7 +18,7 @@ def line(cells: Sequence[str]) -> str:
 
 
 def without_nan(found: Any) -> Any:
-    """Tables of tables as JSON has them: null for what is nan."""
+    """Nested tables with None for nan, which JSON does not have."""
     if isinstance(found, dict):
         return {name: without_nan(value) for name, value in found.items()}
     if isinstance(found, list):

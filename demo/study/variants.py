@@ -1,7 +1,7 @@
-"""The ways of editing that the ablation compares, and how each renders a clip's edits.
+"""The variants that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` takes one part of Tune-A-Video away at a time; `PIECES` adds or changes one thing beyond it; `BEST` is what
-helps, together; `CEILING` is what none of them can pass. All of a seed and a way of tuning share one motion.
+`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `BEST` combines
+what helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class Variant:
     """One way through tuning, inversion and editing. The defaults are plain Tune-A-Video.
 
     Args:
-        drawn: not generated at all, see drawn.py: the ceiling.
-        tuned: or the inflated model as it is.
-        inverted: or from random noise.
-        modules, num_steps: of tuning.
-        attention, attention_k, positions: of the inflated model.
-        source_prompt: invert under it, not under the empty one.
-        negative_source: the source's prompt as the negative one.
-        method: of the inversion.
-        injection: of the source, in edits that change nothing but the parts in `injected`.
-        masked: a mask says where to edit, see `edit_masks`.
+        drawn: draw the edits instead of generating them (the ceiling), see drawn.py.
+        tuned: tune; if False, use the inflated model as it is.
+        inverted: start from the inverted clip; if False, from random noise.
+        modules, num_steps: settings of tuning.
+        attention, attention_k, positions: modes of the inflated model.
+        source_prompt: invert under the source's prompt, not under the empty one.
+        negative_source: use the source's prompt as the negative prompt.
+        method: the inversion's method.
+        injection: inject features of the source, in edits that change no parts but those in `injected`.
+        masked: edit inside a mask only, see `edit_masks`.
         led: share of the steps, from the first, in which the demo's T2I-Adapter says where the object is, see `discs`.
     """
 
@@ -81,12 +81,12 @@ class Variant:
 
     @property
     def modes(self) -> dict[str, str | int]:
-        """Of the inflated model."""
+        """The modes of the inflated model."""
         return {"attention": self.attention, "attention_k": self.attention_k, "positions": self.positions}
 
     @property
     def motion_name(self) -> str:
-        """Variants that tune alike share a motion."""
+        """The name of the motion's file; variants that tune in the same way share one."""
         positions = "" if self.positions == "none" else f"_{self.positions}"
         k = self.attention_k if self.attention.endswith("_k") else ""
         steps = "" if self.num_steps == TUNE.num_steps else f"_{self.num_steps}"
@@ -114,8 +114,8 @@ PIECES = {
     "k-step": Variant(attention="sparse_causal_k", attention_k=4),
     "twice the steps": Variant(num_steps=2 * TUNE.num_steps),
 }
-# What helps, together. Injection holds on to shapes, so edits of a shape go without; an adapter does so in late steps,
-# and leads the first half alone, which decides where things are.
+# What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
+# in late steps, so it is used in the first half only, which decides where things are.
 BEST = {
     "best": Variant(
         num_steps=2 * TUNE.num_steps,
@@ -130,7 +130,7 @@ VARIANTS = {**PAPER, **PIECES, **BEST, **CEILING}
 
 
 def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
-    """The model as a variant has it, tuned on the clip; a motion that another variant left in `out` is taken."""
+    """The variant's model, tuned on the clip; a fitting motion that another variant left in `out` is reused."""
     untuned = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **variant.modes, seed=seed), schedule=checkpoint.schedule
     )
@@ -154,7 +154,7 @@ def render_edits(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, varia
 
 
 def lead(denoiser: UNetDenoiser, clip: Clip, config: ControlConfig) -> UNetDenoiser:
-    """A denoiser that is told where the clip's object is."""
+    """Adds the T2I-Adapter, which tells a denoiser where the clip's object is."""
     return add_controls(denoiser, [Control(net=load_t2i_adapter(ADAPTER), frames=discs(clip.scenes), config=config)])
 
 
@@ -162,7 +162,7 @@ def lead(denoiser: UNetDenoiser, clip: Clip, config: ControlConfig) -> UNetDenoi
 def render_with(
     denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Clip, seed: int = 0, variant: Variant = PLAIN
 ) -> np.ndarray:
-    """All edits of a clip by a model at hand, inverted and edited as a variant says: `edits f h w 3` in [0, 1]."""
+    """All edits of a clip with a given model, inverted and edited as the variant says: `edits f h w 3` in [0, 1]."""
     frames = torch.from_numpy(clip.frames())
     latents = encode_frames(checkpoint.vae, frames).mean
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)

@@ -1,4 +1,4 @@
-"""Stage 4: a T2I-Adapter that tells the UNet, which stays as it is, where the object is and how large: see discs.py."""
+"""Stage 4: a T2I-Adapter that tells the frozen UNet where the object is and how large (see discs.py)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_adapter() -> T2IAdapter:
 
 
 def early_timesteps(count: int) -> torch.Tensor:
-    """Timesteps, noisy ones more often: there places are decided (T2I-Adapter, Mou et al. 2023, section 3.3)."""
+    """Random timesteps, mostly noisy ones: those decide places (T2I-Adapter, Mou et al. 2023, section 3.3)."""
     return (1000 * (1 - torch.rand(count) ** 3)).long().clamp(max=999)
 
 
@@ -44,7 +44,7 @@ class AdapterTrainer:
         self.scenes = training_scenes()
 
     def loss(self, step: int) -> torch.Tensor:
-        """On the stills, captions and noise that belong to a step."""
+        """The loss on the stills, captions and noise of a step."""
         chosen, captions = draw(self.captions, step, BATCH)
         hints = discs([self.scenes[i] for i in chosen]).movedim(-1, 1)
         latents, timesteps = self.latents[chosen], early_timesteps(BATCH)

@@ -1,4 +1,4 @@
-"""What the training stages share: where their outputs lie, the log, the learning rate's course, the training stills."""
+"""What the training stages share: paths of their outputs, the log, the learning rate schedule, the training stills."""
 
 import csv
 import math
@@ -25,7 +25,7 @@ _CHUNK = 500
 
 
 class Log:
-    """Appends (stage, step, what, value, seconds) rows to the log and prints them with the time that is left."""
+    """Appends rows (stage, step, what, value, seconds) to the log and prints them with the remaining time."""
 
     def __init__(self, stage: str, num_steps: int):
         self.stage, self.num_steps, self.start = stage, num_steps, time.monotonic()
@@ -86,7 +86,7 @@ def _make_chunk(index: int) -> tuple[np.ndarray, list[list[str]]]:
 
 
 def training_scenes() -> list[Scene]:
-    """What the training stills show, in their order."""
+    """The scenes of the training stills, in order."""
     return [scene for index in range(NUM_STILLS // _CHUNK) for scene, _ in _describe_chunk(index)]
 
 

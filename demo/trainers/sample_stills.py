@@ -1,4 +1,4 @@
-"""Stills from the trained model with plain diffusers: no clip, no attention between pictures."""
+"""Draws stills from the trained model with plain diffusers: no clip, no attention between pictures."""
 
 import functools
 from pathlib import Path
@@ -15,8 +15,7 @@ from .text import tokenize
 class Sampler:
     """The demo model's parts, in fp32, and a DDIM loop around them.
 
-    model: a diffusers folder. Whatever a caller passes instead of a part (a UNet that is still being trained, say)
-    stands in for the folder's.
+    model: a diffusers folder. unet: replaces the folder's UNet, for example by one that is still being trained.
     """
 
     def __init__(self, model: Path = MODEL, unet: UNet2DConditionModel | None = None):
@@ -51,7 +50,7 @@ class Sampler:
         features = None if hints is None else self.adapter(hints.movedim(-1, 1).repeat(2, 1, 1, 1))
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
-            # A list of its own each time, which the UNet empties.
+            # The UNet empties the list, so each step gets a new one.
             led = {"down_intrablock_additional_residuals": features and list(features)}
             empty, prompted = self.unet(torch.cat([latents] * 2), timestep, context, **led).sample.chunk(2)
             noise = empty + guidance * (prompted - empty)

@@ -1,4 +1,4 @@
-"""Stage 2: the text model, taught to tell what captions say, then frozen."""
+"""Stage 2: the text model, which is trained to tell what captions say, and then frozen."""
 
 import random
 
@@ -15,7 +15,7 @@ WIDTH = 128
 NUM_STEPS = 500
 BATCH = 64
 PEAK_RATE = 1e-3
-# class 0 of each is "unsaid"; background words come before "background", colour words before the shape's
+# Class 0 of each means "not said".
 ATTRIBUTES = {
     "shape": ("", *sdf.SHAPES),
     "colour": ("", *palette.COLOURS),
@@ -34,7 +34,7 @@ def split_caption(text: str) -> tuple[list[str], list[str]]:
 
 
 def read_caption(text: str) -> dict[str, int]:
-    """Which class of each of ATTRIBUTES a caption names (0 where it leaves it unsaid)."""
+    """The class of each attribute that a caption names; 0 if it does not name one."""
     thing, behind = split_caption(text)
     found = {}
     for name, words in ATTRIBUTES.items():
@@ -69,7 +69,7 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
 
 
 def _decorate(text: str, rng: random.Random) -> str:
-    """The caption as people might type it: words that mean nothing here must change nothing."""
+    """The caption as people might type it, because words without meaning here must not change the embedding."""
     opening = rng.choice(_OPENINGS) if rng.random() < 0.2 else ""
     return opening + text + (rng.choice(_CLOSINGS) if rng.random() < 0.2 else "")
 

@@ -1,4 +1,4 @@
-"""Stage 3: the UNet, on cached latents and embeddings."""
+"""Stage 3: the UNet, trained on cached latents and embeddings."""
 
 import numpy as np
 import torch
@@ -9,8 +9,9 @@ from .common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_rate, s
 from .text import WIDTH, embed_captions
 from .vae import encode_stills
 
-# (steps, peak learning rate) of each course, with its own warm-up and cosine. A course starts from the average of the
-# one before with a fresh optimizer. To train a finished model on, add a course and run `python -m demo.train --further`
+# (steps, peak learning rate) of each course; each has its own warm-up and cosine. A course starts with a fresh
+# optimizer from the averaged weights of the one before. To train a finished model further, add a course and run `python
+# -m demo.train --further`.
 COURSES = ((5000, 6e-4), (4000, 5e-4))
 NUM_STEPS = sum(steps for steps, _ in COURSES)
 BATCH = 32
@@ -57,7 +58,7 @@ def snr_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
 
 
 def course_at(step: int) -> tuple[int, int, float]:
-    """Where `step` of the whole training lies in its course: (step in the course, its steps, its peak rate)."""
+    """The course that `step` of the whole training is in: (step within the course, its steps, its peak rate)."""
     for steps, peak in COURSES:
         if step < steps:
             return step, steps, peak
@@ -66,9 +67,9 @@ def course_at(step: int) -> tuple[int, int, float]:
 
 
 def draw(captions: torch.Tensor, step: int, count: int) -> tuple[np.ndarray, torch.Tensor]:
-    """A step's stills and a caption of each, one in ten empty, by their numbers. It also seeds what torch draws next.
+    """Draws the indices of a step's stills, and of one caption for each (one in ten is empty). Also seeds torch.
 
-    captions: of each still its captions, by number; 0 is the empty one.
+    captions: the indices of each still's captions, `stills captions`; index 0 is the empty caption.
     """
     rng = np.random.default_rng([SEED, step])
     torch.manual_seed(SEED + step)
@@ -79,9 +80,9 @@ def draw(captions: torch.Tensor, step: int, count: int) -> tuple[np.ndarray, tor
 
 
 class Trainer:
-    """UNet, its moving average, optimizer and data, with a state on disk that a later run goes on from.
+    """The UNet, its moving average, optimizer and data, with a state on disk from which a later run continues.
 
-    finished: a UNet that has been through every course but the last, to start the last one from.
+    finished: a UNet that has finished every course but the last, which starts from it.
     """
 
     def __init__(self, finished: UNet2DConditionModel | None = None):
@@ -108,7 +109,7 @@ class Trainer:
         self.average, self.step = state["average"], state["step"]
 
     def save(self) -> None:
-        """Write the state whole or not at all."""
+        """Writes the state atomically: an interrupted write leaves the old file."""
         parts = {"unet": self.unet, "optimizer": self.optimizer}
         state = {name: part.state_dict() for name, part in parts.items()}
         torch.save({**state, "average": self.average, "step": self.step}, STATE.with_suffix(".tmp"))
@@ -157,9 +158,9 @@ class Trainer:
 
 
 def train_unet(further: bool = False) -> None:
-    """Train the UNet, going on from the cached state if there is one, and save its average in fp16.
+    """Trains the UNet, continuing from the cached state if there is one, and saves its average in fp16.
 
-    further: start the last course from the model as it was saved, as if that had been through the courses before it.
+    further: start the last course from the saved model, as if that had finished the courses before it.
     """
     speed_up_group_norm()
     finished = UNet2DConditionModel.from_pretrained(MODEL / "unet").float() if further else None

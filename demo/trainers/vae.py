@@ -1,4 +1,4 @@
-"""Stage 1: the autoencoder, f = 8, four latent channels, on stills alone."""
+"""Stage 1: the autoencoder (f = 8, four latent channels), trained on stills alone."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from torch.nn import functional as F
 from .common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate, speed_up_group_norm
 from .vae_start import start_linear
 
-# 32 groups of fewer than three channels would normalise a flat colour away where the residual path itself is normed,
-# at the encoder's end (the last width) and before the decoder's last convolution (the first width)
+# Group norms with 32 groups of fewer than three channels would normalise a flat colour away where they act on the
+# residual path: at the encoder's end (the last width) and before the decoder's last convolution (the first width).
 CHANNELS = (96, 64, 64, 128)
-# steps on crops of 64, which do most of the learning at less than half the cost, then on whole pictures
+# Steps on crops of 64, which teach most at less than half the cost, and then on whole pictures.
 NUM_CROPS, NUM_WHOLE = 1000, 80
 BATCH = 12
 PEAK_RATE = 1.2e-3
@@ -108,7 +108,7 @@ def encode_stills() -> torch.Tensor:
     for start in range(0, len(pictures), 100):
         means.append(vae.encode(to_input(np.array(pictures[start : start + 100]))).latent_dist.mean)
     latents = torch.cat(means)
-    # The folder it was cached in is nobody else's business.
+    # The config must not hold the path of the cache.
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5), _name_or_path="")
     if trained != MODEL / "vae":
         vae.half().save_pretrained(MODEL / "vae")

@@ -1,10 +1,10 @@
-"""A start for the autoencoder that already passes colours through, where a random one has to find them first.
+"""Starting weights for the autoencoder that already pass colours through; with random ones it must learn to first.
 
-Group norm with few channels in a group normalises a flat colour away: at 32 groups, as Stable Diffusion has, a narrow
+A group norm with few channels per group normalises a flat colour away: with 32 groups, as in Stable Diffusion, a narrow
 autoencoder spends thousands of steps learning a way around it. Here channels 0-5 carry +rgb and -rgb along the
-residual path, averaged 8 x 8; one channel of every group at the two norms on that path is held constant, which makes
-them nearly linear; and the two read-outs are fitted by least squares. Training then starts from blurred pictures in
-the right colours, and latents are, at first, small pictures: good for the UNet too.
+residual path, averaged over 8 x 8 pixels. One channel in every group of the two norms on that path is held constant,
+which makes them nearly linear. The two read-outs are fitted by least squares. So training starts from blurred pictures
+in the right colours, and from latents that are small pictures, which helps the UNet too.
 """
 
 import torch
@@ -53,7 +53,7 @@ def _quiet_branches(vae: AutoencoderKL) -> None:
 
 
 def _hold_constants(last: ResnetBlock2D, norm: torch.nn.GroupNorm) -> None:
-    """The last channel of every group of `norm` gets a constant from the block before, of alternating sign."""
+    """Sets the last channel of every group of `norm` to a constant of alternating sign, in the block before it."""
     width = norm.num_channels // norm.num_groups
     last.conv2.weight[width - 1 :: width] = 0
     signs = torch.tensor([-1.0, 1.0]).repeat(norm.num_groups // 2)
@@ -61,7 +61,7 @@ def _hold_constants(last: ResnetBlock2D, norm: torch.nn.GroupNorm) -> None:
 
 
 def _features(part: torch.nn.Module, run) -> torch.Tensor:
-    """What enters `part`'s last convolution while `run()` runs, `n c h w`."""
+    """The input of `part`'s last convolution during `run()`, `n c h w`."""
     caught = []
     hook = part.conv_act.register_forward_hook(lambda module, inputs, output: caught.append(output))
     run()
@@ -70,7 +70,7 @@ def _features(part: torch.nn.Module, run) -> torch.Tensor:
 
 
 def _fit(conv: torch.nn.Conv2d, features: torch.Tensor, wanted: torch.Tensor, ridge: float) -> None:
-    """Set the first rows of `conv` to the least-squares map from features to `wanted`, read at its centre tap."""
+    """Sets the first rows of `conv` to the least-squares map from features to `wanted`, at the centre tap."""
     columns = features.permute(0, 2, 3, 1).flatten(0, 2)
     columns = torch.cat([columns, torch.ones(len(columns), 1)], 1)
     rows = wanted.permute(0, 2, 3, 1).flatten(0, 2)
@@ -83,15 +83,18 @@ def _fit(conv: torch.nn.Conv2d, features: torch.Tensor, wanted: torch.Tensor, ri
 
 
 def _latent_targets(pictures: torch.Tensor) -> torch.Tensor:
-    """Mean red, green and blue of each 8 x 8 block, and how much lighter its upper half is, `n 4 h/8 w/8`."""
+    """The mean red, green and blue of each 8 x 8 block, and how much lighter its upper half is, `n 4 h/8 w/8`."""
     halves = F.avg_pool2d(pictures.mean(1, keepdim=True), (4, 8))
     return torch.cat([F.avg_pool2d(pictures, 8), halves[:, :, 0::2] - halves[:, :, 1::2]], 1)
 
 
 @torch.no_grad()
 def start_linear(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
-    """Give an untrained autoencoder (f = 8, 4 latent channels) its start, in place, fitted on `pictures`, `n 3 h w` in
-    [-1, 1]. The widths at the encoder's end and the decoder's must be at least three times the number of groups."""
+    """Sets the starting weights of an untrained autoencoder (f = 8, 4 latent channels) in place.
+
+    pictures: `n 3 h w` in [-1, 1], to fit the weights on. The last widths of the encoder and the decoder must be at
+    least three times the number of groups.
+    """
     encoder, decoder = vae.encoder, vae.decoder
     _quiet_branches(vae)
     _enter(encoder.conv_in)

@@ -1,7 +1,7 @@
-"""What a caption says of a scene: some of what can be named, never what cannot.
+"""Captions of scenes: a caption names some of the things that can be named, and none of the others.
 
-Shape, colour, background and size may be left out ("a red thing", "a small circle"); a sketch is always called one,
-so that a caption without the word never means one.
+Shape, colour, background and size may be left out ("a red thing", "a small circle"). A sketch is always called a
+sketch, so that a caption without the word never means one.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def size_word(radius: float) -> str:
 def phrase(
     *, shape: str = "", colour: str = "", background: str = "", size: str = "", style: str = "plain", order: int = 0
 ) -> str:
-    """The sentence that says these things; an empty string leaves one unsaid.
+    """The sentence that says these things; an empty string leaves a part out.
 
     order 0: "a red circle on a blue background"; order 1: "a red circle, blue background".
     """
@@ -39,7 +39,7 @@ def phrase(
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption of `scene` that leaves parts unsaid at random (LEAVE_OUT)."""
+    """A caption of `scene` that leaves parts out at random (LEAVE_OUT)."""
     said = {
         "shape": scene.shape,
         "colour": scene.colour,
@@ -51,6 +51,6 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word a caption can have, and a few that people type beside them; each becomes one token."""
+    """Every word that a caption can have, and a few others that people type; each becomes one token."""
     own = ("a", "on", "background", "thing", "sketch", "small", "big", ",")
     return sorted({*own, *_OTHER_WORDS, *sdf.SHAPES, *palette.COLOURS, *palette.BACKGROUNDS})

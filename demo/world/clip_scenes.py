@@ -1,6 +1,6 @@
-"""What the clips show: for each, what its prompt says, the scene that moves, the edits, and the path.
+"""The contents of the clips: for each, the words of its prompt, its scene, its edits, and its path.
 
-A path maps (scene, course from 0 to 1) to the fields of the scene that change.
+A path maps a scene and a time from 0 to 1 to the fields of the scene that change.
 """
 
 import colorsys
@@ -59,7 +59,7 @@ PATHS = {
     "loop": _loop,
 }
 
-# name: (what the source prompt says, the scene, the edits: what each says instead, "" for unsaid)
+# name: (the words of the source prompt, the scene, the edits: the words of each that differ, "" to leave one out)
 SOURCES = {
     "slide": (
         {"shape": "circle", "colour": "red", "background": "blue"},

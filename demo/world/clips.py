@@ -1,7 +1,7 @@
-"""The clips that the demo is tried on: eight frames each of something that moves, grows, turns or passes behind.
+"""The clips that the demo is tested on: eight frames each of something that moves, grows, turns or passes behind.
 
-No clip was ever shown to the model in training. Each holds things that its prompt does not say (an odd shade, a
-texture, a mark, a second object), and edits that ask for a change of what can be said.
+The model saw none of them in training. Each shows things that its prompt does not say (an odd shade, a texture, a mark,
+a second object), and has edits that change what can be said.
 """
 
 import dataclasses
@@ -15,18 +15,19 @@ from .world import Scene, render
 
 NUM_FRAMES = 8
 PARTS = ("shape", "colour", "background")
-# Of a clip's frames, those of a motion that comes back: there and back, twice, with a period of four frames.
+# The indices of a clip's frames that make a periodic motion: there and back, twice, with a period of four frames.
 SWING = (1, 3, 5, 3) * 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A prompt to render a clip under, and what is then right.
+    """A prompt to render a clip under, and what the result must show.
 
-    shape, colour, background: the names that every frame must show; None where the prompt does not say.
-    keep: what of the source must survive, any of "path", "shape", "colour", "background" (neither prompt says it, so
-    only tuning can know it), "shade" (the exact colour), "background_shade", "texture", "mark", "outline", "second".
-    changed: how many of shape, colour and background the prompt says anew.
+    shape, colour, background: the names that every frame must show; None if the prompt does not say.
+    keep: what must stay as in the source; any of "path", "shape", "colour", "background" (if neither prompt names it,
+    so that only tuning can know it), "shade" (the exact colour), "background_shade", "texture", "mark", "outline",
+    "second".
+    changed: how many of shape, colour and background the prompt changes.
     """
 
     prompt: str
@@ -56,7 +57,7 @@ class Clip:
 
 
 def _keep(scene: Scene, said: dict[str, str], now: dict[str, str]) -> tuple[str, ...]:
-    """What survives an edit from what is `said` of a scene to what is said `now`."""
+    """What must stay of a scene when its prompt changes from the words `said` to the words `now`."""
     kept = ["path", *(part for part in PARTS if part not in said and part not in now)]
     same_colour = said.get("colour") == now.get("colour")
     same_background = said.get("background") == now.get("background")
@@ -73,7 +74,7 @@ def _keep(scene: Scene, said: dict[str, str], now: dict[str, str]) -> tuple[str,
 
 
 def make_edit(scene: Scene, said: dict[str, str], change: dict[str, str]) -> Edit:
-    """The edit that takes what is `said` of a clip and says `change` instead; "" leaves a part unsaid."""
+    """The edit that replaces the words `said` of a clip by those in `change`; "" leaves a part out."""
     now = {part: word for part, word in {**said, **change}.items() if word}
     return Edit(
         prompt=phrase(**now),
@@ -96,21 +97,21 @@ def all_clips() -> tuple[Clip, ...]:
 
 
 def changed_parts(clip: Clip, edit: Edit) -> list[str]:
-    """What an edit asks to be other than in its clip, of `PARTS`. A word that it leaves unsaid changes nothing."""
+    """Those of `PARTS` that an edit changes in its clip. A part that the prompt leaves out does not count."""
     return [part for part in PARTS if getattr(edit, part) not in (None, getattr(clip.scenes[0], part))]
 
 
 def swinging(clip: Clip) -> Clip:
-    """The clip with a periodic motion: what its object does, there and back, twice. None of the demo's own clips."""
+    """The clip with a periodic motion: its own motion there and back, twice. `all_clips` holds no such clip."""
     return dataclasses.replace(clip, name=f"{clip.name}-swing", scenes=tuple(clip.scenes[i] for i in SWING))
 
 
 @functools.cache
 def clips_by_name() -> dict[str, Clip]:
-    """The demo's clips and the swinging one of each."""
+    """The demo's clips, and the swinging version of each."""
     return {clip.name: clip for clip in (*all_clips(), *map(swinging, all_clips()))}
 
 
 def clip_named(name: str) -> Clip:
-    """The clip of that name; KeyError if there is none."""
+    """The clip with that name; KeyError if there is none."""
     return clips_by_name()[name]

@@ -1,4 +1,4 @@
-"""Where an edit may change a clip, as a user would paint it: around the object, or all but the object."""
+"""Masks of where an edit may change a clip, as a user would paint them: around the object, or all but the object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import sdf
 from .clips import Clip, Edit, changed_parts
 from .world import Scene, grid
 
-# A hand does not follow an outline: a disc that holds the shape's corners, and a little around it.
+# A hand does not follow an outline exactly: the disc holds the shape's corners and a margin, in radii and pixels.
 GENEROUS, AROUND = 1.25, 2
 
 
@@ -25,7 +25,7 @@ def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
 
 
 def stack(masks: list[np.ndarray]) -> Tensor:
-    """Masks of frames as one `f h w`, float32."""
+    """Stacks the masks of frames into one tensor `f h w`, float32."""
     return torch.from_numpy(np.stack(masks)).float()
 
 

@@ -1,7 +1,6 @@
-"""What the world's colour words mean: ranges of hue, saturation and value, wide inside a word, apart between words.
+"""What the world's colour words mean: ranges of hue, saturation and value, each wide, and well apart from each other.
 
-"Red" is many reds: the exact shade is never named by a caption, so it is something that a clip can hold and a prompt
-cannot say.
+"Red" covers many reds. No caption names the exact shade, so a clip can show it, but a prompt cannot say it.
 """
 
 import colorsys
@@ -29,18 +28,18 @@ Rgb = tuple[float, float, float]
 
 
 def clashes(colour: str, background: str) -> bool:
-    """True where a shape of `colour` would not stand out from `background` (both names the same)."""
+    """True if a shape of `colour` would not stand out from `background`, because both have the same name."""
     return colour == background
 
 
 def shade_of(ranges: dict, name: str, rng: np.random.Generator) -> Rgb:
-    """A random shade, as rgb in [0, 1], that `name` means in `ranges` (COLOURS or BACKGROUNDS)."""
+    """A random shade that `name` means in `ranges` (COLOURS or BACKGROUNDS), as rgb in [0, 1]."""
     (hue, saturation, value) = (rng.uniform(low, high) for low, high in ranges[name])
     return colorsys.hsv_to_rgb((hue / 360) % 1.0, saturation, value)
 
 
 def second_shade(background: str, rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """A lighter or darker neighbour of a background's shade, for its texture: still what `background` means."""
+    """A lighter or darker neighbour of a background's shade, for its texture; `background` still names it."""
     hue, saturation, value = colorsys.rgb_to_hsv(*rgb)
     low, high = {
         "white": (-0.16, -0.10),

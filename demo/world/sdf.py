@@ -1,7 +1,7 @@
 """Signed distances of the world's shapes, in pixels: negative inside, zero on the edge.
 
-Shapes of one `radius` cover about the same area (a circle's is pi * radius**2), so that a shape's kind cannot be told
-from its size. `reach` says how far the farthest corner is from the centre, in radii.
+All shapes with the same `radius` cover about the same area, that of a circle (pi * radius**2), so that the area does
+not give the shape away. `reach` is the distance from the centre to the farthest corner, in radii.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Random stills: which scenes the model is trained on, and which combinations it never sees."""
+"""Random stills: the scenes that the model is trained on, and the combinations that it never sees."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def _texture(background: str, rgb: palette.Rgb, rng: np.random.Generator) -> dic
 
 
 def random_second(colour: str, background: str, main: tuple[str, float, float, float], rng) -> Second | None:
-    """A small object of another colour beside `main` (shape, x, y, radius), one in four overlapping it a little."""
+    """A small object of another colour beside `main` (shape, x, y, radius); one in four may overlap it a little."""
     names = [name for name in palette.COLOURS if name != colour and not palette.clashes(name, background)]
     shape, x, y, radius = main
     small = float(rng.uniform(6.0, 8.5))
@@ -50,8 +50,8 @@ def random_second(colour: str, background: str, main: tuple[str, float, float, f
 
 
 def _finish(colour: str, radius: float, rng: np.random.Generator) -> dict:
-    """Outline, light and mark: how a filled shape is finished, unnamed. A small one has an outline or a mark, not both,
-    or too little of its colour would be left to see."""
+    """Outline, light and mark of a filled shape, which captions do not name. A small shape has an outline or a mark,
+    but not both: too little of its colour would be left to see."""
     contrast = "dark" if colour in ("white", "yellow") else str(rng.choice(["dark", "light"]))
     marked = rng.random() < 0.35
     outline = str(rng.choice(["none", "dark", "light"], p=[0.5, 0.28, 0.22]))
@@ -68,7 +68,7 @@ def _rotation(rng: np.random.Generator) -> float:
 
 
 def random_scene(rng: np.random.Generator, combination: tuple[str, str, str] | None = None) -> Scene:
-    """A random scene; of `combination` (shape, colour, background) if given, else of any that is not held out."""
+    """A random scene of `combination` (shape, colour, background); by default any combination that is not held out."""
     if combination is None:
         seen = [c for c in combinations() if c not in _HELD_OUT]
         combination = seen[rng.integers(len(seen))]

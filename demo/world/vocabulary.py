@@ -1,6 +1,6 @@
 """A small vocabulary in CLIP's format: byte-level BPE with `</w>`, in which every caption word is one token.
 
-Any other text still has tokens, byte by byte in the worst case, as in CLIP's own vocabulary of 49408.
+Any other text can be tokenized too, byte by byte in the worst case, as with CLIP's own vocabulary of 49408 tokens.
 """
 
 import json
@@ -15,8 +15,8 @@ MAX_LENGTH = 77
 
 
 def byte_letters() -> list[str]:
-    """The printable letter that stands for each of the 256 bytes (GPT-2's table: visible Latin-1 stands for itself, the
-    rest are shifted past 255), in CLIP's order: the visible ones first."""
+    """The printable letter for each of the 256 bytes, in CLIP's order: visible bytes first. As in GPT-2's table,
+    visible Latin-1 characters stand for themselves, and the others are shifted past 255."""
     visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     hidden = [byte for byte in range(256) if byte not in visible]
     return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(len(hidden))]

@@ -1,8 +1,7 @@
-"""One still of the world: its description, and the picture of it.
+"""One still of the world: its description, and how it is drawn.
 
-A caption can name shape, colour, background, size and style (`demo/world/captions.py`). Everything else (exact shades,
-texture, outline, light, mark, second object, place, rotation) is never named: that is what a clip holds and a prompt
-cannot say.
+A caption can name shape, colour, background, size and style (`demo/world/captions.py`). It never names the rest (exact
+shades, texture, outline, light, mark, second object, place, rotation): a clip shows it, but a prompt cannot say it.
 """
 
 import dataclasses
@@ -21,7 +20,7 @@ _INK = {"dark": (0.06, 0.06, 0.08), "light": (0.97, 0.97, 0.95)}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Second:
-    """A small further object that no caption names. Place and radius in pixels."""
+    """A small second object that no caption names. Place and radius are in pixels."""
 
     shape: str
     rgb: Rgb
@@ -63,7 +62,7 @@ class Scene:
 
 
 def grid(size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the pixels' centres, `h w` float32 each, in pixels of a still of 96."""
+    """x and y of the pixels' centres, `h w` float32 each, in pixels of the 96-pixel picture."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) * (SIZE / size)
     return np.meshgrid(centres, centres)
 
@@ -133,7 +132,7 @@ def render(scene: Scene, size: int = SIZE) -> np.ndarray:
 
 
 def fits(shape: str, x: float, y: float, radius: float, margin: float = 2.0) -> bool:
-    """True where a shape at (x, y) keeps `margin` pixels from every side of the picture, however it is turned."""
+    """True if a shape at (x, y) stays `margin` pixels away from every side of the picture, however it is turned."""
     room = sdf.reach(shape) * radius + margin
     return room <= min(x, y) and max(x, y) <= SIZE - room
 

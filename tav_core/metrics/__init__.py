@@ -1,9 +1,10 @@
-"""Scores of videos: what CLIP and DINO say of the frames, what the optical flow says of the motion, and flicker.
+"""Scores of videos: CLIP and DINO judge the frames, optical flow judges the motion, and pixels show the flicker.
 
-    frames -> encoders (clip, dino) -> similarity      embeddings to cosines
+    frames -> clip, dino (with images) -> similarity   embeddings to cosines
     frames -> flow -> motion                           displacements to warp error and diversity
     frames -> flicker                                  pixels alone
-    all of these -> measure                            one call, one table
+    all of these -> measure                            one call for all scores
+    scores                                             what each score is called and what it says
 
 Names are imported when they are first used, so that `import tav_core.metrics` costs nothing.
 """

@@ -1,4 +1,4 @@
-"""CLIP as a judge: embeddings of frames and of prompts, with a user's own weights."""
+"""CLIP as a judge: embeddings of frames and prompts, with weights that the user provides."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class ImageEncoder(Protocol):
-    """Whatever gives one embedding a frame: `f d` float32 on the CPU from `f h w 3` in [0, 1]."""
+    """Anything that gives one embedding per frame: `f h w 3` in [0, 1] to `f d` float32 on the CPU."""
 
     def encode_images(self, frames: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipEncoder:
-    """A CLIP, frozen.
+    """A frozen CLIP model.
 
     Args:
-        model: with both towers, or with the one for images alone.
-        tokenizer: for prompts; None where there is no tower for text.
+        model: a CLIP with both towers, or its image tower alone.
+        tokenizer: for prompts; None if there is no text tower.
         path: where it was loaded from.
     """
 
@@ -54,29 +54,29 @@ class ClipEncoder:
         """The text embedding `1 d`, not normalised, float32 on the CPU.
 
         Raises:
-            InputError: this CLIP has no tower for text.
-            PromptError: the prompt has more tokens than it takes.
+            InputError: this CLIP has no text tower.
+            PromptError: the prompt has more tokens than this CLIP takes.
         """
         if self.tokenizer is None:
             raise InputError(
-                got=f"a prompt, and a CLIP that knows images alone: {self.path}",
-                expected="a CLIP with both its towers, for the text score",
-                mend="Give a whole CLIP, as a transformers folder or a file, or leave the prompt out.",
+                got=f"a prompt, and a CLIP without a text tower: {self.path}",
+                expected="a CLIP with both towers, for the text score",
+                mend="Give a complete CLIP, as a transformers folder or a file, or leave the prompt out.",
             )
         tokens = self.tokenizer(prompt, return_tensors="pt", verbose=False).input_ids
         limit = self.model.text_model.config.max_position_embeddings
         if tokens.shape[-1] > limit:
             raise PromptError(
-                got=f"a prompt of {tokens.shape[-1] - 2} tokens, start and end not counted",
+                got=f"a prompt of {tokens.shape[-1] - 2} tokens, not counting start and end",
                 expected=f"at most {limit - 2}",
-                mend="Shorten it.",
+                mend="Shorten the prompt.",
             )
-        # Not padded: what follows <|endoftext|> cannot reach it, and the embedding is read there.
+        # No padding: the embedding is read at <|endoftext|>, which does not attend to what follows it.
         projection = self.model.text_projection
         return projection(self.model.text_model(input_ids=tokens.to(projection.weight.device)).pooler_output).cpu()
 
 
-# ComfyUI runs its nodes in inference mode, where weights that are read cannot become parameters.
+# ComfyUI runs its nodes in inference mode, in which loaded weights cannot become parameters.
 @torch.inference_mode(False)
 def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEncoder:
     """Loads a CLIP from the disk.
@@ -84,10 +84,10 @@ def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEn
     Args:
         path: a folder that transformers saved (a CLIPModel, or a CLIPVisionModelWithProjection for images alone), or
             one file of weights under transformers' or OpenAI's names, as ComfyUI's models/clip_vision holds them.
-        device: of all weights; they are float32.
+        device: where the weights go; they are float32.
 
     Raises:
-        CheckpointError: nothing there, damaged, or no CLIP.
+        CheckpointError: there is nothing at `path`, it is damaged, or it is not a CLIP.
     """
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
@@ -101,7 +101,7 @@ def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEn
             raise CheckpointError(
                 got=f"{path}, a model of type {kind or '(none)'}",
                 expected="a CLIP: the model_type clip or clip_vision_model in its config.json",
-                mend="Give the folder of a whole CLIP. A checkpoint's text_encoder alone knows no images.",
+                mend="Give the folder of a complete CLIP. A checkpoint's text_encoder alone cannot read images.",
             )
         model = load_pretrained(kinds[kind], path, optional=("logit_scale",))
     whole = isinstance(model, CLIPModel)
@@ -139,8 +139,8 @@ def load_tokenizer(path: Path, config: Any) -> CLIPTokenizer:
         ) from error
     if len(tokenizer) > config.vocab_size:
         raise CheckpointError(
-            got=f"a tokenizer of {len(tokenizer)} tokens, a CLIP that knows {config.vocab_size}: {path}",
-            expected="no more tokens than CLIP knows",
+            got=f"a tokenizer of {len(tokenizer)} tokens and a CLIP of {config.vocab_size}: {path}",
+            expected="a tokenizer with no more tokens than the CLIP has",
             mend="Put the vocab.json and merges.txt of this CLIP into its folder.",
         )
     return tokenizer

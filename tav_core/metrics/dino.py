@@ -1,4 +1,4 @@
-"""DINO as a judge of likeness: it was trained without words, and holds to shape and texture more than CLIP."""
+"""DINO as a judge of likeness: it was trained without text, so it responds to shape and texture more than CLIP does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESIZE_OVER_CROP = 256 / 224
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DinoEncoder:
-    """A DINO (ViT-S/16 in the papers that score with it), frozen.
+    """A frozen DINO model (ViT-S/16 in the papers that use it for scores).
 
     Args:
         model: the vision transformer.
@@ -52,11 +52,11 @@ def load_dino(path: str | Path, *, device: torch.device | str = "cpu") -> DinoEn
     """Loads a DINO from the disk.
 
     Args:
-        path: a folder that transformers saved, of the model_type "vit", as facebook/dino-vits16 is.
-        device: of all weights; they are float32.
+        path: a folder that transformers saved, with the model_type "vit", for example facebook/dino-vits16.
+        device: where the weights go; they are float32.
 
     Raises:
-        CheckpointError: nothing there, damaged, or of another type.
+        CheckpointError: there is nothing at `path`, it is damaged, or it has another model type.
     """
     from transformers import ViTModel
 

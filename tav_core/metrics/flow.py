@@ -14,16 +14,16 @@ from ..errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as OpenCV turns colour to grey."""
-# Below this, DIS finds no coarser level to begin on and refuses.
+# DIS refuses smaller frames: it finds no coarser level to begin on.
 SMALLEST_SIDE = 16
 
 
 class FlowPair(NamedTuple):
-    """Displacements between each frame and the next, in pixels, right and down positive.
+    """Displacements between each frame and the next, in pixels; right and down are positive.
 
     Args:
-        forward: `f-1 h w 2`: where a pixel of frame t lies in frame t+1, relative to where it was.
-        backward: `f-1 h w 2`: where a pixel of frame t+1 lay in frame t.
+        forward: `f-1 h w 2`: from a pixel of frame t to its place in frame t+1.
+        backward: `f-1 h w 2`: from a pixel of frame t+1 to its place in frame t.
     """
 
     forward: Tensor
@@ -31,10 +31,10 @@ class FlowPair(NamedTuple):
 
 
 def measure_flow(frames: Tensor) -> FlowPair:
-    """The flow between consecutive frames, both ways, by DIS with OpenCV's preset "medium".
+    """The flow between consecutive frames in both directions, by DIS with OpenCV's preset "medium".
 
     Args:
-        frames: `f h w 3` float in [0, 1], two frames or more, 16 pixels or more a side.
+        frames: `f h w 3` float in [0, 1], two frames or more, each side 16 pixels or more.
 
     Returns:
         float32 on the CPU.
@@ -47,7 +47,7 @@ def measure_flow(frames: Tensor) -> FlowPair:
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
             got=f"frames of {width}x{height}",
-            expected=f"{SMALLEST_SIDE} pixels or more a side, to measure the motion in them",
+            expected=f"{SMALLEST_SIDE} pixels or more on each side, to measure the motion in them",
             mend="Enlarge the frames, or measure without the motion.",
         )
     grey = to_grey(frames)
@@ -69,8 +69,8 @@ def import_opencv() -> ModuleType:
     """The module `cv2`.
 
     Raises:
-        InputError: it is not installed. Four packages bring it, and a second one breaks the first, so it is no
-            requirement of this library.
+        InputError: it is not installed. Four packages provide it, and installing a second one breaks the first, so this
+            library does not require one.
     """
     try:
         import cv2

@@ -1,4 +1,4 @@
-"""Frames to what image encoders take: resized, cropped, normalised, in torch alone."""
+"""Prepares frames for image encoders: resized, cropped and normalised, with torch alone."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def prepare_images(frames: Tensor, *, resize: int, crop: int, mean: Sequence[flo
 
 
 def encode_in_batches(encode: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Embeddings `f d`, float32 on the CPU, of `f h w 3` frames, a few at a time."""
+    """Embeddings `f d`, float32 on the CPU, of frames `f h w 3`; encodes a few frames at a time."""
     return torch.cat([encode(part).float().cpu() for part in frames.split(BATCH)])

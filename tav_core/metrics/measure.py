@@ -28,10 +28,11 @@ Curve = tuple[float, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScores:
-    """The scores of one video; their names are the keys of `names.SCORES`, where each is explained.
+    """The scores of one video; their names are the keys of `scores.SCORES`, which explains each.
 
     Args:
-        values: one number a score; nan where it cannot be told, as the warp error of a video of nothing but cuts.
+        values: one number per score; nan if it is undefined, like the warp error of a video in which every frame is a
+        cut.
         curves: the scores frame by frame; the first value belongs to the frame `ScoreName.first_frame`.
     """
 
@@ -50,28 +51,29 @@ def measure_video(
     pairs: str = "all",
     on_step: Callable[[str], None] = lambda step: None,
 ) -> VideoScores:
-    """Scores a video; what an encoder or a source is needed for is left out without one.
+    """Scores a video. Scores that need an encoder or the source are left out if it is not given.
 
     Args:
         frames: `f h w 3` in [0, 1] (or uint8), three frames or more.
-        source: the clip that it was made from, as many frames, of any size.
-        prompt: what it should show; needs a `clip` with `encode_text`, as `load_clip` gives.
-        clip: for consistency, and likeness to the source.
-        dino: the same, as `load_dino` gives.
+        source: the clip that the video was made from, with the same number of frames, of any size.
+        prompt: what the video should show; it needs a `clip` that can encode text, as `load_clip` returns.
+        clip: for frame consistency, and likeness to the source.
+        dino: for the same scores, as `load_dino` returns.
         motion: whether to measure the flow, which needs OpenCV.
-        pairs: of frame consistency; see `frame_consistency`.
+        pairs: which pairs of frames the consistency compares; see `frame_consistency`.
         on_step: called with "frames", "clip", "dino" or "motion" before each part.
 
     Raises:
         ConfigError: a prompt without a CLIP, or unknown pairs.
-        InputError: frames of another shape, too few, another number than the source's, or no OpenCV.
+        InputError: the frames have the wrong shape, are too few, differ in number from the source, or there is no
+        OpenCV.
         PromptError: the prompt is too long.
     """
     if pairs not in PAIRS:
         raise ConfigError(got=f"pairs {pairs!r}", expected=f"one of {', '.join(PAIRS)}", mend="Use 'all', the default.")
     if prompt is not None and clip is None:
         raise ConfigError(
-            got="a prompt and no CLIP", expected="a CLIP to compare them by", mend="Give one, or leave the prompt out."
+            got="a prompt but no CLIP", expected="a CLIP to score it with", mend="Give a CLIP, or leave the prompt out."
         )
     frames = as_floats(frames)
     source = None if source is None else match_source(as_floats(source), frames)
@@ -107,7 +109,7 @@ def compare_embeddings(
 
 
 def summarise(values: dict[str, Tensor], curves: dict[str, Tensor]) -> VideoScores:
-    """Values as they are, and the mean of every curve that has no value of its own."""
+    """Collects the scores: each has its given value, or else the mean of its curve."""
     means = {name: curve.nanmean() for name, curve in curves.items()} | values
     return VideoScores(
         values={name: float(means[name]) for name in SCORES if name in means},
@@ -119,7 +121,7 @@ def as_floats(frames: Tensor) -> Tensor:
     """Frames `f h w 3` as float32 in [0, 1] on the CPU.
 
     Raises:
-        InputError: another shape or number type, too few of them, or values that are no numbers.
+        InputError: the frames have the wrong shape or number type, are too few, or hold values that are not finite.
     """
     tensor = check_frames(frames, channels=3)
     if len(tensor) < FEWEST_FRAMES:
@@ -139,16 +141,16 @@ def as_floats(frames: Tensor) -> Tensor:
 
 
 def match_source(source: Tensor, frames: Tensor) -> Tensor:
-    """The source at the size of the frames.
+    """The source, resized to the size of the frames.
 
     Raises:
-        InputError: another number of frames.
+        InputError: the numbers of frames differ.
     """
     if len(source) != len(frames):
         raise InputError(
             got=f"a source of {len(source)} frames for a video of {len(frames)}",
-            expected="as many in both",
-            mend="Take the source as the video was made from it: the same start, stride and number of frames.",
+            expected="the same number of frames in both",
+            mend="Read the source as it was read for the video: with the same start, stride and number of frames.",
         )
     if source.shape == frames.shape:
         return source

@@ -1,4 +1,4 @@
-"""What the flow tells: do the frames follow their own motion, how much of it is there, and in how many directions."""
+"""What the flow says: whether frames follow the motion, how much motion there is, and in how many directions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RELATIVE, ABSOLUTE = 0.01, 0.5
 
 
 def warp_frames(frames: Tensor, flow: Tensor) -> Tensor:
-    """Fetches each pixel from where the flow points to: `out(x) = frames(x + flow(x))`, bilinear.
+    """Takes each pixel from where the flow points to: `out(x) = frames(x + flow(x))`, bilinear.
 
     Args:
         frames: `f h w c`.
-        flow: `f h w 2`, in pixels, right and down positive.
+        flow: `f h w 2`, in pixels; right and down are positive.
 
     Returns:
-        `f h w c`; beyond the border, the nearest pixel of it.
+        `f h w c`; outside the frame, the nearest pixel of the border is taken.
     """
     height, width = flow.shape[1:3]
     places = flow + pixel_places(height, width).to(flow)
@@ -48,8 +48,8 @@ def pixel_places(height: int, width: int) -> Tensor:
 def visible_pixels(flow: FlowPair) -> Tensor:
     """The pixels of each frame that the next frame still shows, `f-1 h w` bool.
 
-    Those whose way there and back ends near where it began, |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 with b fetched from
-    where f points to, and whose way does not leave the picture.
+    A pixel is visible if the forward and then the backward flow lead back near to it,
+    |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 with b taken from where f points to, and if f stays inside the frame.
     """
     forward, back = flow.forward, warp_frames(flow.backward, flow.forward)
     strayed = (forward + back).square().sum(-1)
@@ -61,14 +61,14 @@ def visible_pixels(flow: FlowPair) -> Tensor:
 
 
 def warp_errors(frames: Tensor, flow: FlowPair) -> Tensor:
-    """How far frames stray from their successors along the flow: mean |I_t - warp(I_t+1)| over the visible pixels.
+    """How far frames differ from their successors along the flow: mean |I_t - warp(I_t+1)| over the visible pixels.
 
     Args:
         frames: `f h w c` in [0, 1].
-        flow: their own, or that of a source whose motion they should follow.
+        flow: their own flow, or that of a source whose motion they should follow.
 
     Returns:
-        `f-1`, in [0, 1]; nan for a frame without a visible pixel, as at a cut.
+        `f-1`, in [0, 1]; nan for a frame without visible pixels, for example at a cut.
     """
     here, visible = frames[:-1].to(flow.forward), visible_pixels(flow)
     strayed = (here - warp_frames(frames[1:], flow.forward)).abs().mean(-1)
@@ -81,16 +81,16 @@ def flow_magnitudes(flow: Tensor) -> Tensor:
 
 
 def angle_histogram(flow: Tensor) -> Tensor:
-    """In which directions pixels move, over all frames: the share of motion in each of 8 bins.
+    """The directions in which pixels move, over all frames: the share of motion in each of 8 bins.
 
     Bins of 45 degrees are centred on right, down right, down, ..., so that motion along an axis falls into one bin.
-    Each pixel counts with the length of its displacement.
+    Each pixel is weighted by the length of its displacement.
 
     Args:
         flow: `f h w 2`, in pixels.
 
     Returns:
-        `8` float64 with sum 1; all 0 where nothing moves.
+        `8` float64 with sum 1; all 0 if nothing moves.
     """
     x, y = flow.double().unbind(-1)
     step = 2 * math.pi / BINS
@@ -100,5 +100,5 @@ def angle_histogram(flow: Tensor) -> Tensor:
 
 
 def angle_entropy(histogram: Tensor) -> Tensor:
-    """Entropy of an `angle_histogram` in bits: 0 if all moves one way (or nothing moves), 3 if as much each way."""
+    """Entropy of an `angle_histogram` in bits: 0 for one direction (or no motion), 3 for all eight equally."""
     return -torch.special.xlogy(histogram, histogram).sum() / math.log(2)

@@ -1,4 +1,4 @@
-"""The scores by name: what each is called, which way is better, and what it tells."""
+"""The scores by name: the label of each, whether higher or lower is better, and what it says."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class ScoreName:
     """One score.
 
     Args:
-        label: for tables.
-        better: "higher", "lower", or "" where neither is.
-        digits: shown after the point.
+        label: its name in tables.
+        better: "higher", "lower", or "" if neither is better.
+        digits: how many are shown after the point.
         first_frame: the frame, counted from 0, that the first value of its curve belongs to.
-        tells: one or two sentences.
+        tells: what the score says, in one or two sentences.
     """
 
     label: str
@@ -33,70 +33,70 @@ SCORES: dict[str, ScoreName] = {
         better="higher",
         digits=2,
         first_frame=1,
-        tells="100 x the mean cosine of pairs of frames; the curve shows each frame with the one before.",
+        tells="100 x the mean cosine of pairs of frames. The curve compares each frame with the one before.",
     ),
     "clip_text": ScoreName(
         label="CLIP text score",
         better="higher",
         digits=2,
         first_frame=0,
-        tells="100 x the cosine of frames and prompt.",
+        tells="100 x the cosine between frames and prompt.",
     ),
     "clip_source": ScoreName(
         label="CLIP likeness to the source",
         better="",
         digits=2,
         first_frame=0,
-        tells="100 x the cosine with the same frame of the source. Near 100 the source was copied.",
+        tells="100 x the cosine with the same frame of the source. Near 100, the video is a copy of the source.",
     ),
     "dino_frames": ScoreName(
         label="DINO frame consistency",
         better="higher",
         digits=2,
         first_frame=1,
-        tells="As CLIP's, by DINO, which sees shape and texture.",
+        tells="The same as CLIP's, but by DINO, which responds to shape and texture.",
     ),
     "dino_source": ScoreName(
         label="DINO likeness to the source",
         better="",
         digits=2,
         first_frame=0,
-        tells="100 x the cosine with the same frame of the source. It tells how much of the layout is kept.",
+        tells="100 x the cosine with the same frame of the source. It shows how much of the layout is kept.",
     ),
     "warp_error": ScoreName(
         label="warp error",
         better="lower",
         digits=4,
         first_frame=1,
-        tells="Mean |I_t - warp(I_t+1)| along the video's own flow, where both frames show the same.",
+        tells="Mean |I_t - warp(I_t+1)| along the video's own flow, over pixels that both frames show.",
     ),
     "source_warp_error": ScoreName(
         label="warp error on the source's flow",
         better="lower",
         digits=4,
         first_frame=1,
-        tells="The same along the flow of the source: does the video move as the source does?",
+        tells="The same along the flow of the source. It shows whether the video moves like the source.",
     ),
     "second_difference": ScoreName(
         label="second difference",
         better="lower",
         digits=4,
         first_frame=1,
-        tells="Mean |I_t+1 - 2 I_t + I_t-1|: flicker. Motion raises it too.",
+        tells="Mean |I_t+1 - 2 I_t + I_t-1|, which measures flicker. Motion raises it too.",
     ),
     "motion_entropy": ScoreName(
         label="motion diversity, bits",
         better="",
         digits=2,
         first_frame=1,
-        tells="Entropy of the directions of motion, weighted by its length: 0 one direction, 3 all eight alike.",
+        tells="Entropy of the directions of motion, weighted by length: 0 for one direction, 3 for all eight equally.",
     ),
     "motion_magnitude": ScoreName(
-        label="mean motion, pixels a frame",
+        label="mean motion, pixels per frame",
         better="",
         digits=2,
         first_frame=1,
-        tells="Mean length of the flow. Where it is near 0, the diversity tells of noise.",
+        tells="Mean length of the flow. If it is near 0, the motion diversity measures only noise.",
     ),
 }
 

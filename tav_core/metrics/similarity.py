@@ -1,4 +1,4 @@
-"""Cosines of embeddings: within a video, with a text, with another video. Times 100, as the papers print them."""
+"""Cosines of embeddings within a video, with a text, and with another video; times 100, as papers print them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def frame_consistency(embeddings: Tensor, pairs: str = "all") -> Tensor:
     """How much the frames of a video look alike: 100 x the mean cosine of pairs of frames.
 
     Args:
-        embeddings: `f d`, one a frame, of any length; two or more.
-        pairs: "all" takes every ordered pair of two different frames, as Tune-A-Video does (arXiv 2212.11565, 5.1);
-            "consecutive" takes each frame and the next, as later papers do. Slow drift lowers the first alone.
+        embeddings: `f d`, one per frame, two or more; not necessarily normalised.
+        pairs: "all" takes every pair of different frames, as Tune-A-Video does (arXiv 2212.11565, 5.1); "consecutive"
+            takes each frame and the next, as later papers do. Slow drift lowers "all" but not "consecutive".
 
     Returns:
         One number, at most 100.
@@ -36,7 +36,7 @@ def consecutive_similarity(embeddings: Tensor) -> Tensor:
 
 
 def matched_similarity(embeddings: Tensor, others: Tensor) -> Tensor:
-    """100 x the cosine of each frame with the frame of the same number in another video: `f` from two `f d`."""
+    """100 x the cosine of each frame with the same frame of another video: `f` from two `f d`."""
     return 100 * F.cosine_similarity(embeddings.double(), others.double(), dim=-1)
 
 

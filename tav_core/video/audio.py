@@ -14,11 +14,11 @@ def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, 
 
     Args:
         path: a video, GIF or folder that `read_clip` has read.
-        start, duration: of the part, in seconds.
+        start, duration: where the part begins and how long it is, in seconds.
 
     Returns:
-        {"waveform": float32 `1 channels samples` in [-1, 1], "sample_rate": int}, the shape of ComfyUI's AUDIO; None
-        where there is no sound in that part, or none that can be decoded.
+        {"waveform": float32 `1 channels samples` in [-1, 1], "sample_rate": int}, the format of ComfyUI's AUDIO; None
+        if there is no sound in that part, or none that can be decoded.
     """
     import av
 
@@ -31,7 +31,7 @@ def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, 
             stream = container.streams.audio[0]
             return _decode(container, stream, start, start + duration)
     except (av.FFmpegError, OSError):
-        # A clip whose frames were read is a clip: a broken sound track must not stop it.
+        # The frames could be read, so a broken sound track must not stop the user.
         return None
 
 

@@ -69,14 +69,14 @@ class VideoClip:
 def read_clip(
     path: str | Path, config: ClipConfig | None = None, *, folder_fps: float = DEFAULT_FPS, **settings: Any
 ) -> VideoClip:
-    """Reads the frames that a `ClipConfig` names, resized; each is decoded once and none is kept.
+    """Reads the frames that a `ClipConfig` names and resizes them, one frame at a time.
 
         read_clip("ski.mp4", ClipConfig(stride=2))
         read_clip("ski.mp4", stride=2)
 
-    At a variable frame rate the positions are even steps in time (`Timeline.even_grid`). Transparency is laid over
-    white, rotation flags and non-square pixels are undone, 10- and 12-bit video becomes 8-bit (HDR is not tone mapped).
-    Resizing is Pillow's Lanczos.
+    At a variable frame rate the positions are even steps in time (`Timeline.even_grid`). Transparency is put over
+    white; rotation flags and non-square pixels are applied; 10- and 12-bit video becomes 8-bit (HDR is not tone
+    mapped). Frames are resized with Pillow's Lanczos.
 
     Args:
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
@@ -90,7 +90,7 @@ def read_clip(
     Raises:
         ClipError: no such file, not a video, damaged, or too short (says how many frames there are and what would fit).
         ConfigError: a size that is not a multiple of 8, an unknown fit, a number out of range.
-        OutOfMemory: so many frames of this size do not fit in memory.
+        OutOfMemory: the frames do not fit in memory.
     """
     config = replace(config or ClipConfig(), **settings)
     return take_frames(open_source(path, folder_fps), config)
@@ -147,7 +147,7 @@ def take_frames(source: Source, config: ClipConfig) -> VideoClip:
 
 
 def check_folder_fps(fps: float) -> None:
-    """Raises `ConfigError` unless a folder of pictures can play at this rate."""
+    """Raises `ConfigError` unless `fps` is a possible frame rate for a folder of pictures."""
     low, high = FOLDER_RATES
     if not is_number(fps) or not low <= fps <= high:
         raise ConfigError(

@@ -50,10 +50,10 @@ class VideoFile:
         self.timeline = Timeline(ticks=ticks, tick=tick, stated_rates=tuple(rates))
 
     def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields the RGB picture of each position of the timeline (not decreasing), upright, and stops decoding then.
+        """Yields the upright RGB picture at each position of the timeline (not decreasing); decodes no further.
 
         Raises:
-            ClipError: the file is damaged before the last of them.
+            ClipError: the file is damaged before the last position.
         """
         ticks = [self.timeline.ticks[position] for position in positions]
         taken = 0
@@ -68,14 +68,14 @@ class VideoFile:
                 if taken == len(ticks):
                     return
         raise self._refusal(
-            f"only {taken} of the {len(ticks)} frames asked for before it breaks off",
+            f"only {taken} of the {len(ticks)} requested frames before the data ends",
             "an undamaged video",
             "Copy or convert it again, or take frames before the damage.",
         )
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-        """Gives the container and its first video stream; PyAV's errors come out as `ClipError`."""
+        """Opens the container and its first video stream; turns PyAV's errors into `ClipError`."""
         try:
             # Absolute, so that a colon in a relative name is not taken for a protocol.
             with av.open(str(self.path.resolve())) as container:
@@ -102,9 +102,9 @@ class VideoFile:
             if packet.size and _is_shown(packet, stream.codec_context.name)
         ]
         if any(key for _, key, _ in packets):
-            # Where a recording starts between keyframes, nothing sound can be decoded from the first packets.
+            # If a recording starts between keyframes, the first packets cannot be decoded correctly.
             packets = list(dropwhile(lambda packet: not packet[1], packets))
-        # An edit list of MP4 may have the first frames decoded, but not shown.
+        # An MP4 edit list may say that the first frames are decoded but not shown.
         times = [time for time, _, discarded in packets if not discarded]
         if None in times:
             return False, range(len(times))
@@ -112,12 +112,12 @@ class VideoFile:
         return True, sorted(set(times))
 
     def _frames_from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decodes from the start, or from a keyframe if that is far in and proves to be a sound place to begin."""
+        """Decodes from the start, or from a keyframe if that is far into the file and can be decoded by itself."""
         keyframe = self._keyframe_before(first)
         if keyframe is not None:
             frames = self._decode(keyframe)
             opening = next(frames, None)
-            # With x264's intra-refresh, what calls itself a keyframe is a P frame: half a picture without those before.
+            # With x264's intra-refresh, a frame marked as keyframe is a P frame, and incomplete without earlier frames.
             if opening is not None and opening[0] <= first and int(opening[1].pict_type) == INTRA:
                 yield opening
                 yield from frames
@@ -147,7 +147,7 @@ class VideoFile:
                     count += 1
 
     def _look_at(self, stream: av.VideoStream, frame: av.VideoFrame) -> None:
-        # Once a file: a PyAV frame whose side data was read sits in a reference cycle, and an 8K frame is 50 MB.
+        # Once per file: reading a PyAV frame's side data puts it in a reference cycle, and an 8K frame is 50 MB.
         self._turn, self.rotation = orientation(frame)
         aspect = float(stream.sample_aspect_ratio or 1)
         self.pixel_aspect = 1 / aspect if self.rotation in (90, 270) else aspect
@@ -161,7 +161,7 @@ class VideoFile:
 
 
 def _is_cover(stream: av.VideoStream) -> bool:
-    # The cover picture of a piece of music; PyAV before 14 cannot tell it from a video of one frame.
+    # The cover picture of a music file; PyAV before 14 cannot tell it from a video of one frame.
     disposition = getattr(stream, "disposition", None)
     return disposition is not None and bool(disposition & type(disposition).attached_pic)
 
@@ -182,11 +182,11 @@ def _decoded(decoder: av.VideoCodecContext, packet: av.Packet, *, lenient: bool)
 
 
 def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
-    """The stream's own decoder, or libvpx where a WebM has transparency: ffmpeg's own VP8 and VP9 drop it."""
+    """The stream's own decoder, or libvpx if a WebM has transparency, which ffmpeg's own VP8 and VP9 decoders drop."""
     library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
     if stream.metadata.get("alpha_mode") == "1" and library in av.codecs_available:
         return av.CodecContext.create(library, "r")
-    # Decoding on all cores holds one frame per core: not with frames above 4K.
+    # Decoding on all cores holds one frame per core, which is too much for frames above 4K.
     if stream.codec_context.width * stream.codec_context.height <= 4096 * 2304:
         stream.thread_type = "AUTO"
     return stream.codec_context

@@ -54,7 +54,7 @@ def write_mp4(path: Path, frames: EachFrame, rate: Fraction) -> None:
         if encoder == "libx264":
             stream.options = {"crf": "17", "preset": "medium"}
         else:
-            # These know no constant quality: 0.3 bits per pixel is generous.
+            # These encoders have no constant quality mode; 0.3 bits per pixel is generous.
             stream.bit_rate = max(1_000_000, int(0.3 * width * height * rate))
         _tag_bt709(stream.codec_context)
         for number, pixels in enumerate(frames):
@@ -64,7 +64,7 @@ def write_mp4(path: Path, frames: EachFrame, rate: Fraction) -> None:
 
 
 def _tag_bt709(context: av.VideoCodecContext) -> None:
-    # ITU-T H.273: 1 is BT.709 in all three tables, and range 1 is limited. Untagged, players guess by the size.
+    # ITU-T H.273: 1 is BT.709 in all three tables, and range 1 is limited. Without tags, players guess from the size.
     context.colorspace = context.color_primaries = context.color_trc = 1
     context.color_range = 1
 
@@ -85,7 +85,7 @@ def _timed(frame: av.VideoFrame, time: int, tick: Fraction) -> av.VideoFrame:
 
 
 def write_gif(path: Path, frames: EachFrame, rate: Fraction) -> None:
-    """Delays are hundredths of a second; they are rounded from the running time, so that the mean rate is kept."""
+    """Writes a GIF. Its delays are hundredths of a second, rounded so that the mean rate is kept."""
     tick = Fraction(1, 100)
     times = [round(number * 100 / rate) for number in range(len(frames.frames) + 1)]
     options = {"loop": "0", "final_delay": str(times[-1] - times[-2])}
@@ -105,9 +105,9 @@ def write_gif(path: Path, frames: EachFrame, rate: Fraction) -> None:
 
 
 def _clip_palette(frames: EachFrame, most_pixels: int = 4_000_000) -> Image.Image:
-    """A picture with one palette for the whole clip: palettes made for each frame flicker.
+    """A picture with one palette for the whole clip, because a palette per frame would flicker.
 
-    Pillow's octree keeps small patches of a rare colour, which the median cut (its own, and ffmpeg's palettegen) loses.
+    Pillow's octree keeps small patches of a rare colour; median cut (Pillow's, and ffmpeg's palettegen) loses them.
     """
     step = math.ceil(math.sqrt(frames.frames[..., 0].numel() / most_pixels))
     sample = np.concatenate([pixels[::step, ::step] for pixels in frames])
@@ -115,7 +115,7 @@ def _clip_palette(frames: EachFrame, most_pixels: int = 4_000_000) -> Image.Imag
 
 
 def write_webp(path: Path, frames: EachFrame, rate: Fraction) -> None:
-    """Each frame is a picture of its own: libwebp's animation encoder would merge frames that are equal."""
+    """Writes an animated WebP, each frame encoded separately: libwebp's animation encoder would merge equal frames."""
     if "libwebp" not in av.codecs_available:
         raise ConfigError(
             got="a build of PyAV without libwebp", expected="one with it, as on PyPI", mend="Save as .mp4 or .gif."

@@ -1,4 +1,4 @@
-"""Reading frames from what Pillow knows better than ffmpeg: animated WebP and folders of pictures."""
+"""Reads frames that Pillow handles better than ffmpeg does: animated WebP and folders of pictures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .timeline import Timeline
 from .to_rgb import over_white
 
 DEFAULT_FPS = 8
-"""Frames per second of a folder of pictures: what the original saves its results with."""
+"""Frames per second of a folder of pictures; the original saves its results at this rate."""
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class PictureSource:
-    """What a WebP and a folder share with `video_decode.VideoFile`: square pixels, nothing to rotate."""
+    """The attributes that a WebP and a folder share with `decode.VideoFile`: square pixels, no rotation."""
 
     pixel_aspect, rotation, frames_decoded = 1.0, 0, 0
 
@@ -53,7 +53,7 @@ class WebPFile(PictureSource):
 
 
 class ImageFolder(PictureSource):
-    """A folder of pictures of one size, in natural order (frame2 before frame10); hidden files are passed over."""
+    """A folder of pictures of one size, in natural order (frame2 before frame10); hidden files are skipped."""
 
     def __init__(self, path: Path, fps: float) -> None:
         names = [item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "."]
@@ -62,15 +62,15 @@ class ImageFolder(PictureSource):
             raise ClipError(
                 got=f"the folder {path} without a picture in it",
                 expected=f"frames as {', '.join(PICTURE_ENDINGS)}",
-                mend="Choose the folder that holds the frames themselves.",
+                mend="Choose the folder that directly contains the frames.",
             )
         super().__init__(path, Timeline(ticks=range(len(self.files)), tick=1 / Fraction(fps).limit_denominator(1001)))
 
     def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields the RGB picture of each position, turned as its EXIF says, over white.
+        """Yields the RGB picture at each position, turned as its EXIF says, over white.
 
         Raises:
-            ClipError: a picture that cannot be read, or of another size than the first.
+            ClipError: a picture cannot be read, or differs in size from the first.
         """
         size = None
         for position in positions:
@@ -83,7 +83,7 @@ class ImageFolder(PictureSource):
                 raise ClipError(
                     got=f"{file.name} of {image.width}x{image.height} pixels in {self.path}",
                     expected=f"{size[0]}x{size[1]} as in the frames before it",
-                    mend="Keep frames of one clip only in the folder.",
+                    mend="Keep only frames of one clip in the folder.",
                 )
             yield image
 

@@ -1,4 +1,4 @@
-"""Masks from files: a picture, or a video or folder of pictures with a mask for each frame; white is 1."""
+"""Masks from files: one picture, or a video or folder of pictures with one mask per frame; white is 1."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from torch import Tensor
 from ..errors import ClipError
 from .clip import VideoClip, open_source, take_frames
 
-# Video compression leaves noise on black and white, and what is outside must be exactly 0.
+# Video compression adds noise to black and white, but the mask must be exactly 0 outside.
 NOISE = 0.05
 
 
 def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
-    """Reads the mask of a clip, brought to its size in the same way.
+    """Reads the mask of a clip, resized in the same way as the clip.
 
     Args:
-        path: one picture for all frames; or a mask for each frame that was taken from the clip's source; or one for
-            each frame of the source, of which the same are taken.
-        clip: the clip it is for.
+        path: one picture for all frames; or one mask per frame of the clip; or one mask per frame of the clip's source,
+            from which the masks of the clip's frames are taken.
+        clip: the clip that the mask is for.
 
     Returns:
-        `f h w` or `1 h w` in [0, 1]: the mean of the channels. Levels less than 5 % from black or white become these.
+        `f h w` or `1 h w` in [0, 1]: the mean of the channels. Values within 5 % of black or white become 0 or 1.
 
     Raises:
-        ClipError: a file that cannot be read, or another number of frames.
+        ClipError: the file cannot be read, or its number of frames does not fit.
     """
     source = open_source(path)
     total = len(source.timeline)
     if total not in (1, clip.num_frames, clip.source_frames):
         raise ClipError(
             got=f"{total} frames in the mask {source.path.name}",
-            expected=f"1, or {clip.num_frames} as are edited, or {clip.source_frames} as {clip.path.name} has",
+            expected=f"1, or {clip.num_frames} as in the clip, or {clip.source_frames} as in {clip.path.name}",
             mend="Make the mask from the frames of the clip.",
         )
     # A mask for each frame of the source is read as the clip was; any other from its first frame to its last.
@@ -43,6 +43,6 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
 
 
 def to_mask(frames: Tensor) -> Tensor:
-    """Frames `f h w c` in [0, 1] as a mask `f h w`."""
+    """Turns frames `f h w c` in [0, 1] into a mask `f h w`."""
     grey = reduce(frames, "f h w c -> f h w", "mean")
     return ((grey - NOISE) / (1 - 2 * NOISE)).clamp(0, 1)

@@ -16,11 +16,11 @@ Box = tuple[float, float, float, float]
 def fit_boxes(
     source: tuple[int, int], target: tuple[int, int], fit: str, pixel_aspect: float = 1.0
 ) -> tuple[Box, tuple[int, int], tuple[int, int]]:
-    """Works out what is kept of a picture and where it goes.
+    """Computes which part of a picture is kept and where it goes.
 
     Args:
         source: width and height of the picture, in pixels.
-        target: width and height wanted, in pixels.
+        target: desired width and height, in pixels.
         fit: "crop" keeps the centre, "pad" keeps all between black bars, "stretch" distorts.
         pixel_aspect: width of a source pixel over its height (not 1 in anamorphic video).
 
@@ -43,10 +43,10 @@ def fit_boxes(
 
 
 def fit_image(image: Image.Image, width: int, height: int, fit: str = "crop", pixel_aspect: float = 1.0) -> Image.Image:
-    """Brings a Pillow picture of any mode to `width` x `height` pixels; bars of "pad" are zero, i.e. black.
+    """Brings a Pillow picture of any mode to `width` x `height` pixels; the bars of "pad" are zero, i.e. black.
 
-    Lanczos from Pillow rather than bicubic from torch: it takes 8-bit pixels as they are (an 8K frame needs 100 MB, not
-    400), always filters before it shrinks, and gives the same bytes whatever the number of threads.
+    It uses Pillow's Lanczos, not torch's bicubic: Pillow takes 8-bit pixels as they are (an 8K frame needs 100 MB, not
+    400), always filters before it shrinks, and gives the same bytes with any number of threads.
     """
     if image.size == (width, height) and pixel_aspect == 1.0:
         return image
@@ -63,7 +63,7 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
     """Brings frames that are already in memory to another size.
 
     Args:
-        frames: `f h w c`, torch or numpy, float in [0, 1] or uint8; any number of channels. Left as it is.
+        frames: `f h w c`, torch or numpy, float in [0, 1] or uint8; any number of channels. They are not changed.
         width: pixels, a multiple of 8.
         height: pixels, a multiple of 8.
         fit: "crop", "pad" or "stretch", as in `fit_boxes`.
@@ -73,7 +73,7 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
 
     Raises:
         ConfigError: a size that is not a multiple of 8, or an unknown fit.
-        InputError: frames of another rank or number type.
+        InputError: the frames have another rank or number type.
     """
     # Checked as when a clip is read.
     ClipConfig(width=width, height=height, fit=fit)
@@ -90,7 +90,7 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
 
 
 def check_frames(frames: torch.Tensor | np.ndarray, channels: int | None = None) -> torch.Tensor:
-    """Gives `frames` as a torch tensor `f h w c`, float or uint8, or raises `InputError`."""
+    """Returns `frames` as a torch tensor `f h w c`, float or uint8, or raises `InputError`."""
     numbers = isinstance(frames, np.ndarray) and frames.dtype.kind in "fu"
     tensor = torch.from_numpy(frames) if numbers else frames
     if not isinstance(tensor, torch.Tensor):

@@ -31,7 +31,7 @@ class Timeline:
 
     @property
     def rate(self) -> Fraction:
-        """Average frames per second: the simplest rate that explains the ticks, else what they measure."""
+        """Average frames per second: the simplest rate that explains the ticks, else the rate measured from them."""
         stated = [rate for rate in self.stated_rates if rate > 0]
         if len(self) < 2:
             return stated[0] if stated else 1 / self.tick
@@ -47,14 +47,14 @@ class Timeline:
     def even_grid(self) -> np.ndarray:
         """The frame shown at each of `len(self)` evenly spaced moments from the first frame to the last.
 
-        A constant rate gives 0, 1, 2, ...: jitter and rounding that stay within half a step to either side are ignored.
-        A variable rate repeats or leaves out frames, and so keeps the speed of the motion.
+        A constant rate gives 0, 1, 2, ...: jitter and rounding of up to half a step to either side are ignored.
+        For a variable rate, frames are repeated or left out, so that the motion keeps its speed.
         """
         ticks, numbers = self._since_first(), np.arange(len(self))
         step = ticks[-1] / max(len(self) - 1, 1)
         if np.ptp(ticks - numbers * step) <= step:
             return numbers
-        # Half a step late, in the middle of the time for which each moment's frame will be shown.
+        # Half a step later: the middle of the time for which each frame is shown.
         return np.searchsorted(ticks, (numbers + 0.5) * step, side="right") - 1
 
     def _since_first(self) -> np.ndarray:
@@ -71,7 +71,7 @@ def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str) -> list[in
         Positions in `timeline.ticks`, not decreasing; at a variable rate one may occur twice.
 
     Raises:
-        ClipError: the source has too few frames; says how many, and what settings would fit.
+        ClipError: the source has too few frames; the message says how many it has and which settings would fit.
     """
     wanted = range(config.start, config.start + config.num_frames * config.stride, config.stride)
     if wanted[-1] >= len(timeline):
@@ -92,6 +92,6 @@ def _too_short(total: int, config: ClipConfig, name: str) -> ClipError:
         ways.append(f"start to {total - 1 - span}")
     return ClipError(
         got=f"{total} frame{'s' * (total != 1)} in {name}, of which start {start} and stride {stride} leave {left}",
-        expected=f"{num_frames}, which takes a source of {start + span + 1} frames or more",
+        expected=f"{num_frames} frames, which take a source of {start + span + 1} frames or more",
         mend=f"Lower {', or '.join(ways)}." if ways else f"Set start 0, stride 1 and num_frames {total}.",
     )

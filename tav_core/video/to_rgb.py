@@ -9,9 +9,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 WHITE = (255, 255, 255, 255)
-"""What shows through transparent pixels: as on a web page, where dark outlines stay visible."""
+"""The colour behind transparent pixels: white, as on a web page, so that dark outlines stay visible."""
 
-# Signs of a display matrix (a, b, c, d), as in ISO/IEC 14496-12 8.5.3 -> how Pillow turns so, degrees clockwise.
+# Signs of a display matrix (a, b, c, d) (ISO/IEC 14496-12 8.5.3) -> the same rotation for Pillow, degrees clockwise.
 ORIENTATIONS = {
     (0, 1, -1, 0): (Image.Transpose.ROTATE_270, 90),
     (-1, 0, 0, -1): (Image.Transpose.ROTATE_180, 180),
@@ -52,23 +52,23 @@ def over_white(image: Image.Image) -> Image.Image:
 
 
 def _colours(frame: av.VideoFrame) -> dict:
-    """Says matrix and range out loud: what `reformat` assumes for them changes between PyAV's versions."""
+    """Colour matrix and range, stated explicitly because the defaults of `reformat` differ between versions of PyAV."""
     full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
-    # Untagged video: high definition is BT.709, the rest BT.601, as browsers and players take it.
+    # Browsers and players take untagged video as BT.709 in high definition, else as BT.601.
     guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
     source = MATRICES.get(int(frame.colorspace), guess)
     colours = {
-        # RGB has no matrix; naming another one here keeps PyAV before 17 from taking the conversion for a plain copy.
+        # RGB has no matrix, but with equal matrices PyAV before 17 would treat the conversion as a plain copy.
         "dst_colorspace": Colorspace.ITU709 if source == Colorspace.ITU601 else Colorspace.ITU601,
         "src_color_range": ColorRange.JPEG if full else ColorRange.MPEG,
         "dst_color_range": ColorRange.JPEG,
     }
-    # PyAV before 17 has no name for BT.2020's matrix, but takes it from the frame.
+    # PyAV before 17 has no name for BT.2020's matrix, but reads it from the frame.
     return colours if int(frame.colorspace) in BT2020 else colours | {"src_colorspace": source}
 
 
 def orientation(frame: av.VideoFrame) -> tuple[Image.Transpose | None, int]:
-    """How Pillow must turn a decoded frame to show it upright (None: not at all), and that in degrees clockwise."""
+    """How Pillow must turn a decoded frame to show it upright (None: not at all), and the same in degrees clockwise."""
     for data in frame.side_data:
         if str(data.type).endswith("DISPLAYMATRIX"):
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))

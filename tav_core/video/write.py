@@ -1,4 +1,4 @@
-"""Saving frames as a video (.mp4), an animated image (.gif, .webp) or a folder of PNGs: whole or not at all."""
+"""Saves frames as a video (.mp4), an animated image (.gif, .webp) or a folder of PNGs, complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from .encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
 from .sizes import check_frames
 
 FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
-"""Frames per second by ending: browsers slow down a GIF frame under 20 ms and a WebP frame under 11 ms."""
+"""The highest frame rate per file ending: browsers slow down GIF frames under 20 ms and WebP frames under 11 ms."""
 
 
 def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: float | Fraction) -> Path:
     """Saves frames under a temporary name beside `path`, then moves them into place; a failure leaves nothing behind.
 
     Args:
-        path: the ending decides. `.mp4`: H.264 with yuv420p, CRF 17, BT.709, playable in browsers; an odd width or
-            height grows by one repeated pixel, which yuv420p needs. `.gif`: one palette made for the whole clip.
-            `.webp`: animated, quality 90. No ending, or a `/` at the end: a folder of 00000.png, 00001.png, ...
-            Missing parent folders are made. An existing file, or folder of such PNGs, is replaced.
+        path: its ending decides the format. `.mp4`: H.264 with yuv420p, CRF 17, BT.709, which browsers play; an odd
+            width or height grows by one repeated pixel, because yuv420p needs even sides. `.gif`: one palette for the
+            whole clip. `.webp`: animated, quality 90. No ending, or a `/` at the end: a folder of 00000.png, 00001.png,
+            ... Missing parent folders are made. An existing file, or folder of such PNGs, is replaced.
         frames: `f h w 3` RGB, torch or numpy, float in [0, 1] (clamped) or uint8.
-        fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not keep it.
+        fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not store it.
 
     Returns:
         The path written.
 
     Raises:
         ConfigError: an unknown ending, or a rate that the format cannot hold.
-        InputError: frames of another shape or number type, or not finite.
-        OutputError: no space, no permission, or a folder that holds other files.
+        InputError: the frames have another shape or number type, or hold values that are not finite.
+        OutputError: there is no space or no permission, or the folder holds other files.
     """
     target, ending, rate = check_video(path, fps=fps)
     pixels = EachFrame(check_frames(frames, channels=3))
@@ -83,10 +83,10 @@ def check_video(path: str | Path, *, fps: float | Fraction) -> Target:
 
 
 def _check_rate(fps: float | Fraction, ending: str) -> Fraction:
-    """The frames per second that a file of this ending will have.
+    """The frame rate that a file with this ending will have.
 
     Raises:
-        ConfigError: no number, or one that the format cannot hold.
+        ConfigError: `fps` is not a number, or the format cannot hold it.
     """
     fastest = FASTEST[ending]
     # NTSC rates are n * 1000 / 1001.
@@ -97,7 +97,7 @@ def _check_rate(fps: float | Fraction, ending: str) -> Fraction:
     raise ConfigError(
         got=f"{f'{float(fps):g}' if known else repr(fps)} frames per second for {ending or 'a folder'}",
         expected=f"more than 0 and at most {fastest}",
-        mend="Save as .mp4, or take fewer frames a second." if rate > fastest else "Use the fps of the clip.",
+        mend="Save as .mp4, or use a lower fps." if rate > fastest else "Use the fps of the clip.",
     )
 
 
@@ -107,7 +107,7 @@ def _check_replaceable(target: Path) -> None:
     if others:
         raise OutputError(
             got=f"the folder {target}, which holds {others[0]}",
-            expected="a new folder, or one with nothing but numbered PNGs",
+            expected="a new folder, or one that contains only numbered PNGs",
             mend="Choose another folder; nothing was overwritten.",
         )
 

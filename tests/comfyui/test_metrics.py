@@ -70,7 +70,7 @@ def test_every_score_of_the_demo_clip(client):
     scores = scores_of(done)
     assert len(scores) == 10
     assert 0 < scores["CLIP frame consistency"] <= 100 and 0 < scores["DINO likeness to the source"] < 100
-    assert 0 < scores["warp error"] < 0.2 and scores["mean motion, pixels a frame"] > 0.5
+    assert 0 < scores["warp error"] < 0.2 and scores["mean motion, pixels per frame"] > 0.5
 
 
 def test_the_text_stands_on_the_node(client):

@@ -88,7 +88,7 @@ def test_a_second_run_reuses_the_tuning_and_gives_the_same(small, monkeypatch, c
     capsys.readouterr()
     monkeypatch.setattr(TuningRun, "advance", lambda self: pytest.fail("it tuned again"))
     second = demo.run_showcase(small)
-    assert "going on from the tuning found in" in capsys.readouterr().out
+    assert "continuing the tuning found in" in capsys.readouterr().out
     after = Motion.load(small.out / "motion.safetensors")
     assert all(torch.equal(after.deltas[name], delta) for name, delta in before.deltas.items())
     assert all(torch.equal(after.temporal[name], weight) for name, weight in before.temporal.items())
@@ -106,7 +106,7 @@ def test_a_tuning_of_another_model_is_not_reused(small, model, tmp_path, capsys)
     torch.nn.init.normal_(unet.conv_in.weight)
     unet.save_pretrained(other / "unet")
     demo.run_showcase(dataclasses.replace(small, model=other))
-    assert "tuning anew instead: the state of another run" in capsys.readouterr().out
+    assert "starting the tuning again instead: the state of another run" in capsys.readouterr().out
 
 
 def test_errors_end_it_with_a_message_and_ctrl_c_with_what_to_do(monkeypatch, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_errors_end_it_with_a_message_and_ctrl_c_with_what_to_do(monkeypatch, tm
 
     monkeypatch.setattr(demo, "load_checkpoint", interrupt)
     assert demo.main(["--out", str(tmp_path)]) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "continues from the last saved step" in capsys.readouterr().err
 
 
 def test_the_bundled_clip_is_the_one_the_edits_are_for():

@@ -103,7 +103,7 @@ class TestErrors:
             measure_video(video[..., :1])
 
     def test_a_prompt_without_clip(self, video):
-        with pytest.raises(ConfigError, match="a prompt and no CLIP"):
+        with pytest.raises(ConfigError, match="a prompt but no CLIP"):
             measure_video(video, prompt=PROMPT)
 
     def test_unknown_pairs(self, video):

@@ -66,7 +66,7 @@ def test_a_mask_is_opened_once(clip, tmp_path, monkeypatch):
 
 def test_another_number_of_frames_is_refused(clip, tmp_path):
     folder = write_pictures(tmp_path / "masks", [columns(i) for i in range(5)])
-    with pytest.raises(ClipError, match=r"5 frames in the mask masks.*1, or 3 as are edited, or 12 as frames has"):
+    with pytest.raises(ClipError, match=r"5 frames in the mask masks.*1, or 3 as in the clip, or 12 as in frames"):
         read_mask(folder, clip)
 
 
