@@ -1,4 +1,4 @@
-"""DDIM Invert: from the clip to the noise that the tuned model would render it from, by DDIM or a better method."""
+"""DDIM Invert: from the clip to the noise that the tuned model would render it from, by DDIM or with less loss."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def read_prompts(positive: list, preview_positive: list | None, preview_negative
 
 
 def open_cockpit(config: TuneConfig, preview: Preview, preview_every: int, judge: PreviewJudge | None) -> Cockpit:
-    """What shows the run while it goes on; without previews where none are asked for, or memory is "low"."""
+    """The cockpit that shows the run. It has no previews if none are asked for, or if memory is "low"."""
     from .cockpit import Cockpit
 
     shown = preview if preview_every and config.memory != "low" else None
@@ -171,7 +171,7 @@ def open_cockpit(config: TuneConfig, preview: Preview, preview_every: int, judge
 
 
 def draw_run(cockpit: Cockpit, name: str) -> Tensor:
-    """The chart of a run that is over, as an IMAGE: with the loss of every step, those before a resume too."""
+    """The chart of a finished run, as an IMAGE, with the loss of every step, including those before a resume."""
     from ...tav_core.tuning.state import read_losses
     from ..sockets.chart import to_image
 
@@ -198,7 +198,7 @@ def check_frames(frames: Tensor) -> None:
 
 
 def check_run(name: str, resume: str) -> None:
-    """Checks that a run's motion can be written, and that no other would be overwritten.
+    """Checks that a run's motion can be written, and that it would not overwrite another motion.
 
     Raises:
         ConfigError: there is a motion of this name that this run did not make, or `resume` is "new" and there is any.
