@@ -10,7 +10,7 @@ from ...tav_core.sampling.config import InjectionConfig
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 if TYPE_CHECKING:
-    from ...tav_core import invert
+    from ...tav_core.sampling import trajectory as trajectories
 
 
 class InjectSource(io.ComfyNode):
@@ -44,7 +44,7 @@ class InjectSource(io.ComfyNode):
     def execute(
         cls,
         model: Any,
-        trajectory: invert.Trajectory,
+        trajectory: trajectories.Trajectory,
         conditioning: list,
         attention: float,
         features: float,

@@ -14,7 +14,7 @@ from ..sockets.bridge import check_samples, check_start_is_whole
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 
 if TYPE_CHECKING:
-    from ...tav_core import invert
+    from ...tav_core.sampling import trajectory as trajectories
     from ...tav_core.sampling.edit import Correct
 
 
@@ -88,7 +88,7 @@ class SampleEdit(io.ComfyNode):
         cfg: float,
         eta: float,
         edit_seed: int,
-        trajectory: invert.Trajectory | None = None,
+        trajectory: trajectories.Trajectory | None = None,
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
@@ -116,7 +116,7 @@ class SampleEdit(io.ComfyNode):
         return io.NodeOutput({"samples": edited})
 
 
-def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:
+def keep_source(trajectory: trajectories.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:
     """A correction that resets the latents outside a MASK, after each step, to those of the inversion.
 
     Raises:
@@ -142,7 +142,7 @@ def keep_source(trajectory: invert.Trajectory | None, samples: Tensor, mask: Ten
     return keep_outside(trajectory, to_mask(mask), feather=feather)
 
 
-def start_from(trajectory: invert.Trajectory, latents: Tensor, cfg: float) -> invert.Trajectory:
+def start_from(trajectory: trajectories.Trajectory, latents: Tensor, cfg: float) -> trajectories.Trajectory:
     """The trajectory, starting from the noise of the connected LATENT.
 
     The library fades an exact inversion's remainder by its own guidance scale; here the guidance is ComfyUI's, so the
