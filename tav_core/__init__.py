@@ -2,6 +2,11 @@
 
     video file -> frames -> latents -> tune -> motion -> invert -> trajectory -> edit -> latents -> frames -> video
 
+The rooms, from the bottom up: video/ (files to frames and back), models/ (networks and attention), checkpoints/ (disk
+to models), denoisers/ (noise prediction), metrics/ (scores), sampling/ (invert and edit), tuning/ (the training run),
+evaluation/ (previews and reports), cli/ (the command line). Beside them lies what all share: errors.py, settings.py,
+layouts.py (shapes of tensors), paths.py, atomic_files.py, tensor_files.py (safetensors), version.py.
+
 Names are imported when they are first used, so that `import tav_core` costs nothing.
 """
 
@@ -12,7 +17,7 @@ from typing import Any
 
 from .version import __version__
 
-# The modules that the public names live in, in the order in which data passes them.
+# The public names by module, in the order in which data flows through them.
 HOMES = {
     "errors": ("TavError",),
     "video.config": ("ClipConfig", "ClipInfo"),

@@ -1,4 +1,4 @@
-"""`python -m tav_core`."""
+"""Runs the command line: `python -m tav_core`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and runs that one process at a time goes on with."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from .errors import OutputError, explain_write_failure
 
-# Seconds. No write takes as long, so what is older was left by a process that was killed.
+# Seconds. No write takes this long, so an older temporary file was left by a process that was killed.
 LEFT_OVER = 3600
 GB = 1e9
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` for a file or folder, and moves it into place at the end.
+    """Yields a temporary path beside `path` for a file or folder, and moves it into place at the end.
 
-    A crash, a full disk or a kill leaves what was there before. What an earlier kill left behind goes too.
+    A crash, a full disk or a kill leaves the old file as it was. Files that earlier kills left behind are removed.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     temporary, replaced = beside(path, "tmp"), beside(path, "old")
     with explain_write_failure(path):
@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """A hidden name in the same folder that no other write has."""
+    """A hidden name in the same folder that no other write uses."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
@@ -63,27 +63,28 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path, *, older_than: float | None = None) -> None:
-    """Removes what killed writes of `path` left beside it, as far as it may be removed.
+    """Removes the temporary files that killed writes of `path` left beside it, if they can be removed.
 
     Args:
-        older_than: by the file system's clock, in seconds; None removes all, which only the run's holder may.
+        older_than: remove only files older than this, in seconds of the file system's clock; None removes all, which
+            only the process that holds the run may do.
     """
     name = re.compile(re.escape(f".{path.name}.") + r"\w+\.(tmp|old)")
     for found in list(path.parent.iterdir()):
-        # Another process may remove it first, or another user own it.
+        # Another process may have removed it, or another user may own it.
         with suppress(OSError):
             if name.fullmatch(found.name) and (older_than is None or found.stat().st_mtime < older_than):
                 remove(found)
 
 
 def check_output(path: str | Path, size: int = 0) -> None:
-    """Checks that a file can be written, before the work that it is to hold. Makes no folders.
+    """Checks before the work that its result can be written to a file. Makes no folders.
 
     Args:
-        size: bytes that it will have, where known.
+        size: size of the file in bytes, if known.
 
     Raises:
-        OutputError: no permission, or too little space.
+        OutputError: there is no permission, or too little space.
     """
     path = Path(path)
     folder = next((folder for folder in path.absolute().parents if folder.exists()), path.absolute().parent)
@@ -95,6 +96,6 @@ def check_output(path: str | Path, size: int = 0) -> None:
     if size > free:
         raise OutputError(
             got=f"{free / GB:.2f} GB of free space for {path}",
-            expected=f"{size / GB:.2f} GB, as it will take",
+            expected=f"{size / GB:.2f} GB or more",
             mend="Free some space or choose another folder; nothing was overwritten.",
         )

@@ -1,7 +1,7 @@
-"""Every error the library raises on purpose. Each message has three beats: got, expected, what to do.
+"""All errors that the library raises on purpose. Each message has three parts: got, expected, and what to do.
 
 TavError
-├── InputError (ValueError)       something handed in does not fit
+├── InputError (ValueError)       an input does not fit
 │   ├── ClipError                 a video that cannot be read, or is too short
 │   ├── CheckpointError           a model that is missing, broken, or of another family
 │   ├── MotionError               a motion file that is broken, or made for another architecture
@@ -36,7 +36,7 @@ class TavError(Exception):
 
 
 class InputError(TavError, ValueError):
-    """Something handed in does not fit."""
+    """An input does not fit."""
 
 
 class ClipError(InputError):
@@ -77,10 +77,10 @@ class TuningDiverged(TavError, ArithmeticError):
 
 @contextmanager
 def explain_out_of_memory(doing: str, mend: str) -> Iterator[None]:
-    """Turns a device's or the host's memory error into `OutOfMemory` that says what to lower.
+    """Turns an out-of-memory error of a device or the host into `OutOfMemory`, which says what to lower.
 
     Args:
-        doing: the stage that was running, as in "tuning 24 frames at 512x512".
+        doing: what was running, for example "tuning 24 frames at 512x512".
         mend: what to lower, as a full sentence.
     """
     import torch
@@ -100,7 +100,7 @@ def explain_out_of_memory(doing: str, mend: str) -> Iterator[None]:
 
 @contextmanager
 def explain_write_failure(path: Path) -> Iterator[None]:
-    """Turns an `OSError` met while writing `path` into `OutputError` that says what to free or change."""
+    """Turns an `OSError` while writing `path` into `OutputError`, which says what to free or change."""
     try:
         yield
     except OutputError:
@@ -113,4 +113,6 @@ def explain_write_failure(path: Path) -> Iterator[None]:
             )
         else:
             got, mend = error.strerror or str(error), "Check that the folder exists and may be written to."
-        raise OutputError(got=f"{got} while writing {path}", expected="a folder with room for it", mend=mend) from error
+        raise OutputError(
+            got=f"{got} while writing {path}", expected="a folder with room for the file", mend=mend
+        ) from error

@@ -1,9 +1,9 @@
-"""How tensors are laid out, and the checks on them. The words are used in every module:
+"""The layouts of tensors, and checks on them. Every module uses these words:
 
 frames    f h w c      float in [0, 1]
 latents   b c f h w    scaled by the VAE's factor
-folded    (b f) c h w  what a 2-D network sees: every frame an image of its own
-tokens    (b f) n d    what a transformer block sees: n = h w of its level
+folded    (b f) c h w  the input of a 2-D network: every frame is a separate image
+tokens    (b f) n d    the input of a transformer block: n = h w of its level
 
 b  videos in the batch      f  frames      h w  height and width      c d  channels      n  tokens of a frame
 """
@@ -36,7 +36,7 @@ def check_latents(latents: Tensor, *, channels: int | None = None) -> None:
     """Checks that latents are `b c f h w`.
 
     Raises:
-        LatentsError: no tensor of floats, another rank, no frames, or another number of channels.
+        LatentsError: not a tensor of floats, another rank, an empty axis, or another number of channels.
     """
     floats = isinstance(latents, Tensor) and latents.is_floating_point()
     shape = tuple(latents.shape) if floats else ()
@@ -56,25 +56,25 @@ def check_latents(latents: Tensor, *, channels: int | None = None) -> None:
 
 
 def check_values(latents: Tensor, *, channels: int | None = None) -> None:
-    """Checks latents at the door of a stage: `check_latents`, and that all are numbers. Waits for the device.
+    """Checks the latents that enter a stage: as `check_latents`, and that all values are finite. Waits for the device.
 
     Raises:
-        LatentsError: what `check_latents` says, or values that are no finite numbers.
+        LatentsError: see `check_latents`; or some values are not finite.
     """
     check_latents(latents, channels=channels)
     if not all_finite(latents):
         raise LatentsError(
             got="latents with values that are not finite numbers",
             expected="finite numbers",
-            mend="In float16 some VAEs overflow: encode the clip in float32 or bfloat16.",
+            mend="Encode the clip in float32 or bfloat16: in float16 some VAEs overflow.",
         )
 
 
 def check_context(context: Tensor, *, width: int | None = None, values: bool = False) -> None:
-    """Checks that text embeddings are `b m d`, and at the door of a stage their values too, which waits for the device.
+    """Checks that text embeddings are `b m d`; with `values` also that they are finite, which waits for the device.
 
     Raises:
-        ConfigError: no tensor of floats, another rank, not finite, or a width that the model does not attend to.
+        ConfigError: not a tensor of floats, another rank, not finite, or a width that does not fit the model.
     """
     floats = isinstance(context, Tensor) and context.is_floating_point()
     shape = tuple(context.shape) if floats else ()
@@ -82,28 +82,28 @@ def check_context(context: Tensor, *, width: int | None = None, values: bool = F
         raise ConfigError(
             got=f"text embeddings of {f'shape {shape}' if floats else type(context).__name__}",
             expected=f"floats in three axes, b m d, d {width}" if width else "floats in three axes, b m d",
-            mend="Encode the prompt by the text encoder of the same checkpoint.",
+            mend="Encode the prompt with the text encoder of the same checkpoint.",
         )
     if values and not all_finite(context):
         raise ConfigError(
             got="text embeddings with values that are not finite numbers",
             expected="finite numbers",
-            mend="Look at what made them: a text encoder in float16 may overflow.",
+            mend="Check how they were made: a text encoder in float16 may overflow.",
         )
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite numbers. A tensor without values, by which memory is counted, has none amiss."""
+    """Whether all values are finite numbers. True for tensors without values, which are used to count memory."""
     return tensor.is_meta or not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
 def check_finite_frames(frames: Tensor, error: type[InputError]) -> None:
-    """Raises `error` unless all values of some frames, of any layout, are finite numbers."""
+    """Raises `error` unless all values of the frames, in any layout, are finite numbers."""
     if not all_finite(frames):
         raise error(
             got="frames with values that are not finite numbers",
             expected="values in [0, 1]",
-            mend="Look at what made them: a VAE in float16 overflows.",
+            mend="Check how they were made: in float16 some VAEs overflow.",
         )
 
 
@@ -111,7 +111,7 @@ def check_num_frames(latents: Tensor, num_frames: int) -> None:
     """Checks that latents `b c f h w` hold `num_frames` frames.
 
     Raises:
-        LatentsError: they hold another number.
+        LatentsError: they hold another number of frames.
     """
     if latents.shape[2] != num_frames:
         raise LatentsError(

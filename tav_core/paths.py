@@ -1,4 +1,4 @@
-"""Paths from users, looked at before anything is opened."""
+"""Checks on paths from users, before anything is opened."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from .errors import InputError, OutputError
 
 
 def check_input_path(path: str | Path, error: type[InputError]) -> Path:
-    """A path to read from, its leading ~ resolved. That nothing is there at all is for the caller to say.
+    """A path to read from, with a leading ~ resolved. If nothing exists there, the caller must say so.
 
     Raises:
-        error: no system takes such a name, a link leads nowhere, or it is neither a file nor a folder. Opening a pipe
-            or a device may wait for ever.
+        error: the name is not valid on any system, a link leads nowhere, or the path is neither a file nor a folder
+            (opening a pipe or a device may wait for ever).
     """
     try:
         known = Path(path).expanduser()
         there, plain = known.exists(), known.is_file() or known.is_dir()
-        # Python before 3.8 told of a zero byte, later ones say that no such file exists.
+        # For a name with a zero byte, Python only says that no such file exists.
         link = known.is_symlink() and not there
         usable = "\0" not in str(known)
     except (OSError, RuntimeError, ValueError, TypeError) as cause:
         raise error(
-            got=f"the path {str(path)[:200]!r}, a name that cannot be looked for ({getattr(cause, 'strerror', cause)})",
+            got=f"the path {str(path)[:200]!r}, a name that cannot be looked up ({getattr(cause, 'strerror', cause)})",
             expected="the path of a file or folder",
             mend="Check the name.",
         ) from cause
@@ -37,10 +37,10 @@ def check_input_path(path: str | Path, error: type[InputError]) -> Path:
 
 
 def check_output_path(path: str | Path) -> Path:
-    """A path to write to, its leading ~ resolved.
+    """A path to write to, with a leading ~ resolved.
 
     Raises:
-        OutputError: no system takes such a name, or there is none.
+        OutputError: the name is not valid on any system, or there is no name.
     """
     try:
         known = Path(path).expanduser()
@@ -55,5 +55,5 @@ def _no_name(path: str | Path, reason: str) -> OutputError:
     return OutputError(
         got=f"the path {str(path)[:200]!r} to write to ({reason})",
         expected="a folder and a name in it",
-        mend="Give a file name.",
+        mend="Give the path of a file.",
     )

@@ -21,10 +21,10 @@ def setting(
     high: float = math.inf,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field.
+    """A field of a settings dataclass.
 
     Args:
-        help: one sentence for users; where the default comes from, if it is not plain.
+        help: one sentence for users; it also says where the default comes from, if that is not obvious.
         low, high: bounds of a number, both included.
         choices: the allowed words of a string.
     """
@@ -32,10 +32,12 @@ def setting(
 
 
 def check_settings(config: Any) -> None:
-    """Checks every field of a settings dataclass: its kind is its default's; NaN is out of every bound.
+    """Checks every field of a settings dataclass against its choices, the kind of its default, and its bounds.
+
+    NaN is outside any bounds.
 
     Raises:
-        ConfigError: names the first field that does not fit.
+        ConfigError: a field does not fit; the first such field is named.
     """
     for field in dataclasses.fields(config):
         value, allowed = getattr(config, field.name), field.metadata
@@ -51,12 +53,12 @@ def check_settings(config: Any) -> None:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, of Python's or numpy's."""
+    """Whether a value is a whole number of Python or numpy."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, NaN and infinities among them."""
+    """Whether a value is a number, including NaN and infinities."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

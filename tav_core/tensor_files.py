@@ -1,4 +1,4 @@
-"""Safetensors files, written whole or not at all, and read with errors that say what is wrong."""
+"""Safetensors files: written completely or not at all, and read with errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
 
     Raises:
         OutputError: the file cannot be written.
-        OutOfMemory: no room for the copies on the CPU; the old file is as it was.
+        OutOfMemory: there is no room for the copies on the CPU; the old file is as it was.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = check_output_path(path)
-    with explain_out_of_memory(f"writing {path}", "Close what else holds memory."), whole_file(path) as temporary:
+    with explain_out_of_memory(f"writing {path}", "Close other programs."), whole_file(path) as temporary:
         ready = on_cpu(tensors)
         try:
             save_file(ready, temporary, dict(metadata))
@@ -38,7 +38,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another."""
+    """The tensors as safetensors needs them: on the CPU, contiguous, and sharing no memory."""
     ready: dict[str, Tensor] = {}
     places = set()
     for name, tensor in tensors.items():
@@ -50,7 +50,7 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def as_os_error(error: Exception) -> OSError:
-    """The OSError behind a SafetensorError, which holds the system's error number only in its text."""
+    """The OSError behind a SafetensorError, whose text holds the system's error number."""
     import re
 
     number = re.search(r"os error (\d+)", str(error))
@@ -59,15 +59,15 @@ def as_os_error(error: Exception) -> OSError:
 
 
 def load_tensors(path: str | Path, *, error: type[InputError], what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file, onto the CPU, and its metadata. What becomes of the file afterwards does not matter.
+    """Reads a safetensors file and its metadata onto the CPU. The file may change or vanish afterwards.
 
     Args:
         error: the class to raise.
         what: what the file should be, for the message: "a motion file".
     """
     with open_tensors(path, error=error, what=what) as file:
-        # What the handle gives lies in the file: one that is then cut short would end this process by a signal, and
-        # Windows would not let it be replaced. It is no dict: it has keys(), but no iteration.
+        # The handle's tensors are mapped from the file: if the file were cut short, a signal would end this process,
+        # and Windows would not let it be replaced. The handle is not a dict: it has keys(), but no iteration.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
 
@@ -75,7 +75,7 @@ def load_tensors(path: str | Path, *, error: type[InputError], what: str) -> tup
 def load_header(
     path: str | Path, *, error: type[InputError], what: str
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """Reads the shapes and the metadata of a safetensors file, and none of its tensors. Arguments: see above."""
+    """Reads the shapes and the metadata of a safetensors file, but no tensors. For the arguments see `load_tensors`."""
     with open_tensors(path, error=error, what=what) as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         return shapes, dict(file.metadata() or {})
@@ -97,14 +97,14 @@ def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Ite
         raise error(
             got=f"{path}, which cannot be read as safetensors ({cause})",
             expected=what,
-            mend="The file is damaged or of another kind: make or copy it again.",
+            mend="Make or copy it again: it is damaged, or a file of another kind.",
         ) from cause
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and signs: no rounding changes a sign, so copies in any precision agree.
+    """SHA-256 over names, shapes and signs. Rounding changes no sign, so copies in any precision agree.
 
-    Every fine-tuning turns some of a model's millions of signs.
+    Every fine-tuning changes some of a model's millions of signs.
     """
     import hashlib
 

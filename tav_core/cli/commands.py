@@ -1,4 +1,4 @@
-"""What each command of the command line does: files in, one stage, files out."""
+"""The commands of the command line: each reads files, runs one stage and writes files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def run_invert(args: argparse.Namespace) -> None:
 
 
 def run_reconstruct(args: argparse.Namespace) -> None:
-    """Prints what each inversion method gives back of a clip, and writes it as JSON."""
+    """Prints how much of a clip each inversion method gives back, and writes the same as JSON."""
     denoiser, checkpoint, _, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
     with progress_bar("reconstruct", 2 * args.num_steps * len(args.methods)) as bar:
@@ -134,7 +134,7 @@ def load_inversion(
 def print_reconstruction(
     denoiser: Denoiser, trajectory: Trajectory, context: torch.Tensor, checkpoint: Checkpoint, clip: VideoClip
 ) -> None:
-    """Says how near sampling comes back to the clip, beside what the VAE alone loses."""
+    """Samples the clip back and prints how near it comes, and how near the VAE alone comes."""
     with progress_bar("check", len(trajectory.timesteps)) as bar:
         back = reconstruct(denoiser, trajectory, context, on_step=lambda done, total, latents: bar.update(done - bar.n))
     for name, latents in {"reconstruction": back.latents, "VAE alone": trajectory.latents[0]}.items():
@@ -144,7 +144,7 @@ def print_reconstruction(
 
 
 def run_edit(args: argparse.Namespace) -> None:
-    """Renders a video for each prompt and writes them, named by their prompts."""
+    """Renders one video per prompt and writes the videos, named after their prompts."""
     config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     negative = source_prompt(motion.info) if args.negative_source else args.negative
@@ -177,7 +177,7 @@ def run_edit(args: argparse.Namespace) -> None:
 
 
 def run_report(args: argparse.Namespace) -> None:
-    """Measures videos and writes a page with them and their scores."""
+    """Measures videos and writes a page that shows them with their scores."""
     from ..metrics.scores import format_scores
     from .report import make_report
 
@@ -188,7 +188,7 @@ def run_report(args: argparse.Namespace) -> None:
 
 
 def run_info(args: argparse.Namespace) -> None:
-    """Prints what a file or folder is, without loading more of it than needed."""
+    """Prints what a file or folder is, and loads no more of it than needed."""
     from .info import describe
 
     for name, value in describe(args.path).items():
@@ -196,12 +196,12 @@ def run_info(args: argparse.Namespace) -> None:
 
 
 def printable(value: Any) -> str:
-    """A value of a file as text that no terminal takes for a command, and every encoding can write."""
+    """A value from a file as text without control characters, which every terminal and encoding can show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
 def name_videos(args: argparse.Namespace) -> list[Path]:
-    """A path for each prompt; a prompt that comes twice, or shortens to the same name, gets a number."""
+    """One path per prompt; if two prompts give the same name, the second gets a number."""
     paths: list[Path] = []
     for prompt in args.prompt:
         stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60] or "empty-prompt"

@@ -1,4 +1,4 @@
-"""The command line's controls: nets and videos read from disk."""
+"""The command line's controls: reads their nets and videos from disk."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 def add_named_controls(
     args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, tuned: MotionInfo
 ) -> UNetDenoiser:
-    """A denoiser with the controls that the options name.
+    """Adds the controls that the options name to a denoiser.
 
     Args:
-        latents: of the clip, `1 c f h w`: the control videos are read in its length and size.
-        tuned: how the clip was read that was tuned on: so are the control videos, where no option says otherwise.
+        latents: the clip's latents, `1 c f h w`; the control videos are read with the same length and size.
+        tuned: how the tuned clip was read; the control videos are read in the same way, unless options say otherwise.
 
     Raises:
-        ConfigError: options of which there are neither one nor as many as nets.
+        ConfigError: an option must be given once, or once for each --control.
     """
     nets, (num_frames, height, width) = args.control, latents.shape[2:]
     size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
@@ -51,7 +51,7 @@ def add_named_controls(
 
 
 def read_configs(args: argparse.Namespace) -> list[ControlConfig]:
-    """The settings of each control."""
+    """The settings of each control net."""
     settings: list[dict[str, Any]] = [{} for _ in args.control]
     for name, default in dataclasses.asdict(ControlConfig()).items():
         values = match(getattr(args, f"control_{name}"), args.control, f"--control-{name}", default)
@@ -61,10 +61,10 @@ def read_configs(args: argparse.Namespace) -> list[ControlConfig]:
 
 
 def match(given: Sequence[Any], nets: Sequence[Any], option: str, default: Any = None) -> list[Any]:
-    """A value for each net: those given, or the one given for all, or the default, if there is one.
+    """One value per net: the given values, or the single given value for all nets, or the default if there is one.
 
     Raises:
-        ConfigError: there is another number of them.
+        ConfigError: the option is given neither once nor once for each net.
     """
     if not given and default is not None:
         return [default] * len(nets)
@@ -74,6 +74,6 @@ def match(given: Sequence[Any], nets: Sequence[Any], option: str, default: Any =
         raise ConfigError(
             got=f"{option} {len(given)} times, with {len(nets)} --control",
             expected="one for each --control, or one for all",
-            mend="Give both as often, in the same order.",
+            mend="Give it once, or once for each --control in the same order.",
         )
     return list(given)

@@ -1,4 +1,4 @@
-"""What `python -m tav_core tune --stop-early` scores by: previews of the clip under another prompt, and a CLIP."""
+"""The scores for `python -m tav_core tune --stop-early`: a CLIP scores previews of the clip under another prompt."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 
 def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:
-    """The early stopping that was asked for.
+    """The early stopping that the options ask for; None for none.
 
     Raises:
-        ConfigError: a preview prompt without CLIP weights to judge by, or the weights without a prompt.
-        CheckpointError: the weights are no CLIP.
+        ConfigError: there is a preview prompt without CLIP weights to score with, or weights without a prompt.
+        CheckpointError: the weights are not those of a CLIP.
     """
     if args.stop_early is None:
         if args.clip_model is not None:
             raise ConfigError(
                 got="--clip-model without --stop-early",
-                expected="the prompt whose previews it is to score",
+                expected="a prompt whose previews it scores",
                 mend="Add --stop-early with another prompt, or leave --clip-model out.",
             )
         return None
     if args.clip_model is None:
         raise ConfigError(
             got="--stop-early without --clip-model",
-            expected="the CLIP that previews are scored by",
-            mend="Give its folder or file, with both its towers; any CLIP will do.",
+            expected="a CLIP to score the previews with",
+            mend="Give the folder or file of any CLIP that has both its image and its text tower.",
         )
     score = score_previews(args, checkpoint, latents)
     by = f"{args.stop_early} | {args.clip_model}"
@@ -49,10 +49,10 @@ def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: T
 
 
 def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Callable[[Motion], float]:
-    """A score of motions: of a preview of each.
+    """A function that scores a motion by rendering a preview with it.
 
     Args:
-        latents: the clip, `1 c f h w`; of a long clip its first window.
+        latents: the clip, `1 c f h w`; if tuning uses windows, the previews show the first one.
     """
     judge = load_clip(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)

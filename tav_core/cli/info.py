@@ -1,4 +1,4 @@
-"""Says what a file or folder is: a motion, a trajectory, a run's state, or a checkpoint."""
+"""Tells what a file or folder is: a motion, a trajectory, the state of a run, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ..errors import InputError
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What is at `path`, as names and values to print; of a safetensors file only the header is read.
+    """What is at `path`, as names and values to print; only the header of a motion, trajectory or state is read.
 
     Raises:
-        InputError: nothing there, or nothing that this library knows.
+        InputError: the file is damaged.
+        CheckpointError: there is nothing at `path`, or nothing that this library knows.
     """
     if path.suffix == ".safetensors" and path.is_file():
         known = describe_own_file(path)
@@ -23,7 +24,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
-    """A file that one of the stages wrote, or None."""
+    """Describes a file that one of the stages wrote; None for any other file."""
     from ..tensor_files import load_header
     from ..tuning.motion_info import read_info
 
@@ -47,7 +48,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """A Stable Diffusion checkpoint, loaded to be sure that it can be."""
+    """Describes a Stable Diffusion checkpoint; loads it, to be sure that it can be loaded."""
     from ..checkpoints.load import load_checkpoint
     from ..tuning.motion_info import describe_architecture
 

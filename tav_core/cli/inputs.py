@@ -1,4 +1,4 @@
-"""What the commands of the command line work on: models and starts, from the options given."""
+"""Loads what the commands work on: models and starts, as the options say."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .options import read_clip_config, read_settings
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
-    """The checkpoint; on a GPU in the precision that is computed in, unless the user says otherwise."""
+    """Loads the checkpoint; on a GPU in the precision used for computing, unless --dtype says otherwise."""
     device = find_device(args.device)
     own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     return load_checkpoint(
@@ -42,7 +42,7 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
 
 
 def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:
-    """The tuned model, with the controls and windows asked for, for latents `1 c f h w`."""
+    """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for."""
     strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
     unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
     denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
@@ -54,17 +54,17 @@ def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Moti
 def load_injection(
     args: argparse.Namespace, denoiser: Denoiser, start: Trajectory | torch.Tensor, checkpoint: Checkpoint
 ) -> Denoiser:
-    """The denoiser, around it the injection from the trajectory if it is asked for."""
+    """Adds injection from the trajectory to a denoiser, if the options ask for it."""
     config = read_settings(args, InjectionConfig, prefix="inject-")
     if not args.inject:
-        # A preset's settings of an injection are no wish for one.
+        # A preset may set options of an injection without asking for one.
         if args.preset is None and (config != InjectionConfig() or args.inject_prompt):
-            raise ConfigError(got="settings of an injection without --inject", expected="both", mend="Add --inject.")
+            raise ConfigError(got="--inject-* options without --inject", expected="both", mend="Add --inject.")
         return denoiser
     if not isinstance(start, Trajectory):
         raise ConfigError(
             got="an injection (--inject, or --preset style) without --trajectory",
-            expected="the inversion of the source, from which it takes",
+            expected="the inversion of the source, which is injected",
             mend="Run invert and give the file that it writes, or add --no-inject.",
         )
     context = encode_prompt(checkpoint, args.inject_prompt)
@@ -72,7 +72,7 @@ def load_injection(
 
 
 def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
-    """Says before a long run, not in its middle, that memory will not do; a window has frame 0 in front."""
+    """Raises before a long run, not in its middle, if memory is too small. A window also holds frame 0."""
     shape = list(latents.shape)
     if isinstance(denoiser, InjectedDenoiser):
         shape[0], guided, denoiser = shape[0] * (1 + guided) + 1, False, denoiser.denoiser
@@ -84,7 +84,7 @@ def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> No
 
 
 def load_windows(args: argparse.Namespace) -> ContextWindows | None:
-    """The context windows, if any are asked for."""
+    """The context windows that the options ask for; None for none."""
     if args.context_length == 0:
         return None
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
@@ -93,16 +93,16 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
 def load_start(
     args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
 ) -> Trajectory | torch.Tensor:
-    """The trajectory, with another blended in if asked for, or random noise of the size asked for or tuned on."""
+    """The trajectory, blended with another one if asked for; without one, random noise of the given or tuned size."""
     device = checkpoint.unet.device
     if args.trajectory:
         if args.free_noise:
-            raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Choose the start.")
-        # On the CPU: a GPU needs one of its steps at a time.
+            raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Leave one out.")
+        # It stays on the CPU, because the GPU needs only one of its steps at a time.
         start = Trajectory.load(args.trajectory)
         return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
     if args.blend:
-        raise ConfigError(got="--blend without --trajectory", expected="two files of invert", mend="Give --trajectory.")
+        raise ConfigError(got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory.")
     clip = read_clip_config(args, tuned)
     size = (clip.num_frames, clip.height // VAE_FACTOR, clip.width // VAE_FACTOR)
     shape = (1, checkpoint.unet.config.in_channels, *size)
@@ -122,7 +122,7 @@ def find_scheduler(name: str | None) -> Any:
     if not hasattr(scheduler, "set_timesteps"):
         raise ConfigError(
             got=f"scheduler {name!r}",
-            expected="a scheduler class of diffusers, as in EulerDiscreteScheduler",
+            expected="a scheduler class of diffusers, such as EulerDiscreteScheduler",
             mend="Check the spelling, or leave it out for DDIM.",
         )
     return scheduler()
@@ -132,31 +132,31 @@ def source_prompt(tuned: MotionInfo) -> str:
     """The prompt that a motion was tuned under.
 
     Raises:
-        ConfigError: it says none, as one that was imported.
+        ConfigError: the motion holds no prompt, for example because it was imported.
     """
     if not tuned.prompt:
         raise ConfigError(
-            got="a motion that does not say its prompt",
-            expected="one that was tuned here",
-            mend="Give the prompt: --prompt to invert under it, --negative to edit.",
+            got="a motion file that does not hold its prompt",
+            expected="a motion that was tuned with this library",
+            mend="Give the prompt yourself: with --prompt to invert, with --negative to edit.",
         )
     return tuned.prompt
 
 
 def find_device(name: str | None) -> str:
-    """The device of this name, or the best there is.
+    """The device with this name, or the best one available.
 
     Raises:
-        ConfigError: there is none of this name, or this PyTorch cannot use it.
+        ConfigError: there is no such device, or this PyTorch cannot use it.
     """
     try:
         torch.empty(0, device=name or best_device())
-    # A PyTorch without CUDA asserts; its other refusals are RuntimeErrors.
+    # A PyTorch without CUDA raises AssertionError; otherwise it is a RuntimeError.
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             got=f"device {name!r}, which PyTorch cannot use here ({str(error).splitlines()[0][:80]})",
-            expected="cuda, mps or cpu, as far as this machine has it",
-            mend="Leave it out for the best there is.",
+            expected="cuda, mps or cpu, if this machine has it",
+            mend="Leave --device out to use the best one available.",
         ) from error
     return name or best_device()
 

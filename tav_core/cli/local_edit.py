@@ -1,4 +1,4 @@
-"""What the options of a local edit come to: `python -m tav_core edit --mask ... --frames ... --source ...`."""
+"""The options of a local edit: `python -m tav_core edit --mask ... --frames ... --source ...`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..sampling.edit import Correct
     from ..tuning.motion_info import MotionInfo
 
-# Latents of one clip differ by less from one device or precision to another, and those of two clips by more.
+# Latents of the same clip differ by less than this between devices and precisions; those of two clips differ by more.
 SAME_CLIP = 0.05
 
 
@@ -34,10 +34,10 @@ class LocalEdit:
     """A local edit, ready to run.
 
     Args:
-        correct: for `edit`; None for frames alone, which are all rendered and then cut.
+        correct: the correction for `edit`; None without a mask: all frames are then edited, and some are replaced.
         source: the clip's frames, `f h w c`.
-        mask: `f h w`.
-        feather: in pixels.
+        mask: where to edit, `f h w`.
+        feather: width of the mask's soft edge, in pixels.
     """
 
     correct: Correct | None
@@ -46,18 +46,18 @@ class LocalEdit:
     feather: int
 
     def finish(self, frames: Tensor) -> Tensor:
-        """Edited frames `f h w c` with the source around the mask."""
+        """Edited frames `f h w c`, with the source outside the mask."""
         return composite(self.source, frames, self.mask, feather=self.feather)
 
 
 def load_local_edit(
     args: argparse.Namespace, tuned: MotionInfo, start: Trajectory | Tensor, vae: AutoencoderKL
 ) -> LocalEdit | None:
-    """Reads mask and source; None where no local edit is asked for.
+    """Reads the mask and the source; returns None if no local edit is asked for.
 
     Raises:
-        ConfigError: options that do not go together, or frames that the clip has not.
-        ClipError: a source other than the clip that was inverted, or a mask that does not fit it.
+        ConfigError: the options do not go together, or the clip does not have these frames.
+        ClipError: the source is not the clip that was inverted, or the mask does not fit it.
     """
     if args.mask is None and args.frames is None:
         if args.source is not None:
@@ -70,13 +70,13 @@ def load_local_edit(
     if args.blend:
         raise ConfigError(
             got="--mask or --frames with --blend",
-            expected="the inversion of one clip, which can come back outside",
+            expected="the inversion of one clip, which is restored outside",
             mend="Leave --blend out, or edit the whole clip.",
         )
     if not isinstance(start, Trajectory):
         raise ConfigError(
             got="--mask or --frames without --trajectory",
-            expected="the inversion of the clip, which is to come back outside",
+            expected="the inversion of the clip, which is restored outside",
             mend="Run invert and give the file that it writes.",
         )
     first, last = parse_frames(args.frames or ":")
@@ -90,28 +90,28 @@ def load_local_edit(
 
 
 def parse_frames(text: str) -> tuple[int, int]:
-    """First and last frame of "4:12"; either may be left out.
+    """The first and the last frame in "4:12"; either may be left out.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: the text has another form.
     """
     found = re.fullmatch(r"(\d*):(\d*)", text)
     if not found:
         raise ConfigError(
             got=f"--frames {text!r}",
             expected="the first and the last frame to edit, as in 4:12, :12 or 4:",
-            mend="Frames are counted from 0 in the clip as it was inverted; both are edited.",
+            mend="Count frames from 0 in the clip as it was inverted; the first and the last are edited too.",
         )
     return int(found[1] or 0), int(found[2] or -1)
 
 
 def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, vae: AutoencoderKL) -> VideoClip:
-    """The clip that was inverted, whose latents are `1 c f h w`; checked to be this one."""
+    """Reads the clip that was inverted and checks it against the inverted latents `1 c f h w`."""
     if args.source is None:
         raise ConfigError(
             got="a local edit without --source",
-            expected="the clip that was inverted, which is to come back outside",
-            mend="Add --source with the clip, and the --start, --stride and --fit that invert had.",
+            expected="the clip that was inverted, which is restored outside",
+            mend="Add --source with the clip, and the --start, --stride and --fit that you gave to invert.",
         )
     num_frames, height, width = latents.shape[2:]
     size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
@@ -124,6 +124,6 @@ def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, va
         raise ClipError(
             got=f"{clip.path.name} {picks}, {error:.0%} off the trajectory",
             expected="the frames that were inverted",
-            mend="Give the clip, --start, --stride and --fit that invert had.",
+            mend="Give the clip, --start, --stride and --fit that you gave to invert.",
         )
     return clip

@@ -1,6 +1,6 @@
 """The command line: `python -m tav_core tune | invert | reconstruct | edit | report | info`.
 
-Parses, calls commands.py.
+This module parses the options; commands.py runs the commands.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .options import (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options; the settings' defaults and help come from their dataclasses."""
+    """All commands and their options; the defaults and help texts of settings come from their dataclasses."""
     parser = argparse.ArgumentParser(prog="python -m tav_core", description="One-shot video tuning (Tune-A-Video).")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -45,10 +45,16 @@ def build_parser() -> argparse.ArgumentParser:
     add_clip(tune, tuned=False)
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
-    tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame looks at")
-    tune.add_argument("--attention-k", type=int, default=2, help="the longer step back of sparse_causal_k (default: 2)")
-    tune.add_argument("--positions", choices=POSITIONS, default="none", help="of the frames in the temporal attention")
-    tune.add_argument("--group-norm", choices=("clip", "frame"), default="clip", help="statistics of the group norms")
+    tune.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame attends to")
+    tune.add_argument(
+        "--attention-k", type=int, default=2, help="how far back sparse_causal_k also attends, in frames (default: 2)"
+    )
+    tune.add_argument(
+        "--positions", choices=POSITIONS, default="none", help="position encoding of frames in temporal attention"
+    )
+    tune.add_argument(
+        "--group-norm", choices=("clip", "frame"), default="clip", help="group norm statistics: per clip or per frame"
+    )
     add_preset(tune, Preset.tuning)
     add_settings(tune, TuneConfig)
     add_early_stop(tune)
@@ -62,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_inversion(invert)
     add_setting(invert, InvertConfig, "method")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
-    invert.add_argument("--check", action="store_true", help="sample the clip back and say how much was lost")
+    invert.add_argument("--check", action="store_true", help="sample the clip back and print how much was lost")
 
-    reconstruct = commands.add_parser("reconstruct", help="say what each inversion method gives back of a clip")
+    reconstruct = commands.add_parser("reconstruct", help="compare how much of a clip each inversion method gives back")
     add_model(reconstruct)
     add_motion(reconstruct)
     add_clip(reconstruct)
@@ -72,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_control(reconstruct)
     add_inversion(reconstruct)
     reconstruct.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
-    reconstruct.add_argument("--out", type=Path, help="a JSON file with the same figures")
+    reconstruct.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
@@ -81,70 +87,91 @@ def build_parser() -> argparse.ArgumentParser:
     add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
     negative = edit.add_mutually_exclusive_group()
-    negative.add_argument("--negative", default="", help="what should not be seen")
+    negative.add_argument("--negative", default="", help="what the video should not show")
     negative.add_argument(
-        "--negative-source", action="store_true", help="the prompt the motion was tuned under, as the negative one"
+        "--negative-source", action="store_true", help="use the prompt of the tuned clip as the negative prompt"
     )
-    edit.add_argument("--trajectory", type=Path, help="file written by invert; without it the start is random noise")
-    edit.add_argument("--blend", type=Path, help="another such file, written with the same settings, to blend in")
-    edit.add_argument("--blend-weight", type=float, default=0.5, help="0 is none of it, 1 is it alone (default: 0.5)")
-    edit.add_argument("--num-frames", type=int, help="frames of a random start, or to check against the inversion")
-    edit.add_argument("--width", type=int, help="of a random start; as tuned by default")
-    edit.add_argument("--height", type=int, help="of a random start; as tuned by default")
-    edit.add_argument("--free-noise", action="store_true", help="a random start for windows, by FreeNoise")
-    edit.add_argument("--fps", type=float, help="of the videos; the source's by default")
+    edit.add_argument(
+        "--trajectory", type=Path, help="the file that invert wrote; without it, the edit starts from random noise"
+    )
+    edit.add_argument(
+        "--blend", type=Path, help="a second trajectory file, written with the same settings, to blend in"
+    )
+    edit.add_argument(
+        "--blend-weight", type=float, default=0.5, help="share of the second trajectory, 0 to 1 (default: 0.5)"
+    )
+    edit.add_argument(
+        "--num-frames", type=int, help="frames of a random start; with --trajectory, checked against its frames"
+    )
+    edit.add_argument("--width", type=int, help="width of a random start (default: as tuned)")
+    edit.add_argument("--height", type=int, help="height of a random start (default: as tuned)")
+    edit.add_argument(
+        "--free-noise", action="store_true", help="start from random noise by FreeNoise, made for context windows"
+    )
+    edit.add_argument("--fps", type=float, help="frame rate of the videos (default: the source's)")
     edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
-    edit.add_argument("--format", choices=("mp4", "gif", "webp", "png"), default="mp4", help="png is a folder")
-    edit.add_argument("--out", type=Path, required=True, help="folder for the videos, named by their prompts")
+    edit.add_argument(
+        "--format",
+        choices=("mp4", "gif", "webp", "png"),
+        default="mp4",
+        help="format of the videos; png makes a folder of pictures",
+    )
+    edit.add_argument(
+        "--out", type=Path, required=True, help="folder for the videos, which are named after their prompts"
+    )
     add_preset(edit, Preset.editing)
     add_settings(edit, EditConfig)
     add_local_edit(edit)
     add_injection(edit)
 
-    add_report(commands.add_parser("report", help="measure videos and write a page with them and their scores"))
+    add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
-    info = commands.add_parser("info", help="say what a motion, trajectory, run or checkpoint is")
+    info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
     info.add_argument("path", type=Path)
     return parser
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--video", type=Path, action="append", required=True, help="may be given several times")
-    parser.add_argument("--label", action="append", default=[], help="one for each video (default: its file name)")
     parser.add_argument(
-        "--prompt", action="append", default=[], help="one a video, for the page and the CLIP text score"
+        "--video", type=Path, action="append", required=True, help="a video to measure; may be given several times"
+    )
+    parser.add_argument("--label", action="append", default=[], help="one per video (default: its file name)")
+    parser.add_argument(
+        "--prompt", action="append", default=[], help="one per video, for the page and the CLIP text score"
     )
     parser.add_argument("--source", type=Path, help="the clip that the videos were made from")
-    parser.add_argument("--source-prompt", help="what it shows, for its CLIP text score")
+    parser.add_argument("--source-prompt", help="what the source shows, for its CLIP text score")
     add_clip_settings(parser, "start", "stride", "fit", of="the source")
-    parser.add_argument("--num-frames", type=int, help="of each video (default: all)")
+    parser.add_argument("--num-frames", type=int, help="frames to take of each video (default: all)")
     parser.add_argument("--clip-model", type=Path, help="CLIP weights: a transformers folder or one file")
     parser.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")
-    parser.add_argument("--pairs", choices=PAIRS, default="all", help="of frames, for consistency (default: all)")
     parser.add_argument(
-        "--flow", action=argparse.BooleanOptionalAction, help="measure the motion (default: where OpenCV is installed)"
+        "--pairs", choices=PAIRS, default="all", help="pairs of frames that frame consistency compares (default: all)"
+    )
+    parser.add_argument(
+        "--flow", action=argparse.BooleanOptionalAction, help="measure the motion (default: if OpenCV is installed)"
     )
     parser.add_argument("--motion", type=Path, help="the motion file, to show its settings")
     parser.add_argument("--state", type=Path, help="the run's state.safetensors, to show its loss")
-    parser.add_argument("--device", help="of CLIP and DINO: cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--device", help="device for CLIP and DINO: cuda, mps or cpu (default: the best available)")
     parser.add_argument("--out", type=Path, required=True, help="the page, .html")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options; those of a preset where none are given."""
+    """The parsed options; options that are not given come from the preset, if there is one."""
     parser = build_parser()
-    # The first time for a preset, whose settings are then the defaults.
+    # The first parse makes a preset's settings the defaults; the second one uses them.
     parser.parse_args(argv)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns the exit status: 0, 1 after an error with its message, 130 after Ctrl-C."""
+    """Runs a command. Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     args = parse(argv)
     try:
         from . import commands
 
-        with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close what else holds memory."):
+        with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
             getattr(commands, f"run_{args.command}")(args)
     except TavError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Groups of the command line's options; the settings' defaults and help come from their dataclasses."""
+"""Groups of the command line's options; the defaults and help texts of settings come from their dataclasses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ if TYPE_CHECKING:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint: a diffusers folder or a single file")
-    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="of the weights (default: fp32 on a CPU)")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument(
-        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, where the model has none"
+        "--dtype", choices=("fp32", "fp16", "bf16"), help="dtype of the weights (default: fp32 on a CPU)"
     )
-    parser.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="where the model does not say")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best available)")
+    parser.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if the model has none")
+    parser.add_argument(
+        "--prediction-type",
+        choices=("epsilon", "v_prediction"),
+        help="what the UNet predicts, if the checkpoint does not say",
+    )
     parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
 
 
 def add_motion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--motion", type=Path, required=True, help="file written by tune")
-    parser.add_argument("--strength", type=float, default=1.0, help="of the tuned queries")
-    parser.add_argument("--temporal-strength", type=float, default=1.0, help="of the temporal attention")
+    parser.add_argument("--motion", type=Path, required=True, help="the motion file that tune wrote")
+    parser.add_argument("--strength", type=float, default=1.0, help="strength of the tuned queries")
+    parser.add_argument("--temporal-strength", type=float, default=1.0, help="strength of the temporal attention")
 
 
 def add_clip(parser: argparse.ArgumentParser, *, tuned: bool = True) -> None:
@@ -42,12 +46,12 @@ def add_clip(parser: argparse.ArgumentParser, *, tuned: bool = True) -> None:
 
 
 def add_clip_settings(parser: argparse._ActionsContainer, *names: str, of: str = "", tuned: bool = True) -> None:
-    """Options of `ClipConfig`, for `read_clip_config`. None means: as the motion was tuned, or the default.
+    """Adds the options of `ClipConfig`, for `read_clip_config`. None means: as the motion was tuned, or the default.
 
     Args:
-        names: of the settings; none for all of them.
-        of: what is read, if not the clip.
-        tuned: whether there is a motion, which says how its clip was read.
+        names: the settings to add; without any, all of them.
+        of: what is read, if it is not the clip.
+        tuned: whether there is a motion, which records how its clip was read.
     """
     for field in dataclasses.fields(ClipConfig):
         if names and field.name not in names:
@@ -58,24 +62,31 @@ def add_clip_settings(parser: argparse._ActionsContainer, *names: str, of: str =
 
 
 def add_windows(parser: argparse.ArgumentParser) -> None:
-    """The options of clips that are longer than what was tuned on. Invert and edit must have the same."""
+    """The options for clips that are longer than the tuned one. Invert and edit need the same values."""
     parser.add_argument(
-        "--context-length", type=int, default=0, help="frames of a context window, 16 for example (default: 0, none)"
+        "--context-length",
+        type=int,
+        default=0,
+        help="frames in a context window, for example 16 (default: 0, no windows)",
     )
     add_setting(parser, ContextWindows, "overlap", prefix="context-")
 
 
 def add_inversion(parser: argparse.ArgumentParser) -> None:
-    """What to invert under, and how finely."""
+    """The options of an inversion: its prompt and its steps."""
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", default="", help="the prompt to invert under (default: the empty one)")
-    prompt.add_argument("--source-prompt", action="store_true", help="the prompt the motion was tuned under")
-    parser.add_argument("--num-steps", type=int, default=EditConfig().num_steps, help="as many as edit will use")
+    prompt.add_argument(
+        "--source-prompt", action="store_true", help="invert under the prompt that the motion was tuned with"
+    )
+    parser.add_argument(
+        "--num-steps", type=int, default=EditConfig().num_steps, help="inversion steps; edit must use as many"
+    )
     add_setting(parser, InvertConfig, "iterations")
 
 
 class UsePreset(argparse.Action):
-    """Makes what a preset sets the command's defaults. They hold from the next parse on."""
+    """Makes a preset's settings the defaults of the command, from the next parse on."""
 
     def __init__(self, *args: Any, settings: Callable[[Preset], dict[str, Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,31 +98,35 @@ class UsePreset(argparse.Action):
 
 
 def add_preset(parser: argparse.ArgumentParser, settings: Callable[[Preset], dict[str, Any]]) -> None:
-    """The option of a preset, which other options overrule."""
+    """The option --preset, which other options override."""
     sets = "; ".join(f"{goal}: {describe(settings(preset))}" for goal, preset in PRESETS.items())
     parser.add_argument("--preset", choices=PRESETS, action=UsePreset, settings=settings, help=f"by goal ({sets})")
 
 
 def describe(settings: dict[str, Any]) -> str:
-    """Options as they are written."""
+    """Settings as they are written on the command line."""
     given = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
     return " ".join(name if value is True else f"{name} {value:g}" for name, value in given.items())
 
 
 def add_early_stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--stop-early", metavar="PROMPT", help="end when previews under this other prompt get no better; the best stays"
+        "--stop-early",
+        metavar="PROMPT",
+        help="stop when previews under this other prompt no longer improve; keep the best",
     )
     parser.add_argument("--clip-model", type=Path, help="CLIP weights that score previews: a folder or one file")
     parser.add_argument("--score-every", type=int, default=50, help="steps between scored previews (default: 50)")
-    parser.add_argument("--patience", type=int, default=2, help="scores that may be no better (default: 2)")
+    parser.add_argument(
+        "--patience", type=int, default=2, help="scores without improvement before tuning stops (default: 2)"
+    )
 
 
 def add_local_edit(parser: argparse.ArgumentParser) -> None:
-    """The options of editing a part of the clip. Those of the source are as invert had them."""
-    local = parser.add_argument_group("local edits", "what is left out comes back from the source")
-    local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, or a video or folder of them")
-    local.add_argument("--frames", help="first and last frame to edit, as in 4:12; counted from 0")
+    """The options of editing a part of the clip. The source must be read as it was read for invert."""
+    local = parser.add_argument_group("local edits", "everything else is restored from the source")
+    local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, a video or a folder of pictures")
+    local.add_argument("--frames", help="first and last frame to edit, such as 4:12; counted from 0")
     for name in ("feather", "ramp"):
         add_setting(local, LocalEditConfig, name)
     local.add_argument("--source", type=Path, help="the clip that was inverted")
@@ -119,27 +134,31 @@ def add_local_edit(parser: argparse.ArgumentParser) -> None:
 
 
 def add_control(parser: argparse.ArgumentParser) -> None:
-    """The options of ControlNets and T2I-Adapters: the first of each belong together, then the second."""
+    """The options of ControlNets and T2I-Adapters; the first values belong to the first net, and so on."""
     parser.add_argument(
         "--control",
         type=Path,
         action="append",
         default=[],
-        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, as what follows",
+        help="ControlNet or T2I-Adapter, a folder or one file; this and the next options may be given several times",
     )
-    parser.add_argument("--control-video", type=Path, action="append", default=[], help="depth, edges, poses ...")
+    parser.add_argument(
+        "--control-video", type=Path, action="append", default=[], help="its video of depth, edges, poses ..."
+    )
     add_settings(parser, ControlConfig, prefix="control-", action="append", default=[])
-    parser.add_argument("--control-first-frame", type=int, help="of the control videos (default: the clip's)")
-    parser.add_argument("--control-stride", type=int, help="between frames of the control videos (default: the clip's)")
+    parser.add_argument(
+        "--control-first-frame", type=int, help="first frame of the control videos (default: the clip's)"
+    )
+    parser.add_argument("--control-stride", type=int, help="step between their frames (default: the clip's)")
 
 
 def add_injection(parser: argparse.ArgumentParser) -> None:
-    """The options of injection, `--inject-` before each setting's name."""
+    """The options of injection: `--inject`, and each setting's name after `--inject-`."""
     parser.add_argument(
         "--inject",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="keep the source's layout (Plug-and-Play); takes up to half as long again",
+        help="keep the source's layout (Plug-and-Play); sampling takes up to 50 %% longer",
     )
     parser.add_argument(
         "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
@@ -148,7 +167,7 @@ def add_injection(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse._ActionsContainer, config: type, **how: Any) -> None:
-    """One option for each field of a settings dataclass; see `add_setting`."""
+    """Adds one option per field of a settings dataclass, see `add_setting`."""
     for field in dataclasses.fields(config):
         add_setting(parser, config, field.name, **how)
 
@@ -156,11 +175,11 @@ def add_settings(parser: argparse._ActionsContainer, config: type, **how: Any) -
 def add_setting(
     parser: argparse._ActionsContainer, config: type, name: str, *, prefix: str = "", **changes: Any
 ) -> None:
-    """The option of one setting, with its default, choices and help.
+    """Adds the option of one setting, with its default, choices and help.
 
     Args:
-        prefix: of the option's name.
-        changes: anything to tell argparse otherwise.
+        prefix: the beginning of the option's name.
+        changes: arguments of argparse that replace these.
     """
     field = next(field for field in dataclasses.fields(config) if field.name == name)
     about: dict[str, Any] = {"help": f"{field.metadata['help']} (default: {field.default})", "default": field.default}
@@ -174,11 +193,11 @@ def add_setting(
 
 
 def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, **known: Any) -> ClipConfig:
-    """How to read a clip: as is known, else by the options, else as a motion was tuned, else by the defaults.
+    """How to read a clip: from the known settings, else the options, else the motion, else the defaults.
 
     Args:
-        tuned: what the motion says of itself; 0 and "" are what it does not know.
-        known: settings that go before the options; None for those that are not known.
+        tuned: the motion's information; 0 and "" mean that it is not recorded.
+        known: settings that override the options; None for settings that are not known.
     """
     found = {}
     for field in dataclasses.fields(ClipConfig):
@@ -189,7 +208,7 @@ def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, 
 
 
 def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:
-    """A settings dataclass from parsed options."""
+    """Builds a settings dataclass from parsed options."""
     start = prefix.replace("-", "_")
     values = {field.name: getattr(args, start + field.name) for field in dataclasses.fields(config)}
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

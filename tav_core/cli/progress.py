@@ -1,4 +1,4 @@
-"""What the command line shows of a run, and how Ctrl-C ends it."""
+"""Shows the progress of a run on the command line, and ends it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def progress_bar(name: str, total: int) -> tqdm:
 
 @contextmanager
 def raise_between_steps() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until a step is whole, so that the state saved on a cancel is one."""
+    """Delays Ctrl-C until a step is complete, so that the state saved on cancel is consistent."""
     pressed = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
 

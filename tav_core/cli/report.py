@@ -1,4 +1,4 @@
-"""What `python -m tav_core report` does: videos and weights in, a page out."""
+"""The command `python -m tav_core report`: measures videos and writes a page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo], Path]:
-    """Measures the videos and writes the page; returns the videos with their scores, and where the page is.
+    """Measures the videos and writes the page; returns the videos with their scores, and the page's path.
 
     Raises:
-        ConfigError: labels or prompts that are not one a video.
+        ConfigError: labels or prompts must be given once per video, or not at all.
     """
     labels = one_a_video(args, args.label, "label") or [path.stem for path in args.video]
     prompts = one_a_video(args, args.prompt, "prompt") or [None] * len(args.video)
@@ -45,10 +45,10 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
 
 
 def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
-    """What was given once for each video; nothing if it was not given.
+    """The values of an option that takes one per video; an empty list if it was not given.
 
     Raises:
-        ConfigError: another number.
+        ConfigError: the number of values differs from the number of videos.
     """
     if given and len(given) != len(args.video):
         raise ConfigError(
@@ -60,21 +60,21 @@ def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[s
 
 
 def read_whole(path: Path, *, num_frames: int | None = None) -> VideoClip:
-    """A video at its own size, brought to multiples of 8, whole unless a number of frames is given."""
+    """Reads a video at its own size, rounded down to multiples of 8; all frames, unless a number is given."""
     source = open_source(path)
     width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in source_size(source))
     return take_frames(source, ClipConfig(num_frames=num_frames or len(source.timeline), width=width, height=height))
 
 
 def read_tuned(args: argparse.Namespace) -> MotionInfo | None:
-    """What the motion says of itself."""
+    """The information in the motion file, if one was given."""
     from ..tuning.motion import Motion
 
     return Motion.load(args.motion).info if args.motion else None
 
 
 def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: VideoClip) -> Tensor | None:
-    """The source's frames that a video was made from: by the options given, else as the motion was tuned."""
+    """The frames of the source that a video was made from: as the options say, else as in tuning."""
     if args.source is None:
         return None
     height, width = video.frames.shape[1:3]
@@ -83,7 +83,7 @@ def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: Video
 
 
 def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:
-    """CLIP and DINO, where their weights were given."""
+    """Loads CLIP and DINO, if their weights were given."""
     from ..metrics.clip import load_clip
     from ..metrics.dino import load_dino
 
@@ -94,13 +94,13 @@ def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:
 
 
 def measure_source(args: argparse.Namespace, source: Tensor, judges: dict[str, Any]) -> ReportVideo:
-    """The source as a video of the report."""
+    """The source, measured, as a video of the report."""
     prompt = args.source_prompt
     return ReportVideo(label="source", frames=source, scores=measure(args, source, "source", judges, prompt=prompt))
 
 
 def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[str, Any], **about: Any) -> VideoScores:
-    """The scores of one video, with a bar that says what is being measured. A prompt counts where there is a CLIP."""
+    """Measures one video; a progress line says which part is running. Without a CLIP, the prompt is ignored."""
     if judges["clip"] is None:
         about["prompt"] = None
     with tqdm(total=None, desc=label, bar_format="{desc}: {postfix} {elapsed}") as bar:
@@ -115,7 +115,7 @@ def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[s
 
 
 def measures_flow(args: argparse.Namespace) -> bool:
-    """Whether the motion is measured: as asked for, else where it can be."""
+    """Whether to measure the motion: as the option says, else if OpenCV is installed."""
     return find_spec("cv2") is not None if args.flow is None else args.flow
 
 
@@ -133,11 +133,11 @@ def describe_settings(
     prompts: list[str | None],
     tuned: MotionInfo | None,
 ) -> dict[str, dict[str, Any]]:
-    """What the page says under the charts."""
+    """The tables under the charts of the page."""
     tables: dict[str, dict[str, Any]] = {}
     for clip, label, prompt in zip(clips, labels, prompts, strict=True):
         height, width = clip.frames.shape[1:3]
-        shown = f"{clip.num_frames} frames, {width}x{height}, {clip.fps:g} frames a second"
+        shown = f"{clip.num_frames} frames, {width}x{height}, {clip.fps:g} frames per second"
         tables[f"Video: {label}"] = {"file": clip.path.name, "shown": shown} | ({"prompt": prompt} if prompt else {})
     weights = {"CLIP": args.clip_model, "DINO": args.dino, "source": args.source, "pairs of frames": args.pairs}
     tables["Measured with"] = {name: value for name, value in weights.items() if value is not None}

@@ -11,10 +11,10 @@ from ..settings import check_settings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class ControlConfig:
-    """How strongly a ControlNet or T2I-Adapter leads, and when. The defaults are diffusers' pipelines'.
+    """How strongly a ControlNet or T2I-Adapter acts, and when. The defaults are those of diffusers' pipelines.
 
     Raises:
-        ConfigError: a setting out of its range, or an end before the start.
+        ConfigError: a setting is out of its range, or the end comes before the start.
     """
 
     scale: float = setting(1.0, "How strongly the control acts; 0 turns it off.", low=0, high=10)
@@ -36,5 +36,5 @@ class ControlConfig:
             )
 
     def counts_at(self, done: float) -> bool:
-        """Whether the step counts at whose end a share `done` of the sampling is done, above 0 and up to 1."""
+        """Whether the control acts in a step, given the share of sampling done after that step, above 0 and up to 1."""
         return self.scale > 0 and self.start < done <= self.end

@@ -1,11 +1,11 @@
-"""ControlNets and T2I-Adapters on a video: diffusers' stock 2-D nets, each frame an image of its own.
+"""ControlNets and T2I-Adapters on a video: diffusers' stock 2-D nets, which see each frame as a separate image.
 
-What they give is added inside the UNet, at the place and in the way that diffusers adds it:
-    ControlNet     residuals of every skip connection and of the middle, from the noisy latents, at every step
-    T2I-Adapter    one feature map a resolution, from the control frames alone, so once a clip
+Their output is added inside the UNet, at the same places as in diffusers:
+    ControlNet     residuals for every skip connection and the middle block, from the noisy latents, at every step
+    T2I-Adapter    one feature map per resolution, from the control frames alone, so once per clip
 
-A `UNetDenoiser` carries its controls, so whatever wraps it has them: guidance, injection, and context windows, which
-take with the latents of a window the control frames of that window. Several controls add up.
+A `UNetDenoiser` holds its controls, so every denoiser around it has them: guidance, injection, and context windows,
+which pick each window's control frames along with its latents. Several controls add up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..models.unet import InflatedUNet
     from .denoiser import UNetDenoiser
 
-# Frames that an adapter looks at together, so that its activations do not grow with the clip.
+# An adapter processes this many frames at a time, so that its activations do not grow with the clip.
 ADAPTER_FRAMES = 16
 SAME_AS_UNET = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
 FAMILY = "Use one made for this checkpoint's family: 1.x attends to text of width 768, 2.x of 1024."
@@ -40,16 +40,16 @@ DenoiserT = TypeVar("DenoiserT", bound="UNetDenoiser")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Control:
-    """A net and what it is shown.
+    """A control net and its control frames.
 
     Args:
-        net: `ControlNetModel` or `T2IAdapter` of diffusers, for Stable Diffusion 1.x or 2.x; see control_nets.py.
-        frames: what the net was made for, depth, edges, poses: `f h w c` in [0, 1], one frame for each of the clip's,
-            in the clip's size. A net for grey pictures gets the mean of the channels.
+        net: diffusers' `ControlNetModel` or `T2IAdapter`, for Stable Diffusion 1.x or 2.x; see control_nets.py.
+        frames: depth, edges, poses or whatever the net was made for: `f h w c` in [0, 1], one per frame of the clip, in
+            the clip's size. A net for grey pictures gets the mean of the channels.
         config: see `ControlConfig`.
 
     Raises:
-        ClipError: frames of another rank or range.
+        ClipError: the frames have another rank or range.
     """
 
     net: ControlNetModel | T2IAdapter
@@ -64,36 +64,36 @@ class Control:
             raise ClipError(
                 got=f"control frames of {kind}",
                 expected="floating point f h w c, with one channel or three",
-                mend="Give the frames as read_clip gives them.",
+                mend="Give frames as read_clip returns them.",
             )
         if not 0 <= self.frames.min() <= self.frames.max() <= 1:
             raise ClipError(
                 got=f"control frames from {self.frames.min():g} to {self.frames.max():g}",
                 expected="values from 0 to 1",
-                mend="Divide pictures of whole numbers by 255.",
+                mend="Divide 8-bit pictures by 255.",
             )
 
 
 @torch.no_grad()
 def add_controls(denoiser: DenoiserT, controls: Sequence[Control]) -> DenoiserT:
-    """A denoiser with controls beside those that it has. It and the nets stay as they are.
+    """Adds controls to those of a denoiser. The given denoiser and the nets are not changed.
 
-    With context windows it is the inner one: `WindowedDenoiser(denoiser=add_controls(denoiser, controls), ...)`.
+    With context windows, add them to the inner one: `WindowedDenoiser(denoiser=add_controls(denoiser, controls), ...)`.
 
     Args:
         denoiser: a `UNetDenoiser`.
-        controls: see `Control`. Their frames and features are held on the UNet's device for as long as the denoiser:
-            of 512x512 and in half precision, 1.6 MB a frame for a ControlNet and 4.7 MB for a T2I-Adapter.
+        controls: see `Control`. Their frames and features stay on the UNet's device as long as the denoiser exists: at
+            512x512 in half precision, 1.6 MB per frame for a ControlNet and 4.7 MB for a T2I-Adapter.
 
     Raises:
-        CheckpointError: a net for another family of models.
+        CheckpointError: a net is made for another family of models.
     """
     ready = tuple(make_ready(control, denoiser.unet) for control in controls)
     return dataclasses.replace(denoiser, controls=(*denoiser.controls, *ready))
 
 
 def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
-    """A control on a UNet's device, in its dtype, its net checked against the UNet."""
+    """Checks a control's net against the UNet, and moves the control to the UNet's device and dtype."""
     from diffusers import ControlNetModel, T2IAdapter
 
     from ..models.unet import cast
@@ -116,14 +116,14 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
 
 
 def shared_copy(net: Any) -> Any:
-    """A copy of a net that shares its weights, to be moved or changed."""
+    """A copy of a net that shares its weights, so that it can be changed."""
     from ..models.unet import copy_structure
 
     return copy_structure(net).requires_grad_(False).eval()
 
 
 def look_across_frames(net: ControlNetModel, frames: FrameCount, mode: str, modes: dict[str, Any]) -> ControlNetModel:
-    """A ControlNet whose attention has the library's processors, as an inflated UNet's. Its weights are shared."""
+    """A copy of a ControlNet with the attention processors of an inflated UNet; it shares the weights."""
     from diffusers.models.attention import BasicTransformerBlock, FeedForward
 
     from ..models.attention import SelfAttention, TextAttention
@@ -139,16 +139,16 @@ def look_across_frames(net: ControlNetModel, frames: FrameCount, mode: str, mode
 
 
 def with_channels(hint: Tensor, channels: int) -> Tensor:
-    """Control frames `f c h w` with the channels that a net takes: grey is the mean, colour is grey three times.
+    """Control frames `f c h w` with as many channels as a net takes: grey is the mean, colour is grey three times.
 
     Raises:
-        CheckpointError: a net that takes neither one channel nor three.
+        CheckpointError: the net takes neither one channel nor three.
     """
     if channels not in (1, 3):
         raise CheckpointError(
             got=f"a net for control frames of {channels} channels",
             expected="one for grey pictures or colour ones",
-            mend="Choose another: this one needs more than a picture.",
+            mend="Choose another net: this one needs more than a picture.",
         )
     hint = hint if channels == 3 else hint.mean(dim=1, keepdim=True)
     return hint.expand(-1, channels, -1, -1)
@@ -158,7 +158,7 @@ def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
     """Checks that a ControlNet was made for a UNet's architecture.
 
     Raises:
-        CheckpointError: names the first setting that differs.
+        CheckpointError: a setting differs; the first such setting is named.
     """
     for name in SAME_AS_UNET:
         # Code has tuples where files keep lists.
@@ -172,10 +172,10 @@ def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
 
 
 def check_features(features: Sequence[Tensor], unet: InflatedUNet) -> None:
-    """Checks that an adapter's features `f c h w` are as wide as a UNet's resolutions, and halve as they do.
+    """Checks that an adapter's features `f c h w` have the UNet's widths, and halve in size from one to the next.
 
     Raises:
-        CheckpointError: they are not.
+        CheckpointError: they do not.
     """
     widths, wanted = [x.shape[1] for x in features], list(unet.config.block_out_channels)
     sizes = [tuple(x.shape[2:]) for x in features]
@@ -184,5 +184,5 @@ def check_features(features: Sequence[Tensor], unet: InflatedUNet) -> None:
         raise CheckpointError(
             got=f"a T2I-Adapter for another model: its features are {widths} wide, in sizes {sizes}",
             expected=f"{wanted}, each half as large as the one before, as in this checkpoint",
-            mend="Use an adapter made for Stable Diffusion 1.x; there are none for 2.x, and those for XL are others.",
+            mend="Use an adapter made for Stable Diffusion 1.x; there are none for 2.x, and those for XL do not fit.",
         )

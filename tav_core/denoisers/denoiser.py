@@ -1,4 +1,4 @@
-"""What the stages ask of a model: the noise in some latents, and the schedule. Conventions are adapted here, once."""
+"""What the stages need of a model: the noise in latents, and the schedule. Predictions are converted to noise here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Denoiser(Protocol):
-    """A host of a text-to-video model. Inversion and editing know nothing else of it."""
+    """A host of a text-to-video model. Inversion and editing use nothing else of it."""
 
     schedule: NoiseSchedule
 
@@ -34,7 +34,7 @@ class UNetDenoiser:
     its own.
 
     Args:
-        controls: ControlNets and T2I-Adapters, put there by `control.add_controls`.
+        controls: ControlNets and T2I-Adapters, added by `control.add_controls`.
     """
 
     unet: InflatedUNet
@@ -52,5 +52,5 @@ class UNetDenoiser:
         return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)
 
     def pick_frames(self, frames: Sequence[int]) -> UNetDenoiser:
-        """The same denoiser for some of a clip's frames, with the controls of these."""
+        """The same denoiser for some of a clip's frames, with their controls."""
         return replace(self, controls=tuple(control.pick(frames) for control in self.controls))

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: two predictions in one batch, and how far to go from one to the other."""
+"""Classifier-free guidance: two predictions in one batch, and a step from one beyond the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a control adds inside the UNet at a step, and that it fits the latents at hand."""
+"""Computes what controls add inside the UNet at a step, and checks that they fit the latents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReadyControl(Protocol):
     """A control on a UNet's device, in its dtype."""
 
     config: ControlConfig
-    # What diffusers' UNet calls the residuals that this kind gives.
+    # The argument of diffusers' UNet that takes the residuals of this kind.
     goes_to: str
 
     def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
@@ -33,7 +33,7 @@ class ReadyControl(Protocol):
         ...
 
     def pick(self, frames: Sequence[int]) -> ReadyControl:
-        """The same control for some of its frames."""
+        """The same control, for some of its frames."""
         ...
 
 
@@ -48,7 +48,7 @@ class ReadyControlNet:
     goes_to: str = "down_block_additional_residuals"
 
     def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
-        """Those of the skip connections, in order, and last that of the middle."""
+        """The residuals of the skip connections, in order, and then that of the middle block."""
         check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
         self.frames.value = latents.shape[2]
         hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
@@ -63,14 +63,14 @@ class ReadyControlNet:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadyAdapter:
-    """What a T2I-Adapter makes of its control frames: `f c h w` for each of the UNet's resolutions."""
+    """The features that a T2I-Adapter computed from its control frames: `f c h w` for each resolution of the UNet."""
 
     features: tuple[Tensor, ...]
     config: ControlConfig
     goes_to: str = "down_intrablock_additional_residuals"
 
     def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
-        """One for each resolution, the finest first."""
+        """The residuals, one per resolution, the finest first."""
         check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
         videos = latents.shape[0]
         return [repeat(x * self.config.scale, "f c h w -> (b f) c h w", b=videos) for x in self.features]
@@ -80,10 +80,10 @@ class ReadyAdapter:
 
 
 def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> None:
-    """Checks that control frames, in latents' size, are those of some latents `b c f h w`.
+    """Checks that control frames, counted and sized as latents, fit the latents `b c f h w`.
 
     Raises:
-        LatentsError: there are more or fewer, or of another size.
+        LatentsError: the number of frames or the size differs.
     """
     if tuple(latents.shape[2:]) != (num_frames, height, width):
         ours, theirs = (
@@ -92,26 +92,26 @@ def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> 
         )
         raise LatentsError(
             got=f"a control of {theirs} for {ours}",
-            expected="as many control frames as the clip has, in its size",
+            expected="as many control frames as the clip has, in the clip's size",
             mend="Read the control video as the clip was read: the same start, stride, number of frames and size.",
         )
 
 
 def share_done(timestep: int, schedule: NoiseSchedule) -> float:
-    """The share of the sampling that is done when the step at a timestep is: above 0, and 1 after the last.
+    """The share of sampling that is done after the step at a timestep: above 0, and 1 after the last step.
 
-    It is that of the steps where their number divides the schedule's, else a little less. It follows from the timestep
-    alone, so an inversion passes the same controls at the same noise.
+    It is the share of the steps if their number divides that of the schedule, else a little less. It depends on the
+    timestep alone, so that inversion and sampling have the same controls at the same noise.
     """
     done = 1 - (timestep - schedule.steps_offset) / schedule.num_train_timesteps
-    # Rounded, because 1 - 0.7 is more than 0.3.
+    # Rounded, because in floating point 1 - 0.7 is more than 0.3.
     return min(round(done, 9), 1.0)
 
 
 def sum_residuals(
     controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Tensor, *, schedule: NoiseSchedule
 ) -> dict[str, Any]:
-    """What controls add at a step, as arguments of diffusers' UNet; empty where none of them counts."""
+    """What controls add at a step, as arguments of diffusers' UNet; empty if no control acts in this step."""
     done, sums = share_done(timestep, schedule), {}
     for control in controls:
         if control.config.counts_at(done):

@@ -1,11 +1,9 @@
-"""Context windows: long clips, denoised a few frames at a time, so that memory does not grow with their length.
+"""Context windows: long clips are denoised a few frames at a time, so that memory does not grow with their length.
 
-At each step the windows' predictions are fused by a weighted mean where they overlap (as AnimateDiff-Evolved does). In
-front of each window stands frame 0 of the whole clip, which sparse-causal attention looks at; what comes out for it is
-dropped.
+At each step, the predictions of overlapping windows are fused by a weighted mean (as in AnimateDiff-Evolved). Frame 0
+of the clip is put in front of each window, because sparse-causal attention attends to it; its prediction is dropped.
 
-Which windows a step has follows from its timestep alone. So an inversion and the sampling after it have the same ones,
-whatever ran before.
+The windows of a step depend on its timestep alone, so that an inversion and the sampling after it use the same ones.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class ContextWindows:
     """How a clip is cut into windows. The defaults are AnimateDiff-Evolved's.
 
     Raises:
-        ConfigError: a setting out of its range, or windows that overlap by their whole length.
+        ConfigError: a setting is out of its range, or windows overlap by their whole length.
     """
 
     length: int = setting(16, "Frames denoised together; about as many as the motion was tuned on is best.", low=2)
@@ -48,34 +46,34 @@ class ContextWindows:
 
     @property
     def shifts(self) -> range:
-        """How far to the left the windows may stand. Over all of them, each frame is as often in an overlap."""
+        """How far the windows may be shifted to the left. Over all shifts, frames are in an overlap equally often."""
         return range(0, self.length - self.overlap, max(self.overlap, 1))
 
     def shift_at(self, timestep: int) -> int:
-        """The shift of a step: drawn by its timestep, from 0 to 999 in Stable Diffusion."""
+        """The shift of a step, drawn at random with the timestep as seed."""
         return random.Random(timestep).choice(self.shifts) if self.shifting else 0
 
     def at(self, num_frames: int, timestep: int) -> list[range]:
-        """The windows of a step, in order: frames, `length` in each; one window of all frames if there are no more.
+        """The windows of a step, in order, of `length` frames each; a clip that is no longer is one window.
 
-        The first and the last window are moved back into the clip where they would leave it.
+        The first and the last window are moved if they would reach beyond the clip.
         """
         last = num_frames - self.length
         if last <= 0:
             return [range(num_frames)]
         stride = self.length - self.overlap
-        # Up to the first that reaches the last frame.
+        # The last start is the first one whose window reaches the last frame.
         starts = range(-self.shift_at(timestep), last + stride, stride)
         return [range(start, start + self.length) for start in (min(max(s, 0), last) for s in starts)]
 
 
 def pyramid(length: int) -> list[float]:
-    """Weights of a window's frames: 1 at its ends, rising by 1 a frame to the middle."""
+    """Weights of a window's frames: 1 at its ends, rising by 1 per frame towards the middle."""
     return [float(min(frame + 1, length - frame)) for frame in range(length)]
 
 
 def fused_weights(windows: list[range], num_frames: int) -> list[list[float]]:
-    """For each window the weights of its frames; over all windows those of a frame sum to 1."""
+    """The weights of each window's frames, scaled so that the weights of a frame in all windows sum to 1."""
     total = [0.0] * num_frames
     for window in windows:
         for frame, weight in zip(window, pyramid(len(window)), strict=True):
@@ -84,31 +82,31 @@ def fused_weights(windows: list[range], num_frames: int) -> list[list[float]]:
 
 
 def with_anchor(window: range) -> list[int]:
-    """The frames to denoise for a window: its own, and frame 0 in front of them if it is not among them."""
+    """The frames to denoise for a window: its own, after frame 0 if the window does not contain that."""
     return [0, *window] if window.start else [*window]
 
 
 def window_around(frame: int, num_frames: int, length: int) -> range:
-    """The `length` frames with a frame in their middle, moved into the clip; all frames if there are no more."""
+    """The `length` frames around a frame, moved into the clip; all frames if the clip is no longer."""
     length = min(length, num_frames)
     start = min(max(frame - length // 2, 0), num_frames - length)
     return range(start, start + length)
 
 
 def pick_frames(denoiser: Denoiser, frames: Sequence[int]) -> Denoiser:
-    """A denoiser for some of a clip's frames: itself, unless it holds something for each frame."""
+    """A denoiser for some of a clip's frames: the same one, unless it holds data per frame."""
     return denoiser.pick_frames(frames) if hasattr(denoiser, "pick_frames") else denoiser
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowedDenoiser:
-    """A denoiser for clips of any length: another one, run on one window after the other.
+    """A denoiser for clips of any length, which runs another denoiser on one window after the other.
 
-    A clip that is no longer than a window goes to the inner one as it is. What the inner one holds for each frame,
-    as controls are, it gives for the frames of a window by a method `pick_frames(frames)`.
+    A clip that is no longer than a window is passed on as it is. An inner denoiser that holds data per frame, such as
+    controls, needs a method `pick_frames(frames)`, which returns a denoiser for those frames.
 
     Args:
-        denoiser: the inner one.
+        denoiser: the inner denoiser.
         windows: see `ContextWindows`.
     """
 

@@ -1,4 +1,4 @@
-"""Line charts as SVG, for the report: a few lines of our own, so that the page needs no script and no library."""
+"""Line charts as SVG, for the report. They are drawn here, so that the page needs no script and no library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# Okabe and Ito's palette, which colour-blind readers can tell apart too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 WIDTH, HEIGHT = 460, 190
 LEFT, RIGHT, TOP, BOTTOM = 58, 10, 12, 26
@@ -20,7 +20,7 @@ def draw_lines(curves: Mapping[str, Sequence[float]], *, first: int, across: str
 
     Args:
         curves: label to values; a value that is not finite leaves a gap.
-        first: what the first value stands over.
+        first: the first value's place on the horizontal axis.
         across: the name of that axis.
     """
     finite = [value for curve in curves.values() for value in curve if math.isfinite(value)]
@@ -36,7 +36,7 @@ def draw_lines(curves: Mapping[str, Sequence[float]], *, first: int, across: str
 
 
 def draw_losses(losses: Sequence[float]) -> str:
-    """The loss of every step as dots, and its running mean as a line: one step's loss hangs on the timestep drawn."""
+    """Draws each step's loss as a dot and the running mean as a line; a single loss depends mostly on its timestep."""
     high = max((loss for loss in losses if math.isfinite(loss)), default=1.0) or 1.0
     place = placer(low=0.0, high=high, count=len(losses))
     dots = "".join(
@@ -51,7 +51,7 @@ def draw_losses(losses: Sequence[float]) -> str:
 
 
 def placer(*, low: float, high: float, count: int) -> Callable[[int, float], tuple[float, float]]:
-    """From (index, value) to a point of the chart."""
+    """A function from (index, value) to a point of the chart."""
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM - 2 * INSET
 
     def place(index: int, value: float) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def placer(*, low: float, high: float, count: int) -> Callable[[int, float], tup
 
 
 def draw_curve(curve: Sequence[float], *, low: float, high: float, count: int, colour: str, label: str) -> str:
-    """One curve; a point that stands alone between gaps is a dot."""
+    """Draws one curve; a single point between gaps becomes a dot."""
     place = placer(low=low, high=high, count=count)
     runs: list[list[str]] = [[]]
     for index, value in enumerate(curve):
@@ -80,7 +80,7 @@ def draw_curve(curve: Sequence[float], *, low: float, high: float, count: int, c
 
 
 def draw_axes(low: float, high: float, first: int, last: int, across: str) -> str:
-    """The frame, the bounds of both axes, and what lies across."""
+    """Draws the frame, the bounds of both axes, and the name of the horizontal axis."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     texts = [
         (LEFT - 5, TOP + INSET + 4, "end", f"{high:.4g}"),

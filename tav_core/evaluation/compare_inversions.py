@@ -1,4 +1,4 @@
-"""What each inversion method gives back of a clip, and what it costs: measured on the clip at hand."""
+"""Measures how much of a clip each inversion method gives back, and what it costs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Decode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class MethodReport:
-    """One method on one clip. PSNR in dB, higher is nearer, infinite where nothing is lost; worst is of all frames.
+    """One method on one clip. PSNR is in dB, higher is nearer, and infinite if nothing is lost.
 
     Args:
-        method, iterations: see `InvertConfig`; iterations 1 where the method has none.
-        latents, latents_worst: of the latents, whose peak is the range of the clip's.
-        frames, frames_worst: of the decoded frames, against what the VAE alone gives back of the clip.
-        calls: of the model, one way and back.
-        seconds: likewise, decoding not counted.
+        method, iterations: see `InvertConfig`; iterations is 1 for a method that has none.
+        latents, latents_worst: PSNR of the latents, mean and worst frame; the peak is the range of the clip's latents.
+        frames, frames_worst: the same for the decoded frames, compared with the clip encoded and decoded by the VAE.
+        calls: how often the model was called, for inversion and sampling together.
+        seconds: time for both, without decoding.
     """
 
     method: str
@@ -49,7 +49,7 @@ class MethodReport:
 
 @dataclass(kw_only=True)
 class CountingDenoiser:
-    """A denoiser that counts what it is asked."""
+    """A denoiser that counts its calls."""
 
     denoiser: Denoiser
     calls: int = field(default=0)
@@ -65,11 +65,11 @@ class CountingDenoiser:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoundTrip:
-    """A clip that went to noise and came back.
+    """A clip that was inverted to noise and sampled back.
 
     Args:
-        method, iterations: see `MethodReport`, as calls and seconds.
-        latents: what came back, `1 c f h w`.
+        method, iterations, calls, seconds: see `MethodReport`.
+        latents: the result, `1 c f h w`.
     """
 
     method: str
@@ -96,7 +96,7 @@ def round_trips(
         latents: the clip, `1 c f h w`.
         context: text embeddings of the prompt to invert under, `1 m d`.
         num_steps, iterations: see `invert`.
-        on_step: called after each step, `2 num_steps` times a method; what it raises ends the comparison.
+        on_step: called after each step, `2 num_steps` times per method; if it raises, the comparison ends.
 
     Raises:
         LatentsError, ConfigError, OutOfMemory: see `invert`.
@@ -115,23 +115,23 @@ def round_trips(
 def compare_methods(
     denoiser: Denoiser, latents: Tensor, context: Tensor, decode: Decode, **how: Any
 ) -> list[MethodReport]:
-    """What each method gives back of a clip.
+    """Measures how much of a clip each method gives back.
 
     Args:
         decode: from latents `1 c f h w` to frames `f h w c` in [0, 1].
-        denoiser, latents, context, how: see `round_trips`, and what it raises.
+        denoiser, latents, context, how: see `round_trips`, also for the errors.
     """
     return rate_trips(round_trips(denoiser, latents, context, **how), latents, decode)
 
 
 def rate_trips(trips: Sequence[RoundTrip], latents: Tensor, decode: Decode) -> list[MethodReport]:
-    """Compares what came back with the clip: see `compare_methods`."""
+    """Compares the results with the clip, see `compare_methods`."""
     reference = decode(latents)
     return [rate(trip, latents, frames=decode(trip.latents), reference=reference) for trip in trips]
 
 
 def rate(trip: RoundTrip, latents: Tensor, *, frames: Tensor, reference: Tensor) -> MethodReport:
-    """One of them, against the clip's latents and the frames that the VAE alone gives back."""
+    """Compares one result with the clip's latents, and its frames with the clip encoded and decoded by the VAE."""
     peak = float(latents.max() - latents.min())
     of_latents = [psnr(a, b, peak=peak) for a, b in zip(trip.latents.unbind(2), latents.unbind(2), strict=True)]
     of_frames = [psnr(a, b) for a, b in zip(frames, reference, strict=True)]
@@ -148,7 +148,7 @@ def rate(trip: RoundTrip, latents: Tensor, *, frames: Tensor, reference: Tensor)
 
 
 def format_table(reports: Sequence[MethodReport]) -> str:
-    """A table to print, a row each."""
+    """A table to print, one row per method."""
     rows = ["method       iterations   latents    worst   frames    worst   calls   seconds"]
     for each in reports:
         rows.append(
@@ -159,7 +159,7 @@ def format_table(reports: Sequence[MethodReport]) -> str:
 
 
 def describe(report: MethodReport) -> str:
-    """One method in a short line: of the frames, unless it says latents."""
+    """One method in a short line; the first two numbers are those of the frames."""
     return (
         f"{report.method}: {report.frames:.1f} dB, worst {report.frames_worst:.1f} (latents {report.latents:.1f}),"
         f" {report.seconds:.1f} s"
@@ -167,7 +167,7 @@ def describe(report: MethodReport) -> str:
 
 
 def write_reports(path: Path, reports: Sequence[MethodReport], *, num_steps: int) -> Path:
-    """Writes the same as JSON, which knows no infinity: null where nothing is lost.
+    """Writes the reports as JSON; an infinite PSNR (nothing is lost) becomes null.
 
     Raises:
         OutputError: the file cannot be written.

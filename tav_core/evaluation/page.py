@@ -1,4 +1,4 @@
-"""The report's page. Whatever comes from outside goes through html.escape here."""
+"""Builds the report's page. All text from outside is escaped here with html.escape."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReportVideo:
     """One video of a report.
 
     Args:
-        label: what it is called, shown as text.
+        label: its name on the page.
         frames: `f h w 3` in [0, 1], or uint8.
         scores: its scores, if it was measured.
     """
@@ -54,7 +54,7 @@ class ReportVideo:
 
 
 class PageVideo(NamedTuple):
-    """A video as the page holds it: with its media type and its bytes."""
+    """A video as it is embedded in the page: with its media type and its bytes."""
 
     video: ReportVideo
     kind: str
@@ -101,7 +101,7 @@ def show_video(shown: PageVideo) -> str:
 
 
 def score_table(videos: Sequence[ReportVideo]) -> list[str]:
-    """A row for each score that any video has; the best of several is bold."""
+    """A table with one row per score that any video has; the best value in a row is bold."""
     heads = "".join(f"<th>{html.escape(video.label)}</th>" for video in videos)
     lines = ["<h2>Scores</h2>", f"<table><tr><th></th>{heads}</tr>"]
     for name, about in SCORES.items():
@@ -124,7 +124,7 @@ def number_cells(values: Sequence[float], better: str, digits: int) -> list[str]
 
 
 def score_charts(videos: Sequence[ReportVideo]) -> list[str]:
-    """A chart for each score that has curves, with all videos in it."""
+    """One chart per score that has curves, each with all videos."""
     keys = "&emsp;".join(
         f'<i class="key" style="background:{COLOURS[number % len(COLOURS)]}"></i>{html.escape(video.label)}'
         for number, video in enumerate(videos)
@@ -145,7 +145,7 @@ def loss_chart(losses: Sequence[float]) -> list[str]:
 
 
 def settings_table(heading: str, values: Mapping[str, Any]) -> list[str]:
-    """Names and values as text; those of nested settings after a dot."""
+    """A table of names and values; names of nested settings are joined with dots."""
     rows = [
         f'<tr><td>{html.escape(name)}</td><td class="value">{html.escape(text)}</td></tr>'
         for name, text in flatten(values).items()
@@ -154,7 +154,7 @@ def settings_table(heading: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Settings as text by their names."""
+    """Settings as text, by their dotted names."""
     texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

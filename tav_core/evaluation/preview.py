@@ -1,4 +1,4 @@
-"""Previews of a tuning: the clip with what was learned so far, inverted and sampled in a few steps, and their score."""
+"""Previews during tuning: inverts the clip and samples an edit in a few steps with the motion so far, and scores it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..metrics import ClipEncoder
     from ..models.schedule import NoiseSchedule
 
-# So few steps ask for less guidance than the paper's 12.5.
+# With so few steps, guidance must be lower than the paper's 12.5.
 NUM_STEPS, NUM_FRAMES, GUIDANCE_SCALE = 10, 8, 7.5
 
 
@@ -33,14 +33,14 @@ def render_preview(
     shown: Tensor,
     negative: Tensor | None,
 ) -> Tensor:
-    """At most 8 frames, evenly taken from the edited clip: latents `1 c f h w`.
+    """Renders a preview: at most 8 evenly spaced frames of the edited clip, latents `1 c f h w`.
 
     Args:
-        base: that the motion was tuned on.
-        latents: of the clip, `1 c f h w`.
-        source: what was tuned on, `1 tokens channels`; what the clip is inverted under.
-        shown: what to render, alike.
-        negative: what guidance leads away from, alike; None for no guidance.
+        base: the UNet that the motion was tuned on.
+        latents: the clip's latents, `1 c f h w`.
+        source: text embeddings of the prompt that was tuned on, `1 m d`; the clip is inverted under it.
+        shown: text embeddings of the prompt to render, likewise.
+        negative: text embeddings of the negative prompt, likewise; None for no guidance.
     """
     tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=schedule)
     start = invert(tuned, latents, source, num_steps=NUM_STEPS, keep="ends")
@@ -55,13 +55,13 @@ def render_preview(
 def preview_score(frames: Tensor, clip: ClipEncoder, *, prompt: str, source_prompt: str) -> float:
     """How much more a preview looks like its own prompt than like the source's, by CLIP.
 
-    The mean over frames of the difference of two cosines, times 100. A preview that copies the source scores low, and
-    so does one that shows nothing of either.
+    The score is the mean over frames of the difference of two cosines, times 100. It is low for a preview that copies
+    the source, and for one that shows neither prompt.
 
     Args:
         frames: `f h w 3` in [0, 1].
-        prompt: what it was rendered under.
-        source_prompt: what was tuned on.
+        prompt: the prompt that the preview was rendered under.
+        source_prompt: the prompt that was tuned on.
     """
     from ..metrics import text_similarity
 

@@ -1,4 +1,4 @@
-"""How much of a clip survives an inversion: sample back with the same prompt and no guidance, and compare."""
+"""Measures how much of a clip survives inversion: samples it back under the same prompt, without guidance."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def reconstruct(
 ) -> Reconstruction:
     """Samples an inverted clip back.
 
-    What is lost is the error of DDIM inversion, which takes epsilon at the wrong end of each step: it falls as the
-    number of steps grows, and with `fixed_point`. An exact method loses what float rounding loses.
+    The loss is the error of DDIM inversion, which evaluates epsilon at the wrong end of each step. More steps and the
+    method `fixed_point` reduce it. An exact method loses only what float rounding loses.
 
     Args:
-        denoiser: the model it was inverted with.
+        denoiser: the model that the clip was inverted with.
         trajectory: the inversion.
-        context: the text embeddings it was inverted under, `1 m d`.
+        context: the text embeddings that it was inverted under, `1 m d`.
 
     Raises:
-        OutOfMemory: says what to lower.
+        OutOfMemory: the message says what to lower.
     """
     config = EditConfig(num_steps=len(trajectory.timesteps), guidance_scale=1.0)
     latents = edit(denoiser, trajectory, context, context, config=config, on_step=on_step)
@@ -49,6 +49,6 @@ def reconstruct(
 
 
 def psnr(frames: Tensor, reference: Tensor, *, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB of two videos of the same shape, whose values span `peak`: 1 in [0, 1]."""
+    """Peak signal-to-noise ratio in dB of two videos of the same shape; `peak` is the range of their values."""
     error = float((frames - reference).square().mean())
     return math.inf if error == 0 else 20 * math.log10(peak) - 10 * math.log10(error)

@@ -1,11 +1,11 @@
-"""The report: one HTML page that holds everything, and asks nobody for anything.
+"""Writes the report: one HTML page that contains everything and loads nothing.
 
     report            videos to bytes, and the page to a file
     page              the page: videos, table, charts, settings
     charts            a chart as SVG
 
-There is no script in the page, and its content policy forbids any, and every request: what a motion file or a prompt
-says is shown as text and never interpreted.
+The page has no script, and its content policy forbids scripts and requests. Text from a motion file or a prompt is
+shown as text and never interpreted.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def write_report(
     """Writes a page with the videos side by side, their scores, the curves and the settings.
 
     Args:
-        path: of the page; it should end in .html. An existing file is replaced, in one step.
+        path: the file to write; it should end in .html. An existing file is replaced atomically.
         videos: one or more, the source first if there is one.
-        fps: frames a second of all videos.
-        losses: of each tuning step, as `read_losses` in tuning/state.py gives them.
-        settings: tables of names and values by their headings, as {"Motion": dataclasses.asdict(motion.info)}.
-        title: of the page.
+        fps: frames per second of all videos.
+        losses: the loss of each tuning step, as `read_losses` in tuning/state.py returns them.
+        settings: tables of names and values by heading, for example {"Motion": dataclasses.asdict(motion.info)}.
+        title: the page's title.
 
     Returns:
         The path written.
 
     Raises:
-        ConfigError: no videos, or a rate that no video can have.
-        InputError: frames of another shape or number type, or not finite.
+        ConfigError: there are no videos, or no video can have this rate.
+        InputError: the frames have another shape or number type, or hold values that are not finite.
         OutputError: the file cannot be written.
     """
     if not videos:
@@ -59,16 +59,16 @@ def write_report(
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
     path = check_output_path(path)
     with whole_file(path) as temporary:
-        # A prompt in a file may hold half a character, which no encoding can write.
+        # A prompt in a file may contain a lone surrogate, which UTF-8 cannot encode.
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return path
 
 
 def encode_video(frames: Tensor, fps: float, encoders: Collection[str] | None = None) -> tuple[str, bytes]:
-    """The media type and the bytes of a video that browsers play.
+    """Encodes a video in a format that browsers play; returns its media type and its bytes.
 
     Args:
-        encoders: names to choose the H.264 encoder from; PyAV's own by default. Without one it is an animated WebP.
+        encoders: names of the available encoders, PyAV's own by default. Without H.264, it writes an animated WebP.
     """
     from ..video.encode import choose_mp4_encoder
     from ..video.write import write_video

@@ -1,4 +1,4 @@
-"""A blend of two inversions: two motions, or two layouts, in one start."""
+"""Blends two inversions, so that an edit starts from the motions or layouts of both."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..layouts import check_latents
 from ..settings import is_number
 from .trajectory import Trajectory, check_inversion
 
-# Above this the arc is so short that its sine loses digits, and a straight line is as good.
+# Above this cosine the arc is so short that its sine loses precision; a straight line is as good.
 NEARLY_PARALLEL = 0.9995
 
 
 def blend(one: Trajectory, other: Trajectory, weight: float) -> Trajectory:
-    """Two inversions blended at every step of the way, frame by frame, with `slerp`.
+    """Blends two inversions at every step, frame by frame, with `slerp`.
 
-    Its `latents[0]` are a blend of the two clips, and no clip that could come back. `fps` is that of `one`.
+    The result's `latents[0]` are a blend of the two clips, which sampling does not reproduce. `fps` is that of `one`.
 
     Args:
         weight: 0 is `one`, 1 is `other`.
 
     Raises:
-        LatentsError: another size, number of frames, or number of latents kept.
-        ConfigError: other steps or another method, or a weight outside 0 to 1.
+        LatentsError: they differ in size, number of frames, or number of kept latents.
+        ConfigError: they differ in steps or method, or the weight is outside 0 to 1.
     """
     check_alike(one, other)
     latents = torch.empty_like(one.latents)
@@ -36,24 +36,24 @@ def blend(one: Trajectory, other: Trajectory, weight: float) -> Trajectory:
 
 
 def blend_remainders(one: Trajectory, other: Trajectory, weight: float) -> Tensor | None:
-    """On a line: what a step misses is no noise, whose spread there would be to keep."""
+    """Blends two remainders on a straight line: they are not noise, so their spread need not be kept."""
     if one.remainder is None or other.remainder is None:
         return None
     return torch.lerp(one.remainder, other.remainder.to(one.remainder.device), weight)
 
 
 def slerp(one: Tensor, other: Tensor, weight: float) -> Tensor:
-    """Two latents `b c f h w` blended on the arc between them, each frame by its own angle.
+    """Blends two latents `b c f h w` on the arc between them, each frame by its own angle.
 
-    Gaussian noise keeps its standard deviation; the straight line between two independent ones has 0.71 of it in the
-    middle, and what is rendered from it is washed out. Frames that point the same way are blended on the line.
+    Gaussian noise keeps its standard deviation. On a straight line, two independent noises have 0.71 of it in the
+    middle, and renderings look washed out. Frames that are nearly parallel are blended on a straight line.
 
     Args:
         weight: 0 is `one`, 1 is `other`.
 
     Raises:
-        LatentsError: shapes that differ, or are not `b c f h w`.
-        ConfigError: a weight outside 0 to 1.
+        LatentsError: the shapes differ, or are not `b c f h w`.
+        ConfigError: the weight is outside 0 to 1.
     """
     check_blend(one, other, weight)
     axes = (1, 3, 4)
@@ -67,7 +67,7 @@ def slerp(one: Tensor, other: Tensor, weight: float) -> Tensor:
 
 
 def check_alike(one: Trajectory, other: Trajectory) -> None:
-    """Checks that two inversions hold together and went by the same steps."""
+    """Checks that two inversions are consistent and were made with the same steps."""
     for each in (one, other):
         check_inversion(each)
     if (one.timesteps, one.method) != (other.timesteps, other.method):
@@ -79,7 +79,7 @@ def check_alike(one: Trajectory, other: Trajectory) -> None:
     if len(one.latents) != len(other.latents):
         raise LatentsError(
             got=f"inversions that keep {len(one.latents)} and {len(other.latents)} latents",
-            expected="as many for both",
+            expected="the same number in both",
             mend="Invert both clips with the same `keep`.",
         )
 

@@ -37,8 +37,8 @@ def edit(
     on_step: OnLatents | None = None,
     correct: Correct | None = None,
 ) -> Tensor:
-    """Samples a video for each prompt from one start, with classifier-free guidance: by DDIM, or back the way that an
-    exact inversion came.
+    """Samples one video per prompt from one start, with classifier-free guidance: by DDIM, or by the steps of an exact
+    inversion backwards.
 
     Args:
         denoiser: a tuned model.
@@ -46,20 +46,20 @@ def edit(
         context: embeddings of the prompts, `p m d`.
         negative_context: embeddings of the negative prompt ("" in the original), `1 m d` or `p m d`.
         config: see `EditConfig`.
-        scheduler: any diffusers scheduler, for a start of random noise; DDIM where None.
-        num_frames: frames of the clip at hand, where the caller knows; checked against the start.
-        on_step: called with (steps done over all prompts, steps in all, latents) after each step.
-        correct: from (latents, steps left of this prompt) after each step to the latents to go on with, of the same
-            shape; where `start` is a trajectory, its `latents[steps left]` are at the same noise. For local edits.
+        scheduler: any diffusers scheduler, for a start of random noise; None for DDIM.
+        num_frames: number of frames in the clip, if the caller knows it; it is checked against the start.
+        on_step: called after each step with (steps done over all prompts, total steps, latents).
+        correct: for local edits: called after each step with (latents, steps left of this prompt), returns the latents
+            to continue with, of the same shape. A trajectory's `latents[steps left]` have the same noise level.
 
     Returns:
         Latents `p c f h w`.
 
     Raises:
-        LatentsError: a start of another rank or frame count.
-        ConfigError: as many steps as the inversion did not have, a scheduler from an inverted start, or `eta` above 0
-            from an exact one.
-        OutOfMemory: says what to lower.
+        LatentsError: the start has another rank or frame count.
+        ConfigError: the number of steps differs from the inversion's, or an inverted start has a scheduler, or an exact
+            one has `eta` above 0.
+        OutOfMemory: the message says what to lower.
     """
     config = config or EditConfig()
     check_context(context, values=True)
@@ -90,14 +90,14 @@ def check_start(
     check_latents(noise)
     if noise.shape[0] != 1:
         raise LatentsError(
-            got=f"a start of {noise.shape[0]} videos", expected="one video, 1 c f h w", mend="Edit the videos in turn."
+            got=f"a start of {noise.shape[0]} videos", expected="one video, 1 c f h w", mend="Edit one video at a time."
         )
     if num_frames is not None:
         check_num_frames(noise, num_frames)
     if scheduler is not None and config.eta:
         raise ConfigError(
             got=f"eta {config.eta} with {type(scheduler).__name__}",
-            expected="DDIM, whose setting it is",
+            expected="DDIM, which alone has this setting",
             mend="Use eta 0, or leave the scheduler out.",
         )
     if not isinstance(start, Trajectory):
@@ -111,13 +111,13 @@ def check_start(
     if scheduler is not None:
         raise ConfigError(
             got=f"{type(scheduler).__name__} for an inverted start",
-            expected="DDIM, which is what the inversion ran backwards",
+            expected="DDIM, because the inversion is DDIM run backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
     if start.remainder is not None and config.eta:
         raise ConfigError(
             got=f"eta {config.eta} for an inversion by {start.method}",
-            expected="0: fresh noise is not on the way that an exact inversion came",
+            expected="0, because an exact inversion can only be reversed without fresh noise",
             mend="Use eta 0, or invert by ddim.",
         )
 
@@ -158,7 +158,7 @@ def sample_ddim(
 
 
 def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
-    """A sampler like `sample_ddim` that goes back the way that an exact inversion came."""
+    """A sampler like `sample_ddim` that reverses an exact inversion."""
 
     def sample(denoiser, model, latents, config, report, correct) -> Tensor:
         way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
@@ -170,11 +170,11 @@ def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
 
 
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
-    """A sampler like `sample_ddim` that steps by a diffusers scheduler of the given class and settings."""
+    """A sampler like `sample_ddim` that uses a diffusers scheduler of the given class and settings."""
 
     def sample(denoiser, model, latents, config, report, correct) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
-        # Clipping is for pixels in [-1, 1], and on by default in some classes; latents reach further.
+        # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
         own |= {"prediction_type": "epsilon", "clip_sample": False}
         stepper = scheduler.from_config(scheduler.config, **own)
         stepper.set_timesteps(config.num_steps, device=latents.device)
@@ -192,7 +192,7 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     return sample
 
 
-# What a scheduler must share with the checkpoint for its noise to be the noise that the model knows.
+# Settings that a scheduler must share with the checkpoint, so that noise levels match those the model was trained on.
 NOISE_SETTINGS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
 
 
@@ -204,12 +204,12 @@ def takes_generator(scheduler: SchedulerMixin) -> bool:
 
 
 def as_they_are(latents: Tensor, steps_left: int) -> Tensor:
-    """Latents that nothing is to be corrected in."""
+    """The latents, unchanged: the correction of an edit without one."""
     return latents
 
 
 def count_on(on_step: OnLatents | None, *, prompt: int, num_prompts: int) -> Callable[[int, int, Tensor], None]:
-    """Steps of one prompt reported as steps of all prompts."""
+    """Reports the steps of one prompt as steps of all prompts."""
 
     def report(done: int, num_steps: int, latents: Tensor) -> None:
         if on_step is not None:

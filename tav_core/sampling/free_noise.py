@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 16, stride: int = 4) -> Tensor:
-    """float32 noise `b c f h w` from a seed, drawn on the CPU, whose later frames are its first ones in another order.
+    """float32 noise `b c f h w` from a seed, drawn on the CPU; its later frames repeat the first ones in another order.
 
-    Windows far apart then start from the same frames of noise, and show the same things. Each frame on its own is
-    Gaussian. A clip that is no longer than a window gets `gaussian_noise`.
+    So windows far apart start from the same frames of noise, and show the same things. Each single frame is Gaussian
+    noise. A clip that is no longer than a window gets `gaussian_noise`.
 
     Args:
-        window: the frames that are drawn. The paper's.
-        stride: frames in a group, whose order is drawn anew each time the group comes. The paper's.
+        window: how many frames are drawn; the paper's default.
+        stride: frames in a group; a group is shuffled again each time it is repeated. The paper's default.
     """
     generator = torch.Generator().manual_seed(seed)
     batch, channels, num_frames, *size = shape

@@ -1,11 +1,11 @@
-"""Injection (Plug-and-Play, arXiv 2211.12572): an edit that looks where the source looks.
+"""Injection (Plug-and-Play, arXiv 2211.12572): the edit takes its attention and features from the source.
 
-The source's latents, as the inversion went through them, run as one more video at the front of each batch. In the
-decoder, from `first_layer` on, its self-attention's queries and keys are every video's, and so is the residual of that
-first layer's ResNet: so the edit keeps the source's layout and outlines, and takes its looks from the prompt. The
-source's own output is dropped. When the schedule is over, the source is no longer in the batch.
+The source's latents, as recorded by the inversion, run as an additional video at the front of each batch. In the
+decoder, from `first_layer` on, all videos use the source's self-attention queries and keys; and in that first layer,
+the ResNet residual of the source. So the edit keeps the source's layout and outlines, and takes its looks from the
+prompt. The source's own output is dropped. After the last step that injects, the source leaves the batch.
 
-The given UNet stays as it is: what is patched is a copy that shares its weights.
+The given UNet is not changed: a copy that shares its weights is patched.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 class Switch:
-    """Whether some layers share at the moment what the first video gives them."""
+    """Whether some layers currently give all videos the output of the first one."""
 
     def __init__(self) -> None:
         self.on = False
 
 
 class FirstForAll:
-    """Stands before the class of a layer that treats every frame by itself: `(b f) ...` in and out.
+    """A mixin for a layer that treats every frame separately: `(b f) ...` in and out.
 
-    While the switch is on, the first video's output is every video's.
+    While the switch is on, all videos get the output of the first one.
     """
 
     frames: FrameCount
@@ -61,16 +61,16 @@ class FirstForAll:
 
 @lru_cache
 def first_for_all(layer: type[nn.Module]) -> type[nn.Module]:
-    """A layer's class with the first video's output for all."""
+    """A layer's class with `FirstForAll` mixed in."""
     return type(f"Shared{layer.__name__}", (FirstForAll, layer), {})
 
 
 @dataclass(kw_only=True)
 class InjectedDenoiser:
-    """A denoiser that takes from a source's inversion; another one, with one more video in its batch.
+    """A denoiser that injects from a source's inversion; it runs another denoiser with one more video in the batch.
 
     Context windows belong inside: `InjectedDenoiser(denoiser=WindowedDenoiser(...), ...)`. So do controls, which then
-    hold for the source too: invert it under the same ones.
+    act on the source too: invert it under the same controls.
 
     Args:
         denoiser: a `UNetDenoiser`, or one that wraps it.
@@ -79,8 +79,8 @@ class InjectedDenoiser:
         config: see `InjectionConfig`.
 
     Raises:
-        LatentsError: a trajectory of the two ends alone, of several videos, or that does not hold together.
-        ConfigError: a denoiser without a UNet to patch, or a text that is not one prompt for it.
+        LatentsError: the trajectory holds only its two ends or several videos, or is not consistent.
+        ConfigError: the denoiser has no UNet to patch, or the text is not that of one prompt for it.
     """
 
     denoiser: Denoiser
@@ -94,12 +94,12 @@ class InjectedDenoiser:
         self.inner = with_unet(self.denoiser, self.inject)
 
     def inject(self, unet: InflatedUNet) -> InflatedUNet:
-        """A copy of a UNet, on the same weights, that shares when told to; its text is checked first."""
+        """A copy of a UNet with the same weights, whose layers share while switched on; checks the text first."""
         check_context(self.source_context, width=unet.config.cross_attention_dim, values=True)
         if len(self.source_context) != 1:
             raise ConfigError(
                 got=f"the text of {len(self.source_context)} prompts for the source",
-                expected="the one that it was inverted under",
+                expected="one, the prompt that it was inverted under",
                 mend="Encode that prompt alone.",
             )
         return inject_unet(unet, self.config, self.attention, self.features)
@@ -112,7 +112,7 @@ class InjectedDenoiser:
         """The noise in latents `b c f h w`, as a `Denoiser` gives it.
 
         Raises:
-            LatentsError: latents of another size than the source's.
+            LatentsError: the latents differ in size from the source's.
         """
         injected = self.config.at(timestep, self.trajectory.timesteps)
         if not any(injected):
@@ -134,7 +134,7 @@ def check_source(trajectory: Trajectory) -> None:
     """Checks that a trajectory can be a source.
 
     Raises:
-        LatentsError: it does not hold together, steps are missing, or there are several videos.
+        LatentsError: it is not consistent, lacks steps, or holds several videos.
     """
     check_inversion(trajectory)
     check_all_kept(trajectory, LatentsError)
@@ -147,10 +147,10 @@ def check_source(trajectory: Trajectory) -> None:
 
 
 def check_same_size(ours: Sequence[int], theirs: Sequence[int], *, mend: str) -> None:
-    """Checks that a video has the frames and the size of its source: both as frames, height, width of the latents.
+    """Checks that a video has as many frames and the same size as its source: frames, height, width of the latents.
 
     Raises:
-        LatentsError: it has others; ends with `mend`.
+        LatentsError: they differ; the message ends with `mend`.
     """
     if tuple(ours) != tuple(theirs):
         raise LatentsError(
@@ -163,8 +163,8 @@ def check_same_size(ours: Sequence[int], theirs: Sequence[int], *, mend: str) ->
 def source_at(trajectory: Trajectory, schedule: NoiseSchedule, sigma: float) -> Tensor:
     """The source at a noise level sigma = sqrt((1 - alpha) / alpha), as x_0 + sigma epsilon, `1 c f h w`.
 
-    In these terms a DDIM step is a straight line, so between two steps of the inversion this is the very way it went,
-    and a sampler may have steps of its own. Beyond its ends the line goes on.
+    In these terms a DDIM step is a straight line, so that linear interpolation between two steps of the inversion is
+    exact, and a sampler may use other steps. Outside the range of the steps, the line is extended.
     """
     num_steps = len(trajectory.timesteps)
     levels = [schedule.previous(trajectory.timesteps[0], num_steps), *trajectory.timesteps]
@@ -176,10 +176,10 @@ def source_at(trajectory: Trajectory, schedule: NoiseSchedule, sigma: float) -> 
 
 
 def with_unet(denoiser: Any, change: Callable[[InflatedUNet], InflatedUNet]) -> Any:
-    """A denoiser like another, its UNet changed, however deep it lies.
+    """A copy of a denoiser with its UNet changed, however many denoisers are around it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no UNet.
     """
     if isinstance(denoiser, UNetDenoiser):
         return dataclasses.replace(denoiser, unet=change(denoiser.unet))
@@ -187,14 +187,14 @@ def with_unet(denoiser: Any, change: Callable[[InflatedUNet], InflatedUNet]) -> 
         raise ConfigError(
             got=f"{type(denoiser).__name__}, which has no UNet",
             expected="a UNetDenoiser, or one around it",
-            mend="On ComfyUI's MODEL use its node.",
+            mend="For a MODEL of ComfyUI, use the node Inject Source.",
         )
     return dataclasses.replace(denoiser, denoiser=with_unet(denoiser.denoiser, change))
 
 
 def inject_unet(unet: InflatedUNet, config: InjectionConfig, attention: Switch, features: Switch) -> InflatedUNet:
-    """A copy of a UNet, on the same weights, whose chosen layers share while their switches are on."""
-    # ComfyUI's host shares this module, and needs no diffusers for it.
+    """A copy of a UNet with the same weights, whose chosen layers share while their switches are on."""
+    # Imported here, because ComfyUI's host uses this module without diffusers.
     from ..models.unet import copy_structure
 
     injected = copy_structure(unet)
@@ -220,6 +220,6 @@ def block_layers(block: nn.Module) -> Iterator[tuple[ResnetBlock2D, list[Attenti
 
 
 def share(owner: nn.Module, name: str, **attributes: Any) -> None:
-    """Re-casts a layer in place, so that it can give the first video's output to all."""
+    """Changes a layer's class in place, so that it can give the first video's output to all."""
     layer = getattr(owner, name)
     setattr(owner, name, recast(layer, first_for_all(type(layer)), **attributes))

@@ -1,4 +1,4 @@
-"""Inversion: from a clip's latents to the noise that the model would make them from."""
+"""Inversion: from a clip's latents to the noise from which the model would generate them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def invert(
     store: torch.device | str | None = None,
     on_step: OnStep | None = None,
 ) -> Trajectory:
-    """Inverts a clip, without guidance: by DDIM run backwards (arXiv 2010.02502, section 4.3), or as `solvers` says.
+    """Inverts a clip without guidance, by DDIM backwards (arXiv 2010.02502, section 4.3) or as `solvers` says.
 
-    Each step of `ddim` takes epsilon at the timestep it goes to, on the latents it comes from, as the original does.
+    A step of `ddim` evaluates epsilon at the timestep it goes to, on the latents it comes from, as the original does.
 
     Args:
         denoiser: a tuned model.
@@ -43,17 +43,18 @@ def invert(
             the source prompt as the negative one too is negative-prompt inversion (arXiv 2305.16807).
         num_steps: 50 in the original. Sampling must use as many.
         method, iterations: see `InvertConfig`. `fixed_point` takes `iterations` times as long as `ddim`; `o_belm`
-            `iterations` steps longer.
-        fps: recorded in the trajectory.
-        keep: "all" latents on the way, or the "ends": all that reconstruct and edit need.
-        store: where the trajectory is kept; the latents' device by default. All steps of a long clip are large, and
-            the CPU spares a GPU them: 50 steps of 256 frames of 512x512 are 0.86 GB.
-        on_step: called with (steps done, num_steps) after each step; what it raises ends the inversion.
+            takes `iterations` steps more.
+        fps: frame rate of the clip, recorded in the trajectory.
+        keep: "all" keeps the latents of every step; "ends" keeps the first and the last, which are enough to
+            reconstruct and to edit.
+        store: where to keep the trajectory; by default on the latents' device. The CPU saves GPU memory, because the
+            steps of a long clip are large: 50 steps of 256 frames of 512x512 are 0.86 GB.
+        on_step: called after each step with (steps done, num_steps); if it raises, the inversion ends.
 
     Raises:
-        LatentsError: latents that are not `b c f h w`.
-        ConfigError: a number of steps that the schedule or method has no room for, or an unknown method or `keep`.
-        OutOfMemory: says what to lower.
+        LatentsError: the latents are not `b c f h w`.
+        ConfigError: the schedule or method does not allow this number of steps, or the method or `keep` is unknown.
+        OutOfMemory: the message says what to lower.
     """
     check_values(latents)
     check_context(context, values=True)
@@ -78,6 +79,6 @@ def invert(
 
 
 def check_keep(keep: str) -> None:
-    """Checks what `invert` is to keep, before anything is computed."""
+    """Checks the argument `keep` of `invert` before anything is computed."""
     if keep not in KEEPS:
         raise ConfigError(got=f"keep {keep!r}", expected=f"one of {', '.join(KEEPS)}", mend="Use 'all'.")

@@ -1,13 +1,13 @@
-"""Local edits: what a mask and a range of frames leave out stays as in the source.
+"""Local edits: everything outside a mask and a range of frames stays as in the source.
 
-Two things do it. `keep_outside`: after each step the latents outside a mask are again those that the inversion went
-through, so that the edit is made to fit what is around it. `composite`: in the end the pixels outside are the source's
-own, bit for bit. Frames are left to `composite` alone: frames of the source among those of the edit would hold the edit
-back, because every frame looks at the one before it and at the first.
+Two functions do this. `keep_outside` resets the latents outside a mask to those of the inversion after each step, so
+that the edit fits its surroundings. `composite` replaces the pixels outside by those of the source at the end, bit for
+bit. A range of frames is applied by `composite` alone: source frames among the edited ones would hold the edit back,
+because every frame attends to the first and the previous one.
 
-    mask      f h w in [0, 1], in pixels; 1 is edited. One frame stands for all.
-    feather   pixels beyond the mask in which the edit fades out: the mask itself is edited whole
-    ramp      frames at the ends of a range over which it fades in and out: no frame outside the range is touched
+    mask      f h w in [0, 1], in pixels; 1 is edited. A single frame is used for all frames.
+    feather   pixels outside the mask over which the edit fades out; all of the mask itself is edited
+    ramp      frames at both ends of the range, inside it, over which the edit fades in and out
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, height: int, width: int) -> Tensor:
-    """The mask for `composite`: a mask, or all of the picture, within a range of frames with its ramps.
+    """The mask for `composite`: the given mask, or the whole picture, in a range of frames with ramps.
 
     Args:
         mask: `f h w` or, for all frames, `1 h w`; None for the whole picture.
-        config: its frames and ramp; the feather is for `composite`.
-        height, width: of the clip, in pixels.
+        config: its frames and ramp are used here; the feather is for `composite`.
+        height, width: size of the clip, in pixels.
 
     Returns:
         `f h w`, float32.
 
     Raises:
-        ConfigError: frames that the clip has not, or nothing left to edit.
-        ClipError: a mask of another size, number of frames, rank or range.
+        ConfigError: the clip does not have these frames, or nothing is left to edit.
+        ClipError: the mask has another size, number of frames, rank or range.
     """
     mask = torch.ones(1, height, width) if mask is None else mask
     check_mask(mask, num_frames=num_frames, height=height, width=width)
@@ -53,7 +53,7 @@ def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, 
         raise ConfigError(
             got="a mask that is 0 everywhere in the frames to edit",
             expected="1 where the clip is to be edited, 0 elsewhere",
-            mend="Paint what is to change, or invert the mask.",
+            mend="Paint the part that should change, or invert the mask.",
         )
     return combined
 
@@ -61,10 +61,10 @@ def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, 
 def frame_ramp(num_frames: int, first: int, last: int, ramp: int) -> Tensor:
     """How much each frame is edited, `f` in [0, 1]: 0 outside `first` to `last`, both included.
 
-    Within them it rises over `ramp` frames, and falls likewise, unless the clip itself begins or ends there.
+    Inside the range, it rises over `ramp` frames and falls likewise, but not where the clip itself begins or ends.
 
     Raises:
-        ConfigError: frames that the clip has not, or a ramp below 0.
+        ConfigError: the clip does not have these frames, or the ramp is below 0.
     """
     if not 0 <= first <= last < num_frames or ramp < 0:
         raise ConfigError(
@@ -80,19 +80,19 @@ def frame_ramp(num_frames: int, first: int, last: int, ramp: int) -> Tensor:
 
 
 def feather_mask(mask: Tensor, feather: int) -> Tensor:
-    """A mask `f h w` with a soft edge outside it: as it was inside, falling evenly to 0 beyond `feather` pixels.
+    """A mask `f h w` with a soft edge outside: unchanged inside, falling evenly to 0 over `feather` pixels.
 
-    Half the way the mask grows, then a mean as wide as the other half makes a slope of its edge.
+    The mask is dilated by half the feather, then box-blurred over the other half.
     """
     reach = feather // 2
     grown = pool(mask, feather - reach, max_pool2d)
-    # count_include_pad: beyond the picture is nothing, rather than something unmasked.
+    # count_include_pad=False ignores what is outside the picture, instead of counting it as not masked.
     soft = pool(grown, reach, lambda x, *how: avg_pool2d(x, *how, count_include_pad=False))
     return torch.maximum(soft, mask)
 
 
 def pool(mask: Tensor, reach: int, kind: Callable[..., Tensor]) -> Tensor:
-    """Pools `f h w` over squares that reach so many pixels to each side; in two passes, which is the same for less."""
+    """Pools `f h w` over squares that reach `reach` pixels to each side, in two passes, which cost less than one."""
     side = 2 * reach + 1
     lines = kind(rearrange(mask, "f h w -> f 1 h w"), (side, 1), 1, (reach, 0))
     return rearrange(kind(lines, (1, side), 1, (0, reach)), "f 1 h w -> f h w")
@@ -101,8 +101,8 @@ def pool(mask: Tensor, reach: int, kind: Callable[..., Tensor]) -> Tensor:
 def latent_mask(mask: Tensor, feather: int) -> Tensor:
     """A mask `f h w` in pixels at the latents' size, `f h/8 w/8`.
 
-    A cell that the mask touches counts whole, or what it shows of the mask would stay as in the source. Those in the
-    soft edge count by their mean.
+    A cell that the mask touches counts fully, so that no part of the mask stays as in the source. Cells in the soft
+    edge count by their mean.
     """
     cells, step = "f (h y) (w x) -> f h w", {"y": VAE_FACTOR, "x": VAE_FACTOR}
     touched = reduce(mask, cells, "max", **step)
@@ -110,18 +110,18 @@ def latent_mask(mask: Tensor, feather: int) -> Tensor:
 
 
 def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = LocalEditConfig().feather) -> Correct:
-    """What `edit` needs as `correct`: after each step the latents outside a mask are again those of the inversion.
+    """The argument `correct` for `edit`: after each step, it resets the latents outside a mask to the inversion's.
 
         z <- M z + (1 - M) z_inv(t)
 
     Args:
         start: the trajectory that the edit starts from, with all its latents; on any device.
-        mask: `f h w` or `1 h w` in [0, 1], as large as the clip; not that of `edit_mask`, see the module.
+        mask: `f h w` or `1 h w` in [0, 1], in the clip's size, without the range of frames of `edit_mask`.
         feather: in pixels, as for `composite`.
 
     Raises:
-        ConfigError: a start of noise alone, or a trajectory of which only the ends were kept.
-        ClipError: a mask of another size, number of frames, rank or range.
+        ConfigError: the start is noise, or a trajectory that holds only its ends.
+        ClipError: the mask has another size, number of frames, rank or range.
     """
     latents = all_latents(start)
     _, _, _, num_frames, height, width = latents.shape
@@ -135,11 +135,11 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
 
 
 def all_latents(start: Trajectory | Tensor) -> Tensor:
-    """The latents of a trajectory, `s b c f h w`, checked to be those of every step."""
+    """The latents of a trajectory, `s b c f h w`; checks that it holds every step."""
     if not isinstance(start, Trajectory):
         raise ConfigError(
             got="a mask for a start of noise",
-            expected="the trajectory of an inversion, which knows what was outside the mask",
+            expected="the trajectory of an inversion, from which the rest is restored",
             mend="Invert the clip and start from its trajectory, or leave the mask out.",
         )
     check_all_kept(start, ConfigError)
@@ -147,43 +147,43 @@ def all_latents(start: Trajectory | Tensor) -> Tensor:
 
 
 def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = LocalEditConfig().feather) -> Tensor:
-    """The edited frames inside a mask, the source's own outside it and its soft edge, bit for bit.
+    """Puts the edited frames inside a mask; outside the mask and its soft edge, the source stays bit for bit.
 
     Args:
         source, edited: `f h w c` in [0, 1], of the same shape.
-        mask: of `edit_mask`, `f h w` or `1 h w`.
+        mask: the result of `edit_mask`, `f h w` or `1 h w`.
         feather: in pixels, as for `keep_outside`.
 
     Returns:
-        `f h w c`, where the source is.
+        `f h w c`, on the source's device.
 
     Raises:
-        ClipError: frames of two shapes, or a mask of another size, number of frames, rank or range.
+        ClipError: the shapes of the frames differ, or the mask has another size, number of frames, rank or range.
     """
     check_pair(source, edited)
     num_frames, height, width, _ = source.shape
     check_mask(mask, num_frames=num_frames, height=height, width=width)
     weights = rearrange(feather_mask(mask.float(), feather), "f h w -> f h w 1").to(source)
-    # lerp is exact at both of its ends.
+    # torch.lerp is exact at both ends, so that weights of 0 and 1 change no bit.
     return torch.lerp(source, edited.to(source), weights)
 
 
 def check_pair(source: Tensor, edited: Tensor) -> None:
-    """Raises `ClipError` unless source and edited frames are alike, `f h w c`, finite floats."""
+    """Raises `ClipError` unless source and edited frames are finite floats `f h w c` of the same shape."""
     kinds = [f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__ for x in (source, edited)]
     floats = all(isinstance(x, Tensor) and x.is_floating_point() for x in (source, edited))
     if not floats or source.ndim != 4 or 0 in source.shape or source.shape != edited.shape:
         raise ClipError(
             got=f"source frames of {kinds[0]} and edited ones of {kinds[1]}",
             expected="floats f h w c, of the same shape",
-            mend="Give the clip that was inverted, at its size, start and stride; divide bytes by 255.",
+            mend="Give the clip that was inverted, with the same size, start and stride; divide bytes by 255.",
         )
     for frames in (source, edited):
         check_finite_frames(frames, ClipError)
 
 
 def check_mask(mask: Tensor, *, num_frames: int, height: int, width: int) -> None:
-    """Raises `ClipError` unless a mask is `f h w` or `1 h w`, as large as a clip, in [0, 1]."""
+    """Raises `ClipError` unless a mask is `f h w` or `1 h w` in [0, 1], in the clip's size."""
     if not isinstance(mask, Tensor) or mask.is_complex():
         raise ClipError(
             got=f"a mask of {getattr(mask, 'dtype', type(mask).__name__)}",
@@ -205,6 +205,6 @@ def check_mask(mask: Tensor, *, num_frames: int, height: int, width: int) -> Non
     if not (low >= 0 and high <= 1):
         raise ClipError(
             got=f"a mask with values from {low:g} to {high:g}",
-            expected="0 where the source is kept, 1 where it is edited, and what lies between",
+            expected="values from 0, where the source is kept, to 1, where it is edited",
             mend="Divide bytes by 255.",
         )

@@ -1,8 +1,8 @@
-"""Presets by goal: what to set for another subject, another background, another style.
+"""Presets by goal: settings for another subject, another background, another style.
 
-What they set was measured on the demo world (`demo/tuning_steps.py`, `demo/ablation.py`), except for the number of
-tuning steps: a tiny model's say nothing of Stable Diffusion's. There, users of the original found 200 to keep edits
-that 500, the paper's, had lost to a copy of the source.
+The settings were measured on the demo world (`demo/tuning_steps.py`, `demo/ablation.py`), except for the number of
+tuning steps, which a tiny model cannot tell for Stable Diffusion. There, users of the original got good edits with 200
+steps where the paper's 500 gave a copy of the source.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Preset:
     """Settings for one goal.
 
     Args:
-        num_steps: of tuning.
-        guidance_scale: of the edit.
-        injection: of the source, or None for none.
-        advice: what else helps, in a sentence.
+        num_steps: tuning steps.
+        guidance_scale: guidance of the edit.
+        injection: settings of injecting the source; None for no injection.
+        advice: what else helps, in one sentence.
     """
 
     num_steps: int
@@ -31,15 +31,15 @@ class Preset:
 
     @property
     def shares(self) -> tuple[float, float]:
-        """Of the steps that look where the source looks, and that take its features."""
+        """The shares of steps that take the source's attention, and its features."""
         return (self.injection.attention, self.injection.features) if self.injection else (0.0, 0.0)
 
     def tuning(self) -> dict[str, Any]:
-        """What it sets of the command `tune`."""
+        """The options of the command `tune` that it sets."""
         return {"num_steps": self.num_steps}
 
     def editing(self) -> dict[str, Any]:
-        """What it sets of the command `edit`."""
+        """The options of the command `edit` that it sets."""
         attention, features = self.shares
         injection = {"inject": True, "inject_attention": attention, "inject_features": features}
         return {"guidance_scale": self.guidance_scale, **(injection if self.injection else {})}

@@ -1,21 +1,22 @@
-"""How an inversion steps from a clip to noise, and how sampling steps back from an exact one.
+"""The steps of an inversion from a clip to noise, and the steps of sampling back from an exact inversion.
 
-    ddim          one DDIM step that takes epsilon on the latents it comes from: off by the step's size
+    ddim          one DDIM step that evaluates epsilon on the latents it comes from; its error grows with the step size
     fixed_point   the same step, computed again with epsilon on the latents it led to (AIDI, arXiv 2309.04907;
-                  ReNoise, arXiv 2403.14602); where that settles, DDIM sampling goes back the same way
-    o_belm        an exact solver: three neighbouring latents and the middle one's epsilon obey one linear relation,
+                  ReNoise, arXiv 2403.14602); if this converges, DDIM sampling reverses it
+    o_belm        an exact solver: three neighbouring latents and the middle one's epsilon satisfy one linear relation,
                   so that either end follows from the other two (BELM, arXiv 2410.07273)
 
 With y = x / sqrt(alpha) and s = sqrt((1 - alpha) / alpha), DDIM solves dy = epsilon ds. For steps h_i = s_i - s_(i-1),
 
     y_(i-1) = r^2 y_(i+1) + (1 - r^2) y_i - h_i (1 + r) epsilon_i,    r = h_i / h_(i+1)
 
-holds to second order for this weight r^2 alone. Any other but 0 can be turned around too: BDIA (arXiv 2307.10829) has
-gamma sqrt(alpha_(i+1) / alpha_(i-1)). On the demo world, in 20 steps, its inversion ran off at gamma 0.5 and its edits
-at 0.9 to 1 were further off than these.
+holds to second order for the weight r^2 only. Every other weight but 0 can be reversed too: BDIA (arXiv 2307.10829) has
+gamma sqrt(alpha_(i+1) / alpha_(i-1)). On the demo world, in 20 steps, its inversion diverged at gamma 0.5, and its
+edits at 0.9 to 1 were worse than these.
 
-What leaves the way swings from step to step, in all of these solvers: an inversion should start with little of it, so
-its first step, which has one neighbour alone, is a fixed point; and guidance leaves the way, see `fade`.
+In all of these exact solvers, a deviation from the path oscillates from step to step. So the first step of an
+inversion, which has only one neighbour, is a fixed point, to start with little deviation. Guidance is a deviation too,
+see `fade`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ Model = Callable[[Tensor, int], Tensor]
 def walk(
     model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, config: InvertConfig
 ) -> Iterator[Tensor]:
-    """The latents after each step of an inversion, `num_steps` of them, like the clip's.
+    """Yields the latents after each step of an inversion, `num_steps` in all, of the clip's shape.
 
     Args:
         model: epsilon for (latents, timestep).
-        latents: the clip's, `b c f h w`.
+        latents: the clip's latents, `b c f h w`.
     """
     if config.method == "o_belm":
         return walk_o_belm(model, latents, schedule, num_steps, config.iterations)
@@ -48,7 +49,7 @@ def walk(
 def walk_ddim(
     model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, iterations: int
 ) -> Iterator[Tensor]:
-    """Each step computed `iterations` times, with epsilon at its timestep on the latents that it last led to."""
+    """Computes each step `iterations` times, each time with epsilon on the latents that it led to before."""
     for timestep in schedule.timesteps(num_steps):
         alpha, alpha_to = schedule.alpha(schedule.previous(timestep, num_steps)), schedule.alpha(timestep)
         reached = latents
@@ -61,7 +62,7 @@ def walk_ddim(
 def walk_o_belm(
     model: Model, latents: Tensor, schedule: NoiseSchedule, num_steps: int, iterations: int
 ) -> Iterator[Tensor]:
-    """The first step as a fixed point, each further one from the two latents before it."""
+    """Computes the first step as a fixed point, and each further step from the two latents before it."""
     previous, latents = latents, next(walk_ddim(model, latents, schedule, num_steps, iterations))
     yield latents
     for relation in relations(schedule, num_steps):
@@ -78,9 +79,9 @@ def step_from_noise(model: Model, noise: Tensor, schedule: NoiseSchedule, num_st
 
 
 def fade(remainder: Tensor, guidance_scale: float) -> Tensor:
-    """A remainder as guidance leaves it: less of it the further guidance leads from the way that the inversion came.
+    """Scales a remainder down the more guidance leads away from the path of the inversion.
 
-    Whole, it swings from step to step on any other way and is enlarged by the guidance: edits on the demo world
+    The full remainder oscillates from step to step on another path, and guidance amplifies it: on the demo world, edits
     flickered and missed what the prompt named.
     """
     return remainder / max(guidance_scale, 1.0)
@@ -94,12 +95,12 @@ def sample_back(
     num_steps: int,
     correct: Callable[[Tensor, int], Tensor] = lambda latents, steps_left: latents,
 ) -> Iterator[Tensor]:
-    """The latents on the way back from an O-BELM inversion, `num_steps` of them; the last are clean.
+    """Yields the latents on the way back from an O-BELM inversion, `num_steps` in all; the last ones are clean.
 
     Args:
         model: epsilon for (latents, timestep), under guidance or not.
         noise: the inversion's last latents.
-        remainder: what `step_from_noise` under the inversion's prompt misses of the latents before them.
+        remainder: the difference between the inversion's second last latents and `step_from_noise` under its prompt.
         correct: see `edit`.
     """
     first = step_from_noise(model, noise, schedule, num_steps) + remainder
@@ -114,7 +115,7 @@ def sample_back(
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
-    """cleaner = a noisier + b middle - c epsilon, between three neighbours on the way; epsilon is the middle one's."""
+    """cleaner = a noisier + b middle - c epsilon, for three neighbouring latents; epsilon is that of the middle one."""
 
     timestep: int
     a: float
@@ -129,7 +130,7 @@ class Relation:
 
 
 def relations(schedule: NoiseSchedule, num_steps: int) -> list[Relation]:
-    """The relations from the clean end to the noise, one for each timestep but the last."""
+    """The relations from the clean end to the noise, one per timestep except the last."""
     timesteps = schedule.timesteps(num_steps)
     levels = [schedule.previous(timesteps[0], num_steps), *timesteps]
     return [relate(schedule, *levels[i : i + 3]) for i in range(len(timesteps) - 1)]
@@ -140,7 +141,7 @@ def relate(schedule: NoiseSchedule, cleaner: int, middle: int, noisier: int) -> 
     timesteps = cleaner, middle, noisier
     low, mid, high = map(schedule.sigma, timesteps)
     alpha_cleaner, alpha_middle, alpha_noisier = map(schedule.alpha, timesteps)
-    # Without a steps_offset the first step of some schedules is empty. Any weight but 0 can be inverted; 1 is Euler.
+    # Without a steps_offset, the first step of some schedules has size 0. Any weight but 0 can be reversed; 1 is Euler.
     weight = ((mid - low) / (high - mid)) ** 2 or 1.0
     return Relation(
         timestep=middle,

@@ -1,4 +1,4 @@
-"""What an inversion gives: the latents from the clip to the noise, as a value and as a file."""
+"""The result of an inversion: the latents from the clip to the noise, as a value and as a file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Trajectory:
     """The latents that an inversion went through, from the clip to the noise.
 
     Args:
-        latents: `s b c f h w`, s = steps + 1: [0] is the clip, [-1] the noise. With `keep="ends"` these two alone.
-        timesteps: ascending; `latents[i + 1]` is at `timesteps[i]`, where all are kept.
-        fps: at which the clip plays; 0 where unknown.
-        method: one of `METHODS`; sampling goes back by the same.
-        remainder: of an exact method, `b c f h w`: what the first step of sampling, under the inversion's prompt and
-            without guidance, misses of the latents that it should lead to. None of any other.
+        latents: `s b c f h w`, s = steps + 1: [0] is the clip, [-1] the noise. With `keep="ends"` only these two.
+        timesteps: ascending; if all latents are kept, `latents[i + 1]` is at `timesteps[i]`.
+        fps: frame rate of the clip; 0 if unknown.
+        method: one of `METHODS`; sampling reverses it.
+        remainder: for an exact method, `b c f h w`: the latents that the first step of sampling should lead to, minus
+            those that it leads to under the inversion's prompt without guidance. None for other methods.
     """
 
     latents: Tensor
@@ -51,7 +51,7 @@ class Trajectory:
         return replace(self, latents=self.latents.to(device), remainder=remainder)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the trajectory as one safetensors file, whole or not at all.
+        """Writes the trajectory as one safetensors file, completely or not at all.
 
         Raises:
             OutputError: the file cannot be written.
@@ -65,26 +65,26 @@ class Trajectory:
         """Reads a file that `save` wrote.
 
         Raises:
-            LatentsError: no such file, or not a trajectory.
+            LatentsError: there is no such file, or it is not a trajectory.
         """
         tensors, metadata = load_tensors(path, error=LatentsError, what="a trajectory file")
         if "latents" not in tensors or "timesteps" not in metadata:
             raise LatentsError(
                 got=f"{path}, which holds no trajectory",
-                expected="a file written by the invert stage",
-                mend="Invert the clip and give the file it writes.",
+                expected="a file that the invert stage wrote",
+                mend="Invert the clip and give the file that this writes.",
             )
         try:
             timesteps, fps = tuple(json.loads(metadata["timesteps"])), json.loads(metadata.get("fps", "0"))
-            # Files of before there were methods name none.
+            # Older files name no method.
             method = metadata.get("method", "ddim")
             remainder = tensors.get("remainder")
             check_trajectory(tensors["latents"], timesteps, fps, method, remainder)
         except (TypeError, ValueError, RecursionError) as error:
             raise LatentsError(
-                got=f"{path}, a trajectory that does not hold together ({error})",
-                expected="a file written by the invert stage, whole",
-                mend="Invert the clip again and give the file it writes.",
+                got=f"{path}, a trajectory that is not consistent ({error})",
+                expected="a complete file that the invert stage wrote",
+                mend="Invert the clip again and give the file that this writes.",
             ) from error
         return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps, method=method, remainder=remainder)
 
@@ -92,7 +92,7 @@ class Trajectory:
 def check_trajectory(
     latents: Tensor, timesteps: tuple[int, ...], fps: float, method: str, remainder: Tensor | None
 ) -> None:
-    """Checks what a file says. Raises ValueError."""
+    """Checks the contents of a trajectory file. Raises ValueError."""
     for name, tensor, axes in (("latents", latents, 6), ("remainder", remainder, 5)):
         if tensor is None:
             continue
@@ -112,21 +112,21 @@ def check_trajectory(
 
 
 def check_all_kept(trajectory: Trajectory, error: type[InputError]) -> None:
-    """Raises `error` unless a trajectory holds the latents of every step, and not those of its two ends alone."""
+    """Raises `error` unless a trajectory holds the latents of every step, not only those of its two ends."""
     kept, needed = len(trajectory.latents), len(trajectory.timesteps) + 1
     if kept != needed:
         raise error(
             got=f"a trajectory whose inversion kept {kept} of {needed} steps: {kept} latents for {needed - 1} steps",
-            expected="the latents of every step, from which the edit takes what stays",
+            expected="the latents of every step, from which the edit restores the source",
             mend='Invert the clip again with keep="all".',
         )
 
 
 def check_inversion(trajectory: Trajectory) -> None:
-    """Checks a trajectory at the door of a stage, as if it came from a file. Waits for the device.
+    """Checks a trajectory that enters a stage, as if it came from a file. Waits for the device.
 
     Raises:
-        LatentsError: it is none, or does not hold together.
+        LatentsError: it is not a trajectory, or not consistent.
     """
     try:
         if not isinstance(trajectory, Trajectory):
@@ -134,7 +134,7 @@ def check_inversion(trajectory: Trajectory) -> None:
         check_trajectory(**{field.name: getattr(trajectory, field.name) for field in fields(trajectory)})
     except ValueError as error:
         raise LatentsError(
-            got=f"an inversion that does not hold together: {error}",
-            expected="the trajectory that an inversion of the clip gave",
+            got=f"an inversion that is not consistent: {error}",
+            expected="the trajectory from an inversion of the clip",
             mend="Invert the clip again.",
         ) from error

@@ -80,9 +80,9 @@ def read_clip(
 
     Args:
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
-        config: which frames, and their size; the defaults where None.
-        folder_fps: frames per second of a folder of pictures, which states none; for folders alone.
-        settings: fields of `ClipConfig` by name, which take the place of those of `config`.
+        config: which frames, and their size; None for the defaults.
+        folder_fps: frames per second of a folder of pictures; used for folders only, which state no rate.
+        settings: fields of `ClipConfig` by name, which replace those of `config`.
 
     Returns:
         The clip; its `frames` are `num_frames height width 3`.

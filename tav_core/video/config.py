@@ -1,4 +1,4 @@
-"""How a clip is read, and what a motion file says of it: the one source of the defaults and bounds. Needs no torch."""
+"""How a clip is read, and what a motion file records of it: the one source of defaults and bounds. Needs no torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SIZE_STEP = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """Which frames of a video make the clip, and their size. The rule, 24 frames and 512x512 are the original's.
+    """Which frames of a video make the clip, and their size. The rule, 24 frames and 512x512 are from the original.
 
     The frames are `range(start, total, stride)[:num_frames]`.
 
     Raises:
-        ConfigError: names the first setting that is out of its range.
+        ConfigError: a setting is out of its range; the first such setting is named.
     """
 
     start: int = setting(0, "First frame to take, counted from 0.", low=0)
@@ -46,15 +46,15 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
-    """What `tune` records of a clip beside what its latents tell. It changes nothing in the tuning.
+    """What `tune` records of a clip besides what its latents show. It does not affect the tuning.
 
     Args:
         prompt: what the clip shows; the text that the context was encoded from.
-        fps: frames per second at which its frames play at the speed of the source; 0 where unknown.
-        config: how it was read; None where unknown.
+        fps: frames per second at which its frames play at the speed of the source; 0 if unknown.
+        config: how it was read; None if unknown.
 
     Raises:
-        ConfigError: a prompt that is no text, or a rate that a motion file cannot hold.
+        ConfigError: the prompt is not a text, or a motion file cannot hold the rate.
     """
 
     prompt: str = ""
@@ -72,7 +72,7 @@ class ClipInfo:
             raise ConfigError(
                 got=f"{name} {getattr(self, name)!r} of a clip",
                 expected="a text as prompt, 0 or more as fps, a ClipConfig or None as config",
-                mend="Use what read_clip gave: clip.info(prompt).",
+                mend="Use the value that read_clip's clip gives: clip.info(prompt).",
             )
 
 

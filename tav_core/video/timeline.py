@@ -65,7 +65,7 @@ def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str) -> list[in
     """The frames of a clip by the original's rule `range(start, total, stride)[:num_frames]`, on the even grid.
 
     Args:
-        name: of the source, for the error.
+        name: the name of the source, for the error.
 
     Returns:
         Positions in `timeline.ticks`, not decreasing; at a variable rate one may occur twice.

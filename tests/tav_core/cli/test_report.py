@@ -52,7 +52,7 @@ def test_everything(place, clip_folder, dino_folder, capsys, offline):
     likeness = [float(found) for found in re.findall(r"DINO likeness to the source +([\d.]+)", printed)]
     assert likeness[0] > 99.5 > likeness[1], "the stride picks the frames that the video was made from"
     assert page.count("data:video/mp4") == 3
-    assert "3 steps" in page and "other noise" in page and "6 frames, 64x48, 6 frames a second" in page
+    assert "3 steps" in page and "other noise" in page and "6 frames, 64x48, 6 frames per second" in page
 
 
 def test_videos_alone(place, capsys):
