@@ -11,7 +11,7 @@ from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema
 
 if TYPE_CHECKING:
-    from ...tav_core import invert
+    from ...tav_core.sampling import trajectory as trajectories
 
 
 class BlendInversions(io.ComfyNode):
@@ -57,9 +57,9 @@ class BlendInversions(io.ComfyNode):
     def execute(
         cls,
         latent: dict[str, Any],
-        trajectory: invert.Trajectory,
+        trajectory: trajectories.Trajectory,
         latent_2: dict[str, Any],
-        trajectory_2: invert.Trajectory,
+        trajectory_2: trajectories.Trajectory,
         weight: float,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.blend import blend, slerp
