@@ -1,4 +1,4 @@
-"""Frozen modules of a checkpoint from a config and tensors in diffusers' or transformers' names."""
+"""Builds the frozen modules of a checkpoint from configs and tensors in diffusers' or transformers' names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Config = Mapping[str, Any]
 Tensors = Mapping[str, Tensor]
 
-# diffusers below 0.12, which the original Tune-A-Video saved its pipelines with, named the VAE's attention so.
+# The names of the VAE's attention in diffusers below 0.12, with which the original Tune-A-Video saved its pipelines.
 OLD_VAE_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 TEXT_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
 
@@ -83,7 +83,7 @@ class Builder(NamedTuple):
         if prefix and any(name.startswith(prefix) for name in expected):
             tensors = {prefix + name: tensor for name, tensor in tensors.items()}
         self._check_fit(what, expected, tensors)
-        # Copied, because tensors of a file opened with mmap would follow a change of the file.
+        # Copied, because tensors of a file opened with mmap would change with the file.
         ready = {name: tensors[name].to(self.device, self.dtype, copy=True) for name in expected}
         self._check_numbers(what, ready, tensors)
         module.load_state_dict(ready, assign=True)
@@ -101,7 +101,7 @@ class Builder(NamedTuple):
 
     def _check_fit(self, what: str, expected: Tensors, found: Tensors) -> None:
         misfits = [f"{name} is missing" for name in expected if name not in found]
-        misfits += [f"{name} has no place" for name in found if name not in expected]
+        misfits += [f"{name} is not expected" for name in found if name not in expected]
         misfits += [
             f"{name} has shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
             for name, tensor in expected.items()
@@ -117,7 +117,7 @@ class Builder(NamedTuple):
 
 
 def bare_text_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a CLIP text model alone, without `text_model.`, position ids and projections."""
+    """Only the entries of a CLIP text model, without the prefix `text_model.`, position ids and projections."""
     bare = {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
     return {name: t for name, t in bare.items() if name.startswith(TEXT_PARTS) and not name.endswith("position_ids")}
 
@@ -132,7 +132,7 @@ def _rename_vae_attention(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def _fill_positions(module: nn.Module, device: torch.device | str) -> None:
-    """Gives CLIP's position ids, a buffer that no file needs to hold, the values that the meta device took away."""
+    """Fills CLIP's position ids, a buffer that files need not hold and that has no values on the meta device."""
     for part in module.modules():
         if "position_ids" in part._buffers:
             positions = torch.arange(part.position_ids.shape[-1], device=device)[None]

@@ -1,7 +1,8 @@
-"""A CLIP in one file: under transformers' names, or under OpenAI's own, which OpenCLIP uses too.
+"""Reads a CLIP from one file, under transformers' names or under OpenAI's, which OpenCLIP uses too.
 
-A file holds no config, so it is read from the shapes. They do not tell the activation: OpenAI's three sizes of towers
-get quick_gelu, as OpenAI trained them, and all others gelu, as OpenCLIP trains. A folder with its config.json says it.
+A file holds no config, so it is inferred from the shapes. They do not show the activation: OpenAI's three sizes of
+towers get quick_gelu, as OpenAI trained them, and all others get gelu, as OpenCLIP trains. A folder states it in its
+config.json.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ TRANSPOSED = ("visual.proj", "text_projection")
 
 
 def read_clip_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a CLIP under transformers' names, and no others; of the image tower alone if that is all there is.
+    """Only the tensors of a CLIP, under transformers' names; those of the image tower alone if the file has no other.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -62,7 +63,7 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
 
 
 def rename_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """OpenAI's names of a CLIP's tensors to transformers', which also splits the joint query, key and value."""
+    """Renames a CLIP's tensors from OpenAI's names to transformers', and splits the joint query, key and value."""
     renamed = {}
     for name, tensor in tensors.items():
         value = tensor.T.contiguous() if name in TRANSPOSED else tensor
@@ -79,7 +80,7 @@ def clip_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
     """transformers' CLIPConfig, or CLIPVisionConfig for the image tower alone, from the shapes of `read_clip_file`.
 
     Raises:
-        CheckpointError: no image tower in it, or one without its projection.
+        CheckpointError: there is no image tower, or it lacks its projection.
     """
     from transformers import CLIPConfig, CLIPVisionConfig
 
@@ -131,7 +132,7 @@ def text_settings(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def tower_settings(shapes: Mapping[str, tuple[int, ...]], tower: str, width: int) -> dict[str, Any]:
-    """What both towers have."""
+    """The settings that both towers have."""
     return {
         "hidden_size": width,
         "intermediate_size": shapes[f"{tower}encoder.layers.0.mlp.fc1.weight"][0],

@@ -4,8 +4,8 @@
     one file, ControlNet               diffusers' names, or those of the original's files: `control_model.*`, or bare
     one file, T2I-Adapter              diffusers' names, or those of the original's files: `conv_in.*` and `body.*`
 
-One file holds no config: it is read off the shapes. The map between a ControlNet's names is diffusers' own; an
-adapter's are few.
+A single file holds no config, so it is inferred from the shapes. ControlNets are renamed by diffusers' own function; an
+adapter has few names.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Net(NamedTuple):
 def load_control(
     path: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> ControlNetModel | T2IAdapter:
-    """Loads a ControlNet or a T2I-Adapter, whichever it is, frozen.
+    """Loads a frozen ControlNet or T2I-Adapter, whichever it is.
 
     Args:
         path: a diffusers folder, or one file: .safetensors, or .pth, .bin, .ckpt as long as they hold only tensors.
@@ -107,7 +107,7 @@ def _load_kind(kind: str, path: str | Path, how: Mapping[str, Any]) -> Any:
 
 
 def not_supported(path: Path, what: str, mend: str = "Choose another.") -> CheckpointError:
-    """The refusal of something else."""
+    """The error for anything that is not supported."""
     return CheckpointError(got=f"{what}: {path}", expected=SUPPORTED, mend=mend)
 
 
@@ -157,7 +157,7 @@ def controlnet_from_ldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     (layers,) = {level.layers for level in read_levels(shapes_of(bare))}
     converted = convert_controlnet_checkpoint(bare, {"layers_per_block": layers})
-    # It gives None for what a file lacks; a check on all names follows.
+    # It returns None for tensors that the file lacks; all names are checked later.
     return {name: tensor for name, tensor in converted.items() if tensor is not None}
 
 
@@ -187,7 +187,7 @@ def controlnet_config(shapes: Shapes) -> dict[str, Any]:
         "cross_attention_dim": shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
         "attention_head_dim": [count_heads(width) for width in widths] if linear else SD1_HEADS,
         "use_linear_projection": linear,
-        # Nets of 2.1 need it in half precision; to all others it makes no difference but time.
+        # Nets for 2.1 need it in half precision; for all others it only costs time.
         "upcast_attention": linear,
     }
 
@@ -207,7 +207,7 @@ def adapter_from_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def full_block(number: int, name: str) -> str:
-    """The place in diffusers of a block that the original numbers through."""
+    """The name in diffusers of a block that the original numbers across all levels."""
     level, block = divmod(number, BLOCKS_PER_LEVEL)
     return f"body.{level}." if ".in_conv." in name else f"body.{level}.resnets.{block}."
 
@@ -228,7 +228,7 @@ def adapter_config(path: Path, shapes: Shapes) -> dict[str, Any]:
     widths = [shapes[f"adapter.body.{level}.{last}.weight"][0] for level in levels]
     return {
         "in_channels": first // SHUFFLED,
-        # A light one repeats its last width by itself.
+        # diffusers' light adapter repeats its last width.
         "channels": widths[:-1] if light else widths,
         "num_res_blocks": count_parts(shapes, "adapter.body.0.resnets."),
         "downscale_factor": 8,

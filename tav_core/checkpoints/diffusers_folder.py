@@ -56,10 +56,10 @@ def load_folder(path: Path, *, dtype: torch.dtype, device: torch.device | str) -
 
 
 def refuse_other_folders(path: Path) -> None:
-    """Refuses a folder that is no diffusers model, or one of another family.
+    """Refuses a folder that is not a diffusers model, or is one of another family.
 
     Raises:
-        CheckpointError: with what was looked for and not found.
+        CheckpointError: the message says what is missing.
     """
     index = read_json(path / "model_index.json") if (path / "model_index.json").is_file() else {}
     pipeline = str(index.get("_class_name", ""))
@@ -95,7 +95,7 @@ def find_weights(folder: Path) -> Path:
         raise CheckpointError(
             got=f"{folder} without weights",
             expected=f"one of {', '.join(WEIGHTS)}",
-            mend="Get the folder again, whole. Weights in several pieces must be joined into one file first.",
+            mend="Get the complete folder again. If the weights are split into several files, join them first.",
         )
     return found
 

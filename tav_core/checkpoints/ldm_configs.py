@@ -1,6 +1,6 @@
 """The diffusers configs of a single-file checkpoint, inferred from the shapes of its tensors.
 
-A single file holds no config. What shapes do not tell is fixed by the family: 32 groups in every group norm, 8 heads in
+A single file holds no config. The family determines what shapes do not show: 32 groups in every group norm, 8 heads in
 Stable Diffusion 1.x, heads of 64 channels in 2.x and in the text encoders (CompVis' v1-inference.yaml, Stability's
 v2-inference.yaml and v2-inference-v.yaml).
 """
@@ -70,7 +70,7 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
 
 
 def read_levels(shapes: Shapes) -> list[Level]:
-    """Walks down the input blocks: a level ends where a downsampler stands."""
+    """Walks through the input blocks; each downsampler ends a level."""
     levels = [Level(0, 0, False)]
     for index in range(1, count_parts(shapes, "input_blocks.")):
         if f"input_blocks.{index}.0.op.weight" in shapes:
@@ -164,6 +164,6 @@ def count_heads(width: int) -> int:
 
 
 def count_parts(names: Iterable[str], prefix: str) -> int:
-    """How many numbered parts stand under a prefix: 3 for names that start with `prefix` and 0., 1. or 2."""
+    """How many numbered parts there are under a prefix: 3 for names that start with `prefix` and 0., 1. or 2."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     return len({match[1] for name in names if (match := pattern.match(name))})

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x checkpoints, loaded offline: nothing is ever asked of a model hub.
+"""Loads Stable Diffusion 1.x and 2.x checkpoints offline: no model hub is ever contacted.
 
 The public entry is `load_checkpoint`. Folders are read by diffusers_folder.py, single files by single_file.py.
 """
@@ -31,15 +31,15 @@ OFFICIAL = {"sd1": ((320, 640, 1280, 1280), 768), "sd2": ((320, 640, 1280, 1280)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A text-to-image model, frozen: no weight of it takes gradients.
+    """A frozen text-to-image model: none of its weights takes gradients.
 
     Args:
         unet: the 2-D UNet.
         vae: the autoencoder between frames and latents.
-        text_encoder: gives the embeddings that the UNet attends to.
-        tokenizer: splits prompts for it.
+        text_encoder: turns prompts into the embeddings that the UNet attends to.
+        tokenizer: splits prompts for the text encoder.
         schedule: the alphas, and what the UNet predicts.
-        architecture: a name for messages: "sd1", "sd2", or with its widths where they are not the official ones.
+        architecture: a name for messages: "sd1", "sd2", or with its widths if they are not the official ones.
         path: where it was loaded from.
     """
 
@@ -69,15 +69,16 @@ def load_checkpoint(
             file: .safetensors, or .ckpt, .pt, .bin as long as they hold nothing but tensors.
         dtype: of all weights.
         device: of all weights.
-        prediction_type: "epsilon" or "v_prediction". Needed only where the checkpoint does not say or says it wrong: a
-            folder states it; for a single file 1.x is epsilon and 2.x is guessed from the spread of one bias, as
-            ComfyUI does, which is right for Stability's models and may fail for models tuned far from them.
-        tokenizer: a folder with vocab.json and merges.txt. Default: the folder's own, or the CLIP vocabulary that comes
-            with this library for a single file.
+        prediction_type: "epsilon" or "v_prediction"; needed only if the checkpoint does not state it, or states it
+            wrongly. A folder states it. For a single file, 1.x is epsilon, and 2.x is guessed from the spread of one
+            bias, as in ComfyUI; this is right for Stability's models, but may fail for models tuned far from them.
+        tokenizer: a folder with vocab.json and merges.txt. Default: the checkpoint folder's own, or for a single file
+            the CLIP vocabulary that comes with this library.
 
     Raises:
-        CheckpointError: nothing there, damaged, would run code, parts that do not belong together, or another family.
-        ConfigError: an unknown prediction type.
+        CheckpointError: there is nothing at `path`; or it is damaged, would run code, has parts that do not belong
+            together, or is of another family.
+        ConfigError: the prediction type is unknown.
     """
     path = check_input_path(path, CheckpointError)
     _check_arguments(path, prediction_type)
@@ -131,13 +132,13 @@ def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPT
     )
     settings = {"model_max_length": parts.text_encoder.config.max_position_embeddings}
     if folder == CLIP_TOKENIZER and parts.unet.config.use_linear_projection:
-        # OpenCLIP pads with id 0, and so was 2.x trained; CLIP pads with <|endoftext|>.
+        # 2.x was trained with OpenCLIP, which pads with id 0; CLIP pads with <|endoftext|>.
         settings["pad_token"] = "!"
     if not any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json")):
         raise CheckpointError(
             got=f"{folder} without a tokenizer",
             expected="vocab.json and merges.txt",
-            mend="Get the folder again, whole, or give a folder that holds them as the tokenizer.",
+            mend="Get the complete folder again, or give a folder that holds them as the tokenizer.",
         )
     # transformers has no error class of its own for vocabularies that it cannot read.
     try:
@@ -151,7 +152,7 @@ def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPT
 
 
 def _check_parts(checkpoint: Checkpoint) -> None:
-    """Refuses parts of different models, which would fail later, deep inside, or give noise."""
+    """Refuses parts of different models, which would fail later with an obscure error, or give noise."""
     unet, text, vae = checkpoint.unet.config, checkpoint.text_encoder.config, checkpoint.vae.config
     pairs = (
         (unet.cross_attention_dim, text.hidden_size, "a UNet for text embeddings of width {}, a text encoder of {}"),
@@ -166,6 +167,6 @@ def _check_parts(checkpoint: Checkpoint) -> None:
     if len(checkpoint.tokenizer) > text.vocab_size:
         raise CheckpointError(
             got=f"a tokenizer of {len(checkpoint.tokenizer)} tokens, a text encoder of {text.vocab_size}",
-            expected="no more tokens than the text encoder knows",
+            expected="no more tokens than the text encoder has",
             mend="Give the folder of the tokenizer that belongs to this checkpoint.",
         )

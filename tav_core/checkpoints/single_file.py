@@ -4,10 +4,10 @@
     first_stage_model.*                      VAE
     cond_stage_model.transformer.*           text encoder of 1.x (CLIP), with or without `text_model.` next
     cond_stage_model.model.*                 text encoder of 2.x (OpenCLIP)
-    model_ema.*                              a running average of the UNet, left unread
+    model_ema.*                              a running average of the UNet, not read
 
-The maps between names are diffusers' own. Its functions are not public, so they are called here and nowhere else; their
-names and arguments are the same in diffusers 0.30 to 0.42.
+Tensors are renamed by diffusers' own functions. They are not public, so only this file calls them; their names and
+arguments are the same in diffusers 0.30 to 0.42.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def is_open_clip(file: WeightFile) -> bool:
 
 
 def guess_prediction_type(file: WeightFile) -> str:
-    """ "v_prediction" for 2.x models whose weights look like those of Stability's velocity models, else "epsilon"."""
+    """Guesses "v_prediction" for 2.x models with weights like those of Stability's velocity models, else "epsilon"."""
     if not is_open_clip(file) or VELOCITY_MARK not in file.shapes:
         return "epsilon"
     bias = file.read(VELOCITY_MARK)[VELOCITY_MARK]

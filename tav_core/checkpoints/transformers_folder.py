@@ -1,4 +1,4 @@
-"""Encoders from a user's own files, through transformers, offline: nothing is ever asked of a model hub."""
+"""Loads encoders from the user's own files with transformers, offline: no model hub is ever contacted."""
 
 from __future__ import annotations
 

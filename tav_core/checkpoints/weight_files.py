@@ -1,6 +1,6 @@
-"""Model weights in the files that people have them in: .safetensors, or a pickle (.ckpt, .pt, .pth, .bin).
+"""Reads model weights from the usual kinds of files: .safetensors, or a pickle (.ckpt, .pt, .pth, .bin).
 
-No code from a file ever runs: pickles are read with `weights_only=True`, and one that asks for more is refused.
+No code from a file ever runs: pickles are read with `weights_only=True`, and one that needs more is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUFFIXES = SAFETENSORS_SUFFIXES + PICKLE_SUFFIXES
 # torch.load(weights_only=True) could be made to run code before this version (CVE-2025-32434).
 SAFE_UNPICKLING_SINCE = (2, 6)
 CONVERT = (
-    "Take the .safetensors of this model where its maker offers one; else convert the file with a tool you trust, on a"
+    "Use the .safetensors of this model if its maker offers one; else convert the file with a tool you trust, on a"
     " machine that holds nothing of value: load it with torch.load(path, weights_only=False), keep only the tensors of"
     ' its "state_dict", and write them with safetensors.torch.save_file.'
 )
@@ -39,12 +39,12 @@ PLACEHOLDERS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightFile:
-    """An open file of named tensors. The shapes are known at once; the values are read when asked for.
+    """An open file of named tensors. The shapes are known at once; the values are read on demand.
 
     Args:
-        path: where it lies.
+        path: the path of the file.
         shapes: the shape of every tensor, by name.
-        fetch: gives the tensors of some names.
+        fetch: reads the tensors with the given names.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class WeightFile:
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """Opens a file of tensors. A "state_dict" that wraps them is taken off.
+    """Opens a file of tensors. A "state_dict" around them is unwrapped.
 
     Raises:
         CheckpointError: no such file, another kind of file, a damaged one, or a pickle that would run code.
@@ -87,7 +87,7 @@ def _refuse_placeholder(path: Path) -> None:
             raise CheckpointError(
                 got=f"{path}, {found} of {path.stat().st_size} bytes",
                 expected="the weights themselves",
-                mend="Download the file again, whole (with `git lfs pull` in a git clone).",
+                mend="Download the complete file (with `git lfs pull` in a git clone).",
             )
 
 
@@ -134,7 +134,7 @@ def _unpickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except MemoryError:
         raise
-    # A damaged pickle fails in any way at all: KeyError, EOFError, OSError, RuntimeError, UnpicklingError ...
+    # A damaged pickle may raise almost anything: KeyError, EOFError, OSError, RuntimeError, UnpicklingError ...
     except Exception as error:
         asked_for = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked_for is None:
@@ -147,13 +147,13 @@ def _unpickle(path: Path) -> Any:
 
 
 def _lightning_placeholder() -> type:
-    """An empty class for the one that Stability's and CompVis' own .ckpt files name beside their tensors."""
+    """An empty class in place of the one that the .ckpt files of Stability and CompVis refer to."""
     module = "pytorch_lightning.callbacks.model_checkpoint"
     return type("ModelCheckpoint", (), {"__module__": module, "__qualname__": "ModelCheckpoint"})
 
 
 def _damaged(path: Path, error: Exception, more: str = "") -> CheckpointError:
-    # torch.load wraps what is wrong in advice on how to run the file's code all the same.
+    # torch.load's message surrounds the reason with advice on how to run the file's code anyway.
     reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
     size = f"{path.stat().st_size} bytes"
     return CheckpointError(

@@ -1,1 +1,7 @@
-"""Networks and the maths around them: attention, inflation, the noise schedule, VAE and text encoding, precision."""
+"""The networks and the maths around them.
+
+unet.py inflates a 2-D UNet into a video UNet, with modules from inflation.py. attention_modes.py says which frames a
+frame attends to; attention.py computes attention. schedule.py holds the noise schedule and the DDIM step. latents.py
+encodes and decodes frames with the VAE; text.py encodes prompts. precision.py chooses dtypes, memory.py estimates
+memory, parameter_names.py knows the published names of weights.
+"""

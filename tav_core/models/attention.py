@@ -1,6 +1,6 @@
-"""Attention across frames: which frames a frame looks at, and the processors that make diffusers' attention do so.
+"""Attention across frames: how a frame attends to others, and the processors that make diffusers' attention do so.
 
-b  videos      f  frames      n  tokens of a frame      m  tokens of the text      s  frames looked at
+b  videos      f  frames      n  tokens of a frame      m  tokens of the text      s  frames attended to
 h  heads       d  channels of all heads      e  channels of one head
 """
 
@@ -57,9 +57,9 @@ def attend_frames(
     k: int,
     attend: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Attention in which each frame looks at the frames its mode names; `(b f) n d` in and out.
+    """Attention in which each frame attends to the frames that the mode gives; `(b f) n d` in and out.
 
-    Frames that look at the same frames share one set of keys; others gather theirs. Nothing is masked.
+    Frames that attend to the same frames share one set of keys; others gather theirs. There is no mask.
 
     Args:
         attend: plain attention, `b n d` and twice `b m d` to `b n d`.
@@ -86,9 +86,9 @@ def attend_frames(
 def rotate_frames(tokens: Tensor, *, heads: int) -> Tensor:
     """Rotary positions along frames (RoFormer, arXiv 2104.09864, section 3.2.2, with its base): `b f (h e)` in and out.
 
-    On queries and keys alike it makes their product depend on how far apart two frames are, and not on where. The
-    frames count from 0 in what is given: within a context window that is the window, as it was in tuning. Places in a
-    long clip would be distances that no tuning has seen.
+    Applied to queries and keys, it makes their product depend on the distance between two frames, but not on their
+    place. Frames are counted from 0 within the input, so within a context window, as in tuning: counted within a long
+    clip, distances would be larger than any that tuning has seen.
     """
     half = tokens.shape[-1] // heads // 2
     rates = ROTARY_BASE ** (-torch.arange(half, device=tokens.device, dtype=torch.float32) / half)
@@ -102,7 +102,7 @@ def rotate_frames(tokens: Tensor, *, heads: int) -> Tensor:
 
 @dataclass(kw_only=True)
 class SelfAttention:
-    """Processor for attn1 and attn_temp: tokens attend to the tokens of the frames that the mode names.
+    """Processor for attn1 and attn_temp: tokens attend to the tokens of the frames that the mode gives.
 
     Args:
         frames: the frame count, shared with the UNet.
@@ -141,7 +141,7 @@ class SelfAttention:
 class TextAttention:
     """Processor for attn2: all frames of a video attend to one text, projected once per video.
 
-    The text is `b m d`, one row a video; `(b f) m d`, one row a frame, is taken as it is.
+    The text is `b m d`, one row per video; `(b f) m d`, one row per frame, works too.
     """
 
     frames: FrameCount

@@ -1,4 +1,4 @@
-"""Attention modes: for each frame, the list of frames it looks at; and what frames know of their order."""
+"""Attention modes: the frames that each frame attends to; and how frames know their order."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..errors import ConfigError
 
 MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
 GROUP_NORMS = ("clip", "frame")
-# Of the temporal attention. The original's has none: it knows which frames there are, and not their order.
+# Position encodings of the temporal attention. The original has none: it sees the frames, but not their order.
 POSITIONS = ("none", "rotary")
 
 
 def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, ...], ...]:
-    """For each frame, the frames whose keys and values it attends to; each named once.
+    """For each frame, the frames whose keys and values it attends to, each listed once.
 
-    Frame 0 of `sparse_causal` counts once where the original concatenates it twice: softmax over a set of keys that
-    stands twice gives the same result.
+    In `sparse_causal`, the original concatenates frame 0 twice for frames 0 and 1. It is listed once here, because
+    softmax over keys that all occur twice gives the same result.
 
     Args:
         mode: one of `MODES`. "sparse_causal" is Tune-A-Video's (arXiv 2212.11565, eq. 5), "first" is
             Text2Video-Zero's (arXiv 2303.13439, eq. 8).
-        k: the longer step back of "sparse_causal_k".
+        k: how far back "sparse_causal_k" also attends, in frames.
 
     Raises:
         ConfigError: an unknown mode, or k below 1.
@@ -45,7 +45,7 @@ def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, .
 
 @lru_cache(maxsize=256)
 def group_frames(mode: str, num_frames: int, k: int) -> tuple[tuple[slice, tuple[tuple[int, ...], ...]], ...]:
-    """Neighbouring frames that look at equally many frames, so that each group is one batched attention."""
+    """Groups of neighbouring frames that attend to equally many frames, so that each group is one batched attention."""
     visible = visible_frames(mode, num_frames, k)
     starts = [i for i in range(num_frames) if i == 0 or len(visible[i]) != len(visible[i - 1])]
     ends = [*starts[1:], num_frames]
@@ -56,7 +56,7 @@ def check_positions(positions: str) -> None:
     """Checks the temporal attention's positions.
 
     Raises:
-        ConfigError: unknown ones.
+        ConfigError: the positions are unknown.
     """
     if positions not in POSITIONS:
         raise ConfigError(
@@ -67,10 +67,10 @@ def check_positions(positions: str) -> None:
 
 
 def recorded_modes(modes: Mapping[str, Any]) -> dict[str, Any]:
-    """The modes that a motion and a run are known by.
+    """The modes that a motion and a run record.
 
-    The backend changes no result. Positions are named only where there are some, so that versions from before they
-    were an option read the file, and go on with the run.
+    The backend is left out because it does not change results. Positions are recorded only if there are any, so that
+    versions without this option can still read the file and continue the run.
     """
     left_out = {"backend"} | ({"positions"} if modes["positions"] == "none" else set())
     return {name: value for name, value in modes.items() if name not in left_out}

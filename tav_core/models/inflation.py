@@ -1,7 +1,7 @@
-"""What inflation adds to a 2-D network's modules, whichever host they come from: diffusers' UNet or ComfyUI's.
+"""The modules that inflation puts into a 2-D network of either host: diffusers' UNet or ComfyUI's.
 
-A module is not replaced but re-cast: a shallow copy of another class that shares its submodules and weights. So its
-names stay, and whatever knows them (a LoRA, a checkpoint) goes on working.
+A module is not replaced but recast: a shallow copy with another class shares its submodules and weights. So parameter
+names do not change, and everything that relies on them (a LoRA, a checkpoint) still works.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class ClipGroupNorm(nn.GroupNorm):
 
 
 class Chunked:
-    """Stands before the class of a layer that treats every token by itself: runs it on a part of them at a time.
+    """A mixin for a layer that treats every token separately: runs it on some of the tokens at a time.
 
-    A feed-forward's inner width is eight times that of its tokens: over a whole clip it would be the largest tensor.
+    The inner width of a feed-forward is eight times that of its tokens: for a whole clip it would be the largest
+    tensor.
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class Chunked:
 
 
 class TemporalLayer:
-    """Stands before a transformer block's class and adds a temporal attention after it: `(b f) n d` in and out.
+    """A mixin for a transformer block that adds temporal attention after it: `(b f) n d` in and out.
 
     The block then has two more submodules, `norm_temp` and `attn_temp`.
     """
@@ -66,7 +67,7 @@ class TemporalLayer:
 
 
 def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:
-    """A shallow copy of a module as another class that shares its submodules and parameters."""
+    """A shallow copy of a module with another class; it shares the submodules and parameters."""
     twin = cls.__new__(cls)
     twin.__dict__ = {
         name: value.copy() if name in ("_modules", "_parameters", "_buffers") else value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatentMoments:
-    """What the VAE makes of a clip: a Gaussian for every latent value. Draw from it instead of encoding again.
+    """The VAE's encoding of a clip: a Gaussian for every latent value. Sample from it instead of encoding again.
 
     Args:
         mean: `b c f h w`, float32, scaled by the VAE's factor.
@@ -30,7 +30,7 @@ class LatentMoments:
     std: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Latents `b c f h w` drawn from the Gaussians. The generator is a CPU's, so every device draws the same."""
+        """Draws latents `b c f h w`. The generator is on the CPU, so that every device gets the same values."""
         noise = torch.randn(self.mean.shape, generator=generator, dtype=torch.float32)
         return self.mean + self.std * noise.to(self.mean.device)
 
@@ -41,16 +41,16 @@ def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
     """Encodes one clip, a frame at a time, so that memory does not grow with its length.
 
     Args:
-        vae: the checkpoint's autoencoder. One in half precision whose config says `force_upcast` (all of Stable
-            Diffusion's do unless they say otherwise) is used as a float32 copy, because its activations overflow.
+        vae: the checkpoint's autoencoder. If it is in half precision and its config has `force_upcast` (the default for
+            Stable Diffusion), a float32 copy of it is used, because its activations overflow.
         frames: `f h w c`, float in [0, 1], height and width multiples of the VAE's factor (8 for Stable Diffusion).
 
     Returns:
         Moments `1 c f h w` in float32, on the VAE's device.
 
     Raises:
-        ClipError: another rank, another number of channels, no frames, or a size that is not such a multiple.
-        OutOfMemory: says what to lower.
+        ClipError: the frames have another rank or number of channels, there are none, or the size is no such multiple.
+        OutOfMemory: the message says what to lower.
     """
     _check_frames(frames, channels=vae.config.in_channels, factor=2 ** (len(vae.config.block_out_channels) - 1))
     vae = _in_full_precision(vae)
@@ -68,7 +68,7 @@ def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Decodes latents `b c f h w`, a frame at a time, to `b f h w c`, float32 in [0, 1], on the CPU.
 
-    One clip's frames `f h w c` are the result's [0]. About half precision see `encode_frames`.
+    For a single clip, take the result's [0], `f h w c`. For half precision, see `encode_frames`.
 
     Raises:
         LatentsError: another rank, or another number of channels than the VAE's.
@@ -78,7 +78,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     vae = _in_full_precision(vae)
     unscaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     folded = rearrange(unscaled, "b c f h w -> (b f) 1 c h w")
-    # Filled in place: a long clip's frames are large, and a list of them would for a moment be there twice.
+    # Filled in place, because the frames of a long clip are large, and stacking a list would need them twice.
     frames = None
     for i, frame in enumerate(folded):
         image = rearrange((vae.decode(frame).sample.float() / 2 + 0.5).clamp(0, 1), "1 c h w -> h w c")
@@ -92,7 +92,7 @@ def _as_clip(frames: list[Tensor]) -> Tensor:
 
 
 def _in_full_precision(vae: AutoencoderKL) -> AutoencoderKL:
-    """The VAE itself, or a float32 copy of one that must not compute in half precision; the given one stays as is."""
+    """The VAE itself, or a float32 copy if it must not compute in half precision; the given one is not changed."""
     half = vae.dtype in (torch.float16, torch.bfloat16)
     return copy.deepcopy(vae).float() if half and vae.config.force_upcast else vae
 

@@ -1,7 +1,8 @@
-"""How much memory a prediction needs, and how much of it a device has left.
+"""How much memory a prediction needs, and how much a device has left.
 
-An estimate is a number of values alive at the peak for each latent pixel, in units of the UNet's first width: counted,
-not fitted, on Stable Diffusion 1.5 by `python -m benchmarks.count_memory`. It grows with frames x height x width.
+The estimate is the number of values alive at the peak, per latent pixel and in units of the UNet's first width. It was
+counted, not fitted, on Stable Diffusion 1.5 by `python -m benchmarks.count_memory`, and is multiplied by frames x
+height x width.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from .unet import InflatedUNet
 
 GB = 1e9
-# Kernels' workspaces and the gaps that an allocator leaves.
+# A factor for kernels' workspaces and the gaps that an allocator leaves.
 HEADROOM = 1.1
 SAMPLING_ACTIVATIONS = 16.8
-# More with ControlNets: their residuals are kept until the last is used. A T2I-Adapter adds a hundredth.
+# ControlNets add this, because their residuals are kept until the last is used. A T2I-Adapter adds a hundredth of it.
 CONTROLNET_ACTIVATIONS = 7.2
 
 
 def estimate_sampling(
     unet: InflatedUNet, shape: Sequence[int], *, guided: bool = True, controlnets: bool = False
 ) -> int:
-    """Bytes that one prediction needs beyond the models.
+    """Bytes that one prediction needs, not counting the models.
 
     Args:
-        shape: of the latents of one video, `1 c f h w`.
-        guided: with and without the prompt in one batch.
-        controlnets: whether there are any.
+        shape: shape of the latents of one video, `1 c f h w`.
+        guided: whether predictions with and without the prompt run in one batch.
+        controlnets: whether there are ControlNets.
     """
     count = SAMPLING_ACTIVATIONS + controlnets * CONTROLNET_ACTIVATIONS
     return int(activation_bytes(unet, shape, unet.dtype, count) * (1 + guided) * HEADROOM)
@@ -45,7 +46,7 @@ def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool, co
     Args: see `estimate_sampling`.
 
     Raises:
-        OutOfMemory: they will not; says what would.
+        OutOfMemory: they do not fit; the message says what would.
     """
     needed = estimate_sampling(unet, shape, guided=guided, controlnets=controlnets)
     free = free_memory(unet.device)
@@ -60,7 +61,7 @@ def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool, co
 
 
 def activation_bytes(unet: InflatedUNet, shape: Sequence[int], dtype: torch.dtype, count: float) -> float:
-    """Bytes of `count` values of the UNet's first width for each latent pixel."""
+    """Bytes of `count` values per latent pixel and channel of the UNet's first width."""
     batch, _, num_frames, height, width = shape
     return count * unet.config.block_out_channels[0] * batch * num_frames * height * width * dtype.itemsize
 
@@ -71,18 +72,18 @@ def parameter_bytes(unet: InflatedUNet, dtype: torch.dtype) -> int:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be had on a device; None where the system does not tell."""
+    """Free bytes on a device; None if the system does not report them."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device)
-        # PyTorch 2.4 has a limit for the process too, and does not tell it.
+        # PyTorch 2.4 also limits the process's memory, but does not report the limit.
         fraction = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)(device)
         return min(free, int(fraction * total) - reserved) + reserved - torch.cuda.memory_allocated(device)
     return free_ram() if device.type == "cpu" else None
 
 
 def free_ram() -> int | None:
-    """Bytes of the machine's memory that can still be had."""
+    """Free bytes of the machine's memory; None if the system does not report them."""
     try:
         import psutil
     except ImportError:

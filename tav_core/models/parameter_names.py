@@ -1,4 +1,4 @@
-"""Names of weights, as the original published them, and the check that two sets of weights agree."""
+"""The names of weights, as the original published them, and a check that two sets of weights match."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import MotionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# What inflation adds to every transformer block.
+# The submodules that inflation adds to every transformer block.
 TEMPORAL = (".attn_temp.", ".norm_temp.")
 
 
@@ -23,7 +23,7 @@ def check_same_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], *,
     """Checks that two sets of weights have the same names and shapes.
 
     Raises:
-        MotionError: names the first that differs.
+        MotionError: they differ; the first difference is named.
     """
     for name in [*own, *given]:
         got = tuple(given[name].shape) if name in given else "none"
@@ -32,5 +32,5 @@ def check_same_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], *,
             raise MotionError(
                 got=f"{what} made for another architecture: {name} is {got}",
                 expected=f"{expected}, as in this model",
-                mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
+                mend="Use a checkpoint of the family that it was tuned on, or tune again on this one.",
             )

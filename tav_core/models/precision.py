@@ -1,4 +1,4 @@
-"""Names of dtypes, which one to compute in, and weights that train in another one than the model computes in."""
+"""Names of dtypes, the dtype to compute in, and trainable weights in another dtype than the model computes in."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
 
 
 class MasterWeights:
-    """Stands before a module's class: the module holds float32 weights and computes with copies in another dtype.
+    """A mixin for a module that holds float32 weights and computes with copies of them in another dtype.
 
-    Autocast would do as much and more: it also runs the norms in float32, which takes twice their memory, and rounds
-    the frozen weights anew in every pass.
+    Autocast would do this too, but it also runs the norms in float32, which takes twice their memory, and casts the
+    frozen weights again in every pass.
     """
 
     compute_dtype: torch.dtype
@@ -51,9 +51,9 @@ class MasterWeights:
 
 
 def hold_masters(root: nn.Module, path: str, *, source: nn.Module) -> None:
-    """Makes the module at `path` in `root`, and all below it, hold float32 copies of `source`'s weights there.
+    """Makes the module at `path` in `root`, and all modules below it, hold float32 copies of `source`'s weights.
 
-    They take gradients; computing goes on in the dtype that the module had.
+    The copies take gradients; the modules still compute in their dtype.
     """
     for name, module in list(root.get_submodule(path).named_modules(prefix=path)):
         given = source.get_submodule(name)._parameters

@@ -28,7 +28,7 @@ class NoiseSchedule:
 
     Args:
         alphas: `alphas_cumprod`, one float for each training timestep (1000 for Stable Diffusion).
-        final_alpha: the alpha that stands before timestep 0; alphas[0] where `set_alpha_to_one` is false.
+        final_alpha: the alpha before timestep 0; alphas[0] if `set_alpha_to_one` is false.
         steps_offset: added to every inference timestep; 1 for Stable Diffusion.
         prediction_type: "epsilon" or "v_prediction".
         config: the scheduler config it was read from, for building other diffusers schedulers on the same noise.
@@ -76,7 +76,7 @@ class NoiseSchedule:
     def sigma(self, timestep: int) -> float:
         """The noise level sqrt((1 - alpha) / alpha) at a timestep, where x_t / sqrt(alpha) = x_0 + sigma epsilon.
 
-        So k-diffusion and ComfyUI count noise (arXiv 2206.00364); `final_alpha` counts before timestep 0.
+        k-diffusion and ComfyUI measure noise in this way (arXiv 2206.00364). Before timestep 0, alpha is `final_alpha`.
         """
         alpha = self.alpha(timestep)
         return ((1 - alpha) / alpha) ** 0.5
@@ -87,7 +87,7 @@ class NoiseSchedule:
         The "leading" spacing of diffusers' DDIMScheduler, which the original uses.
 
         Raises:
-            ConfigError: fewer than one step, or more than the schedule has room for.
+            ConfigError: there is less than one step, or more steps than the schedule allows.
         """
         most = self.num_train_timesteps - self.steps_offset
         if not is_whole(num_steps) or not 1 <= num_steps <= most:
@@ -100,11 +100,11 @@ class NoiseSchedule:
         return tuple(index * stride + self.steps_offset for index in range(num_steps))
 
     def previous(self, timestep: int, num_steps: int) -> int:
-        """The timestep one inference step nearer to the clean latents; may be negative, meaning `final_alpha`."""
+        """The timestep one inference step nearer to the clean latents; if it is negative, alpha is `final_alpha`."""
         return timestep - self.num_train_timesteps // num_steps
 
     def epsilon_from(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
-        """Epsilon from what the UNet predicted at `timestep` on `noisy`; shapes alike."""
+        """Epsilon from the UNet's prediction for `noisy` at `timestep`; all of the same shape."""
         if self.prediction_type == "epsilon":
             return output
         alpha = self.alpha(timestep)
@@ -118,7 +118,7 @@ class NoiseSchedule:
         return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Latents noised to `timestep`; shapes alike."""
+        """Latents with noise added to the level of `timestep`; all of the same shape."""
         alpha = self.alpha(timestep)
         return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
 
@@ -145,7 +145,7 @@ def ddim_step(
         latents: `b c f h w`.
         epsilon: the noise in `latents`, same shape.
         eta: 0 is deterministic DDIM, 1 is DDPM.
-        noise: fresh Gaussian noise of the same shape, needed where eta is above 0.
+        noise: fresh Gaussian noise of the same shape, needed if eta is above 0.
     """
     assert eta == 0.0 or (noise is not None and alpha_to >= alpha), "stochastic steps need noise and go towards clean"
     sigma = eta * ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)) ** 0.5 if eta else 0.0

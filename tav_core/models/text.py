@@ -1,4 +1,4 @@
-"""Prompts to the embeddings that the UNet attends to."""
+"""Encodes prompts into the embeddings that the UNet attends to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class TextModel(Protocol):
-    """What encodes prompts: a `Checkpoint`, or anything else with these two."""
+    """A model that encodes prompts: a `Checkpoint`, or anything else with these two attributes."""
 
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
 
 
-@explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close what else holds memory.")
+@explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close other programs.")
 @torch.no_grad()
 def encode_prompt(checkpoint: TextModel, prompts: str | Sequence[str]) -> Tensor:
     """Text embeddings `p n d` of one or several prompts: n = 77 tokens, padded, as the models were trained.
@@ -49,14 +49,14 @@ def _check_length(tokenizer: CLIPTokenizer, prompt: str, limit: int) -> None:
     count = _count_tokens(tokenizer, prompt)
     if count + 2 <= limit:
         return
-    # No token of CLIP reaches over a space, so the tokens of a prompt are those of its words.
+    # No CLIP token crosses a space, so the tokens of a prompt are those of its words.
     words = prompt.split()
     ends = accumulate(_count_tokens(tokenizer, word) for word in words)
     cut = [word for word, end in zip(words, ends, strict=True) if end + 2 > limit]
     raise PromptError(
-        got=f"a prompt of {count} tokens, start and end not counted",
+        got=f"a prompt of {count} tokens, not counting start and end",
         expected=f"at most {limit - 2}",
-        mend=f"Shorten it: these words would be cut: {' '.join(cut)!r}.",
+        mend=f"Shorten the prompt. These words would be cut: {' '.join(cut)!r}.",
     )
 
 

@@ -1,13 +1,13 @@
-"""Inflation: an ordinary 2-D diffusers UNet turned into a video UNet, without copying a line or a weight of it.
+"""Inflation: turns an ordinary 2-D diffusers UNet into a video UNet, without copying its code or its weights.
 
 What changes (Tune-A-Video, arXiv 2212.11565, section 4.2, and its code):
     convolutions     none: they run on every frame, folded into the batch
-    attn1            looks at the frames that the attention mode names
+    attn1            attends to the frames that the attention mode gives
     attn2            all frames of a video share one text
-    after each block a temporal attention along each pixel's time line: `norm_temp`, `attn_temp`
-    group norms      of the ResNets and the output take their statistics over all frames of a clip
+    after each block a temporal attention over the frames at each pixel: `norm_temp`, `attn_temp`
+    group norms      those of the ResNets and the output take their statistics over all frames of a clip
 
-The parameter names stay the published ones, those of the original's files and of the 2-D UNet.
+The parameter names are the published ones, as in the original's files and in the 2-D UNet.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ class InflatedUNet(UNet2DConditionModel):
         positions: str = "none",
         seed: int = 33,
     ) -> InflatedUNet:
-        """Inflates a 2-D UNet. The given one stays as it is; the weights are shared with it, not copied.
+        """Inflates a 2-D UNet. The given one is not changed; the weights are shared with it, not copied.
 
-        With its temporal blocks untouched (their output projections start at zero), one frame gives exactly what the
-        2-D UNet gives.
+        As long as the temporal blocks are not tuned (their output projections start at zero), a single frame gives
+        exactly the result of the 2-D UNet.
 
         Args:
             unet: a Stable Diffusion UNet.
-            attention: which frames attn1 looks at, one of `attention.MODES`.
-            attention_k: the longer step back of "sparse_causal_k".
-            group_norm: statistics over the "clip" as in the original, or per "frame": exact 2-D behaviour.
-            backend: "sdpa", or "xformers" where it is installed.
-            positions: of the frames in the temporal attention: "none" as in the original, or "rotary".
+            attention: which frames attn1 attends to, one of `attention_modes.MODES`.
+            attention_k: how far back "sparse_causal_k" also attends, in frames.
+            group_norm: statistics over the "clip" as in the original, or per "frame", which is exact 2-D behaviour.
+            backend: "sdpa", or "xformers" if it is installed.
+            positions: position encoding of frames in the temporal attention: "none" as in the original, or "rotary".
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
 
         Raises:
-            ConfigError: an unknown mode, norm, backend or positions, or a UNet that is inflated already.
+            ConfigError: a mode, norm, backend or positions is unknown, or the UNet is inflated already.
         """
         if isinstance(unet, InflatedUNet):
-            raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes by `set_modes`.")
+            raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes with `set_modes`.")
         check_options(attention, attention_k, group_norm, backend, positions)
         inflated = recast(copy_structure(unet), cls)
         inflated.frames = FrameCount()
@@ -98,7 +98,7 @@ class InflatedUNet(UNet2DConditionModel):
         backend: str = "sdpa",
         positions: str = "none",
     ) -> None:
-        """Sets in place which frames are looked at, whether their order counts, and what the group norms span."""
+        """Sets in place which frames are attended to, whether their order counts, and what the group norms span."""
         check_options(attention, attention_k, group_norm, backend, positions)
         self.modes = {
             "attention": attention,
@@ -120,15 +120,15 @@ class InflatedUNet(UNet2DConditionModel):
 
         Args:
             latents: `b c f h w`; h and w of any size.
-            timestep: one for all videos, or one a video: a number or a tensor of shape () or (b,).
+            timestep: one for all videos, or one per video: a number or a tensor of shape () or (b,).
             context: text embeddings `b m d`.
-            kwargs: what `UNet2DConditionModel.forward` takes besides; ControlNet residuals are `(b f) c h w`.
+            kwargs: further arguments of `UNet2DConditionModel.forward`; ControlNet residuals are `(b f) c h w`.
 
         Returns:
             The prediction, `b c f h w`.
 
         Raises:
-            LatentsError: latents of another rank or number of channels.
+            LatentsError: the latents have another rank or number of channels.
         """
         check_latents(latents, channels=self.config.in_channels)
         num_frames = self.frames.value = latents.shape[2]
@@ -140,7 +140,7 @@ class InflatedUNet(UNet2DConditionModel):
         return unfold(folded, num_frames)
 
     def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable | None = None) -> None:
-        """Recomputes activations in the backward pass; non-reentrant, so frozen inputs cut no gradient off."""
+        """Recomputes activations in the backward pass; non-reentrant, so that frozen inputs do not block gradients."""
 
         def checkpoint_frames(module: nn.Module, *args: Any) -> Any:
             num_frames = self.frames.value
@@ -170,8 +170,8 @@ class InflatedUNet(UNet2DConditionModel):
         """Copies the temporal weights of a state dict, under their published names, into this UNet.
 
         Args:
-            state_dict: `...transformer_blocks.N.attn_temp.*` and `norm_temp.*`. A whole UNet's state dict will do:
-                what is not temporal is left alone.
+            state_dict: `...transformer_blocks.N.attn_temp.*` and `norm_temp.*`. It may be that of a whole UNet: other
+                weights are ignored.
 
         Raises:
             MotionError: a temporal weight is missing, has another shape, or belongs to no block of this UNet.
@@ -196,7 +196,7 @@ def check_options(attention: str, attention_k: int, group_norm: str, backend: st
 
 
 def inflate_block(block: BasicTransformerBlock, frames: FrameCount) -> InflatedBlock:
-    """A spatial block with a temporal attention of the same width and heads, whose output starts at zero."""
+    """Adds to a spatial block a temporal attention of the same width and heads, whose output starts at zero."""
     weight = block.norm1.weight
     inflated = recast(block, InflatedBlock, frames=frames)
     inflated.ff = recast(block.ff, ChunkedFeedForward)
@@ -215,7 +215,7 @@ def inflate_block(block: BasicTransformerBlock, frames: FrameCount) -> InflatedB
 
 
 def copy_structure(module: ModuleT) -> ModuleT:
-    """A copy of a module tree that shares every weight's storage, but none of its modules or flags."""
+    """A copy of a module tree that shares the storage of all weights, but no modules or flags."""
     shared: dict[int, Any] = {}
     for parameter in module.parameters():
         shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
@@ -226,13 +226,14 @@ def copy_structure(module: ModuleT) -> ModuleT:
 def cast(module: ModuleT, device: torch.device, dtype: torch.dtype) -> ModuleT:
     """Moves and casts a model in place.
 
-    As torch does it: diffusers' own `to` (0.42) warns at each cast of modules to keep in float32, and names none.
+    It uses torch's own `to`: that of diffusers 0.42 warns at each cast about modules to keep in float32, but names
+    none.
     """
     return nn.Module.to(module, device, dtype)
 
 
 def replace_modules(root: nn.Module, cls: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
-    """Replaces every module of a class below `root`, at the same place and so under the same names."""
+    """Replaces every module of a class below `root`; parameter names do not change."""
     places: Iterable[tuple[nn.Module, str]] = [
         (owner, name) for owner in root.modules() for name, child in owner.named_children() if isinstance(child, cls)
     ]

@@ -20,7 +20,7 @@ class TuneConfig:
     """How to tune. The defaults are the original's (configs/*.yaml and train_tuneavideo.py) unless noted.
 
     Raises:
-        ConfigError: names the first setting that is out of its range.
+        ConfigError: a setting is out of its range; the first such setting is named.
     """
 
     num_steps: int = setting(500, "Tuning steps in total, including those done before a resume.", low=1, high=100_000)

@@ -1,8 +1,8 @@
-"""Early stopping: a tuning that ends once its previews get no better, and gives the motion of the best one.
+"""Early stopping: ends a tuning when its previews no longer improve, and returns the motion with the best score.
 
-Tuned for long, a model copies its source and no longer follows the prompt, while the loss goes on falling. What tells
-is a preview: the clip rendered under a prompt that was not tuned on. `tune` takes an `EarlyStop`; what it scores by is
-a function, `preview_score` for instance.
+A model tuned too long copies the source and no longer follows the prompt. A preview, the clip rendered under another
+prompt, shows it; the loss does not, and keeps falling. `tune` takes an `EarlyStop`, whose score is any function of the
+motion, for example one that renders a preview and calls `preview_score`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from .progress import TuneProgress
     from .run import TuningRun
 
-# Not ".safetensors", with which every run ends: no run can have this name.
+# A run's file ends in ".safetensors", so that no run can have this name.
 BEST = ".best"
 
 
 @dataclass(kw_only=True)
 class EarlyStop:
-    """Scores the motion every so many steps; the run ends when it got no better, with the best motion so far.
+    """Scores the motion at intervals; when the score no longer improves, the run ends with the best motion so far.
 
-    The scores lie in the run's state and the best motion beside it, so a run that is resumed knows both.
+    The scores are saved in the run's state and the best motion beside it, so that a resumed run has both.
 
     Args:
-        score: of a motion; more is better. None where it could not be scored.
+        score: a function that scores a motion; higher is better. It returns None if it cannot.
         every: steps between scores; the last step is scored too.
-        patience: scores in a row that may be no better than the best before the run ends.
-        by: what is scored by, prompt and judge. A state's scores by something else do not count.
+        patience: how many scores may fail to beat the best one before the run ends.
+        by: what the score depends on (prompt and judge). Scores in a state that were made with another are dropped.
 
     Attributes:
-        scores: of each step that was scored.
-        best: the motion of the highest.
+        scores: the score of each step that was scored.
+        best: the motion with the highest score.
 
     Raises:
         ConfigError: `every` or `patience` below 1.
@@ -63,7 +63,7 @@ class EarlyStop:
             )
 
     def begin(self, run: TuningRun, state_path: Path | None) -> None:
-        """Takes over what a run's state knows of scores.
+        """Takes over the scores from a run's state, and the best motion beside it.
 
         Raises:
             MotionError: the best motion beside the state is damaged.
@@ -79,13 +79,13 @@ class EarlyStop:
 
     @property
     def is_over(self) -> bool:
-        """Whether as many scores as the patience were no better than the best."""
+        """Whether as many scores as `patience` allows have failed to beat the best one."""
         if self.best is None:
             return False
         return sum(step > self.best.info.steps_done for step in self.scores) >= self.patience
 
     def look(self, progress: TuneProgress) -> bool:
-        """Scores, if it is time; whether this motion is the best so far.
+        """Scores the motion if it is time; returns whether it is the best so far.
 
         Raises:
             OutputError: the best motion cannot be written.
@@ -97,7 +97,7 @@ class EarlyStop:
         value = self.score(motion)
         if value is None:
             return False
-        # A score that is no number is never the best.
+        # A score of nan is never the best.
         value = -math.inf if math.isnan(value) else float(value)
         is_best = self.best is None or value > max(self.scores.values())
         self.scores[progress.step] = value

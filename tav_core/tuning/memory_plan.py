@@ -1,6 +1,6 @@
-"""What a tuning step recomputes so that it fits into memory: what each way needs, and the fastest that fits.
+"""Chooses what a tuning step recomputes so that it fits into memory: the fastest way that fits.
 
-The need is a sum: float32 masters, their gradients and AdamW's moments, and activations, see `models/memory.py`.
+A step needs memory for float32 masters, their gradients, AdamW's moments, and activations, see `models/memory.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Recompute:
 
     Args:
         what: one of `RECOMPUTE` in config.py.
-        num_levels: of how many of the finest resolutions; 0 is all.
+        num_levels: how many of the finest resolutions recompute; 0 means all.
     """
 
     what: str
@@ -52,9 +52,9 @@ class MemoryPlan:
     """What a tuning will recompute, and what it needs.
 
     Args:
-        recompute: what.
-        needed: bytes beyond the model that is loaded already.
-        free: bytes that are free, None where the system does not tell.
+        recompute: what it will recompute.
+        needed: bytes needed, not counting the model that is loaded already.
+        free: free bytes; None if the system does not report them.
     """
 
     recompute: Recompute
@@ -74,13 +74,13 @@ def plan_tuning(
 
     Args:
         unet: the model that will be tuned, on its device.
-        shape: of the latents of one step, `b c f h w`.
-        config: its `recompute`, or else its `memory`, says what; "auto" takes the fastest that fits.
-        dtype: computed in.
-        num_trained: values that train.
+        shape: shape of the latents of one step, `b c f h w`.
+        config: its `recompute`, or else its `memory`, decides; "auto" takes the fastest way that fits.
+        dtype: the dtype to compute in.
+        num_trained: how many values are trained.
 
     Raises:
-        OutOfMemory: it will not fit; says what would.
+        OutOfMemory: nothing fits; the message says what would.
     """
     free, options = free_memory(unet.device), list(ACTIVATIONS)
     if config.recompute != "auto":
@@ -100,7 +100,7 @@ def plan_tuning(
 
 
 def does_not_fit(plan: MemoryPlan, activations: float, shape: Sequence[int], *, could_lower: bool) -> OutOfMemory:
-    """The error of a plan that needs more than there is."""
+    """The error for a plan that needs more memory than is free."""
     num_frames = shape[2]
     fitting = int(num_frames * (activations - (plan.needed - plan.free)) / activations)
     mends = ["memory 'low'"] * could_lower + [f"{fitting} frames"] * (fitting >= 2) + ["a smaller size"]

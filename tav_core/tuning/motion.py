@@ -1,9 +1,9 @@
-"""The motion: what tuning learned, as one small file that goes on any checkpoint of the same architecture.
+"""The motion: what tuning learned, as one small file that fits every checkpoint of the same architecture.
 
 The file is safetensors. Tensor names are the published ones behind a prefix:
     delta.<name>      difference from the base model's weight (the tuned query projections)
-    temporal.<name>   a weight that inflation added, whole
-Metadata are strings: one for each field of `MotionInfo`.
+    temporal.<name>   a weight that inflation added, as it is
+The metadata are strings, one for each field of `MotionInfo`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..models.unet import InflatedUNet
 
-# float16 and float32 are written; the others are other tools'.
+# float16 and float32 are written here; other tools may write the others.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -37,9 +37,9 @@ class Motion:
     """A tuned motion, on the CPU in float32.
 
     Args:
-        deltas: differences from the base UNet's weights, by their published names.
-        temporal: the temporal blocks' weights, whole, by theirs.
-        info: where it comes from.
+        deltas: differences from the base UNet's weights, by published name.
+        temporal: the temporal blocks' weights, by published name.
+        info: where the motion comes from.
     """
 
     deltas: Mapping[str, Tensor]
@@ -47,7 +47,7 @@ class Motion:
     info: MotionInfo
 
     def save(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
-        """Writes one safetensors file, whole or not at all.
+        """Writes one safetensors file, completely or not at all.
 
         Args:
             dtype: float16 halves the file (about 150 MB for SD 1.x); float32 keeps every bit.
@@ -61,10 +61,10 @@ class Motion:
 
     @classmethod
     def load(cls, path: str | Path) -> Motion:
-        """Reads a file that `save` wrote. Nothing in it is more than numbers and text, whatever it says.
+        """Reads a file that `save` wrote. It is read as numbers and text only; no code in it can run.
 
         Raises:
-            MotionError: no such file, damaged, not a motion, not finite, or of a later format.
+            MotionError: there is no such file, or it is damaged, not a motion, not finite, or of a later format.
         """
         tensors, metadata = load_tensors(path, error=MotionError, what="a motion file (.safetensors)")
         info = read_info(path, metadata)
@@ -88,18 +88,18 @@ class Motion:
         temporal_strength: float = 1.0,
         **modes: Any,
     ) -> InflatedUNet:
-        """Inflates a 2-D UNet and puts the motion on it. The given UNet stays as it is.
+        """Inflates a 2-D UNet and applies the motion to it. The given UNet is not changed.
 
         Args:
-            unet: any checkpoint's UNet of the architecture it was tuned on.
-            strength: factor on the differences; 0 leaves the base model's queries.
-            temporal_strength: factor on what the temporal blocks add.
-            modes: `attention`, `attention_k`, `group_norm`, `positions`, `backend` of `InflatedUNet.from_2d`; as tuned
-                by default.
+            unet: the UNet of any checkpoint with the architecture that the motion was tuned on.
+            strength: factor on the differences; 0 keeps the base model's queries.
+            temporal_strength: factor on the output of the temporal blocks.
+            modes: `attention`, `attention_k`, `group_norm`, `positions`, `backend` of `InflatedUNet.from_2d`; by
+                default those that the motion was tuned with.
 
         Raises:
-            MotionError: another architecture; names the first thing that differs.
-            ConfigError: a strength that is no finite number.
+            MotionError: the architecture differs; the first difference is named.
+            ConfigError: a strength is not a finite number.
         """
         from ..models.unet import InflatedUNet
 
@@ -148,17 +148,17 @@ def check_strengths(**strengths: float) -> None:
     for name, value in strengths.items():
         if not is_number(value) or not math.isfinite(value):
             raise ConfigError(
-                got=f"{name} {value!r}", expected="a finite number", mend="Use 1, which is as tuned, or 0 to 2."
+                got=f"{name} {value!r}", expected="a finite number", mend="Use 1 for the motion as tuned, or 0 to 2."
             )
 
 
 def hash_base(unet: UNet2DConditionModel) -> str:
-    """A hash of a UNet's 2-D weights, the same before and after inflation and in half precision."""
+    """A hash of a UNet's 2-D weights; inflation and half precision do not change it."""
     return digest({name: tensor for name, tensor in unet.state_dict().items() if not is_temporal(name)})
 
 
 def set_parameter(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    """Puts a parameter in the place of another of the same dotted name."""
+    """Replaces the parameter with this dotted name."""
     owner, _, attribute = name.rpartition(".")
     setattr(module.get_submodule(owner), attribute, parameter)
 
@@ -168,10 +168,11 @@ def import_original(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel
 
     Args:
         state_dict: the saved UNet, from `checkpoints.load_original_unet`.
-        unet: the 2-D UNet of the checkpoint it was tuned on.
+        unet: the 2-D UNet of the checkpoint that it was tuned on.
 
     Raises:
-        MotionError: another architecture, or weights that the original never tunes differ: not its base.
+        MotionError: the architecture differs; or weights that the original never tunes differ, so `unet` is not its
+            base.
     """
     base = unet.state_dict()
     check_same_shapes({n: t for n, t in state_dict.items() if not is_temporal(n)}, base, what="a saved UNet")
@@ -182,8 +183,8 @@ def import_original(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel
             deltas[name] = difference
         elif difference.abs().max() > 2e-3 * tensor.abs().max():
             raise MotionError(
-                got=f"a saved UNet whose {name} is not this model's",
-                expected="the checkpoint that the original was tuned on: it leaves this weight as it was",
+                got=f"a saved UNet whose {name} differs from this model's",
+                expected="the checkpoint that the original was tuned on, because tuning does not change this weight",
                 mend="Load the checkpoint named in its training config as the base.",
             )
     temporal = {name: tensor.detach().cpu().float() for name, tensor in state_dict.items() if is_temporal(name)}

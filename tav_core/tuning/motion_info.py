@@ -1,4 +1,4 @@
-"""What a motion file says of itself: where the motion comes from, and on what it fits. Checked before use."""
+"""The metadata of a motion file: where the motion comes from, and which models it fits. They are checked before use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
 FORMAT_VERSION = 1
-# What a file means that does not name a mode.
+# The modes that a file means if it does not name them.
 UNNAMED_MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
 ARCHITECTURE = (
     "block_out_channels",
@@ -33,19 +33,19 @@ ARCHITECTURE = (
 
 @dataclass(frozen=True, kw_only=True)
 class MotionInfo:
-    """Where a motion comes from. Shown to users, never executed.
+    """Where a motion comes from. It is shown to users and never executed.
 
     Args:
         architecture: the fields `ARCHITECTURE` of the base UNet's config.
-        base_hash: `files.digest` of the base UNet's weights.
-        prompt: the prompt it was tuned under.
-        num_frames, start, stride, fps, width, height, fit: the clip it was tuned on, and how it was read, see
-            `read_clip`; stride and fps 0 and fit empty where unknown.
-        modes: attention mode, group norm and positions of the UNet it was tuned in; no positions where not named.
+        base_hash: `tensor_files.digest` of the base UNet's weights.
+        prompt: the prompt that it was tuned with.
+        num_frames, start, stride, fps, width, height, fit: the clip that it was tuned on, and how it was read, see
+            `read_clip`; if unknown, stride and fps are 0 and fit is empty.
+        modes: attention mode, group norm and positions of the UNet in tuning; "none" if positions are not named.
         config: the tuning settings.
-        steps_done: tuning steps behind it.
-        pack_version: of this library.
-        format_version: of the file.
+        steps_done: how many tuning steps were done.
+        pack_version: version of this library.
+        format_version: version of the file format.
     """
 
     architecture: Mapping[str, Any]
@@ -72,7 +72,7 @@ class MotionInfo:
         """Reads what `to_metadata` wrote; fields of later formats are left out.
 
         Raises:
-            KeyError, TypeError, ValueError: not a motion's metadata.
+            KeyError, TypeError, ValueError: these are not the metadata of a motion.
         """
         known = {f.name for f in dataclasses.fields(cls)}
         info = cls(**{name: json.loads(value) for name, value in metadata.items() if name in known})
@@ -82,17 +82,17 @@ class MotionInfo:
 
 
 def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
-    """The metadata of a motion file, checked."""
+    """Reads and checks the metadata of a motion file."""
     refuse_later_format(path, metadata)
     try:
         info = MotionInfo.from_metadata(metadata)
         check_info(info)
-    # JSON that is nested too deep ends in a RecursionError.
+    # JSON that is nested too deeply raises RecursionError.
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise MotionError(
             got=f"{path}, whose metadata is not a motion's ({error})",
             expected="a file written by Motion.save",
-            mend="Give a motion file; a UNet saved by the original is read by import_original.",
+            mend="Give a motion file; import_original reads a UNet that the original saved.",
         ) from error
     return info
 
@@ -109,10 +109,10 @@ def refuse_later_format(path: str | Path, metadata: Mapping[str, str]) -> None:
 
 
 def check_info(info: MotionInfo) -> None:
-    """Checks what a file says of itself: these values become sizes, modes and texts elsewhere.
+    """Checks a file's metadata, because its values become sizes, modes and texts elsewhere.
 
     Raises:
-        ValueError, TypeError: names the first field that does not fit.
+        ValueError, TypeError: a field does not fit; the first such field is named.
     """
     for name in ("num_frames", "start", "stride", "width", "height", "steps_done", "format_version"):
         value = getattr(info, name)
@@ -142,7 +142,7 @@ def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
 
 
 def describe_clip(about: ClipInfo) -> dict[str, Any]:
-    """The fields of `MotionInfo` that a clip's info fills, as plain JSON values; those unknown are left out."""
+    """The fields of `MotionInfo` that come from a clip's info, as plain JSON values; unknown ones are left out."""
     read = about.config
     known = {} if read is None else {"start": int(read.start), "stride": int(read.stride), "fit": read.fit}
     return {"prompt": about.prompt, "fps": float(about.fps), **known}
@@ -150,11 +150,11 @@ def describe_clip(about: ClipInfo) -> dict[str, Any]:
 
 def name_family(config: Mapping[str, Any]) -> str:
     """The family of a UNet, by the width of the text it attends to."""
-    # A file may hold anything here, what cannot be looked up too.
+    # A file may hold anything here, also values that cannot be dictionary keys.
     width = str(config.get("cross_attention_dim"))
     return {"768": "Stable Diffusion 1.x", "1024": "Stable Diffusion 2.x"}.get(width, "a model of another size")
 
 
 def as_json(value: Any) -> Any:
-    """A value as it comes back from a file: tuples become lists."""
+    """A value as it would be read from a file: tuples become lists."""
     return json.loads(json.dumps(value))

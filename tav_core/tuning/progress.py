@@ -1,4 +1,4 @@
-"""What is told of a tuning run after each of its steps."""
+"""What callbacks get after each step of a tuning run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneProgress:
-    """What a callback learns after each step.
+    """The progress of a run after a step.
 
     Args:
         step: steps done.
-        num_steps: steps in all.
-        loss: of this step.
-        learning_rate: of this step.
+        num_steps: steps in total.
+        loss: loss of this step.
+        learning_rate: learning rate of this step.
         eta_seconds: estimated time left.
-        losses: of every step so far, those before a resume too.
-        plan: what is recomputed, and the memory estimate that it was chosen by.
-        motion: gives the motion so far, for a preview.
+        losses: the loss of every step so far, including those before a resume.
+        plan: what is recomputed, and the memory estimate behind that choice.
+        motion: returns the motion so far, for a preview.
     """
 
     step: int

@@ -1,11 +1,11 @@
-"""Recomputing activations: layers that keep only their inputs in the forward pass and run again in the backward pass.
+"""Recomputing activations: layers keep only their inputs in the forward pass and run again in the backward pass.
 
-    nothing     every activation is kept: the fastest, and several times the memory
+    nothing     every activation is kept: the fastest, but it takes several times the memory
     blocks      each ResNet and each transformer is a unit
     layers      within a transformer, each attention and each part of the feed-forward are units too: the least memory
 
-Units are re-cast in place (see inflation.py), so names and weights stay. diffusers' own gradient checkpointing has
-other units: it leaves the transformers' norms and projections out, which keeps twice as much.
+Units are recast in place (see inflation.py), so that names and weights do not change. diffusers' own gradient
+checkpointing has other units: it does not recompute the transformers' norms and projections, and keeps twice as much.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Recomputed:
-    """Stands before a module's class. Non-reentrant, so frozen inputs cut no gradient off."""
+    """A mixin for a module that is recomputed; non-reentrant, so that frozen inputs do not block gradients."""
 
     frames: FrameCount
 
@@ -45,13 +45,13 @@ class Recomputed:
 
 
 def set_recompute(unet: InflatedUNet, what: str, *, num_levels: int = 0) -> None:
-    """Sets in place what a UNet recomputes; to be called once, on a copy that trains.
+    """Sets in place what a UNet recomputes. Call it once, on a copy that trains.
 
     Args:
-        unet: whose modules are re-cast.
+        unet: the UNet whose modules are recast.
         what: one of `RECOMPUTE` in config.py.
-        num_levels: of how many of the UNet's resolutions, the finest first; the others keep their activations. Coarse
-            levels hold little and compute as much. 0 is all.
+        num_levels: how many of the UNet's resolutions recompute, the finest first; the others keep their activations,
+            because coarse levels hold little but cost as much time. 0 means all.
     """
     if what == "nothing":
         return
@@ -62,7 +62,7 @@ def set_recompute(unet: InflatedUNet, what: str, *, num_levels: int = 0) -> None
 
 
 def recomputed_levels(unet: InflatedUNet, num_levels: int) -> list[nn.Module]:
-    """The blocks of a UNet's finest resolutions; the middle is of the coarsest."""
+    """The blocks of a UNet's finest resolutions; the middle block belongs to the coarsest."""
     count = len(unet.down_blocks)
     chosen = min(num_levels, count) or count
     middle = [unet.mid_block] if chosen == count else []
@@ -70,12 +70,12 @@ def recomputed_levels(unet: InflatedUNet, num_levels: int) -> list[nn.Module]:
 
 
 def replace_units(root: nn.Module, classes: tuple[type[nn.Module], ...], frames: FrameCount) -> None:
-    """Re-casts every module of some classes below `root`, the inner ones first."""
+    """Recasts every module of some classes below `root`, the inner ones first."""
     places = [(o, n) for o in root.modules() for n, child in o.named_children() if isinstance(child, classes)]
     for owner, name in reversed(places):
         unit = getattr(owner, name)
         own = FeedForward if isinstance(unit, FeedForward) else type(unit)
-        # Chunked stands first, so that each part of a feed-forward is a unit, and not all of them together.
+        # Chunked comes first, so that each chunk of a feed-forward is a unit, not all chunks together.
         mixins = (Chunked, Recomputed) if own is FeedForward else (Recomputed,)
         cls = type(f"Recomputed{own.__name__}", (*mixins, own), {})
         setattr(owner, name, recast(unit, cls, frames=frames))

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class TuningRun:
-    """A tuning in progress: the trainable copy of the model, the optimizer, and how far it got.
+    """A tuning in progress: the trainable copy of the model, the optimizer, and how far it has got.
 
     Args:
-        plan: what to recompute; chosen by the config and the free memory where None.
+        plan: what to recompute; if None, the config and the free memory decide.
         others: see `tune`.
     """
 
@@ -74,9 +74,9 @@ class TuningRun:
         self.context = context.detach().clone().to(self.base.device)
         self.about = about or ClipInfo()
         self.step, self.losses = 0, []
-        # Of early stopping: what scores by, and the score of each step that was scored.
+        # For early stopping: what the scores depend on, and the score of each step that was scored.
         self.scored_by, self.scores = "", {}
-        # Whether an update has begun and not ended: then the weights are of no step, and must not be saved.
+        # Whether an update is under way: the weights then belong to no step, and must not be saved.
         self.updating = False
 
     @property
@@ -85,16 +85,16 @@ class TuningRun:
 
     @property
     def step_shape(self) -> tuple[int, ...]:
-        """The shape of the latents that one step trains on, at the most: a window has frame 0 in front."""
+        """The largest shape of latents that a step trains on: a window has frame 0 in front."""
         shape = list(self.mean.shape)
         if self.config.window:
             shape[2] = min(self.config.window + 1, self.num_frames)
         return tuple(shape)
 
     def draw(self) -> tuple[Tensor, Tensor, int]:
-        """Latents, noise and timestep of the next step, from the seed and the step alone.
+        """Draws latents, noise and timestep of the next step, from the seed and the step alone.
 
-        With `config.window` they are of the frames around one of the clip's, with frame 0 in front as in rendering.
+        With `config.window`, it takes the frames around a random one, with frame 0 in front, as in rendering.
         """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
@@ -132,7 +132,7 @@ class TuningRun:
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.trainable.values(), self.config.max_grad_norm)
         if self.precision != torch.float16:
-            # The fp16 scaler skips a step whose gradients overflow, and lowers its scale: no divergence.
+            # In fp16 an overflow is no divergence: the scaler skips the step and lowers its scale.
             self.check_finite("gradient norm", norm.item())
         self.updating = True
         self.scaler.step(self.optimizer)
@@ -163,9 +163,9 @@ class TuningRun:
             motion=self.motion,
         )
 
-    @explain_out_of_memory("copying the motion", "Close what else holds memory; the state on the disk is whole.")
+    @explain_out_of_memory("copying the motion", "Close other programs; the state on disk is complete.")
     def motion(self) -> Motion:
-        """The motion so far: copies, on the CPU in float32."""
+        """The motion so far, as copies on the CPU in float32."""
         tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
         base = dict(self.base.named_parameters())
         deltas = {n: t - base[n].detach().cpu().float() for n, t in tuned.items() if not is_temporal(n)}
@@ -202,5 +202,5 @@ def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channel
             mend="Encode the clip again.",
         )
     if mean.shape[0] != 1:
-        raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on each clip by itself.")
+        raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on one clip at a time.")
     return tuple(x.detach().clone().to(device, torch.float32) for x in (mean, std))

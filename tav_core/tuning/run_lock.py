@@ -1,4 +1,4 @@
-"""One process at a time has a run: a lock beside its state, which the system lets go of when the process ends."""
+"""Only one process at a time can use a run: a lock file beside its state, which is released when the process ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..errors import ConfigError, explain_write_failure
 
 @contextmanager
 def hold(path: Path | None) -> Iterator[None]:
-    """Keeps a run's file for this process. The system lets go of it when the process ends, however it ends.
+    """Reserves a run's file for this process. The system releases it when the process ends, however it ends.
 
     Args:
-        path: the file, there or not; None holds nothing.
+        path: the file, which need not exist; None reserves nothing.
 
     Raises:
-        ConfigError: another process, or another thread of this one, holds it.
+        ConfigError: another process, or another thread of this one, holds the file.
         OutputError: the folder cannot be written to.
     """
     if path is None:
@@ -34,8 +34,8 @@ def hold(path: Path | None) -> Iterator[None]:
     if file is None:
         raise ConfigError(
             got=f"a run that is being tuned at this moment, {path}",
-            expected="a run that no other process is at",
-            mend="Wait for its end or cancel it, or choose another name.",
+            expected="a run that no other process is using",
+            mend="Wait until it ends or cancel it, or choose another name.",
         )
     try:
         remove_leftovers(path)
@@ -45,13 +45,13 @@ def hold(path: Path | None) -> Iterator[None]:
 
 
 def open_locked(lock: Path) -> IO[bytes] | None:
-    """A lock's file, opened and locked; None if another has it."""
+    """Opens and locks a lock file; None if another process or thread holds the lock."""
     while True:
         file = lock.open("ab")
         if not try_lock(file):
             file.close()
             return None
-        # The one who had it may have removed it after it was opened here: such a file keeps nobody out.
+        # The holder may have removed the file after it was opened here; a lock on such a file keeps nobody out.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                 return file
@@ -59,7 +59,7 @@ def open_locked(lock: Path) -> IO[bytes] | None:
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Locks an open file without waiting. Where the file system knows no locks, everyone gets one."""
+    """Locks an open file without waiting. If the file system has no locks, it always succeeds."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -75,7 +75,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def release(file: IO[bytes], lock: Path) -> None:
-    """Lets go of a lock and removes its file, if nobody else has it open on a system that minds."""
+    """Releases a lock and removes its file; Windows keeps the file if another process has it open."""
     if os.name != "nt":
         lock.unlink(missing_ok=True)
     file.close()

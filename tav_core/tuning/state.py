@@ -1,13 +1,13 @@
-"""The resumable state of a tuning run: one safetensors file, written whole or not at all.
+"""The resumable state of a tuning run: one safetensors file, written completely or not at all.
 
     param.<name>, exp_avg.<name>, exp_avg_sq.<name>, adam_step.<name>   float32 masters and AdamW's moments
     input.mean, input.std, input.context                                what the run is tuned on
-    losses                                                             one a step done
-    metadata: step, identity (what makes it this run and no other), scaler (the fp16 loss scale), and of early stopping
-        scored_by and scores, from step to score
+    losses                                                             one per step done
+    metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), and for early
+        stopping scored_by and scores (step to score)
 
-No random state is stored: every draw of a step comes from the seed and the step's number. A resumed run goes on with
-the stored inputs: the same clip encoded with other thread counts or kernels differs in its last digits.
+No random state is stored, because all random draws of a step come from the seed and the step's number. A resumed run
+uses the stored inputs, because the same clip encoded with other thread counts or kernels differs in its last digits.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from .run import TuningRun
 
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
-# The demo's VAE in bf16 strays by 0.2 % from itself in fp32; one frame of eight taken from its neighbour, by 18 %.
+# The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.
 INPUT_TOLERANCE = 0.01
 
 
 class RunState:
-    """Saves a run to a file and restores it from there.
+    """Saves a run to a file and restores it from the file.
 
     Args:
-        path: the file, or None to keep nothing.
+        path: the file; None saves nothing.
         run: the run.
     """
 
@@ -46,18 +46,18 @@ class RunState:
         self.saved: tuple[int, str, dict[int, float]] | None = None
 
     def begin(self) -> None:
-        """Does what `config.resume` says with a file that is there already.
+        """Restores the run from a file that exists already, or refuses to, as `config.resume` says.
 
         Raises:
-            ConfigError: it is another run's, it has done more steps than asked for, or there should be none.
+            ConfigError: the file is of another run, or has more steps than asked for, or must not exist.
         """
         if self.path is None or not self.path.exists() or self.run.config.resume == "restart":
             return
         if self.run.config.resume == "new":
             raise ConfigError(
                 got=f"a run that is there already, {self.path}",
-                expected="no such file, as resume is 'new'",
-                mend="Choose another name, or resume by 'continue' or 'restart'.",
+                expected="no such file, because resume is 'new'",
+                mend="Choose another name, or set resume to 'continue' or 'restart'.",
             )
         tensors, metadata = load_tensors(self.path, error=ConfigError, what="the state of a tuning run")
         self.check_identity(metadata)
@@ -68,24 +68,24 @@ class RunState:
         self.saved = self.reached
 
     def check_room(self) -> None:
-        """Checks that the state of a run with steps left can be saved, before it takes them.
+        """If steps are left, checks before taking them that the state can be saved.
 
         Raises:
-            OutputError: no permission, or too little space beside the state that is there.
+            OutputError: there is no permission, or too little space beside the present state.
         """
         if self.path is not None and self.run.step < self.run.config.num_steps:
             check_output(self.path, size=state_bytes(self.run))
 
     @property
     def reached(self) -> tuple[int, str, dict[int, float]]:
-        """What a saved state must agree with to be this one: the step, and its scores."""
+        """What tells whether a saved state is up to date: the step, and the scores."""
         return self.run.step, self.run.scored_by, dict(self.run.scores)
 
     def save(self) -> None:
-        """Writes the state, unless this step and its scores are on disk already, or there is none yet.
+        """Writes the state, unless this step and its scores are on disk already, or no step was done.
 
         Raises:
-            OutputError, OutOfMemory: the file cannot be written; the one before it is still whole.
+            OutputError, OutOfMemory: the file cannot be written; the old one is unchanged.
         """
         if self.path is None or self.saved == self.reached or not self.run.step:
             return
@@ -118,7 +118,7 @@ class RunState:
                 raise self.another_run(what)
 
     def check_whole(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        """Raises ConfigError unless all of a run is there: a part of it would go on as another run."""
+        """Raises ConfigError unless the state is complete: an incomplete one would continue as a different run."""
         step = metadata.get("step", "")
         if not (step.isdecimal() and len(step) < 10 and is_json_object(metadata.get("scaler", ""))):
             raise not_a_state(self.path, "its step or its scaler cannot be read")
@@ -133,19 +133,19 @@ class RunState:
                 raise not_a_state(self.path, f"its {name} is missing, of another shape, or holds no finite numbers")
 
     def check_steps(self, done: int) -> None:
-        """Raises ConfigError if the run has more steps than asked for: tuning cannot be taken back."""
+        """Raises ConfigError if the run has done more steps than asked for, because steps cannot be undone."""
         if done > self.run.config.num_steps:
             raise ConfigError(
                 got=f"num_steps {self.run.config.num_steps} for a run that has done {done}, {self.path}",
-                expected=f"{done} or more, as resume is 'continue'",
-                mend=f"Use {done} for its motion as it is. For fewer, choose another name, or resume by 'restart'.",
+                expected=f"{done} or more, because resume is 'continue'",
+                mend=f"Use {done} for its motion as it is. For fewer, choose another name, or set resume to 'restart'.",
             )
 
     def another_run(self, what: str) -> ConfigError:
         return ConfigError(
             got=f"the state of another run, {self.path}: its {what} is not the one asked for",
             expected="the same model, clip, prompt, modules, modes, seed and window as when it was saved",
-            mend="Choose another name for the run, or resume by 'restart'.",
+            mend="Choose another name for the run, or set resume to 'restart'.",
         )
 
 
@@ -161,13 +161,13 @@ def read_losses(path: Path) -> list[float]:
 def not_a_state(path: Path, why: str) -> ConfigError:
     return ConfigError(
         got=f"{path}, which is not the state of a tuning run: {why}",
-        expected="a file that tune wrote, whole",
-        mend="Choose another name for the run, or resume by 'restart' to begin it anew.",
+        expected="a complete file that tune wrote",
+        mend="Choose another name for the run, or set resume to 'restart' to begin it again.",
     )
 
 
 def read_list(tensor: Tensor | None) -> list[float] | None:
-    """Losses as numbers; None for what are none."""
+    """Losses as a list of numbers; None if the tensor does not hold losses."""
     return tensor.tolist() if tensor is not None and tensor.ndim == 1 and tensor.dtype == torch.float64 else None
 
 
@@ -179,7 +179,7 @@ def is_json_object(text: str) -> bool:
 
 
 def read_scores(metadata: dict[str, str]) -> dict[int, float] | None:
-    """The scores by step, none in a file from before there were any; None for what are none."""
+    """The scores by step, empty if the file has none; None if they cannot be read."""
     try:
         scores = json.loads(metadata.get("scores", "{}"))
         return {int(step): float(value) for step, value in scores.items()}
@@ -196,7 +196,7 @@ def any_moments(tensors: dict[str, Tensor]) -> bool:
 
 
 def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
-    """The tensors that a state of this run must hold. The fp16 scaler may skip the first steps: then no moments."""
+    """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
     shapes = {f"input.{name}": tuple(value.shape) for name, value in inputs(run).items()}
     for name, parameter in run.trainable.items():
         own = tuple(parameter.shape)
@@ -207,7 +207,7 @@ def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ..
 
 
 def inputs(run: TuningRun) -> dict[str, Tensor]:
-    """What a run is tuned on."""
+    """The inputs that a run is tuned on."""
     return {"mean": run.mean, "std": run.std, "context": run.context}
 
 
@@ -219,21 +219,21 @@ def same_input(saved: Tensor | None, given: Tensor) -> bool:
 
 
 def state_bytes(run: TuningRun) -> int:
-    """Bytes that a run's state takes: its weights, their two moments, and what it is tuned on, in float32."""
+    """The size of a run's state in bytes: its weights, their two moments, and its inputs, in float32."""
     trained = sum(parameter.numel() for parameter in run.trainable.values())
     given = sum(value.numel() for value in inputs(run).values())
     return (3 * trained + given) * torch.float32.itemsize
 
 
 def identity(run: TuningRun) -> dict:
-    """What two runs must share, besides their inputs, for one to go on where the other stopped. Steps and learning
-    rate may change."""
+    """What two runs must share, besides their inputs, so that one can continue where the other stopped. Steps and
+    learning rate may differ."""
     return {
         "model": run.base_hash,
         "modules": list(run.config.modules),
         "modes": recorded_modes(run.base.modes),
         "seed": run.config.seed,
-        # None is also what a file says that was written before there were windows.
+        # Files from before windows existed also hold None here.
         "window": run.config.window or None,
     }
 
@@ -250,7 +250,7 @@ def collect(run: TuningRun) -> dict[str, Tensor]:
 
 
 def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Puts a saved state into a run."""
+    """Restores a run from a saved state."""
     with torch.no_grad():
         for name, parameter in run.trainable.items():
             parameter.copy_(tensors[f"param.{name}"])
@@ -267,7 +267,7 @@ def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]
 
 
 def restore_scaler(run: TuningRun, saved: dict) -> None:
-    """The fp16 loss scale of a run; one that was not in fp16 before has none, and begins with the default."""
+    """Restores the fp16 loss scale of a run; a run that was not in fp16 has none, and begins with the default."""
     if not saved or not run.scaler.is_enabled():
         return
     try:
@@ -276,5 +276,5 @@ def restore_scaler(run: TuningRun, saved: dict) -> None:
         raise ConfigError(
             got=f"the state of a run whose scaler is {str(saved)[:100]}",
             expected="the loss scale of a run in fp16",
-            mend="Resume by 'restart', or in another precision.",
+            mend="Set resume to 'restart', or resume in another precision.",
         ) from error

@@ -1,4 +1,4 @@
-"""The copy of a model that trains: frozen weights shared with it, float32 masters of the others."""
+"""The copy of a model that is trained: it shares the frozen weights, and has float32 masters of the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype:
 
     Args:
         modules: endings of module names, as the original selects them.
-        compute_dtype: of the copy; frozen weights in another are not shared but rounded.
+        compute_dtype: the copy's dtype; frozen weights in another dtype are not shared but cast.
 
     Raises:
-        ConfigError: an ending that no module has.
+        ConfigError: no module has one of the endings.
     """
     copied = copy_structure(unet).requires_grad_(False).train()
     if copied.dtype != compute_dtype:

@@ -1,9 +1,9 @@
 """One-shot tuning: the loop that teaches an inflated model the motion of one clip (Tune-A-Video, arXiv 2212.11565).
 
-The recipe is the original's (configs/*.yaml and train_tuneavideo.py), save for its flaws: latents and text are encoded
+The recipe is the original's (configs/*.yaml and train_tuneavideo.py), without its flaws: latents and text are encoded
 once, gradient checkpointing is non-reentrant so that every trainable tensor trains, and a run can be resumed.
 
-Everything random in a step comes from (seed, step). So a resumed run draws what an unbroken one draws.
+All random numbers of a step depend on (seed, step) alone, so that a resumed run draws the same as an unbroken one.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ def tune(
     on_step: OnStep | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Motion:
-    """Tunes a model on one clip. The given model, latents and text stay as they are.
+    """Tunes a model on one clip. The given model, latents and text are not changed.
 
     Args:
-        denoiser: an untuned model; its UNet's modes are the ones tuned in and recorded.
-        clip: the VAE's posterior over the clip, drawn from anew at each step as the original does, or fixed latents
+        denoiser: an untuned model; its UNet's modes are used in tuning and recorded.
+        clip: the VAE's posterior over the clip, sampled again at each step as in the original, or fixed latents
             `1 c f h w`.
         context: embeddings of the source prompt, `1 m d`.
         config: see `TuneConfig`.
-        state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
-            raises or memory runs out. If it is there already, `config.resume` says what happens. One run at a time
-            has it.
+        state_path: a file for the state of the run, written every `config.save_every` steps, at the end, and when
+            `on_step` raises or memory runs out. If it exists already, `config.resume` says what happens. Only one run
+            at a time can use it.
         about: the clip's prompt, rate and how it was read, which the motion records: `clip.info(prompt)`.
-        on_step: called after each step. What it raises cancels the run, after the state was saved.
-        early_stop: ends the run when its scores get no better; see there.
+        on_step: called after each step. If it raises, the state is saved and the run ends.
+        early_stop: ends the run when its scores no longer improve, see `EarlyStop`.
 
     Returns:
-        The motion after `config.num_steps` steps; with `early_stop` the best of those that it scored.
+        The motion after `config.num_steps` steps; with `early_stop`, the motion with the best score.
 
     Raises:
-        ConfigError: settings that do not fit, or a state file of another run, or of one that is being tuned now.
+        ConfigError: the settings do not fit, or the state file is of another run, or in use by a run.
         TuningDiverged: the loss or the gradient is no longer a number. The state of the last good step is saved.
-        OutOfMemory: it will not fit, by an estimate before the run, or does not; says what to lower.
-        OutputError: the state cannot be written; said before the first step where that can be known.
+        OutOfMemory: memory runs out, or an estimate before the run says that it will; the message says what to lower.
+        OutputError: the state cannot be written; raised before the first step if possible.
     """
     config = config or TuneConfig()
     with torch.inference_mode(False), torch.enable_grad():
@@ -84,7 +84,7 @@ def tune(
 
 
 def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: EarlyStop | None) -> Motion:
-    """Takes the steps that are left. What ends them early ends them after a save, unless weights were half changed."""
+    """Takes the steps that are left. An early end saves the state first, unless weights were only partly updated."""
     if early_stop is not None and run.step:
         early_stop.look(run.progress(eta_seconds=0.0))
         state.save()
@@ -106,7 +106,7 @@ def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: E
         except BaseException:
             state.save()
             raise
-        # The best motion is on the disk by now: the scores that say so should be too.
+        # The best motion is on disk by now, so the scores that say so must be too.
         if is_best or (run.config.save_every and run.step % run.config.save_every == 0):
             state.save()
     state.save()

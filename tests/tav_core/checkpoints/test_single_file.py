@@ -193,7 +193,7 @@ def drop_one(tensors):
 
 def add_one(tensors):
     name = "model.diffusion_model.middle_block.1.transformer_blocks.1.norm1.weight"
-    return tensors | {name: torch.zeros(4)}, r"transformer_blocks\.1\.norm1\.weight has no place"
+    return tensors | {name: torch.zeros(4)}, r"transformer_blocks\.1\.norm1\.weight is not expected"
 
 
 def drop_the_first(tensors):
