@@ -39,8 +39,8 @@ def quickstart(graph: WorkflowGraph) -> None:
         "## 1 Quickstart\n\n"
         "Press **Run**. There is nothing to download. It takes a few minutes on a CPU, less on a GPU.\n\n"
         "- *One-Shot Tune* learns how the clip moves; watch its loss and its previews.\n"
-        "- Then change the **edited prompt** and run again: it is not tuned anew. The model knows circle, square, "
-        "triangle and star, in red, green, blue, yellow, purple and white, on such backgrounds.\n"
+        "- Then change the **edited prompt** and run again: the tuning is not repeated. The model knows circle, "
+        "square, triangle and star, in red, green, blue, yellow, purple and white, on such backgrounds.\n"
         "- The video goes to `output/tune_a_video`, the motion to `models/tav_motion`.\n"
         "- For a clip and a checkpoint of your own, open workflow 2."
     )
@@ -58,10 +58,10 @@ def resume(graph: WorkflowGraph) -> None:
     """One run, tuned to 100 steps and then on to 300; an edit with each."""
     graph.note(
         "## 5 Resume, and compare steps\n\n"
-        "The two tuning nodes are **one run**, for they have one *run_name*. The first tunes 100 steps (*resume*: "
-        "restart). The second takes the run up there and goes on to 300 (*resume*: continue).\n\n"
+        "The two tuning nodes are **one run**, because they have the same *run_name*. The first tunes 100 steps "
+        "(*resume*: restart). The second continues this run to 300 steps (*resume*: continue).\n\n"
         "- It waits for the first edit through its *fps*, which comes from that video.\n"
-        "- A run that you cancel goes on likewise: queue it again.\n"
+        "- A cancelled run continues in the same way: queue it again.\n"
         "- Raise the second *num_steps* and run again: only the new steps are tuned.\n"
         "- More steps keep more of the clip, and change less of it.",
         size=(400, 420),
@@ -87,10 +87,10 @@ def local_edit(graph: WorkflowGraph) -> None:
     graph.note(
         "## 10 Local edit\n\n"
         "Press **Run**: the demo's circle turns yellow, and nothing else changes. There is nothing to download.\n\n"
-        "- The mask goes to both *Sample Edit* and *Composite Edit*. Here it is made of what is red; for your own clip "
-        "paint one, or take one a frame from a segmentation node.\n"
-        "- Make it a little larger than what is to change: *Grow Mask*. To edit the background, put *Invert Mask* "
-        "behind it.\n"
+        "- The mask goes to both *Sample Edit* and *Composite Edit*. Here it is made from the red pixels; for your "
+        "own clip, paint one, or take one per frame from a segmentation node.\n"
+        "- Make it a little larger than the part that should change, with *Grow Mask*. To edit the background, put "
+        "*Invert Mask* after it.\n"
         "- *feather* is the soft edge, the same in both. For some frames only, set *first_frame* and *last_frame* of "
         "**Composite Edit**; the mask may then be left out.\n"
         "- The second *Sample Edit* has no mask, to compare."
@@ -120,10 +120,10 @@ def inject_source(graph: WorkflowGraph) -> None:
     graph.note(
         "## 11 Keep the layout\n\n"
         "Press **Run**: the same edit twice, the second with **Inject Source**. There is nothing to download.\n\n"
-        "- *attention*: how long the edit looks where the clip looks. *features*: how long it takes the clip's own. "
-        "Both are shares of the steps.\n"
-        "- For edits of colour, material and style. If the edit is to have another shape, lower both.\n"
-        "- *conditioning* is the prompt that *DDIM Invert* had."
+        "- *attention*: how long the edit uses the clip's attention. *features*: how long it uses the clip's "
+        "features. Both are shares of the steps.\n"
+        "- Use it for edits of colour, material and style. If the edit should change a shape, lower both.\n"
+        "- *conditioning* must be the prompt that *DDIM Invert* used."
     )
     demo, source, empty, edited = load_demo(graph)
     graph.group("Tune", TUNE)

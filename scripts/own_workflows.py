@@ -58,7 +58,7 @@ def four_prompts(graph: WorkflowGraph) -> None:
         "- **Load Motion**: choose the motion; press R if it is not listed yet.\n"
         "- **Load Clip**: the clip, with the settings that it was tuned with.\n"
         "- Write four prompts. The clip is inverted once for all of them.\n"
-        "- A prompt that stays as it is costs nothing in the next run."
+        "- A prompt that you do not change costs nothing in the next run."
     )
     edits = {
         "astronaut": "an astronaut is skiing on the moon",
@@ -83,7 +83,7 @@ def dreambooth(graph: WorkflowGraph) -> None:
     """A motion that was tuned on one checkpoint, applied to another one of the same family."""
     graph.note(
         "## 4 DreamBooth swap\n\n"
-        "A motion is kept as differences, so it goes on other checkpoints of the same family too.\n\n"
+        "A motion is stored as differences, so it also fits other checkpoints of the same family.\n\n"
         "- **Load Motion**: a motion that was tuned on checkpoint A (workflow 2).\n"
         "- **Load Checkpoint B**: a DreamBooth model of your dog, say, or of a style. It gives CLIP and VAE too.\n"
         "- In the *edited prompt* use the words that B was trained on, such as `sks dog`.\n"
@@ -102,10 +102,10 @@ def controlnet(graph: WorkflowGraph) -> None:
     graph.note(
         "## 6 ControlNet on the tuned model\n\n"
         "The edges of each frame hold the shapes; the tuned model and the inverted latent hold the motion.\n\n"
-        "- **Load ControlNet Model**: one for your checkpoint's family. For another kind than canny put its images in "
-        "place of *Canny*'s, one for each frame.\n"
+        "- **Load ControlNet Model**: one for your checkpoint's family. For another kind than canny, put the images "
+        "that it needs in place of *Canny*'s, one per frame.\n"
         "- If the edit keeps too much of the source's shape, lower *strength* or *end_percent*.\n"
-        "- The inversion goes without the ControlNet."
+        "- The inversion does not use the ControlNet."
     )
     loader, clip, empty, edited = load_own(graph, "a robot is skiing, chrome armour")
     model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
@@ -150,7 +150,8 @@ def low_memory(graph: WorkflowGraph) -> None:
         "## 8 Low memory\n\n"
         "- **Load Clip** takes 12 frames of 384x384. If memory still runs out, lower *num_frames* first.\n"
         "- **One-Shot Tune**, *memory* low: frozen weights in half precision, activations recomputed, no previews.\n"
-        "- **Tune Options**: with *modules* at `temporal only` tuning needs less still, and learns less of the clip.\n"
+        "- **Tune Options**: with *modules* at `temporal only`, tuning needs even less memory, but learns less of the "
+        "clip.\n"
         "- **VAE Decode (Tiled)** decodes in pieces of *tile_size*.\n"
         "- Starting ComfyUI with `--lowvram` helps while rendering."
     )
@@ -174,11 +175,11 @@ def long_clip(graph: WorkflowGraph) -> None:
     """A clip that does not fit into memory as a whole: tuned, inverted and edited in windows."""
     graph.note(
         "## 9 Long clip\n\n"
-        "- **Load Clip** takes 64 frames. Memory does not grow with them, time does.\n"
+        "- **Load Clip** takes 64 frames. Time grows with their number, memory does not.\n"
         "- **Tune Options**, *window*: each step learns from 16 neighbouring frames. A clip of more frames needs more "
         "*num_steps*.\n"
-        "- **Context Windows**: inversion and edit go window by window. Keep *length* at about the window tuned on; if "
-        "you see the windows' edges, raise *overlap*.\n"
+        "- **Context Windows**: inversion and edit run window by window. Keep *length* near the window of tuning; if "
+        "you see the edges of windows, raise *overlap*.\n"
         "- Its MODEL goes to both *DDIM Invert* and *Sample Edit*."
     )
     loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, num_frames=64)

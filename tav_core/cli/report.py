@@ -29,8 +29,8 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
     Raises:
         ConfigError: labels or prompts must be given once per video, or not at all.
     """
-    labels = one_a_video(args, args.label, "label") or [path.stem for path in args.video]
-    prompts = one_a_video(args, args.prompt, "prompt") or [None] * len(args.video)
+    labels = one_per_video(args, args.label, "label") or [path.stem for path in args.video]
+    prompts = one_per_video(args, args.prompt, "prompt") or [None] * len(args.video)
     tuned = read_tuned(args)
     clips = [read_whole(path, num_frames=args.num_frames) for path in args.video]
     source = read_source(args, tuned, clips[0])
@@ -44,7 +44,7 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
     return videos, write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings)
 
 
-def one_a_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
+def one_per_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
     """The values of an option that takes one per video; an empty list if it was not given.
 
     Raises:

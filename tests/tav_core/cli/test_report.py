@@ -79,7 +79,7 @@ def test_without_opencv_the_motion_is_left_out_and_the_page_says_so(place, capsy
 class TestErrors:
     """Each says what it got, what it expected and what to do."""
 
-    def test_labels_and_prompts_are_one_a_video(self, place, capsys):
+    def test_labels_and_prompts_are_one_per_video(self, place, capsys):
         fails(capsys, report(place, "--label", "one"), "1 --label for 2 --video")
         fails(capsys, report(place, "--prompt", "one"), "1 --prompt for 2 --video")
 

@@ -65,11 +65,11 @@ class TestPieces:
     def test_temporal_attention(self, close):
         close(self.block.attn_temp(self.piece("attn_temp.fF.in")), self.piece("attn_temp.fF.out"), 1e-5)
 
-    @pytest.mark.parametrize("text", ["one a video", "one a frame"])
+    @pytest.mark.parametrize("text", ["one per video", "one per frame"])
     @torch.no_grad()
     def test_block(self, close, text):
         context = self.piece("block.fF.ctx")
-        if text == "one a frame":
+        if text == "one per frame":
             context = repeat(context, "b m d -> (b f) m d", f=self.frames)
         got = self.block(self.piece("sc_attn.fF.in"), encoder_hidden_states=context)
         close(got, self.piece("block.fF.out"), 1e-5)
