@@ -1,4 +1,4 @@
-"""Inputs that no stock node makes, and graphs with missing links: refused by name, and the server lives on."""
+"""Inputs that no stock node makes, and graphs with missing links: refused by name, and the server keeps running."""
 
 from __future__ import annotations
 

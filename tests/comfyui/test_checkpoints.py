@@ -1,4 +1,4 @@
-"""Checkpoints through core's own loader: a motion tuned on one goes on another of its family, and on no other one."""
+"""Checkpoints through core's own loader: a motion tuned on one fits others of its family, and no other."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class TestAClipBetweenQueueAndRun:
         assert error_of(client.run(clip_graph(video=clip.name, **SMALL))) == ""
 
     def test_that_changes(self, server, client, clip):
-        """What is read is what is there when it runs; and what is read again is new."""
+        """A file is read when the node runs, and read again if it has changed."""
         first = pixels(server, client.run(clip_graph(video=clip.name, **SMALL)))
         run = busy(server, client)
         answer = client.queue(clip_graph(video=clip.name, **SMALL))
@@ -134,7 +134,7 @@ def test_cancels_at_moments_that_a_clock_chooses(server, client, cancels):
 
 
 def test_a_browser_that_closes_in_a_run(server):
-    """The run goes on, and what it gave is in the history."""
+    """The run continues, and its outputs are in the history."""
     leaving = server.connect()
     answer = leaving.queue(edit_graph(run_name="alone", num_steps=12, preview_every=6))
     while True:
@@ -180,7 +180,7 @@ def saved(server, done):
 
 
 def test_two_prompts_of_one_run_name(server, client):
-    """Queued together they run in turn: the second goes on where the first ended, and another clip's is refused."""
+    """Queued together, they run in turn: the second continues where the first ended; one on another clip is refused."""
     answers = [client.queue(tune_graph(run_name="twice", num_steps=steps)) for steps in (3, 5)]
     other = client.queue(tune_graph(run_name="twice", num_steps=5, tune_seed=34))
     assert [error_of(client.wait(answer["prompt_id"])) for answer in answers] == ["", ""]
@@ -209,7 +209,7 @@ def test_a_motion_overwritten_under_a_cached_node(server, client):
 
 
 def test_a_server_that_is_killed(comfyui, server, client, tmp_path):
-    """kill -9 in the middle of a run; the next server goes on where the last save was, as if nothing had been."""
+    """kill -9 in the middle of a run; the next server continues from the last save, as if nothing had happened."""
     victim = Server(*comfyui, tmp_path).wait_ready()
     try:
         other = victim.connect()

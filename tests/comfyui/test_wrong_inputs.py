@@ -1,4 +1,4 @@
-"""What does not fit ends in a message that names it and says what to do, and the server lives on."""
+"""Wrong inputs end in a message that names them and says what to do, and the server keeps running."""
 
 from __future__ import annotations
 

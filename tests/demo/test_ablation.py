@@ -1,4 +1,4 @@
-"""demo/ablation.py: what each variant leaves out, and that a run goes on where it stopped."""
+"""demo/ablation.py: what each variant leaves out, and that an interrupted run continues where it stopped."""
 
 from __future__ import annotations
 

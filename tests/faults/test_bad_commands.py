@@ -1,4 +1,4 @@
-"""The command line with what does not fit: a line that says it, status 1, and nothing written."""
+"""The command line with bad arguments: one line that says what is wrong, status 1, and nothing written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What edits take beside the clip, and does not fit: masks, sources of injection, inversions to blend, controls."""
+"""Bad inputs of edits besides the clip: masks, sources of injection, inversions to blend, controls."""
 
 from __future__ import annotations
 

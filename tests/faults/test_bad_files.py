@@ -1,4 +1,4 @@
-"""Files of tensors that are broken, or not what they say: each reader refuses them in words, and runs nothing."""
+"""Tensor files that are broken, or not what they claim to be: each reader refuses them in words, and runs nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos that are none, or hardly: refused by `read_clip` in words, or read all the same."""
+"""Broken and unusual videos: `read_clip` refuses them in words, or reads them all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written to: a clear error, the old file whole, nothing half-written beside it."""
+"""A disk that is full or read-only: a clear error, the old file unchanged, and no partial file beside it."""
 
 from __future__ import annotations
 

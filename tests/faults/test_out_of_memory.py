@@ -117,7 +117,7 @@ TUNING = {
     ("part", "error"), [("forward", CUDA), ("backward", CPU), ("clipping", HOST), ("optimizer", CUDA)]
 )
 def test_tuning(tmp_path, untuned, clip_latents, context, monkeypatch, part, error):
-    """Where no weight was half changed, the steps before are saved; the run then goes on as if unbroken."""
+    """If no weight was partly updated, the steps so far are saved, and the run continues as if unbroken."""
     (owner, name), path, steps = TUNING[part], tmp_path / "state.safetensors", []
     inputs = [clip_latents, context, *untuned.unet.state_dict().values()]
     before = copy.deepcopy(inputs)
@@ -179,7 +179,7 @@ def cockpit(monkeypatch):
 
 @ERRORS
 def test_a_preview(cockpit, caplog, untuned, clip_latents, context, error):
-    """The run goes on without it."""
+    """The run continues without it."""
     preview = SimpleNamespace(render=exhausted(error))
     shown = cockpit.Cockpit(4, preview, 2)
     shown.begin(untuned, None, clip_latents)

@@ -1,4 +1,4 @@
-"""What must hold for any input: layouts, which frames are taken, context windows, the motion file, resizing."""
+"""Properties that must hold for any input: layouts, frames taken, context windows, the motion file, resizing."""
 
 from __future__ import annotations
 

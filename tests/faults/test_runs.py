@@ -1,4 +1,4 @@
-"""What happens to a run from outside: another run of its name, files changed under it, a clock that jumps, NaN."""
+"""Disturbed runs: another run with the same name, files that change during the run, a clock that jumps, NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing runs that came in a file, nothing is asked of the network, and what a file says is shown as text."""
+"""No code from a file runs, nothing contacts the network, and text from a file is shown as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/tensor_files.py: a file is written whole or not at all."""
+"""tav_core/tensor_files.py: a file is written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/evaluation/compare_inversions.py: the figures are of what came back, and of what it took."""
+"""tav_core/evaluation/compare_inversions.py: the figures are those of the result, and of its cost."""
 
 from __future__ import annotations
 

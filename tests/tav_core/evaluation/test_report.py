@@ -1,4 +1,4 @@
-"""The report's page: whole in itself, its videos playable, and nothing in it that comes from outside is interpreted."""
+"""The report's page: it is self-contained, its videos play, and no text from outside is interpreted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/sampling/local_edit.py: what mask and frames leave out comes back, and what they take in is edited."""
+"""tav_core/sampling/local_edit.py: everything outside the mask and the frames is restored, and the rest is edited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tav_core/tuning/motion.py: the motion file, and what it may be put on."""
+"""tav_core/tuning/motion.py: the motion file, and which models it fits."""
 
 from __future__ import annotations
 
@@ -215,5 +215,5 @@ class TestImportOriginal:
         saved = {name: tensor.clone() for name, tensor in inflated.state_dict().items()}
         name = "mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight"
         saved[name] += 0.1
-        with pytest.raises(MotionError, match=f"{name} is not this model's"):
+        with pytest.raises(MotionError, match=f"{name} differs from this model's"):
             import_original(saved, unet_2d)
