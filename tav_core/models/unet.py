@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -30,6 +31,7 @@ from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .parameter_names import check_same_shapes, is_temporal
+from .saved_unet import INFLATION, MODES, SavedUNet
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -42,8 +44,33 @@ class ChunkedFeedForward(Chunked, FeedForward):
     """diffusers' feed-forward, on a few frames at a time."""
 
 
-class InflatedUNet(UNet2DConditionModel):
-    """A 2-D UNet that denoises videos. Made by `from_2d`; everything diffusers does to a UNet can be done to it."""
+@dataclass(kw_only=True)
+class CheckpointFrames:
+    """diffusers' gradient checkpointing, under the frame count of the forward pass.
+
+    An object and not a closure, so that a deep copy of the UNet gets its own, and pickle takes it.
+    """
+
+    frames: FrameCount
+
+    def __call__(self, module: nn.Module, *args: Any) -> Any:
+        num_frames = self.frames.value
+
+        def run(*args: Any) -> Any:
+            self.frames.value = num_frames
+            return module(*args)
+
+        return checkpoint(run, *args, use_reentrant=False)
+
+
+class InflatedUNet(SavedUNet):
+    """A 2-D UNet that denoises videos. Made by `from_2d`, or read by `from_pretrained`.
+
+    Of what diffusers and PyTorch do to a UNet, these do to it the same: `save_pretrained` and `from_pretrained`, `to`
+    (device, dtype, channels-last), FreeU, gradient checkpointing, PEFT adapters, `torch.compile`, deepcopy and pickle.
+    What would replace its attention processors, and with them the view of other frames, is refused: attention slicing
+    and fused projections. diffusers' switch for xformers sets the backend of its own processors.
+    """
 
     frames: FrameCount
 
@@ -100,13 +127,8 @@ class InflatedUNet(UNet2DConditionModel):
     ) -> None:
         """Sets in place which frames are attended to, whether their order counts, and what the group norms span."""
         check_options(attention, attention_k, group_norm, backend, positions)
-        self.modes = {
-            "attention": attention,
-            "attention_k": attention_k,
-            "group_norm": group_norm,
-            "backend": backend,
-            "positions": positions,
-        }
+        modes = (attention, attention_k, group_norm, backend, positions)
+        self.register_to_config(**{INFLATION: dict(zip(MODES, modes, strict=True))})
         for block in self.blocks().values():
             block.attn1.set_processor(SelfAttention(frames=self.frames, mode=attention, k=attention_k, backend=backend))
             block.attn2.set_processor(TextAttention(frames=self.frames, backend=backend))
@@ -142,16 +164,36 @@ class InflatedUNet(UNet2DConditionModel):
     def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable | None = None) -> None:
         """Recomputes activations in the backward pass; non-reentrant, so that frozen inputs do not block gradients."""
 
-        def checkpoint_frames(module: nn.Module, *args: Any) -> Any:
-            num_frames = self.frames.value
+        super().enable_gradient_checkpointing(gradient_checkpointing_func or CheckpointFrames(frames=self.frames))
 
-            def run(*args: Any) -> Any:
-                self.frames.value = num_frames
-                return module(*args)
+    def set_attention_slice(self, slice_size: str | int | list[int] | None = "auto") -> None:
+        """Refuses: sliced attention sees one frame alone. None, diffusers' way to turn slicing off, is taken."""
+        if slice_size is not None:
+            raise ConfigError(
+                got=f"attention slices ({slice_size!r}) for a video UNet",
+                expected="its own attention, which sees other frames and never holds all scores at once",
+                mend="Do without slices; where memory runs out, use fewer frames, a window of them, or smaller ones.",
+            )
 
-            return checkpoint(run, *args, use_reentrant=False)
+    def fuse_qkv_projections(self) -> None:
+        """Refuses: a fused copy of the projections would not follow the tuned queries."""
+        raise ConfigError(
+            got="a video UNet whose projections are to be fused",
+            expected="query, key and value projections apart, as tuning and motion files name them",
+            mend="Do without; to go faster, use torch.compile.",
+        )
 
-        super().enable_gradient_checkpointing(gradient_checkpointing_func or checkpoint_frames)
+    def set_use_memory_efficient_attention_xformers(self, valid: bool, attention_op: Callable | None = None) -> None:
+        """Sets the backend; called by diffusers' enable_ and disable_xformers_memory_efficient_attention.
+
+        Raises:
+            ConfigError: xformers is not installed, or an operator of it is asked for.
+        """
+        if attention_op is not None:
+            raise ConfigError(
+                got="an xformers operator", expected="the one that xformers chooses", mend="Leave attention_op out."
+            )
+        self.set_modes(**{**self.modes, "backend": "xformers" if valid else "sdpa"})
 
     def blocks(self) -> dict[str, InflatedBlock]:
         """The transformer blocks by their path, in the order of the UNet's modules."""

@@ -1,0 +1,109 @@
+"""An inflated UNet as a diffusers folder: its weights as they are, and its modes in the folder's config.json.
+
+diffusers rebuilds a saved model from its config and then fills in the weights. So the config has to say that the UNet
+was inflated, and how: under `inflation`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from diffusers import UNet2DConditionModel
+
+from ..errors import CheckpointError, ConfigError
+
+INFLATION = "inflation"
+MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
+
+
+class SavedUNet(UNet2DConditionModel):
+    """A UNet whose config holds the modes it was inflated with, and whose folder gives back what was saved."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise ConfigError(
+            got=f"{type(self).__name__} built from a config's values",
+            expected="a 2-D UNet, or a saved video UNet",
+            mend="Use from_2d for a 2-D UNet and from_pretrained for a folder.",
+        )
+
+    @property
+    def modes(self) -> dict[str, Any]:
+        """The modes as `set_modes` takes them."""
+        return dict(self.config[INFLATION])
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Writes weights and modes as diffusers does; `from_pretrained` of this class reads them.
+
+        Raises:
+            ConfigError: the UNet has PEFT adapters, which rename the weights that they wrap. Nothing is written.
+        """
+        if getattr(self, "peft_config", None):
+            raise ConfigError(
+                got=f"a UNet with the adapters {', '.join(self.peft_config)}",
+                expected="one without adapters, whose weights have the names that reading looks for",
+                mend="Save the adapter alone by save_lora_adapter, then call unload_lora and save the UNet.",
+            )
+        super().save_pretrained(save_directory, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
+        """Reads a UNet that `save_pretrained` wrote, with all that diffusers' own method takes.
+
+        Args:
+            pretrained_model_name_or_path: the folder.
+            output_loading_info: as well as the UNet, diffusers' account of what was read.
+            kwargs: diffusers' own, and any of the modes, in place of the saved one: `backend="sdpa"` where the UNet
+                was saved with xformers and this machine has none.
+
+        Raises:
+            CheckpointError: the folder holds a 2-D UNet, unknown modes, or not every weight.
+            ConfigError: a mode that this machine or this version does not have.
+        """
+        unet, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+        if missing := sorted(info.get("missing_keys", ())):
+            raise CheckpointError(
+                got=f"{pretrained_model_name_or_path} without {len(missing)} of its weights, such as {missing[0]}",
+                expected="every weight of the video UNet",
+                mend="Save it again by save_pretrained.",
+            )
+        return (unet, info) if output_loading_info else unet
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """A UNet with the sizes and modes of a config, whose weights are still to be filled in.
+
+        Raises:
+            CheckpointError: the config of a 2-D UNet, or one with unknown modes.
+        """
+        given = {name: kwargs.pop(name) for name in MODES if name in kwargs}
+        modes = {**read_modes(config), **given}
+        flat = {name: value for name, value in config.items() if name != INFLATION}
+        unet, unused = UNet2DConditionModel.from_config(flat, return_unused_kwargs=True, **kwargs)
+        inflated = cls.from_2d(unet, **modes)
+        return (inflated, unused) if return_unused_kwargs else inflated
+
+
+def read_modes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The modes in a saved UNet's config.
+
+    Raises:
+        CheckpointError: there are none, or others than this version has.
+    """
+    modes = config.get(INFLATION)
+    if modes is None:
+        raise CheckpointError(
+            got="the config of a UNet that was not inflated",
+            expected="that of a video UNet, written by InflatedUNet.save_pretrained",
+            mend="Read it as diffusers' UNet2DConditionModel, then call InflatedUNet.from_2d.",
+        )
+    if not isinstance(modes, Mapping) or set(modes) != set(MODES):
+        raise CheckpointError(
+            got=f"the modes {modes} in the UNet's config",
+            expected=f"a value for each of {', '.join(MODES)}",
+            mend="Read it with the version of this library that wrote it, or mend `inflation` in its config.json.",
+        )
+    return dict(modes)
