@@ -1,4 +1,4 @@
-"""The files that GitHub and pre-commit read: they run what run.py runs, on the Pythons and with the ruff that we name."""
+"""What GitHub and pre-commit read: it runs what run.py runs, on the Pythons and with the ruff that we name."""
 
 from __future__ import annotations
 
