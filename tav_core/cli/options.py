@@ -100,7 +100,9 @@ class UsePreset(argparse.Action):
 def add_preset(parser: argparse.ArgumentParser, settings: Callable[[Preset], dict[str, Any]]) -> None:
     """The option --preset, which other options override."""
     sets = "; ".join(f"{goal}: {describe(settings(preset))}" for goal, preset in PRESETS.items())
-    parser.add_argument("--preset", choices=PRESETS, action=UsePreset, settings=settings, help=f"by goal ({sets})")
+    parser.add_argument(
+        "--preset", choices=PRESETS, action=UsePreset, settings=settings, help=f"settings for a goal ({sets})"
+    )
 
 
 def describe(settings: dict[str, Any]) -> str:
@@ -140,7 +142,7 @@ def add_control(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="ControlNet or T2I-Adapter, a folder or one file; this and the next options may be given several times",
+        help="ControlNet or T2I-Adapter, a folder or one file; may be given several times, with its video and settings",
     )
     parser.add_argument(
         "--control-video", type=Path, action="append", default=[], help="its video of depth, edges, poses ..."
