@@ -10,6 +10,7 @@ import torch
 
 from .trainers.adapter import train_adapter
 from .trainers.common import MODEL
+from .trainers.index import write_index
 from .trainers.text import train_text
 from .trainers.unet import train_unet
 from .trainers.vae import encode_stills, train_vae
@@ -31,6 +32,8 @@ def main() -> None:
         train_unet(args.further)
     if not (MODEL / "t2i_adapter").exists():
         train_adapter()
+    if not (MODEL / "model_index.json").exists():
+        write_index()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage 2: the text model, which is trained to tell what captions say, and then frozen."""
 
 import random
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -111,7 +112,18 @@ def train_text() -> None:
         optimizer.step()
         if (step + 1) % 25 == 0:
             log.write(step + 1, loss=loss.item(), right=right)
-    model.half().save_pretrained(MODEL / "text_encoder")
+    save_text_model(model, MODEL / "text_encoder")
+
+
+def save_text_model(model: CLIPTextModel, folder: Path) -> None:
+    """Writes the weights in half precision and names float32 in the config.
+
+    transformers reads weights into the dtype that the config names (since 5.0), and diffusers reads the other parts of
+    a pipeline into float32: a text model in half precision would not fit them.
+    """
+    model.half().save_pretrained(folder)
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(folder)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 from types import SimpleNamespace
 
 import pytest
@@ -28,27 +27,6 @@ SCHEDULER = {
     "set_alpha_to_one": False,
     "skip_prk_steps": True,
 }
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """Fails a test that asks for anything from the network, even where the asking is swallowed."""
-    from huggingface_hub import constants
-
-    asked = []
-
-    def refuse(*args, **kwargs):
-        asked.append(args)
-        raise OSError("the network was asked")
-
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in ("getaddrinfo", "create_connection"):
-        monkeypatch.setattr(socket, name, refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    yield
-    assert not asked
 
 
 def randomize(module, seed):
