@@ -1,4 +1,4 @@
-"""Tables in Markdown, as the README has them, and in JSON."""
+"""Tables in Markdown, as the pages of docs/ have them, and in JSON."""
 
 from __future__ import annotations
 
