@@ -1,7 +1,7 @@
 """Train the demo model from nothing: `python -m demo.train`. A stage whose output exists is skipped.
 
 About 90 minutes on 2 CPU cores. The result is an ordinary diffusers folder, `demo/model/`. With `--further` the UNet
-that is there goes through the last course of `train_unet.COURSES` once more.
+that is there goes through the last course of `COURSES` in `trainers/unet.py` once more.
 """
 
 import argparse
