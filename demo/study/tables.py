@@ -1,4 +1,4 @@
-"""Tables in Markdown, and in a form that JSON can hold."""
+"""Tables in Markdown, as the pages of docs/ have them, and in a form that JSON can hold."""
 
 from __future__ import annotations
 
