@@ -1,11 +1,20 @@
-"""Names of families, from a few tensor names of each as they stand in published files."""
+"""What gives a model away that is not taken: a few tensor names of each as they stand in published files, and more."""
 
 from __future__ import annotations
 
 import pytest
 
-from tav_core.checkpoints.families import name_family, refuse_unet_config
-from tav_core.errors import CheckpointError
+from tav_core.models.refused import (
+    ORIGINAL_UNET,
+    REFUSED,
+    REFUSED_NETS,
+    SDXL,
+    find_refused,
+    find_refused_channels,
+    find_refused_config,
+    find_refused_core_class,
+    find_refused_pipeline,
+)
 
 NAMES = {
     "a LoRA": [
@@ -36,29 +45,50 @@ NAMES = {
 
 @pytest.mark.parametrize("family, name", [(family, name) for family, names in NAMES.items() for name in names])
 def test_a_family_is_known_by_its_names(family, name):
-    assert name_family([name, "other.weight"]) == family
+    assert find_refused([name, "other.weight"]).title == family
 
 
 def test_the_originals_unet_is_told_from_a_motion_file_by_its_spatial_weights():
     temporal = NAMES["a motion file"][0]
-    assert name_family([temporal, "conv_in.weight"]) == "a UNet saved by the original Tune-A-Video"
+    assert find_refused([temporal, "conv_in.weight"]) is ORIGINAL_UNET
 
 
 @pytest.mark.parametrize("parts", ["sd1", "sd2"])
 def test_stable_diffusion_is_not_mistaken_for_another_family(request, to_ldm, parts):
-    assert name_family(to_ldm(request.getfixturevalue(parts))) is None
+    assert find_refused(to_ldm(request.getfixturevalue(parts))) is None
+
+
+def test_every_refusal_says_what_it_is_and_what_to_do():
+    titles = [refused.title for refused in (*REFUSED, *REFUSED_NETS)]
+    assert len(set(titles)) == len(titles) >= 20
+    for refused in (*REFUSED, *REFUSED_NETS):
+        assert all(text == "" or text.endswith(".") for text in (refused.why, refused.mend)) and refused.mend
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    "settings, title",
     [
         ({"addition_embed_type": "text_time"}, "Stable Diffusion XL"),
-        ({"class_embed_type": "projection"}, "class_embed_type 'projection'"),
-        ({"in_channels": 9}, "an inpainting model"),
-        ({"down_block_types": ["SimpleCrossAttnDownBlock2D"]}, "a SimpleCrossAttnDownBlock2D"),
+        ({"addition_embed_type": "image"}, "a UNet with addition_embed_type 'image'"),
+        ({"num_class_embeds": 10}, "a UNet with num_class_embeds 10"),
+        ({"up_block_types": ["UpBlock2D", "SkipUpBlock2D"]}, "a UNet with a SkipUpBlock2D"),
     ],
 )
-def test_unet_configs_of_other_families_are_refused(tmp_path, sd1, settings, message):
-    refuse_unet_config(tmp_path, sd1.unet.config)
-    with pytest.raises(CheckpointError, match=message):
-        refuse_unet_config(tmp_path, {**sd1.unet.config, **settings})
+def test_a_config_gives_its_model_away(sd1, sd2, settings, title):
+    assert find_refused_config(sd1.unet.config) is find_refused_config(sd2.unet.config) is None
+    assert find_refused_config({**sd1.unet.config, **settings}).title == title
+
+
+@pytest.mark.parametrize(
+    "in_channels, title", [(9, "an inpainting model"), (7, "an upscaler"), (12, "an image-conditioned model")]
+)
+def test_input_channels_tell_what_else_a_unet_is_given(in_channels, title):
+    assert find_refused_channels(4, 4) is None
+    assert find_refused_channels(in_channels, 4).title == title
+
+
+def test_pipelines_and_cores_classes_give_models_away():
+    assert find_refused_pipeline("StableDiffusionPipeline") is find_refused_pipeline("") is None
+    assert find_refused_pipeline("StableDiffusionXLImg2ImgPipeline") is SDXL
+    assert find_refused_core_class("SDXLRefiner").title == "Stable Diffusion XL's refiner"
+    assert find_refused_core_class("Unheard_Of").title == "Unheard_Of"
