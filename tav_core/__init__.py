@@ -12,9 +12,7 @@ Names are imported when they are first used, so that `import tav_core` costs not
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from .lazy_names import names_on_use
 from .version import __version__
 
 # The public names by module, in the order in which data flows through them.
@@ -52,15 +50,8 @@ HOMES = {
     "evaluation.reconstruct": ("Reconstruction", "psnr", "reconstruct"),
     "evaluation.compare_inversions": ("MethodReport", "compare_methods"),
 }
-NAMES = {name: home for home, names in HOMES.items() for name in names}
-
+__getattr__, NAMES = names_on_use(__name__, HOMES)
 __all__ = ["__version__", *NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{NAMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

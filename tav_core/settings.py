@@ -6,6 +6,7 @@ The checks, the command line's options and the nodes' widgets all read them from
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from numbers import Integral, Real
 from typing import Any
@@ -60,6 +61,11 @@ def is_whole(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether a value is a number, including NaN and infinities."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def as_json(value: Any) -> Any:
+    """A value as it would be read from a file: tuples become lists."""
+    return json.loads(json.dumps(value))
 
 
 KINDS = {

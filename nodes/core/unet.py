@@ -12,10 +12,12 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...tav_core.checkpoints.families import SUPPORTED, refuse_in_channels, wrong_family
 from ...tav_core.checkpoints.ldm_configs import unet_config
+from ...tav_core.checkpoints.refusals import refuse_in_channels, wrong_family
 from ...tav_core.errors import CheckpointError
+from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
 from ...tav_core.models.parameter_names import is_temporal
+from ...tav_core.models.refused import find_refused_core_class
 from ...tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 
 PREFIX = "diffusion_model."
 LDM_PREFIX = "model.diffusion_model."
-FAMILIES = {
-    "SDXL": "Stable Diffusion XL",
-    "SDXLRefiner": "Stable Diffusion XL's refiner",
-    "SVD_img2vid": "a video model",
-}
 
 
 def check_model(model: ModelPatcher) -> None:
@@ -38,10 +35,10 @@ def check_model(model: ModelPatcher) -> None:
         CheckpointError: it is not; the message names its family.
     """
     config = getattr(model.model.model_config, "unet_config", {})
-    family = type(model.model.model_config).__name__
     where = Path("the MODEL input")
     if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
-        raise wrong_family(where, FAMILIES.get(family, family), "Load a Stable Diffusion 1.x or 2.x checkpoint.")
+        refused = find_refused_core_class(type(model.model.model_config).__name__)
+        raise wrong_family(where, refused, mend=f"Load a {ANY_FAMILY} checkpoint.")
     refuse_in_channels(where, config["in_channels"], config["out_channels"])
 
 

@@ -2,6 +2,7 @@
 
 load.py is the entry: `load_checkpoint`. It reads a diffusers folder (diffusers_folder.py) or a single file
 (single_file.py, with configs inferred in ldm_configs.py) through weight_files.py, and build.py makes the modules.
-families.py names the family of a model and refuses other families. control_nets.py loads ControlNets and T2I-Adapters;
-clip_file.py and transformers_folder.py load the CLIP and DINO that metrics use.
+refusals.py refuses models of other families; the families themselves are listed in models/families.py. tokenizer.py
+loads tokenizers and control_nets.py loads ControlNets and T2I-Adapters; clip_file.py and transformers_folder.py load the
+CLIP and DINO that metrics use.
 """

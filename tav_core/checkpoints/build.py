@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..models.families import ANY_FAMILY
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditionModel
@@ -76,7 +77,7 @@ class Builder(NamedTuple):
         except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
             raise CheckpointError(
                 got=f"a {what} that cannot be built ({error}): {self.path}",
-                expected=f"the config of a Stable Diffusion 1.x or 2.x {what}",
+                expected=f"the config of a {ANY_FAMILY} {what}",
                 mend="Choose another checkpoint, or get this one again.",
             ) from error
         expected = module.state_dict()
@@ -112,7 +113,7 @@ class Builder(NamedTuple):
             raise CheckpointError(
                 got=f"weights that do not fit the {what} ({misfits[0]}{more}): {self.path}",
                 expected=f"the {len(expected)} tensors that the config of this {what} asks for",
-                mend="The file is cut short, or of another family than Stable Diffusion 1.x and 2.x: choose another.",
+                mend=f"The file is cut short, or of another family than {ANY_FAMILY}: choose another.",
             )
 
 

@@ -19,26 +19,21 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..models.families import ANY_FAMILY, find_family
+from ..models.refused import BLOCK_TYPES, REFUSED_NETS, SDXL, find_refused
 from .build import Builder
 from .diffusers_folder import find_weights, read_json
-from .families import BLOCK_TYPES, name_family
-from .ldm_configs import SD1_HEADS, Shapes, count_heads, count_parts, read_levels
+from .ldm_configs import Shapes, count_parts, read_levels
 from .weight_files import open_weights
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, T2IAdapter
 
-SUPPORTED = "a ControlNet or T2I-Adapter of Stable Diffusion 1.x or 2.x"
+SUPPORTED = f"a ControlNet or T2I-Adapter of {ANY_FAMILY}"
 CONTROLNET, ADAPTER = "ControlNetModel", "T2IAdapter"
 KINDS = {CONTROLNET: "a ControlNet", ADAPTER: "a T2I-Adapter"}
 LDM = "control_model."
 HINT = "controlnet_cond_embedding."
-# The first of which a name holds a mark.
-OTHERS = (
-    ("a ControlNet-LoRA or difference, which is only part of a net", ("lora_controlnet", "difference")),
-    ("a ControlNet of Stable Diffusion XL", ("add_embedding.", "label_emb.")),
-    ("a ControlNet of another kind", ("task_embedding", "control_add_embedding", "controlnet_blocks.")),
-)
 # The shuffle at an adapter's beginning puts 8x8 pixels into one; in those of Stable Diffusion XL it is 16x16.
 SHUFFLED = 8 * 8
 # Of each resolution in the original's full adapters; its files number the blocks through.
@@ -120,7 +115,7 @@ def read_folder(path: Path) -> Net:
     if kind not in KINDS:
         raise not_supported(path, f"a {kind or 'model that does not say its class'}")
     if config.get("addition_embed_type") or config.get("adapter_type") == "full_adapter_xl":
-        raise not_supported(path, f"{KINDS[kind]} of Stable Diffusion XL")
+        raise not_supported(path, f"{KINDS[kind]} of {SDXL.title}")
     for block_type in config.get("down_block_types", ()):
         if block_type not in BLOCK_TYPES:
             raise not_supported(path, f"a ControlNet with a {block_type}")
@@ -130,9 +125,8 @@ def read_folder(path: Path) -> Net:
 def read_file(path: Path) -> Net:
     """One file of weights."""
     file = open_weights(path)
-    for what, marks in OTHERS:
-        if any(mark in name for name in file.shapes for mark in marks):
-            raise not_supported(path, what)
+    if refused := find_refused(file.shapes, REFUSED_NETS):
+        raise not_supported(path, refused.title)
     if any("input_hint_block." in name for name in file.shapes):
         tensors = controlnet_from_ldm(file.read())
     elif any(name.startswith(HINT) for name in file.shapes):
@@ -141,7 +135,8 @@ def read_file(path: Path) -> Net:
         tensors = adapter_from_original(file.read())
         return Net(ADAPTER, adapter_config(path, shapes_of(tensors)), tensors)
     else:
-        raise not_supported(path, name_family(file.shapes) or "weights of a model that is not known")
+        refused = find_refused(file.shapes)
+        raise not_supported(path, refused.title if refused else "weights of a model that is not known")
     return Net(CONTROLNET, controlnet_config(shapes_of(tensors)), tensors)
 
 
@@ -185,7 +180,7 @@ def controlnet_config(shapes: Shapes) -> dict[str, Any]:
         "block_out_channels": widths,
         "layers_per_block": layers,
         "cross_attention_dim": shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
-        "attention_head_dim": [count_heads(width) for width in widths] if linear else SD1_HEADS,
+        "attention_head_dim": find_family({"use_linear_projection": linear}).attention_heads(widths),
         "use_linear_projection": linear,
         # Nets for 2.1 need it in half precision; for all others it only costs time.
         "upcast_attention": linear,

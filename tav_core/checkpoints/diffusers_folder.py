@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..models.families import SUPPORTED
 from ..models.parameter_names import is_temporal
+from ..models.refused import ORIGINAL_UNET, TEXT_TO_VIDEO, Refused, find_refused, find_refused_pipeline
 from ..paths import check_input_path
 from .build import Builder, Parts
-from .families import SUPPORTED, name_family, refuse_unet_config, wrong_family
+from .refusals import refuse_unet_config, wrong_family
 from .weight_files import SUFFIXES, open_weights
 
 CONFIGS = {
@@ -68,9 +70,9 @@ def refuse_other_folders(path: Path) -> None:
         if missing:
             raise _not_a_model(path, missing)
     elif missing:
-        raise wrong_family(path, pipeline or "a pipeline without a UNet")
-    if "XL" in pipeline:
-        raise wrong_family(path, f"Stable Diffusion XL ({pipeline})")
+        raise wrong_family(path, Refused(title=pipeline or "a pipeline without a UNet"))
+    if refused := find_refused_pipeline(pipeline):
+        raise wrong_family(path, refused, detail=pipeline)
 
 
 def _not_a_model(path: Path, missing: list[str]) -> CheckpointError:
@@ -116,11 +118,11 @@ def load_original_unet(path: str | Path) -> dict[str, Tensor]:
     if path.is_dir():
         path = find_weights(path / "unet" if (path / "unet").is_dir() else path)
     file = open_weights(path)
-    family = name_family(file.shapes)
-    if family != "a UNet saved by the original Tune-A-Video":
+    found = find_refused(file.shapes)
+    if found != ORIGINAL_UNET:
         raise CheckpointError(
-            got=f"{family or 'a model without temporal blocks'}: {path}",
-            expected="a UNet saved by the original Tune-A-Video, with attn_temp in the names of its tensors",
+            got=f"{found.title if found else 'a model without temporal blocks'}: {path}",
+            expected=f"{ORIGINAL_UNET.title}, with attn_temp in the names of its tensors",
             mend="Give the folder that its training wrote, or the unet folder in it.",
         )
     return file.read()
@@ -131,7 +133,7 @@ def _flatten_original(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The 2-D part of an original UNet: its config in the names of the 2-D classes, and its spatial weights."""
     if not any(is_temporal(name) for name in tensors):
-        raise wrong_family(path, "a text-to-video model (UNet3DConditionModel without attn_temp)")
+        raise wrong_family(path, TEXT_TO_VIDEO)
     spatial = {name: t for name, t in tensors.items() if not is_temporal(name)}
     return {setting: _name_2d(value) for setting, value in config.items()}, spatial
 

@@ -1,8 +1,7 @@
 """The diffusers configs of a single-file checkpoint, inferred from the shapes of its tensors.
 
-A single file holds no config. The family determines what shapes do not show: 32 groups in every group norm, 8 heads in
-Stable Diffusion 1.x, heads of 64 channels in 2.x and in the text encoders (CompVis' v1-inference.yaml, Stability's
-v2-inference.yaml and v2-inference-v.yaml).
+A single file holds no config. The family determines what shapes do not show (models/families.py). All families have 32
+groups in every group norm, and heads of 64 channels in the text encoders.
 """
 
 from __future__ import annotations
@@ -11,23 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-Shapes = Mapping[str, tuple[int, ...]]
+from ..models.families import SD2, count_heads, find_family
 
-SD1_HEADS = 8
-HEAD_SIZE = 64
-SCALING_FACTOR = 0.18215
-# Both reference configs share one noise schedule; steps_offset and set_alpha_to_one are those of the diffusers folders.
-SCHEDULER_CONFIG = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
-# Stable Diffusion 2.x takes the penultimate layer of OpenCLIP ViT-H, so diffusers keeps 23 of its 24.
-VIT_H_WIDTH, VIT_H_LAYERS = 1024, 23
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Level(NamedTuple):
@@ -42,7 +27,7 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
     """The config of a UNet2DConditionModel from the shapes under `model.diffusion_model.`, the prefix taken off.
 
     Args:
-        v_prediction: whether it predicts velocity; such models attend in float32 and were trained at 768x768.
+        v_prediction: whether it predicts velocity; such models attend in float32.
 
     Raises:
         KeyError: a tensor that every such UNet has is missing.
@@ -53,17 +38,19 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
         raise ValueError(f"levels of {[level.layers for level in levels]} layers")
     first_attention = next(name for name in shapes if name.endswith(".proj_in.weight"))
     linear = len(shapes[first_attention]) == 2
-    attends = [level.attends for level in levels]
+    attends, widths = [level.attends for level in levels], [level.width for level in levels]
+    family = find_family({"use_linear_projection": linear})
+    prediction = "v_prediction" if v_prediction else family.usual_prediction
     return {
-        "sample_size": 96 if v_prediction else 64,
+        "sample_size": family.predictions.get(prediction, family.predictions[family.usual_prediction]),
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
         "down_block_types": ["CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
         "up_block_types": ["CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
-        "block_out_channels": [level.width for level in levels],
+        "block_out_channels": widths,
         "layers_per_block": levels[0].layers,
         "cross_attention_dim": shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
-        "attention_head_dim": [count_heads(level.width) for level in levels] if linear else SD1_HEADS,
+        "attention_head_dim": family.attention_heads(widths),
         "use_linear_projection": linear,
         "upcast_attention": v_prediction,
     }
@@ -82,8 +69,11 @@ def read_levels(shapes: Shapes) -> list[Level]:
     return levels
 
 
-def vae_config(shapes: Shapes) -> dict[str, Any]:
+def vae_config(shapes: Shapes, *, scaling_factor: float) -> dict[str, Any]:
     """The config of an AutoencoderKL from the shapes under `first_stage_model.`, the prefix taken off.
+
+    Args:
+        scaling_factor: the family's; autoencoders of the same shapes have different ones.
 
     Raises:
         KeyError: a tensor that every such VAE has is missing.
@@ -98,7 +88,7 @@ def vae_config(shapes: Shapes) -> dict[str, Any]:
         "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
         "layers_per_block": count_parts(shapes, "encoder.down.0.block."),
         "latent_channels": shapes["post_quant_conv.weight"][1],
-        "scaling_factor": SCALING_FACTOR,
+        "scaling_factor": scaling_factor,
     }
 
 
@@ -135,7 +125,7 @@ def open_clip_text_config(shapes: Shapes) -> dict[str, Any]:
         positions=shapes["positional_embedding"][0],
         inner_width=shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
         # Files converted back from a diffusers folder hold 23 layers to begin with.
-        layers=min(layers, VIT_H_LAYERS) if width == VIT_H_WIDTH else layers - 1,
+        layers=min(layers, SD2.text_layers) if width == SD2.text_width else layers - 1,
         activation="gelu",
     )
 
@@ -156,11 +146,6 @@ def _text_config(
         "bos_token_id": vocab_size - 2,
         "eos_token_id": vocab_size - 1,
     }
-
-
-def count_heads(width: int) -> int:
-    """How many heads of 64 channels a width has."""
-    return max(1, width // HEAD_SIZE)
 
 
 def count_parts(names: Iterable[str], prefix: str) -> int:

@@ -5,28 +5,26 @@ The public entry is `load_checkpoint`. Folders are read by diffusers_folder.py, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import CheckpointError, ConfigError
+from ..models.families import find_family, name_architecture
 from ..models.schedule import PREDICTION_TYPES, NoiseSchedule
 from ..paths import check_input_path
 from .build import Parts
 from .diffusers_folder import load_folder, load_original_unet
 from .single_file import load_single_file
+from .tokenizer import CLIP_TOKENIZER, load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-__all__ = ["Checkpoint", "load_checkpoint", "load_original_unet", "name_architecture"]
-
-CLIP_TOKENIZER = Path(__file__).parents[1] / "data" / "clip_tokenizer"
-OFFICIAL = {"sd1": ((320, 640, 1280, 1280), 768), "sd2": ((320, 640, 1280, 1280), 1024)}
+__all__ = ["Checkpoint", "load_checkpoint", "load_original_unet"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,15 +98,6 @@ def load_checkpoint(
     return checkpoint
 
 
-def name_architecture(config: Mapping[str, Any]) -> str:
-    """A short name of a UNet's architecture from its config: "sd1", "sd2", "sd1-64-128-128-text64", for messages."""
-    family = "sd2" if config["use_linear_projection"] else "sd1"
-    widths, text = tuple(config["block_out_channels"]), config["cross_attention_dim"]
-    if (widths, text) == OFFICIAL[family]:
-        return family
-    return "-".join([family, *map(str, widths), f"text{text}"])
-
-
 def _check_arguments(path: Path, prediction_type: str | None) -> None:
     if prediction_type is not None and prediction_type not in PREDICTION_TYPES:
         raise ConfigError(
@@ -125,30 +114,13 @@ def _check_arguments(path: Path, prediction_type: str | None) -> None:
 
 
 def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPTokenizer:
-    from transformers import CLIPTokenizer
-
-    folder = (
-        check_input_path(given, CheckpointError) if given else path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
-    )
-    settings = {"model_max_length": parts.text_encoder.config.max_position_embeddings}
-    if folder == CLIP_TOKENIZER and parts.unet.config.use_linear_projection:
-        # 2.x was trained with OpenCLIP, which pads with id 0; CLIP pads with <|endoftext|>.
-        settings["pad_token"] = "!"
-    if not any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json")):
-        raise CheckpointError(
-            got=f"{folder} without a tokenizer",
-            expected="vocab.json and merges.txt",
-            mend="Get the complete folder again, or give a folder that holds them as the tokenizer.",
-        )
-    # transformers has no error class of its own for vocabularies that it cannot read.
-    try:
-        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **settings)
-    except Exception as error:
-        raise CheckpointError(
-            got=f"{folder}, a tokenizer that cannot be read ({error})",
-            expected="vocab.json and merges.txt in CLIP's format",
-            mend="Get the tokenizer folder again.",
-        ) from error
+    folder = path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
+    folder = check_input_path(given, CheckpointError) if given else folder
+    text, pad_token = parts.text_encoder.config, find_family(parts.unet.config).pad_token
+    settings = {"model_max_length": text.max_position_embeddings}
+    if folder == CLIP_TOKENIZER and pad_token:
+        settings["pad_token"] = pad_token
+    return load_tokenizer(folder, vocab_size=text.vocab_size, **settings)
 
 
 def _check_parts(checkpoint: Checkpoint) -> None:
@@ -164,9 +136,3 @@ def _check_parts(checkpoint: Checkpoint) -> None:
             raise CheckpointError(
                 got=f"{what.format(wanted, found)}: {checkpoint.path}", expected="the same in both", mend=mend
             )
-    if len(checkpoint.tokenizer) > text.vocab_size:
-        raise CheckpointError(
-            got=f"a tokenizer of {len(checkpoint.tokenizer)} tokens, a text encoder of {text.vocab_size}",
-            expected="no more tokens than the text encoder has",
-            mend="Give the folder of the tokenizer that belongs to this checkpoint.",
-        )

@@ -21,16 +21,17 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..models.families import FAMILIES, SUPPORTED, Family
+from ..models.refused import find_refused
 from .build import Builder, Parts, bare_text_names
-from .families import SUPPORTED, name_family, refuse_in_channels, wrong_family
-from .ldm_configs import SCHEDULER_CONFIG, clip_text_config, open_clip_text_config, unet_config, vae_config
+from .ldm_configs import clip_text_config, open_clip_text_config, unet_config, vae_config
+from .refusals import refuse_in_channels, wrong_family
 from .weight_files import WeightFile, open_weights
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
-CLIP, OPEN_CLIP = TEXT + "transformer.", TEXT + "model."
 PARTS = {"UNet": UNET, "VAE": VAE, "text encoder": TEXT}
 
 # No field says what the UNet predicts. In Stability's velocity models this bias spreads wider than in their epsilon
@@ -51,12 +52,13 @@ def load_single_file(
     builder = Builder(path, dtype, device)
     try:
         _refuse_others(file)
-        prediction_type = prediction_type or guess_prediction_type(file)
+        family = find_family_by_text(file)
+        prediction_type = prediction_type or guess_prediction_type(file, family)
         return Parts(
             unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == "v_prediction"),
-            vae=_load_vae(file, builder),
-            text_encoder=_load_text_encoder(file, builder),
-            scheduler_config={**SCHEDULER_CONFIG, "prediction_type": prediction_type},
+            vae=_load_vae(file, builder, family),
+            text_encoder=_load_text_encoder(file, builder, family),
+            scheduler_config={**family.scheduler, "prediction_type": prediction_type},
         )
     except (KeyError, ValueError, IndexError, StopIteration) as error:
         if isinstance(error, CheckpointError):
@@ -68,23 +70,23 @@ def load_single_file(
         ) from error
 
 
-def is_open_clip(file: WeightFile) -> bool:
-    """Whether the text encoder is OpenCLIP's, as in Stable Diffusion 2.x."""
-    return any(name.startswith(OPEN_CLIP) for name in file.shapes)
+def find_family_by_text(file: WeightFile) -> Family:
+    """The family whose text encoder a file holds, or the first of all where it holds one that is not known."""
+    known = (family for family in FAMILIES if file.shapes_under(family.text_prefix))
+    return next(known, FAMILIES[0])
 
 
-def guess_prediction_type(file: WeightFile) -> str:
-    """Guesses "v_prediction" for 2.x models with weights like those of Stability's velocity models, else "epsilon"."""
-    if not is_open_clip(file) or VELOCITY_MARK not in file.shapes:
-        return "epsilon"
+def guess_prediction_type(file: WeightFile, family: Family) -> str:
+    """Guesses "v_prediction" for weights like those of Stability's velocity models, else the family's usual one."""
+    if "v_prediction" not in family.predictions or VELOCITY_MARK not in file.shapes:
+        return family.usual_prediction
     bias = file.read(VELOCITY_MARK)[VELOCITY_MARK]
-    return "v_prediction" if bias.float().std(unbiased=False) > VELOCITY_SPREAD else "epsilon"
+    return "v_prediction" if bias.float().std(unbiased=False) > VELOCITY_SPREAD else family.usual_prediction
 
 
 def _refuse_others(file: WeightFile) -> None:
-    family = name_family(file.shapes)
-    if family is not None:
-        raise wrong_family(file.path, family)
+    if refused := find_refused(file.shapes):
+        raise wrong_family(file.path, refused)
     missing = [part for part, prefix in PARTS.items() if not file.shapes_under(prefix)]
     if missing:
         raise CheckpointError(
@@ -110,29 +112,29 @@ def unet_from_ldm(tensors: Mapping[str, Tensor], builder: Builder, *, v_predicti
     return builder.unet(config, convert_ldm_unet_checkpoint(dict(tensors), config))
 
 
-def _load_vae(file: WeightFile, builder: Builder) -> Any:
+def _load_vae(file: WeightFile, builder: Builder, family: Family) -> Any:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    config = vae_config(file.shapes_under(VAE))
+    config = vae_config(file.shapes_under(VAE), scaling_factor=family.scaling_factor)
     return builder.vae(config, convert_ldm_vae_checkpoint(file.read(VAE), config))
 
 
-def _load_text_encoder(file: WeightFile, builder: Builder) -> Any:
-    if not is_open_clip(file):
-        config = clip_text_config(bare_text_names(file.shapes_under(CLIP)))
-        tensors = {name.removeprefix(CLIP): tensor for name, tensor in file.read(CLIP).items()}
-        return builder.text_encoder(config, tensors)
-    config = open_clip_text_config(file.shapes_under(OPEN_CLIP))
-    return builder.text_encoder(config, _convert_open_clip(file.read(OPEN_CLIP), config))
+def _load_text_encoder(file: WeightFile, builder: Builder, family: Family) -> Any:
+    prefix, tensors = family.text_prefix, file.read(family.text_prefix)
+    if family.open_clip:
+        config = open_clip_text_config(file.shapes_under(prefix))
+        return builder.text_encoder(config, _convert_open_clip(tensors, config, prefix))
+    config = clip_text_config(bare_text_names(file.shapes_under(prefix)))
+    return builder.text_encoder(config, {name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
 
 
-def _convert_open_clip(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
+def _convert_open_clip(tensors: Mapping[str, Tensor], config: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
-    layer = OPEN_CLIP + "transformer.resblocks."
+    layer = prefix + "transformer.resblocks."
     kept = {
         name: tensor
         for name, tensor in tensors.items()
         if not (name.startswith(layer) and int(name[len(layer) :].split(".")[0]) >= config["num_hidden_layers"])
     }
-    return convert_open_clip_checkpoint(SimpleNamespace(config=SimpleNamespace(**config)), kept, prefix=OPEN_CLIP)
+    return convert_open_clip_checkpoint(SimpleNamespace(config=SimpleNamespace(**config)), kept, prefix=prefix)

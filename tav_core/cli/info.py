@@ -50,7 +50,7 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
 def describe_checkpoint(path: Path) -> dict[str, Any]:
     """Describes a Stable Diffusion checkpoint; loads it, to be sure that it can be loaded."""
     from ..checkpoints.load import load_checkpoint
-    from ..tuning.motion_info import describe_architecture
+    from ..models.families import describe_architecture
 
     checkpoint = load_checkpoint(path)
     parameters = sum(p.numel() for p in checkpoint.unet.parameters())

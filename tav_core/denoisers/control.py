@@ -21,6 +21,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import CheckpointError, ClipError
+from ..models.families import FAMILIES, join_titles, list_text_widths
 from ..models.inflation import FrameCount, recast
 from .config import ControlConfig
 from .residuals import ReadyAdapter, ReadyControl, ReadyControlNet
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 # An adapter processes this many frames at a time, so that its activations do not grow with the clip.
 ADAPTER_FRAMES = 16
 SAME_AS_UNET = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
-FAMILY = "Use one made for this checkpoint's family: 1.x attends to text of width 768, 2.x of 1024."
 DenoiserT = TypeVar("DenoiserT", bound="UNetDenoiser")
 
 
@@ -167,7 +167,7 @@ def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
             raise CheckpointError(
                 got=f"a ControlNet for another model: its {name} is {theirs}",
                 expected=f"{ours}, as in this checkpoint",
-                mend=FAMILY,
+                mend=f"Use one made for this checkpoint's family: {list_text_widths()}.",
             )
 
 
@@ -181,8 +181,9 @@ def check_features(features: Sequence[Tensor], unet: InflatedUNet) -> None:
     sizes = [tuple(x.shape[2:]) for x in features]
     halves = all(small == tuple(-(-side // 2) for side in large) for large, small in pairwise(sizes))
     if widths != wanted or not halves:
+        made = [family for family in FAMILIES if family.t2i_adapters]
         raise CheckpointError(
             got=f"a T2I-Adapter for another model: its features are {widths} wide, in sizes {sizes}",
             expected=f"{wanted}, each half as large as the one before, as in this checkpoint",
-            mend="Use an adapter made for Stable Diffusion 1.x; there are none for 2.x, and those for XL do not fit.",
+            mend=f"Use an adapter made for {join_titles(made)}; those for other families do not fit.",
         )

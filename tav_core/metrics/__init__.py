@@ -11,8 +11,7 @@ Names are imported when they are first used, so that `import tav_core.metrics` c
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy_names import names_on_use
 
 HOMES = {
     "clip": ("ClipEncoder", "load_clip"),
@@ -24,15 +23,7 @@ HOMES = {
     "scores": ("PAIRS", "SCORES", "ScoreName", "format_scores"),
     "similarity": ("frame_consistency", "matched_similarity", "text_similarity"),
 }
-NAMES = {name: home for home, names in HOMES.items() for name in names}
-
-__all__ = list(NAMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{NAMES[name]}", __name__), name)
+__getattr__, __all__ = names_on_use(__name__, HOMES)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from ..checkpoints.tokenizer import CLIP_TOKENIZER, has_tokenizer, load_tokenizer
 from ..checkpoints.transformers_folder import load_pretrained, read_model_type
 from ..errors import CheckpointError, InputError, PromptError
 from .images import CLIP_MEAN, CLIP_STD, encode_in_batches, prepare_images
@@ -105,7 +106,9 @@ def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEn
             )
         model = load_pretrained(kinds[kind], path, optional=("logit_scale",))
     whole = isinstance(model, CLIPModel)
-    tokenizer = load_tokenizer(path, model.text_model.config) if whole else None
+    # A single file holds no vocabulary, and few folders have another than CLIP's.
+    folder = path if has_tokenizer(path) else CLIP_TOKENIZER
+    tokenizer = load_tokenizer(folder, vocab_size=model.text_model.config.vocab_size) if whole else None
     return ClipEncoder(model=model.to(device), tokenizer=tokenizer, path=path)
 
 
@@ -119,28 +122,3 @@ def load_clip_file(path: Path) -> Any:
     config = clip_config(tensors, path)
     model_class = CLIPVisionModelWithProjection if config.model_type == "clip_vision_model" else CLIPModel
     return load_pretrained(model_class, path, config=config, tensors=tensors, optional=("logit_scale",))
-
-
-def load_tokenizer(path: Path, config: Any) -> CLIPTokenizer:
-    """The folder's own tokenizer, or the CLIP vocabulary that comes with this library."""
-    from transformers import CLIPTokenizer
-
-    from ..checkpoints.load import CLIP_TOKENIZER
-
-    own = any((path / name).is_file() for name in ("vocab.json", "tokenizer.json"))
-    folder = path if own else CLIP_TOKENIZER
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            got=f"{folder}, a tokenizer that cannot be read ({error})",
-            expected="vocab.json and merges.txt in CLIP's format",
-            mend="Get the folder again.",
-        ) from error
-    if len(tokenizer) > config.vocab_size:
-        raise CheckpointError(
-            got=f"a tokenizer of {len(tokenizer)} tokens and a CLIP of {config.vocab_size}: {path}",
-            expected="a tokenizer with no more tokens than the CLIP has",
-            mend="Put the vocab.json and merges.txt of this CLIP into its folder.",
-        )
-    return tokenizer

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ConfigError
 from ..settings import is_whole
+from .families import ANY_FAMILY
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
@@ -55,7 +56,7 @@ class NoiseSchedule:
             raise CheckpointError(
                 got=f"prediction_type {prediction_type!r}",
                 expected=f"one of {', '.join(PREDICTION_TYPES)}",
-                mend="Use a Stable Diffusion 1.x or 2.x checkpoint.",
+                mend=f"Use a {ANY_FAMILY} checkpoint.",
             )
         return cls(
             alphas=tuple(scheduler.alphas_cumprod.double().tolist()),

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, MotionError
+from ..models.families import describe_architecture, title_by_text_width
 from ..models.parameter_names import check_same_shapes, is_temporal
-from ..settings import is_number
+from ..settings import as_json, is_number
 from ..tensor_files import digest, load_tensors, save_tensors
-from .motion_info import MotionInfo, as_json, describe_architecture, name_family, read_info
+from .motion_info import MotionInfo, read_info
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -137,8 +138,8 @@ class Motion:
             own = as_json(config.get(name))
             if own != value:
                 raise MotionError(
-                    got=f"a motion tuned on {name_family(self.info.architecture)}, with {name} {value}",
-                    expected=f"{name} {own}, as in this model, {name_family(config)}",
+                    got=f"a motion tuned on {title_by_text_width(self.info.architecture)}, with {name} {value}",
+                    expected=f"{name} {own}, as in this model, {title_by_text_width(config)}",
                     mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
                 )
 

@@ -7,28 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import MotionError
 from ..models.attention_modes import GROUP_NORMS, check_positions, visible_frames
+from ..models.families import ARCHITECTURE
 from ..settings import is_number, is_whole
 from ..video.config import FITS, ClipInfo
-
-if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
 
 FORMAT_VERSION = 1
 # The modes that a file means if it does not name them.
 UNNAMED_MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
-ARCHITECTURE = (
-    "block_out_channels",
-    "layers_per_block",
-    "down_block_types",
-    "cross_attention_dim",
-    "attention_head_dim",
-    "use_linear_projection",
-    "in_channels",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,25 +125,8 @@ def check_info(info: MotionInfo) -> None:
         raise ValueError(f"group_norm should be one of {', '.join(GROUP_NORMS)}")
 
 
-def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
-    """The settings that a motion's base must share, as plain JSON values."""
-    return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
-
-
 def describe_clip(about: ClipInfo) -> dict[str, Any]:
     """The fields of `MotionInfo` that come from a clip's info, as plain JSON values; unknown ones are left out."""
     read = about.config
     known = {} if read is None else {"start": int(read.start), "stride": int(read.stride), "fit": read.fit}
     return {"prompt": about.prompt, "fps": float(about.fps), **known}
-
-
-def name_family(config: Mapping[str, Any]) -> str:
-    """The family of a UNet, by the width of the text it attends to."""
-    # A file may hold anything here, also values that cannot be dictionary keys.
-    width = str(config.get("cross_attention_dim"))
-    return {"768": "Stable Diffusion 1.x", "1024": "Stable Diffusion 2.x"}.get(width, "a model of another size")
-
-
-def as_json(value: Any) -> Any:
-    """A value as it would be read from a file: tuples become lists."""
-    return json.loads(json.dumps(value))

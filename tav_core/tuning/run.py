@@ -17,14 +17,16 @@ from ..denoisers.windows import window_around, with_anchor
 from ..errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
 from ..layouts import VAE_FACTOR, check_context, check_values
 from ..models.attention_modes import recorded_modes
+from ..models.families import describe_architecture
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
+from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
 from .config import TuneConfig
 from .memory_plan import MemoryPlan, plan_tuning
 from .motion import Motion, hash_base
-from .motion_info import MotionInfo, as_json, describe_architecture, describe_clip
+from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
 from .training_copy import copy_for_training

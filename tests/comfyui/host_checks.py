@@ -59,6 +59,7 @@ from tune_a_video_pack.nodes.tuning.apply_motion import ApplyMotion  # noqa: E40
 from tune_a_video_pack.tav_core.checkpoints.load import load_checkpoint  # noqa: E402
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # noqa: E402
 from tune_a_video_pack.tav_core.errors import TavError  # noqa: E402
+from tune_a_video_pack.tav_core.models.families import describe_architecture  # noqa: E402
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # noqa: E402
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # noqa: E402
 from tune_a_video_pack.tav_core.models.unet import InflatedUNet  # noqa: E402
@@ -66,7 +67,7 @@ from tune_a_video_pack.tav_core.sampling.config import EditConfig  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.edit import edit  # noqa: E402
 from tune_a_video_pack.tav_core.sampling.invert import invert  # noqa: E402
 from tune_a_video_pack.tav_core.tuning.motion import Motion, hash_base  # noqa: E402
-from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo, describe_architecture  # noqa: E402
+from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo  # noqa: E402
 from tune_a_video_pack.tav_core.video.clip import read_clip  # noqa: E402
 
 DEMO = core_demo.load_demo()

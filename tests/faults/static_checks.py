@@ -49,8 +49,7 @@ ALLOWED = {
     ("code", "tav_core/checkpoints/weight_files.py", "pickle.UnpicklingError"): "the error's name alone",
     ("shell", "run.py", "subprocess"): "it makes the environment and starts Python in it; lists of words, no shell",
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
-    ("import by name", "tav_core/__init__.py", "import_module"): "its own modules, by names that stand there",
-    ("import by name", "tav_core/metrics/__init__.py", "import_module"): "its own modules, by names that stand there",
+    ("import by name", "tav_core/lazy_names.py", "import_module"): "modules of the package, by names that stand there",
     ("hub", "tav_core/checkpoints/transformers_folder.py", "from_pretrained"): "local_files_only is among **given",
     ("format", "tav_core/checkpoints/load.py", "format"): "the texts stand in the code",
 }

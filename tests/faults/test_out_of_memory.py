@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from tav_core.checkpoints.load import CLIP_TOKENIZER
+from tav_core.checkpoints.tokenizer import CLIP_TOKENIZER
 from tav_core.errors import ConfigError, OutOfMemory
 from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.models.text import encode_prompt

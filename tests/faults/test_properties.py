@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tav_core.denoisers.windows import ContextWindows, fused_weights, window_around, with_anchor
 from tav_core.errors import ClipError, LatentsError
 from tav_core.layouts import check_latents, fold, unfold
+from tav_core.models.families import ARCHITECTURE
 from tav_core.models.parameter_names import is_temporal
 from tav_core.tuning.motion import Motion
-from tav_core.tuning.motion_info import ARCHITECTURE, MotionInfo
+from tav_core.tuning.motion_info import MotionInfo
 from tav_core.video.config import FITS, ClipConfig, check_size
 from tav_core.video.sizes import fit_boxes, resize_frames
 from tav_core.video.timeline import Timeline, pick_frames

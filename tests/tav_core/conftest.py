@@ -110,7 +110,7 @@ def sd2():
 @pytest.fixture(scope="session")
 def write_folder():
     """Writes parts as a diffusers folder: write_folder(parts, path)."""
-    from tav_core.checkpoints.load import CLIP_TOKENIZER
+    from tav_core.checkpoints.tokenizer import CLIP_TOKENIZER
 
     def write(parts, path, **how):
         for name in ("unet", "vae", "text_encoder"):

@@ -7,6 +7,7 @@ import torch
 
 from tav_core.checkpoints.build import bare_text_names
 from tav_core.checkpoints.ldm_configs import clip_text_config, open_clip_text_config, unet_config, vae_config
+from tav_core.models.families import SD1 as SD1_FAMILY
 
 WIDTHS = [320, 640, 1280, 1280]
 # unet/config.json of stable-diffusion-v1-5, stable-diffusion-2-1-base and stable-diffusion-2-1.
@@ -64,7 +65,7 @@ def test_vae(ldm_shapes):
 
     with torch.device("meta"):
         vae = AutoencoderKL(**VAE)
-    assert vae_config(ldm_shapes("vae", vae)) == VAE
+    assert vae_config(ldm_shapes("vae", vae), scaling_factor=SD1_FAMILY.scaling_factor) == VAE
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def their_text_embedding(model, prompt):
     """Text embeddings by transformers, padded to 77 tokens."""
     from transformers import CLIPTokenizer
 
-    from tav_core.checkpoints.load import CLIP_TOKENIZER
+    from tav_core.checkpoints.tokenizer import CLIP_TOKENIZER
 
     tokenizer = CLIPTokenizer.from_pretrained(str(CLIP_TOKENIZER))
     tokens = tokenizer([prompt], padding="max_length", max_length=77, return_tensors="pt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tav_core.checkpoints.load import CLIP_TOKENIZER
+from tav_core.checkpoints.tokenizer import CLIP_TOKENIZER
 
 TOKENS = 49408
 

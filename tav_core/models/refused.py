@@ -1,0 +1,199 @@
+"""What people try to load as a checkpoint and this library does not take: what gives it away, and why it is refused.
+
+What is taken is families.py's. A family that is taken from now on moves from `REFUSED` to `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BLOCK_TYPES = frozenset({"CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"})
+# Settings of a diffusers UNet that no family taken here sets: each gives the UNet more than text to look at.
+MORE_THAN_TEXT = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Something else that people try to load as a checkpoint, what gives it away, and what to say of it.
+
+    Args:
+        title: what it is, as in "a LoRA".
+        why: why it is not taken, as a sentence; empty where the title says it all.
+        mend: what to do instead, as a sentence.
+        marks: parts of tensor names, any of which gives it away.
+        starts: beginnings of tensor names, likewise.
+        also: the ending of one more tensor name that it must have.
+        never: a part that no tensor name of it has.
+        in_channels: input channels of its UNet, where they tell.
+        settings: settings of its diffusers UNet config that give it away.
+        pipeline: a part of the names of its diffusers pipelines' classes.
+        core_classes: its names in ComfyUI's own list of models.
+    """
+
+    title: str
+    why: str = ""
+    mend: str = "Choose another file."
+    marks: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    also: str = ""
+    never: str = ""
+    in_channels: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: str = ""
+    core_classes: tuple[str, ...] = ()
+
+    def has_names(self, names: Sequence[str]) -> bool:
+        """Whether a file with tensors of these names is one."""
+        found = any(name.startswith(self.starts) or any(mark in name for mark in self.marks) for name in names)
+        also = not self.also or any(name.endswith(self.also) for name in names)
+        return found and also and not (self.never and any(self.never in name for name in names))
+
+    def has_config(self, config: Mapping[str, Any]) -> bool:
+        """Whether a diffusers UNet config is one's."""
+        return bool(self.settings) and all(config.get(name) == value for name, value in self.settings.items())
+
+
+MORE_INPUT = "Its UNet is given more than noisy latents and a text."
+TRANSFORMER = "It has a transformer in place of the UNet that is tuned here."
+ACROSS_FRAMES = "It has layers across frames already."
+PART = "It is one part of a checkpoint."
+SDXL = Refused(
+    title="Stable Diffusion XL",
+    why="Its UNet also takes a pooled text and sizes of the picture, which are not given here.",
+    marks=("conditioner.embedders.", "add_embedding.linear_1."),
+    settings={"addition_embed_type": "text_time"},
+    pipeline="XL",
+    core_classes=("SDXL",),
+)
+ORIGINAL_UNET = Refused(
+    title="a UNet saved by the original Tune-A-Video",
+    mend="Give the folder of the whole pipeline, or read this file with load_original_unet.",
+    marks=(".attn_temp.",),
+    also="conv_in.weight",
+)
+TEXT_TO_VIDEO = Refused(title="a text-to-video model (UNet3DConditionModel without attn_temp)", why=ACROSS_FRAMES)
+# The first that a file shows the marks of is what it is: later ones share marks with earlier ones.
+REFUSED = (
+    Refused(
+        title="a LoRA",
+        why="It changes a checkpoint and is none.",
+        marks=("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", ".lokr_", ".hada_", ".oft_"),
+    ),
+    Refused(
+        title="a ControlNet",
+        why="It goes with a checkpoint and is none.",
+        marks=("control_model.", "controlnet_"),
+    ),
+    Refused(
+        title="a textual inversion embedding",
+        why="It is the embedding of a word.",
+        marks=("emb_params", "string_to_param"),
+    ),
+    Refused(
+        title="a video model",
+        why=ACROSS_FRAMES,
+        marks=(
+            "time_stack.",
+            "time_mixer.",
+            "motion_modules.",
+            "temporal_transformer",
+            "temopral_conv",
+            "temp_convs.",
+            "transformer_in.",
+            "individual_token_refiner.",
+            "self_attn.norm_q.",
+        ),
+        core_classes=("SVD_img2vid",),
+    ),
+    SDXL,
+    Refused(title="Stable Diffusion XL's refiner", why=SDXL.why, core_classes=("SDXLRefiner",)),
+    Refused(title="Stable Diffusion 3", why=TRANSFORMER, marks=("joint_blocks.",), core_classes=("SD3",)),
+    Refused(
+        title="Flux",
+        why=TRANSFORMER,
+        marks=("double_blocks.", "single_transformer_blocks."),
+        core_classes=("Flux", "FluxSchnell"),
+    ),
+    Refused(
+        title="a class-conditioned or unCLIP model",
+        why="Its UNet also takes a class, or the embedding of an image.",
+        marks=("label_emb.", "class_embedding."),
+        core_classes=("SD21UnclipL", "SD21UnclipH"),
+    ),
+    ORIGINAL_UNET,
+    Refused(
+        title="a motion file",
+        mend="Give it where a motion is asked for, and a checkpoint here.",
+        marks=(".attn_temp.",),
+    ),
+    Refused(
+        title="the UNet of a diffusers folder alone",
+        mend="Give the folder that holds unet, vae, text_encoder, tokenizer and scheduler.",
+        starts=("down_blocks.",),
+    ),
+    Refused(
+        title="a VAE alone",
+        why=PART,
+        starts=("first_stage_model.", "vae.", "encoder.conv_in.", "encoder.down", "decoder.conv_in."),
+        never="diffusion_model.",
+    ),
+    Refused(
+        title="a text encoder alone",
+        why=PART,
+        starts=("cond_stage_model.", "text_model.", "transformer.resblocks.", "shared.weight"),
+        never="diffusion_model.",
+    ),
+    Refused(title="a depth-to-image model", why=MORE_INPUT, in_channels=5),
+    Refused(title="an upscaler", why=MORE_INPUT, in_channels=7),
+    Refused(title="an InstructPix2Pix model", why=MORE_INPUT, in_channels=8),
+    Refused(title="an inpainting model", why=MORE_INPUT, in_channels=9),
+)
+# The same for files given as a ControlNet or a T2I-Adapter.
+REFUSED_NETS = (
+    Refused(
+        title="a ControlNet-LoRA or difference, which is only part of a net", marks=("lora_controlnet", "difference")
+    ),
+    Refused(title=f"a ControlNet of {SDXL.title}", marks=("add_embedding.", "label_emb.")),
+    Refused(
+        title="a ControlNet of another kind", marks=("task_embedding", "control_add_embedding", "controlnet_blocks.")
+    ),
+)
+
+
+def find_refused(names: Iterable[str], among: Sequence[Refused] = REFUSED) -> Refused | None:
+    """What the names of a file's tensors give away, or None where they show nothing that is known and refused."""
+    names = list(names)
+    return next((refused for refused in among if refused.has_names(names)), None)
+
+
+def find_refused_config(config: Mapping[str, Any]) -> Refused | None:
+    """What a diffusers UNet config gives away, or None. Its channels are `find_refused_channels`'."""
+    if found := next((refused for refused in REFUSED if refused.has_config(config)), None):
+        return found
+    for setting in MORE_THAN_TEXT:
+        if config.get(setting) is not None:
+            return Refused(title=f"a UNet with {setting} {config[setting]!r}", why=MORE_INPUT)
+    for block_type in (*config.get("down_block_types", ()), *config.get("up_block_types", ())):
+        if block_type not in BLOCK_TYPES:
+            return Refused(title=f"a UNet with a {block_type}")
+    return None
+
+
+def find_refused_channels(in_channels: int, out_channels: int) -> Refused | None:
+    """What a UNet is that takes more channels than it gives: an image, a mask or a depth map beside the latents."""
+    if in_channels == out_channels:
+        return None
+    found = (refused for refused in REFUSED if refused.in_channels == in_channels)
+    return next(found, Refused(title="an image-conditioned model", why=MORE_INPUT))
+
+
+def find_refused_pipeline(name: str) -> Refused | None:
+    """What a diffusers folder is that says this class of a pipeline, or None."""
+    return next((refused for refused in REFUSED if refused.pipeline and refused.pipeline in name), None)
+
+
+def find_refused_core_class(name: str) -> Refused:
+    """What a model is that is not taken, by the class that ComfyUI sorts it into."""
+    return next((refused for refused in REFUSED if name in refused.core_classes), Refused(title=name))

@@ -1,0 +1,33 @@
+"""Refusals of checkpoints that are not taken: what was found, what is taken, why not, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tav_core.checkpoints.refusals import refuse_unet_config, wrong_family
+from tav_core.errors import CheckpointError
+from tav_core.models.families import SUPPORTED
+from tav_core.models.refused import SDXL
+
+
+def test_a_refusal_says_what_why_and_what_to_do(tmp_path):
+    error = wrong_family(tmp_path, SDXL)
+    assert (error.got, error.expected) == (f"Stable Diffusion XL: {tmp_path}", SUPPORTED)
+    assert error.mend == f"{SDXL.why} Choose another file."
+    error = wrong_family(tmp_path, SDXL, detail="SomePipeline", mend="Load another.")
+    assert (error.got, error.mend) == (f"Stable Diffusion XL (SomePipeline): {tmp_path}", f"{SDXL.why} Load another.")
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"addition_embed_type": "text_time"}, "Stable Diffusion XL"),
+        ({"class_embed_type": "projection"}, "class_embed_type 'projection'"),
+        ({"in_channels": 9}, "an inpainting model"),
+        ({"down_block_types": ["SimpleCrossAttnDownBlock2D"]}, "a SimpleCrossAttnDownBlock2D"),
+    ],
+)
+def test_unet_configs_of_other_families_are_refused(tmp_path, sd1, settings, message):
+    refuse_unet_config(tmp_path, sd1.unet.config)
+    with pytest.raises(CheckpointError, match=message):
+        refuse_unet_config(tmp_path, {**sd1.unet.config, **settings})

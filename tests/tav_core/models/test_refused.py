@@ -1,0 +1,94 @@
+"""What gives a model away that is not taken: a few tensor names of each as they stand in published files, and more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tav_core.models.refused import (
+    ORIGINAL_UNET,
+    REFUSED,
+    REFUSED_NETS,
+    SDXL,
+    find_refused,
+    find_refused_channels,
+    find_refused_config,
+    find_refused_core_class,
+    find_refused_pipeline,
+)
+
+NAMES = {
+    "a LoRA": [
+        "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight",
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight",
+    ],
+    "a ControlNet": ["control_model.input_blocks.0.0.weight", "controlnet_cond_embedding.conv_in.weight"],
+    "a textual inversion embedding": ["emb_params"],
+    "a video model": [
+        "down_blocks.0.motion_modules.0.temporal_transformer.norm.weight",
+        "model.diffusion_model.input_blocks.1.1.time_stack.0.attn1.to_q.weight",
+        "down_blocks.0.temp_convs.0.conv1.0.weight",
+        "model.diffusion_model.blocks.0.self_attn.norm_q.weight",
+    ],
+    "Stable Diffusion XL": [
+        "conditioner.embedders.1.model.ln_final.weight",
+        "add_embedding.linear_1.weight",
+    ],
+    "Stable Diffusion 3": ["model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight"],
+    "Flux": ["double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight"],
+    "a class-conditioned or unCLIP model": ["model.diffusion_model.label_emb.0.0.weight"],
+    "a motion file": ["down_blocks.0.attentions.0.transformer_blocks.0.attn_temp.to_q.weight"],
+    "the UNet of a diffusers folder alone": ["down_blocks.0.resnets.0.conv1.weight"],
+    "a VAE alone": ["first_stage_model.encoder.conv_in.weight", "encoder.down.0.block.0.conv1.weight"],
+    "a text encoder alone": ["text_model.embeddings.token_embedding.weight", "cond_stage_model.model.ln_final.bias"],
+}
+
+
+@pytest.mark.parametrize("family, name", [(family, name) for family, names in NAMES.items() for name in names])
+def test_a_family_is_known_by_its_names(family, name):
+    assert find_refused([name, "other.weight"]).title == family
+
+
+def test_the_originals_unet_is_told_from_a_motion_file_by_its_spatial_weights():
+    temporal = NAMES["a motion file"][0]
+    assert find_refused([temporal, "conv_in.weight"]) is ORIGINAL_UNET
+
+
+@pytest.mark.parametrize("parts", ["sd1", "sd2"])
+def test_stable_diffusion_is_not_mistaken_for_another_family(request, to_ldm, parts):
+    assert find_refused(to_ldm(request.getfixturevalue(parts))) is None
+
+
+def test_every_refusal_says_what_it_is_and_what_to_do():
+    titles = [refused.title for refused in (*REFUSED, *REFUSED_NETS)]
+    assert len(set(titles)) == len(titles) >= 20
+    for refused in (*REFUSED, *REFUSED_NETS):
+        assert all(text == "" or text.endswith(".") for text in (refused.why, refused.mend)) and refused.mend
+
+
+@pytest.mark.parametrize(
+    "settings, title",
+    [
+        ({"addition_embed_type": "text_time"}, "Stable Diffusion XL"),
+        ({"addition_embed_type": "image"}, "a UNet with addition_embed_type 'image'"),
+        ({"num_class_embeds": 10}, "a UNet with num_class_embeds 10"),
+        ({"up_block_types": ["UpBlock2D", "SkipUpBlock2D"]}, "a UNet with a SkipUpBlock2D"),
+    ],
+)
+def test_a_config_gives_its_model_away(sd1, sd2, settings, title):
+    assert find_refused_config(sd1.unet.config) is find_refused_config(sd2.unet.config) is None
+    assert find_refused_config({**sd1.unet.config, **settings}).title == title
+
+
+@pytest.mark.parametrize(
+    "in_channels, title", [(9, "an inpainting model"), (7, "an upscaler"), (12, "an image-conditioned model")]
+)
+def test_input_channels_tell_what_else_a_unet_is_given(in_channels, title):
+    assert find_refused_channels(4, 4) is None
+    assert find_refused_channels(in_channels, 4).title == title
+
+
+def test_pipelines_and_cores_classes_give_models_away():
+    assert find_refused_pipeline("StableDiffusionPipeline") is find_refused_pipeline("") is None
+    assert find_refused_pipeline("StableDiffusionXLImg2ImgPipeline") is SDXL
+    assert find_refused_core_class("SDXLRefiner").title == "Stable Diffusion XL's refiner"
+    assert find_refused_core_class("Unheard_Of").title == "Unheard_Of"
