@@ -18,30 +18,34 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tav_core.layouts import fold, unfold
+from ...tav_core.models.conditioning import Conditioning
 from ...tav_core.models.schedule import NoiseSchedule
-from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning, first_context
 from .unet import read_schedule
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], Tensor]
-NO_CONTEXT = torch.zeros(1, 1, 1)
 
 
 @dataclass(kw_only=True)
 class CoreDenoiser:
-    """core's guider as the library's Denoiser. Conditioning and guidance are the guider's; a context is not looked at.
+    """core's guider as the library's Denoiser. Conditioning and guidance are the guider's, whatever a stage passes.
 
     core's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
+
+    Args:
+        context: what a stage is to pass: the text of the first prompt that the guider has, on the latents' device.
     """
 
     guider: Callable[..., Tensor]
     extra_args: dict[str, Any]
     schedule: NoiseSchedule
+    context: Conditioning
     clean: Tensor | None = None
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
         alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
         sigma = ((1 - alpha) / alpha) ** 0.5
         noisy = fold(latents) / alpha**0.5
@@ -52,13 +56,14 @@ class CoreDenoiser:
 class StageSampler(comfy.samplers.Sampler):
     """One of the library's stages where core expects a sampler."""
 
-    def __init__(self, stage: Stage, schedule: NoiseSchedule) -> None:
-        self.stage, self.schedule = stage, schedule
+    def __init__(self, stage: Stage, schedule: NoiseSchedule, context: Conditioning) -> None:
+        self.stage, self.schedule, self.context = stage, schedule, context
 
     def sample(
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
     ) -> Tensor:
-        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule)
+        context = self.context.to(device=latent_image.device)
+        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule, context=context)
 
         def report(done: int, total: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -102,6 +107,6 @@ def run_stage(
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)
-    sampler = StageSampler(stage, schedule)
+    sampler = StageSampler(stage, schedule, first_context(positive))
     result = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return result.to(comfy.model_management.intermediate_device())

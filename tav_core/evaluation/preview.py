@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
     from ..metrics import ClipEncoder
+    from ..models.conditioning import Conditioning
     from ..models.schedule import NoiseSchedule
 
 # So few steps ask for less guidance than the paper's 12.5.
@@ -29,16 +30,16 @@ def render_preview(
     schedule: NoiseSchedule,
     latents: Tensor,
     *,
-    source: Tensor,
-    shown: Tensor,
-    negative: Tensor | None,
+    source: Conditioning | Tensor,
+    shown: Conditioning | Tensor,
+    negative: Conditioning | Tensor | None,
 ) -> Tensor:
     """At most 8 frames, evenly taken from the edited clip: latents `1 c f h w`.
 
     Args:
         base: that the motion was tuned on.
         latents: of the clip, `1 c f h w`.
-        source: what was tuned on, `1 tokens channels`; what the clip is inverted under.
+        source: the prompt that was tuned on, or its text embeddings `1 m d`; the clip is inverted under it.
         shown: what to render, alike.
         negative: what guidance leads away from, alike; None for no guidance.
     """

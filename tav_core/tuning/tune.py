@@ -26,6 +26,7 @@ from .run_lock import hold
 from .state import RunState
 
 if TYPE_CHECKING:
+    from ..models.conditioning import Conditioning
     from ..models.latents import LatentMoments
     from .early_stop import EarlyStop
 
@@ -37,7 +38,7 @@ MEND = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 p
 def tune(
     denoiser: UNetDenoiser,
     clip: LatentMoments | Tensor,
-    context: Tensor,
+    context: Conditioning | Tensor,
     *,
     config: TuneConfig | None = None,
     state_path: str | Path | None = None,
@@ -55,7 +56,7 @@ def tune(
         denoiser: an untuned model; its UNet's modes are the ones tuned in and recorded.
         clip: the VAE's posterior over the clip, drawn from anew at each step as the original does, or fixed latents
             `1 c f h w`.
-        context: embeddings of the source prompt, `1 m d`.
+        context: the source prompt as `encode_prompt` gives it, or its text embeddings alone, `1 m d`.
         config: see `TuneConfig`.
         state_path: a file that holds the run, written every `config.save_every` steps, at the end, and when `on_step`
             raises or memory runs out. If it is there already, `config.resume` says what happens. One run at a time
