@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tav_core import (
     Checkpoint,
+    Conditioning,
     InflatedUNet,
     Motion,
     TuneProgress,
@@ -59,7 +60,7 @@ def motions_at(untuned: UNetDenoiser, clip: Clip, checkpoint: Checkpoint, steps:
     return found
 
 
-def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: torch.Tensor) -> float:
+def held_loss(tuned: UNetDenoiser, latents: torch.Tensor, context: Conditioning) -> float:
     """The mean loss on draws with another seed than the tuning's."""
     run = TuningRun(tuned, latents, context, config=dataclasses.replace(TUNE, seed=HELD_SEED))
     losses = []

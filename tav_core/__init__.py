@@ -23,6 +23,7 @@ HOMES = {
     "video.write": ("write_video",),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),
     "models.latents": ("LatentMoments", "decode_latents", "encode_frames"),
+    "models.conditioning": ("Conditioning",),
     "models.text": ("encode_prompt",),
     "models.unet": ("InflatedUNet",),
     "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),

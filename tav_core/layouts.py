@@ -13,7 +13,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-from .errors import ConfigError, InputError, LatentsError
+from .errors import InputError, LatentsError
 
 # Every VAE of Stable Diffusion 1.x and 2.x halves height and width three times.
 VAE_FACTOR = 8
@@ -67,28 +67,6 @@ def check_values(latents: Tensor, *, channels: int | None = None) -> None:
             got="latents with values that are not finite numbers",
             expected="finite numbers",
             mend="Encode the clip in float32 or bfloat16: in float16 some VAEs overflow.",
-        )
-
-
-def check_context(context: Tensor, *, width: int | None = None, values: bool = False) -> None:
-    """Checks that text embeddings are `b m d`; with `values` also that they are finite, which waits for the device.
-
-    Raises:
-        ConfigError: not a tensor of floats, another rank, not finite, or a width that does not fit the model.
-    """
-    floats = isinstance(context, Tensor) and context.is_floating_point()
-    shape = tuple(context.shape) if floats else ()
-    if len(shape) != 3 or 0 in shape or width not in (None, shape[-1]):
-        raise ConfigError(
-            got=f"text embeddings of {f'shape {shape}' if floats else type(context).__name__}",
-            expected=f"floats in three axes, b m d, d {width}" if width else "floats in three axes, b m d",
-            mend="Encode the prompt with the text encoder of the same checkpoint.",
-        )
-    if values and not all_finite(context):
-        raise ConfigError(
-            got="text embeddings with values that are not finite numbers",
-            expected="finite numbers",
-            mend="Check how they were made: a text encoder in float16 may overflow.",
         )
 
 

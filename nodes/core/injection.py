@@ -29,6 +29,7 @@ from .windows import WINDOW
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+    from ...tav_core.models.conditioning import Conditioning
     from ...tav_core.models.schedule import NoiseSchedule
     from ...tav_core.sampling.config import Injected, InjectionConfig
     from ...tav_core.sampling.trajectory import Trajectory
@@ -43,7 +44,7 @@ class Source:
     """The video that is injected into a MODEL, and the switches of the layers that take from it."""
 
     trajectory: Trajectory
-    context: Tensor
+    context: Conditioning
     config: InjectionConfig
     schedule: NoiseSchedule
     attention: Switch
@@ -54,13 +55,13 @@ class Source:
 
 
 def add_injection(
-    model: ModelPatcher, trajectory: Trajectory, context: Tensor, config: InjectionConfig
+    model: ModelPatcher, trajectory: Trajectory, context: Conditioning, config: InjectionConfig
 ) -> ModelPatcher:
     """A clone of a MODEL that takes attention and features from a source's inversion.
 
     Args:
         trajectory: the source's inversion with all its steps, as DDIM Invert gives it.
-        context: the text embeddings that the source was inverted under, `1 m d`.
+        context: the prompt that the source was inverted under.
 
     Raises:
         MotionError: there is no motion on the MODEL, so its batches are not videos.
@@ -168,7 +169,7 @@ def run_with_source(
     mend = "Invert the clip that is edited. Inject Source does not support a prompt for a part of the picture."
     check_same_size((num_frames, *x.shape[-2:]), (len(rows), *rows.shape[-2:]), mend=mend)
     others = {name: with_first(value, num_frames, len(x)) for name, value in others.items()}
-    text = with_text(c_crossattn, source.context, num_frames)
+    text = with_text(c_crossattn, source.context.text, num_frames)
     source.switch(injected)
     try:
         output = executor(

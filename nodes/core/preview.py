@@ -17,13 +17,19 @@ from ..sockets.bridge import to_latent
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+    from ...tav_core.models.conditioning import Conditioning
+
 
 class Prompts(NamedTuple):
-    """Text embeddings, `1 m d` each: of the clip, of the previews if they show something else, and the negative."""
+    """One prompt each: of the clip, of the previews if they show something else, and the negative one."""
 
-    source: Tensor
-    preview: Tensor | None
-    negative: Tensor | None
+    source: Conditioning
+    preview: Conditioning | None
+    negative: Conditioning | None
+
+    def outside_inference(self) -> Prompts:
+        """Copies in float32 that training may use: core makes text in inference mode, and this is called outside it."""
+        return Prompts(*(None if each is None else each.map(Tensor.clone).to(dtype=torch.float32) for each in self))
 
 
 @dataclass
@@ -41,7 +47,9 @@ class Preview:
 
     def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
         """A few frames at even distances in the clip, `f h w 3` in [0, 1]."""
-        source, shown, negative = (None if c is None else c.float().clone().to(latents) for c in self.prompts)
+        source, shown, negative = (
+            None if each is None else each.to(device=latents.device) for each in self.prompts.outside_inference()
+        )
         shown = source if shown is None else shown
         asked = {"source": source, "shown": shown, "negative": negative}
         video = render_preview(motion, base, untuned.schedule, latents, **asked)

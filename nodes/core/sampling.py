@@ -18,8 +18,9 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tav_core.layouts import fold, unfold
+from ...tav_core.models.conditioning import Conditioning
 from ...tav_core.models.schedule import NoiseSchedule
-from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning, first_context
 from .unet import read_schedule
 
 if TYPE_CHECKING:
@@ -27,22 +28,25 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], tuple[Tensor, Result]]
-NO_CONTEXT = torch.zeros(1, 1, 1)
 
 
 @dataclass(kw_only=True)
 class CoreDenoiser:
-    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance; `context` is ignored.
+    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance, whatever a stage passes.
 
     ComfyUI's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
+
+    Args:
+        context: what a stage passes: the text of the first prompt that the guider has, on the latents' device.
     """
 
     guider: Callable[..., Tensor]
     extra_args: dict[str, Any]
     schedule: NoiseSchedule
+    context: Conditioning
     clean: Tensor | None = None
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
         alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
         sigma = self.schedule.sigma(timestep)
         noisy = fold(latents) / alpha**0.5
@@ -55,13 +59,14 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
 
     result: Result
 
-    def __init__(self, stage: Stage[Result], schedule: NoiseSchedule) -> None:
-        self.stage, self.schedule = stage, schedule
+    def __init__(self, stage: Stage[Result], schedule: NoiseSchedule, context: Conditioning) -> None:
+        self.stage, self.schedule, self.context = stage, schedule, context
 
     def sample(
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
     ) -> Tensor:
-        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule)
+        context = self.context.to(device=latent_image.device)
+        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule, context=context)
 
         def report(done: int, total: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -106,6 +111,6 @@ def run_stage(
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)
-    sampler = StageSampler(stage, schedule)
+    sampler = StageSampler(stage, schedule, first_context(positive))
     sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return sampled.to(comfy.model_management.intermediate_device()), sampler.result

@@ -95,7 +95,7 @@ def tune_model(
             latents = latents.clone().to(device)
             # Previews of a long clip show its beginning: they have no windows.
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
-            context = prompts.source.float().clone()
+            context = prompts.outside_inference().source
             watched = {"on_step": watcher, "early_stop": watcher.early_stop}
             return tune(untuned, latents, context, config=config, state_path=state_path, about=about, **watched)
     finally:

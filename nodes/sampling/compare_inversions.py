@@ -60,7 +60,7 @@ def compare(
 ) -> list[MethodReport]:
     """One report per method, in the library's order. `samples` are a LATENT's, unscaled `f c h w`."""
     from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
-    from ..core.sampling import NO_CONTEXT, run_stage
+    from ..core.sampling import run_stage
     from ..sockets.bridge import to_latent, to_latents
 
     total = 2 * num_steps * len(METHODS)
@@ -68,7 +68,7 @@ def compare(
     def stage(denoiser, latents, report) -> tuple[Tensor, list[RoundTrip]]:
         done, how = count(1), {"num_steps": num_steps, "iterations": iterations}
         tell = lambda: report(next(done), total)  # noqa: E731
-        return latents, round_trips(denoiser, latents, NO_CONTEXT.to(latents), **how, on_step=tell)
+        return latents, round_trips(denoiser, latents, denoiser.context, **how, on_step=tell)
 
     _, trips = run_stage(model, samples, stage, positive=conditioning, num_steps=total)
     # Decoded here and not in the stage: core may take the model off the device for the VAE.

@@ -80,12 +80,11 @@ class DDIMInvert(io.ComfyNode):
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.invert import invert
-        from ..core.sampling import NO_CONTEXT, run_stage
+        from ..core.sampling import run_stage
 
         def stage(denoiser, latents, report) -> tuple[Tensor, Any]:
-            nothing = NO_CONTEXT.to(latents)
             how = {"num_steps": num_steps, "method": method, "iterations": iterations}
-            trajectory = invert(denoiser, latents, nothing, **how, store="cpu", on_step=report)
+            trajectory = invert(denoiser, latents, denoiser.context, **how, store="cpu", on_step=report)
             return trajectory.noise, trajectory
 
         start = check_samples(latent)

@@ -93,7 +93,7 @@ class SampleEdit(io.ComfyNode):
         feather: int = LocalEditConfig().feather,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
-        from ..core.sampling import NO_CONTEXT, run_stage
+        from ..core.sampling import run_stage
         from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.
@@ -106,10 +106,10 @@ class SampleEdit(io.ComfyNode):
         correct = None if mask is None else keep_source(trajectory, samples, mask, feather)
 
         def stage(denoiser, latents, report) -> tuple[Tensor, None]:
-            nothing = NO_CONTEXT.to(latents)
             count = lambda done, total, _: report(done, total)  # noqa: E731
             start = latents if trajectory is None else start_from(trajectory, latents, cfg)
-            return edit(denoiser, start, nothing, nothing, config=config, on_step=count, correct=correct), None
+            prompts = (denoiser.context, denoiser.context)
+            return edit(denoiser, start, *prompts, config=config, on_step=count, correct=correct), None
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
         edited, _ = run_stage(model, samples, stage, num_steps=num_steps, **guided)

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tav_core.errors import ClipError, ConfigError, LatentsError
+from ...tav_core.models.conditioning import Conditioning, as_conditioning
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -49,8 +50,7 @@ def check_conditioning(conditioning: list, model: ModelPatcher, socket: str) -> 
     if not conditioning:
         raise ConfigError(got=f"no prompt at {socket}", expected="at least one", mend="Connect a CLIP Text Encode.")
     for embeddings, _ in conditioning:
-        if width is not None:
-            check_context(embeddings, width, socket)
+        check_text(embeddings, width, socket)
 
 
 def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
@@ -125,8 +125,8 @@ def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) 
         )
 
 
-def to_context(conditioning: list, socket: str) -> Tensor:
-    """The text embeddings of a CONDITIONING, `1 m d`.
+def to_context(conditioning: list, socket: str) -> Conditioning:
+    """The text of a CONDITIONING.
 
     Raises:
         ConfigError: there is no prompt or more than one, or a ControlNet on it.
@@ -138,24 +138,40 @@ def to_context(conditioning: list, socket: str) -> Tensor:
             mend="Connect one CLIP Text Encode, without Conditioning (Combine), which makes several prompts.",
         )
     embeddings, extras = conditioning[0]
+    check_text(embeddings, None, socket)
     if extras.get("control") is not None:
         raise ConfigError(
             got=f"a ControlNet at {socket}",
             expected="the text alone",
             mend="Connect the text from in front of Apply ControlNet; use the ControlNet where the clip is sampled.",
         )
-    return embeddings[:1]
+    return first_context(conditioning)
 
 
-def check_context(context: Tensor, width: int, socket: str) -> None:
-    """Checks that text embeddings fit a model that attends to text of `width` channels.
+def first_context(conditioning: list) -> Conditioning:
+    """The text of the first prompt of a CONDITIONING, without the pooled text: no 1.x or 2.x model takes that."""
+    return as_conditioning(conditioning[0][0])[:1]
+
+
+def check_context(context: Conditioning, width: int, socket: str) -> None:
+    """Checks that a conditioning fits a model that attends to text of `width` channels.
 
     Raises:
-        ConfigError: they are of another family.
+        ConfigError: it is of another family.
     """
-    if context.ndim != 3 or context.shape[-1] != width:
+    check_text(context.text, width, socket)
+
+
+def check_text(embeddings: Tensor, width: int | None, socket: str) -> None:
+    """Checks that text embeddings are `b m d`, d the width that a model attends to; any where it is not known.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if embeddings.ndim != 3 or width not in (None, embeddings.shape[-1]):
+        expected = "three axes, b m d" if width is None else f"text of width {width}, which this MODEL attends to"
         raise ConfigError(
-            got=f"text of width {context.shape[-1]} at {socket}, shape {tuple(context.shape)}",
-            expected=f"text of width {width}, which this MODEL attends to",
+            got=f"text of width {embeddings.shape[-1]} at {socket}, shape {tuple(embeddings.shape)}",
+            expected=expected,
             mend="Use the CLIP of the same checkpoint as the MODEL.",
         )

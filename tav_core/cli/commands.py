@@ -15,6 +15,7 @@ from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
+from ..models.conditioning import Conditioning
 from ..models.latents import decode_latents, encode_frames
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
@@ -121,8 +122,8 @@ def run_reconstruct(args: argparse.Namespace) -> None:
 
 def load_inversion(
     args: argparse.Namespace,
-) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, torch.Tensor]:
-    """The tuned model, its checkpoint, the clip, its latents, and the embeddings of the prompt to invert under."""
+) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, Conditioning]:
+    """The tuned model, its checkpoint, the clip, its latents, and the prompt to invert under."""
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     clip = read_clip(args.clip, read_clip_config(args, motion.info))
     prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
@@ -132,7 +133,7 @@ def load_inversion(
 
 
 def print_reconstruction(
-    denoiser: Denoiser, trajectory: Trajectory, context: torch.Tensor, checkpoint: Checkpoint, clip: VideoClip
+    denoiser: Denoiser, trajectory: Trajectory, context: Conditioning, checkpoint: Checkpoint, clip: VideoClip
 ) -> None:
     """Samples the clip back and prints how near it comes, and how near the VAE alone comes."""
     with progress_bar("check", len(trajectory.timesteps)) as bar:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from ..layouts import check_context
+from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule
 from .residuals import ReadyControl, sum_residuals
 
@@ -21,8 +21,8 @@ class Denoiser(Protocol):
 
     schedule: NoiseSchedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
-        """The noise in latents `b c f h w` at one timestep, under text embeddings `b m d`; shaped like the latents."""
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
+        """The noise in latents `b c f h w` at one timestep, given what they are to show; shaped like the latents."""
         ...
 
 
@@ -41,14 +41,15 @@ class UNetDenoiser:
     schedule: NoiseSchedule
     controls: tuple[ReadyControl, ...] = ()
 
-    def predict(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
         """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
-        check_context(context, width=self.unet.config.cross_attention_dim)
-        noisy, text = latents.to(self.unet.dtype), context.to(self.unet.dtype)
-        residuals = sum_residuals(self.controls, noisy, timestep, text, schedule=self.schedule)
-        return self.unet(noisy, timestep, text, **residuals).to(latents.dtype)
+        context = as_conditioning(context)
+        context.check(width=self.unet.config.cross_attention_dim)
+        noisy, context = latents.to(self.unet.dtype), context.to(dtype=self.unet.dtype)
+        residuals = sum_residuals(self.controls, noisy, timestep, context, schedule=self.schedule)
+        return self.unet(noisy, timestep, context, **residuals).to(latents.dtype)
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
         return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)
 
     def pick_frames(self, frames: Sequence[int]) -> UNetDenoiser:

@@ -18,6 +18,7 @@ from .config import ControlConfig
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
+    from ..models.conditioning import Conditioning
     from ..models.schedule import NoiseSchedule
 
 
@@ -28,8 +29,8 @@ class ReadyControl(Protocol):
     # The argument of diffusers' UNet that takes the residuals of this kind.
     goes_to: str
 
-    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
-        """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w` and text `b m d`."""
+    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
+        """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w`."""
         ...
 
     def pick(self, frames: Sequence[int]) -> ReadyControl:
@@ -47,13 +48,13 @@ class ReadyControlNet:
     frames: FrameCount
     goes_to: str = "down_block_additional_residuals"
 
-    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
         """The residuals of the skip connections, in order, and then that of the middle block."""
         check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
         self.frames.value = latents.shape[2]
         hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
         down, middle = self.net(
-            fold(latents), timestep, context, hint, conditioning_scale=self.config.scale, return_dict=False
+            fold(latents), timestep, context.text, hint, conditioning_scale=self.config.scale, return_dict=False
         )
         return [*down, middle]
 
@@ -69,7 +70,7 @@ class ReadyAdapter:
     config: ControlConfig
     goes_to: str = "down_intrablock_additional_residuals"
 
-    def residuals(self, latents: Tensor, timestep: int, context: Tensor) -> list[Tensor]:
+    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
         """The residuals, one per resolution, the finest first."""
         check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
         videos = latents.shape[0]
@@ -109,7 +110,7 @@ def share_done(timestep: int, schedule: NoiseSchedule) -> float:
 
 
 def sum_residuals(
-    controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Tensor, *, schedule: NoiseSchedule
+    controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Conditioning, *, schedule: NoiseSchedule
 ) -> dict[str, Any]:
     """What controls add at a step, as arguments of diffusers' UNet; empty if no control acts in this step."""
     done, sums = share_done(timestep, schedule), {}

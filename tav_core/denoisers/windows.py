@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..settings import check_settings, setting
@@ -19,6 +19,7 @@ from ..settings import check_settings, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..models.conditioning import Conditioning
     from ..models.schedule import NoiseSchedule
     from .denoiser import Denoiser
 
@@ -93,9 +94,9 @@ def window_around(frame: int, num_frames: int, length: int) -> range:
     return range(start, start + length)
 
 
-def pick_frames(denoiser: Denoiser, frames: Sequence[int]) -> Denoiser:
-    """A denoiser for some of a clip's frames: the same one, unless it holds data per frame."""
-    return denoiser.pick_frames(frames) if hasattr(denoiser, "pick_frames") else denoiser
+def pick_frames(whole: Any, frames: Sequence[int]) -> Any:
+    """A denoiser or a conditioning for some of a clip's frames: the same one, unless it holds data per frame."""
+    return whole.pick_frames(frames) if hasattr(whole, "pick_frames") else whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ class WindowedDenoiser:
     """A denoiser for clips of any length, which runs another denoiser on one window after the other.
 
     A clip that is no longer than a window is passed on as it is. An inner denoiser that holds data per frame, such as
-    controls, needs a method `pick_frames(frames)`, which returns a denoiser for those frames.
+    controls, needs a method `pick_frames(frames)`, which returns a denoiser for those frames. A conditioning has one.
 
     Args:
         denoiser: the inner denoiser.
@@ -117,7 +118,7 @@ class WindowedDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
         num_frames = latents.shape[2]
         windows = self.windows.at(num_frames, timestep)
         if len(windows) == 1:
@@ -125,7 +126,7 @@ class WindowedDenoiser:
         fused = latents.new_zeros(latents.shape)
         for window, weights in zip(windows, fused_weights(windows, num_frames), strict=True):
             frames = with_anchor(window)
-            inner = pick_frames(self.denoiser, frames)
-            own = inner.epsilon(latents[:, :, frames], timestep, context)[:, :, -len(window) :]
+            inner, told = pick_frames(self.denoiser, frames), pick_frames(context, frames)
+            own = inner.epsilon(latents[:, :, frames], timestep, told)[:, :, -len(window) :]
             fused[:, :, window.start : window.stop] += own * latents.new_tensor(weights)[:, None, None]
         return fused

@@ -20,6 +20,7 @@ from .reconstruct import psnr, reconstruct
 
 if TYPE_CHECKING:
     from ..denoisers.denoiser import Denoiser
+    from ..models.conditioning import Conditioning
     from ..models.schedule import NoiseSchedule
 
 Decode = Callable[[Tensor], Tensor]
@@ -58,7 +59,7 @@ class CountingDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
         self.calls += 1
         return self.denoiser.epsilon(latents, timestep, context)
 
@@ -82,7 +83,7 @@ class RoundTrip:
 def round_trips(
     denoiser: Denoiser,
     latents: Tensor,
-    context: Tensor,
+    context: Conditioning | Tensor,
     *,
     num_steps: int = 50,
     methods: Sequence[str] = METHODS,
@@ -94,7 +95,7 @@ def round_trips(
     Args:
         denoiser: a tuned model.
         latents: the clip, `1 c f h w`.
-        context: text embeddings of the prompt to invert under, `1 m d`.
+        context: the prompt to invert under, or its text embeddings `1 m d`.
         num_steps, iterations: see `invert`.
         on_step: called after each step, `2 num_steps` times per method; if it raises, the comparison ends.
 
@@ -113,7 +114,7 @@ def round_trips(
 
 
 def compare_methods(
-    denoiser: Denoiser, latents: Tensor, context: Tensor, decode: Decode, **how: Any
+    denoiser: Denoiser, latents: Tensor, context: Conditioning | Tensor, decode: Decode, **how: Any
 ) -> list[MethodReport]:
     """Measures how much of a clip each method gives back.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
     from ..metrics import ClipEncoder
+    from ..models.conditioning import Conditioning
     from ..models.schedule import NoiseSchedule
 
 # With so few steps, guidance must be lower than the paper's 12.5.
@@ -29,18 +30,18 @@ def render_preview(
     schedule: NoiseSchedule,
     latents: Tensor,
     *,
-    source: Tensor,
-    shown: Tensor,
-    negative: Tensor | None,
+    source: Conditioning | Tensor,
+    shown: Conditioning | Tensor,
+    negative: Conditioning | Tensor | None,
 ) -> Tensor:
     """Renders a preview: at most 8 evenly spaced frames of the edited clip, latents `1 c f h w`.
 
     Args:
         base: the UNet that the motion was tuned on.
         latents: the clip's latents, `1 c f h w`.
-        source: text embeddings of the prompt that was tuned on, `1 m d`; the clip is inverted under it.
-        shown: text embeddings of the prompt to render, likewise.
-        negative: text embeddings of the negative prompt, likewise; None for no guidance.
+        source: the prompt that was tuned on, or its text embeddings `1 m d`; the clip is inverted under it.
+        shown: the prompt to render, likewise.
+        negative: the negative prompt, likewise; None for no guidance.
     """
     tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=schedule)
     start = invert(tuned, latents, source, num_steps=NUM_STEPS, keep="ends")

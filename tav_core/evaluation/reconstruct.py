@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
+from ..models.conditioning import Conditioning
 from ..sampling.config import EditConfig
 from ..sampling.edit import OnLatents, edit
 from ..sampling.trajectory import Trajectory
@@ -27,7 +28,11 @@ class Reconstruction:
 
 
 def reconstruct(
-    denoiser: Denoiser, trajectory: Trajectory, context: Tensor, *, on_step: OnLatents | None = None
+    denoiser: Denoiser,
+    trajectory: Trajectory,
+    context: Conditioning | Tensor,
+    *,
+    on_step: OnLatents | None = None,
 ) -> Reconstruction:
     """Samples an inverted clip back.
 
@@ -37,7 +42,7 @@ def reconstruct(
     Args:
         denoiser: the model that the clip was inverted with.
         trajectory: the inversion.
-        context: the text embeddings that it was inverted under, `1 m d`.
+        context: the prompt that the clip was inverted under, or its text embeddings `1 m d`.
 
     Raises:
         OutOfMemory: the message says what to lower.

@@ -1,4 +1,4 @@
-"""Encodes prompts into the embeddings that the UNet attends to."""
+"""Encodes prompts into what the UNet is told of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
 
 from ..errors import PromptError, explain_out_of_memory
+from .conditioning import Conditioning
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -24,11 +24,12 @@ class TextModel(Protocol):
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close other programs.")
 @torch.no_grad()
-def encode_prompt(checkpoint: TextModel, prompts: str | Sequence[str]) -> Tensor:
-    """Text embeddings `p n d` of one or several prompts: n = 77 tokens, padded, as the models were trained.
+def encode_prompt(checkpoint: TextModel, prompts: str | Sequence[str]) -> Conditioning:
+    """The conditioning of one or several prompts: text alone.
 
-    `d` is 768 for Stable Diffusion 1.x and 1024 for 2.x, whose text encoder ends at OpenCLIP's penultimate layer. The
-    empty prompt "" is valid. On the text encoder's device, in its dtype.
+    Its `text` is `p m d`: m = 77 tokens, padded, as the models were trained; d is 768 for Stable Diffusion 1.x and 1024
+    for 2.x, whose text encoder ends at OpenCLIP's penultimate layer. The empty prompt "" is valid. On the text
+    encoder's device, in its dtype.
 
     Raises:
         PromptError: no prompt, or one with more tokens than the text encoder takes.
@@ -42,7 +43,7 @@ def encode_prompt(checkpoint: TextModel, prompts: str | Sequence[str]) -> Tensor
     for prompt in prompts:
         _check_length(tokenizer, prompt, limit)
     tokens = tokenizer(prompts, padding="max_length", max_length=limit, return_tensors="pt").input_ids
-    return encoder(tokens.to(encoder.device)).last_hidden_state
+    return Conditioning(text=encoder(tokens.to(encoder.device)).last_hidden_state)
 
 
 def _check_length(tokenizer: CLIPTokenizer, prompt: str, limit: int) -> None:

@@ -26,12 +26,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
-from ..layouts import check_latents, fold, unfold
+from ..layouts import fold, unfold
 from .attention import SelfAttention, TextAttention, check_backend
 from .attention_modes import GROUP_NORMS, check_positions, visible_frames
+from .conditioning import Conditioning, as_conditioning
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .parameter_names import check_same_shapes, is_temporal
 from .saved_unet import INFLATION, MODES, SavedUNet
+from .unet_inputs import added_arguments, join_channels
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -137,13 +139,15 @@ class InflatedUNet(SavedUNet):
         for owner, name in self.clip_norms():
             setattr(owner, name, recast(getattr(owner, name), norm, frames=self.frames))
 
-    def forward(self, latents: Tensor, timestep: Tensor | float, context: Tensor, **kwargs: Any) -> Tensor:
+    def forward(
+        self, latents: Tensor, timestep: Tensor | float, context: Conditioning | Tensor, **kwargs: Any
+    ) -> Tensor:
         """Predicts the noise (or velocity) in a batch of videos.
 
         Args:
             latents: `b c f h w`; h and w of any size.
             timestep: one for all videos, or one per video: a number or a tensor of shape () or (b,).
-            context: text embeddings `b m d`.
+            context: what the UNet is told of the videos, or text embeddings `b m d` alone.
             kwargs: further arguments of `UNet2DConditionModel.forward`; ControlNet residuals are `(b f) c h w`.
 
         Returns:
@@ -151,14 +155,17 @@ class InflatedUNet(SavedUNet):
 
         Raises:
             LatentsError: the latents have another rank or number of channels.
+            ConfigError: the conditioning holds more than this UNet knows, or less.
         """
-        check_latents(latents, channels=self.config.in_channels)
+        context = as_conditioning(context)
+        latents = join_channels(latents, context, in_channels=self.config.in_channels)
         num_frames = self.frames.value = latents.shape[2]
         timestep = torch.as_tensor(timestep, device=latents.device)
         if timestep.ndim:
             timestep = timestep.expand(latents.shape[0]).repeat_interleave(num_frames)
+        added = added_arguments(context, self.config, num_frames=num_frames)
         kwargs["return_dict"] = False
-        (folded,) = super().forward(fold(latents), timestep, context, **kwargs)
+        (folded,) = super().forward(fold(latents), timestep, context.text, **added, **kwargs)
         return unfold(folded, num_frames)
 
     def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable | None = None) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
-from ..layouts import check_context, check_latents, check_num_frames, check_values
+from ..layouts import check_latents, check_num_frames, check_values
+from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import ddim_step
 from .config import EditConfig
 from .solvers import fade, sample_back
@@ -28,8 +29,8 @@ Correct = Callable[[Tensor, int], Tensor]
 def edit(
     denoiser: Denoiser,
     start: Trajectory | Tensor,
-    context: Tensor,
-    negative_context: Tensor,
+    context: Conditioning | Tensor,
+    negative_context: Conditioning | Tensor,
     *,
     config: EditConfig | None = None,
     scheduler: SchedulerMixin | None = None,
@@ -43,8 +44,8 @@ def edit(
     Args:
         denoiser: a tuned model.
         start: a trajectory, or noise `1 c f h w`, on any device; the same start serves every prompt.
-        context: embeddings of the prompts, `p m d`.
-        negative_context: embeddings of the negative prompt ("" in the original), `1 m d` or `p m d`.
+        context: the prompts as `encode_prompt` gives them, or their text embeddings alone, `p m d`.
+        negative_context: the negative prompt ("" in the original) likewise: one, or one for each prompt.
         config: see `EditConfig`.
         scheduler: any diffusers scheduler, for a start of random noise; None for DDIM.
         num_frames: number of frames in the clip, if the caller knows it; it is checked against the start.
@@ -62,16 +63,17 @@ def edit(
         OutOfMemory: the message says what to lower.
     """
     config = config or EditConfig()
-    check_context(context, values=True)
-    check_context(negative_context, values=True)
+    context, negative_context = as_conditioning(context), as_conditioning(negative_context)
+    context.check(values=True)
+    negative_context.check(values=True)
     check_values(start.noise if isinstance(start, Trajectory) else start)
-    noise = (start.noise if isinstance(start, Trajectory) else start).to(context.device)
+    noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
-    negative_context = negative_context.expand(context.shape[0], -1, -1)
+    negative_context = negative_context.expand(len(context))
     sample = find_sampler(start, scheduler, config)
     videos, mend = [], "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
-        for positive, negative in zip(context.split(1), negative_context.split(1), strict=True):
+        for positive, negative in zip(context, negative_context, strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))

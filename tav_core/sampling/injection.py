@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..errors import ConfigError, LatentsError
-from ..layouts import check_context, check_latents
+from ..layouts import check_latents
+from ..models.conditioning import Conditioning, as_conditioning, cat_videos
 from ..models.inflation import FrameCount, recast
 from ..models.schedule import NoiseSchedule
 from .config import InjectionConfig
@@ -75,7 +76,7 @@ class InjectedDenoiser:
     Args:
         denoiser: a `UNetDenoiser`, or one that wraps it.
         trajectory: the source's inversion with all its steps, `keep="all"`, of one video.
-        source_context: the text embeddings that the source was inverted under, `1 m d`.
+        source_context: what the source was inverted under, or its text embeddings `1 m d` alone.
         config: see `InjectionConfig`.
 
     Raises:
@@ -85,17 +86,18 @@ class InjectedDenoiser:
 
     denoiser: Denoiser
     trajectory: Trajectory
-    source_context: Tensor
+    source_context: Conditioning | Tensor
     config: InjectionConfig = field(default_factory=InjectionConfig)
 
     def __post_init__(self) -> None:
         check_source(self.trajectory)
+        self.source_context = as_conditioning(self.source_context)
         self.attention, self.features = Switch(), Switch()
         self.inner = with_unet(self.denoiser, self.inject)
 
     def inject(self, unet: InflatedUNet) -> InflatedUNet:
         """A copy of a UNet with the same weights, whose layers share while switched on; checks the text first."""
-        check_context(self.source_context, width=unet.config.cross_attention_dim, values=True)
+        self.source_context.check(width=unet.config.cross_attention_dim, values=True)
         if len(self.source_context) != 1:
             raise ConfigError(
                 got=f"the text of {len(self.source_context)} prompts for the source",
@@ -108,7 +110,7 @@ class InjectedDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
         """The noise in latents `b c f h w`, as a `Denoiser` gives it.
 
         Raises:
@@ -122,10 +124,11 @@ class InjectedDenoiser:
         check_same_size(latents.shape[2:], self.trajectory.latents.shape[3:], mend=mend)
         alpha = self.schedule.alpha(timestep)
         source = source_at(self.trajectory, self.schedule, self.schedule.sigma(timestep)).to(latents) * alpha**0.5
-        texts = torch.cat([self.source_context.to(context), context])
+        context = as_conditioning(context)
+        own = self.source_context.to(device=context.text.device, dtype=context.text.dtype)
         self.attention.on, self.features.on = injected
         try:
-            return self.inner.epsilon(torch.cat([source, latents]), timestep, texts)[1:]
+            return self.inner.epsilon(torch.cat([source, latents]), timestep, cat_videos([own, context]))[1:]
         finally:
             self.attention.on = self.features.on = False
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
 from ..errors import ConfigError, explain_out_of_memory
-from ..layouts import check_context, check_values
+from ..layouts import check_values
+from ..models.conditioning import Conditioning, as_conditioning
 from .config import EXACT, InvertConfig
 from .solvers import step_from_noise, walk
 from .trajectory import Trajectory
@@ -22,7 +23,7 @@ KEEPS = ("all", "ends")
 def invert(
     denoiser: Denoiser,
     latents: Tensor,
-    context: Tensor,
+    context: Conditioning | Tensor,
     *,
     num_steps: int = 50,
     method: str = InvertConfig.method,
@@ -39,8 +40,9 @@ def invert(
     Args:
         denoiser: a tuned model.
         latents: the clip, `b c f h w`.
-        context: text embeddings, `b m d` or `1 m d`: of "" as in the original, or of the source prompt. Sampling with
-            the source prompt as the negative one too is negative-prompt inversion (arXiv 2305.16807).
+        context: the prompt as `encode_prompt` gives it, or text embeddings alone, `b m d` or `1 m d`: of "" as in the
+            original, or of the source prompt. Sampling with the source prompt as the negative one too is
+            negative-prompt inversion (arXiv 2305.16807).
         num_steps: 50 in the original. Sampling must use as many.
         method, iterations: see `InvertConfig`. `fixed_point` takes `iterations` times as long as `ddim`; `o_belm`
             takes `iterations` steps more.
@@ -57,11 +59,12 @@ def invert(
         OutOfMemory: the message says what to lower.
     """
     check_values(latents)
-    check_context(context, values=True)
+    context = as_conditioning(context)
+    context.check(values=True)
     check_keep(keep)
     config = InvertConfig(method=method, iterations=iterations)
     timesteps = denoiser.schedule.timesteps(num_steps)
-    context = context.expand(latents.shape[0], -1, -1)
+    context = context.expand(latents.shape[0])
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"inverting {latents.shape[2]} frames", mend):
         kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import window_around, with_anchor
 from ..errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
-from ..layouts import VAE_FACTOR, check_context, check_values
+from ..layouts import VAE_FACTOR, check_values
 from ..models.attention_modes import recorded_modes
+from ..models.conditioning import Conditioning, as_conditioning
 from ..models.families import describe_architecture
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
@@ -47,7 +48,7 @@ class TuningRun:
         self,
         denoiser: UNetDenoiser,
         clip: LatentMoments | Tensor,
-        context: Tensor,
+        context: Conditioning | Tensor,
         *,
         config: TuneConfig,
         about: ClipInfo | None = None,
@@ -57,7 +58,8 @@ class TuningRun:
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
         self.unet = copy_for_training(self.base, config.modules, self.precision)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
-        check_context(context, width=self.base.config.cross_attention_dim, values=True)
+        context = as_conditioning(context)
+        context.check(width=self.base.config.cross_attention_dim, values=True)
         self.mean, self.std = split_moments(clip, self.base.device, channels=self.base.config.in_channels)
         num_trained = sum(p.numel() for p in self.trainable.values())
         self.plan = plan or plan_tuning(
@@ -73,7 +75,8 @@ class TuningRun:
             fused=self.base.device.type in ("cpu", "cuda"),
         )
         self.scaler = torch.amp.GradScaler(self.base.device.type, enabled=self.precision == torch.float16)
-        self.context = context.detach().clone().to(self.base.device)
+        # A copy, because a restored state is written into it.
+        self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
         self.step, self.losses = 0, []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -113,7 +116,7 @@ class TuningRun:
         """Mean squared error of the prediction, in float32, for one video at one timestep."""
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
-        predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(self.precision))
+        predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(dtype=self.precision))
         # Frame 0 in front of a window does not count; without a window this is all frames.
         predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
         return F.mse_loss(predicted, target)

@@ -1,7 +1,8 @@
 """The resumable state of a tuning run: one safetensors file, written completely or not at all.
 
     param.<name>, exp_avg.<name>, exp_avg_sq.<name>, adam_step.<name>   float32 masters and AdamW's moments
-    input.mean, input.std, input.context                                what the run is tuned on
+    input.mean, input.std, input.context                                what the run is tuned on: the clip, the text
+    input.<part>                                                        and what else its conditioning holds
     losses                                                             one per step done
     metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), and for early
         stopping scored_by and scores (step to score)
@@ -113,9 +114,13 @@ class RunState:
 
     def check_inputs(self, tensors: dict[str, Tensor]) -> None:
         """Raises ConfigError if the file belongs to a run on another clip or prompt."""
-        for what, name in (("clip", "mean"), ("prompt", "context")):
-            if not same_input(tensors.get(f"input.{name}"), inputs(self.run)[name].cpu()):
-                raise self.another_run(what)
+        given = {f"input.{name}": value.cpu() for name, value in inputs(self.run).items()}
+        saved = {name: tensor for name, tensor in tensors.items() if name.startswith("input.")}
+        if not same_input(saved.get("input.mean"), given["input.mean"]):
+            raise self.another_run("clip")
+        told = (given.keys() | saved.keys()) - {"input.mean", "input.std"}
+        if not all(name in given and same_input(saved.get(name), given[name]) for name in told):
+            raise self.another_run("prompt")
 
     def check_whole(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Raises ConfigError unless the state is complete: an incomplete one would continue as a different run."""
@@ -197,7 +202,8 @@ def any_moments(tensors: dict[str, Tensor]) -> bool:
 
 def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
     """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
-    shapes = {f"input.{name}": tuple(value.shape) for name, value in inputs(run).items()}
+    # What the conditioning holds has been compared as a whole, in whatever dtype it is.
+    shapes = {f"input.{name}": tuple(value.shape) for name, value in (("mean", run.mean), ("std", run.std))}
     for name, parameter in run.trainable.items():
         own = tuple(parameter.shape)
         shapes[f"param.{name}"] = own
@@ -208,13 +214,18 @@ def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ..
 
 def inputs(run: TuningRun) -> dict[str, Tensor]:
     """The inputs that a run is tuned on."""
-    return {"mean": run.mean, "std": run.std, "context": run.context}
+    # The text is "context" in files written before a conditioning could hold more than text.
+    told = {"context" if name == "text" else name: part for name, part in run.context.parts().items()}
+    return {"mean": run.mean, "std": run.std, **told}
 
 
 def same_input(saved: Tensor | None, given: Tensor) -> bool:
     """Whether two encodings, on the CPU, are of the same clip or prompt: a relative distance within the tolerance."""
     if saved is None or saved.shape != given.shape:
         return False
+    if not given.is_floating_point():
+        return torch.equal(saved, given)
+    saved, given = saved.float(), given.float()
     return bool((saved - given).norm() <= INPUT_TOLERANCE * saved.norm())
 
 

@@ -26,6 +26,7 @@ from .run_lock import hold
 from .state import RunState
 
 if TYPE_CHECKING:
+    from ..models.conditioning import Conditioning
     from ..models.latents import LatentMoments
     from ..video.config import ClipInfo
     from .early_stop import EarlyStop
@@ -38,7 +39,7 @@ MEND = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 p
 def tune(
     denoiser: UNetDenoiser,
     clip: LatentMoments | Tensor,
-    context: Tensor,
+    context: Conditioning | Tensor,
     *,
     config: TuneConfig | None = None,
     state_path: str | Path | None = None,
@@ -52,7 +53,7 @@ def tune(
         denoiser: an untuned model; its UNet's modes are used in tuning and recorded.
         clip: the VAE's posterior over the clip, sampled again at each step as in the original, or fixed latents
             `1 c f h w`.
-        context: embeddings of the source prompt, `1 m d`.
+        context: the source prompt as `encode_prompt` gives it, or its text embeddings alone, `1 m d`.
         config: see `TuneConfig`.
         state_path: a file for the state of the run, written every `config.save_every` steps, at the end, and when
             `on_step` raises or memory runs out. If it exists already, `config.resume` says what happens. Only one run

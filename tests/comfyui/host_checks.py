@@ -131,7 +131,7 @@ def check_parts() -> dict[str, float]:
     core_unet_weights = core_unet.read_unet(DEMO.model, dtype=torch.float32, device=torch.device("cpu")).state_dict()
     same = all(torch.equal(t, core_unet_weights[n]) for n, t in CHECKPOINT.unet.state_dict().items())
     return {
-        "text": far(SOURCE[0][0], text),
+        "text": far(SOURCE[0][0], text.text),
         "latents": far(scaled(SAMPLES), moments.mean),
         "pixels": far(DEMO.vae.decode(SAMPLES[:1]), pixels),
         "unet_read_back_equal": same,

@@ -26,20 +26,22 @@ def test_prompts_are_padded_to_77_tokens_as_the_models_were_trained(checkpoint, 
     tokens[0, :7] = torch.tensor([49406, 320, 1125, 539, 320, 2368, 49407])
     tokens[1, :2] = torch.tensor([49406, 49407])
     expected = checkpoint.text_encoder(tokens).last_hidden_state
-    embeddings = encode_prompt(checkpoint, ["a photo of a cat", ""])
+    encoded = encode_prompt(checkpoint, ["a photo of a cat", ""])
+    assert encoded.parts().keys() == {"text"}
+    embeddings = encoded.text
     assert embeddings.shape == (2, 77, 64)
     assert torch.equal(embeddings, expected)
     assert not embeddings.requires_grad
 
 
 def test_one_prompt_is_one_prompt_and_not_its_letters(checkpoint):
-    assert torch.equal(encode_prompt(checkpoint, "a cat"), encode_prompt(checkpoint, ["a cat"]))
+    assert torch.equal(encode_prompt(checkpoint, "a cat").text, encode_prompt(checkpoint, ["a cat"]).text)
     with pytest.raises(PromptError, match="no prompts"):
         encode_prompt(checkpoint, [])
 
 
 def test_75_tokens_fit_and_the_words_beyond_are_named(checkpoint):
-    assert encode_prompt(checkpoint, " ".join(["cat"] * 75)).shape == (1, 77, 64)
+    assert encode_prompt(checkpoint, " ".join(["cat"] * 75)).text.shape == (1, 77, 64)
     with pytest.raises(PromptError, match=r"76 tokens.*words would be cut: 'dog'"):
         encode_prompt(checkpoint, " ".join(["cat"] * 75) + " dog")
     prompt = " ".join(["cat"] * 74) + "  Surfing  dogs, at\tDawn"
@@ -48,7 +50,7 @@ def test_75_tokens_fit_and_the_words_beyond_are_named(checkpoint):
     assert "a prompt of 79 tokens" in caught.value.got
     assert "at most 75" in caught.value.expected
     kept = prompt[: prompt.index("dogs")]
-    assert encode_prompt(checkpoint, kept).shape == (1, 77, 64)
+    assert encode_prompt(checkpoint, kept).text.shape == (1, 77, 64)
 
 
 def test_a_word_that_would_be_cut_in_two_is_named_whole(checkpoint):

@@ -1,0 +1,61 @@
+"""A conditioning as diffusers' UNet takes it: `b` videos to `(b f)` frames, each part under its name there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError, LatentsError
+from ..layouts import check_latents
+from .conditioning import Conditioning
+
+
+def join_channels(latents: Tensor, context: Conditioning, *, in_channels: int) -> Tensor:
+    """Latents `b c f h w` with the channels of a conditioning after their own, as many as a UNet takes.
+
+    Raises:
+        LatentsError: another number of channels, or channels of another size than the latents.
+    """
+    if context.channels is None:
+        check_latents(latents, channels=in_channels)
+        return latents
+    check_latents(latents)
+    ours, theirs = latents.shape, context.channels.shape
+    if ours[1] + theirs[1] != in_channels or (ours[0], *ours[2:]) != (theirs[0], *theirs[2:]):
+        raise LatentsError(
+            got=f"channels of shape {tuple(theirs)} to concatenate to latents of {tuple(ours)}",
+            expected=f"{in_channels} channels in all, both b c f h w of one size",
+            mend="Leave the channels out for a model that takes latents alone; else encode them from the same clip.",
+        )
+    return torch.cat([latents, context.channels], dim=1)
+
+
+def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_frames: int) -> dict[str, Any]:
+    """Pooled text, sizes and noise level as arguments of diffusers' UNet, once for each frame; none for SD 1.x and 2.x.
+
+    Args:
+        config: the UNet's.
+
+    Raises:
+        ConfigError: a part that the UNet does not know, or lacks.
+    """
+    taken = set()
+    if config.get("addition_embed_type") == "text_time":
+        taken |= {"pooled_text", "size_ids"}
+    if config.get("num_class_embeds") or config.get("class_embed_type") == "timestep":
+        taken |= {"noise_level"}
+    parts = {name: part for name, part in context.parts().items() if name not in ("text", "channels")}
+    if parts.keys() != taken:
+        raise ConfigError(
+            got=f"a conditioning with {' and '.join(sorted(parts)) or 'nothing'} besides text and channels",
+            expected=f"{' and '.join(sorted(taken)) or 'nothing else'}, as this UNet takes",
+            mend="Make the conditioning by the text encoders of the same checkpoint.",
+        )
+    rows = {name: part.repeat_interleave(num_frames, dim=0) for name, part in parts.items()}
+    arguments: dict[str, Any] = {"class_labels": rows["noise_level"]} if "noise_level" in rows else {}
+    if "pooled_text" in rows:
+        arguments["added_cond_kwargs"] = {"text_embeds": rows["pooled_text"], "time_ids": rows["size_ids"]}
+    return arguments
