@@ -28,7 +28,7 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.residuals import ReadyControlNet
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.inflation import FrameCount
-from tav_core.models.precision import DTYPES
+from tav_core.models.precision import DTYPE_NAMES, DTYPES
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
@@ -150,8 +150,7 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: 
     """Bytes held between steps, and at the peak of a tuning step (not the first one: it has no moments yet)."""
     denoiser = meta_denoiser(size, dtype)
     clip, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim)
-    precision = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[dtype]
-    config = TuneConfig(precision=precision)
+    config = TuneConfig(precision=DTYPE_NAMES[dtype])
     plan = MemoryPlan(recompute=recompute, needed=0, free=None)
     with counting() as counter, torch.enable_grad():
         run = TuningRun(denoiser, clip, context, config=config, plan=plan)

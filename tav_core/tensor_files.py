@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .atomic_files import whole_file
 from .errors import InputError, explain_out_of_memory
 from .paths import check_input_path, check_output_path
+
+# float16 and float32 are written here; other tools write the other two.
+FLOAT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
@@ -83,22 +87,33 @@ def load_header(
 
 @contextmanager
 def open_tensors(path: str | Path, *, error: type[InputError], what: str) -> Iterator[Any]:
-    """Opens a safetensors file, with errors that say what is wrong with it."""
+    """Opens a safetensors file. It gives safetensors' own handle, which reads a tensor when asked for it.
+
+    Args:
+        error: the class to raise, also for what cannot be read through the handle.
+        what: what the file should be, for the message: "a motion file".
+    """
     from safetensors import SafetensorError, safe_open
 
     path = check_input_path(path, error)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise error(got=f"{path}, {found}", expected=what, mend="Check the path.")
+    size = path.stat().st_size
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as cause:
         raise error(
-            got=f"{path}, which cannot be read as safetensors ({cause})",
+            got=f"{path} of {size} bytes, which cannot be read as safetensors ({cause})",
             expected=what,
-            mend="Make or copy it again: it is damaged, or a file of another kind.",
+            mend="Make, copy or download it again: it is incomplete, damaged or of another kind.",
         ) from cause
+
+
+def holds_finite_floats(tensor: Tensor) -> bool:
+    """Whether a tensor holds floating-point numbers of an ordinary dtype, all finite. Waits for the device."""
+    return tensor.dtype in FLOAT_DTYPES and bool(torch.isfinite(tensor).all())
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -65,7 +65,7 @@ class Width:
 
 def load_demo() -> DemoModels:
     """The demo model from the files that come with the pack."""
-    return DemoModels(load_unet(), load_clip(), load_vae())
+    return DemoModels(load_unet(), load_text_encoder(), load_vae())
 
 
 def read_part(part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -97,7 +97,7 @@ def core_patcher() -> type:
     return getattr(module, "CoreModelPatcher", module.ModelPatcher)
 
 
-def load_clip() -> Any:
+def load_text_encoder() -> Any:
     """A CLIP: core's text model with the demo's sizes, and the demo's own vocabulary."""
     config, weights = read_part("text_encoder")
     ends = {"start": config["bos_token_id"], "end": config["eos_token_id"], "pad": config["eos_token_id"]}

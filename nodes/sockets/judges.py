@@ -112,11 +112,11 @@ def load_judges(clip: str, dino: str) -> tuple[ClipEncoder | None, DinoEncoder |
     """Loads the chosen CLIP and DINO on the device where ComfyUI runs its own text encoders."""
     import comfy.model_management
 
-    from ...tav_core.metrics.clip import load_clip
-    from ...tav_core.metrics.dino import load_dino
+    from ...tav_core.metrics.clip import load_clip_model
+    from ...tav_core.metrics.dino import load_dino_model
 
     device = comfy.model_management.text_encoder_device()
     return (
-        None if clip == NONE else load_clip(find_weights(clip), device=device),
-        None if dino == NONE else load_dino(find_weights(dino), device=device),
+        None if clip == NONE else load_clip_model(find_weights(clip), device=device),
+        None if dino == NONE else load_dino_model(find_weights(dino), device=device),
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..paths import check_input_path
+from ..tensor_files import load_header, open_tensors
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
@@ -30,6 +31,7 @@ CONVERT = (
     " machine that holds nothing of value: load it with torch.load(path, weights_only=False), keep only the tensors of"
     ' its "state_dict", and write them with safetensors.torch.save_file.'
 )
+WHOLE_FILE = "a whole file of weights"
 PLACEHOLDERS = {
     b"version https://git-lfs": "a Git LFS pointer",
     b"<!doctype html": "a web page",
@@ -92,17 +94,11 @@ def _refuse_placeholder(path: Path) -> None:
 
 
 def _open_safetensors(path: Path) -> WeightFile:
-    from safetensors import SafetensorError, safe_open
-
     def fetch(names: Iterable[str]) -> dict[str, Tensor]:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path, error=CheckpointError, what=WHOLE_FILE) as file:
             return {name: file.get_tensor(name) for name in names}
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
+    shapes, _ = load_header(path, error=CheckpointError, what=WHOLE_FILE)
     return WeightFile(path=path, shapes=shapes, fetch=fetch)
 
 
@@ -158,6 +154,6 @@ def _damaged(path: Path, error: Exception, more: str = "") -> CheckpointError:
     size = f"{path.stat().st_size} bytes"
     return CheckpointError(
         got=f"{path} of {size}, which cannot be read ({reason or type(error).__name__})",
-        expected="a whole file of weights",
+        expected=WHOLE_FILE,
         mend=f"The download probably stopped early: get the file again. {more}".strip(),
     )

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import ConfigError
 from ..evaluation.preview import preview_score, render_preview
-from ..metrics.clip import load_clip
+from ..metrics.clip import load_clip_model
 from ..models.latents import decode_latents
 from ..models.text import encode_prompt
 from ..tuning.early_stop import EarlyStop
@@ -54,7 +54,7 @@ def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Te
     Args:
         latents: the clip, `1 c f h w`; if tuning uses windows, the previews show the first one.
     """
-    judge = load_clip(args.clip_model, device=checkpoint.unet.device)
+    judge = load_clip_model(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)
     texts = {"source": args.prompt, "shown": args.stop_early, "negative": ""}
     prompts = {name: encode_prompt(checkpoint, text) for name, text in texts.items()}

@@ -84,12 +84,12 @@ def read_source(args: argparse.Namespace, tuned: MotionInfo | None, video: Video
 
 def load_judges(args: argparse.Namespace, device: str) -> dict[str, Any]:
     """Loads CLIP and DINO, if their weights were given."""
-    from ..metrics.clip import load_clip
-    from ..metrics.dino import load_dino
+    from ..metrics.clip import load_clip_model
+    from ..metrics.dino import load_dino_model
 
     return {
-        "clip": load_clip(args.clip_model, device=device) if args.clip_model else None,
-        "dino": load_dino(args.dino, device=device) if args.dino else None,
+        "clip": load_clip_model(args.clip_model, device=device) if args.clip_model else None,
+        "dino": load_dino_model(args.dino, device=device) if args.dino else None,
     }
 
 

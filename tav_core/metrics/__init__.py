@@ -14,8 +14,8 @@ from __future__ import annotations
 from ..lazy_names import names_on_use
 
 HOMES = {
-    "clip": ("ClipEncoder", "load_clip"),
-    "dino": ("DinoEncoder", "load_dino"),
+    "clip": ("ClipEncoder", "load_clip_model"),
+    "dino": ("DinoEncoder", "load_dino_model"),
     "flicker": ("second_differences",),
     "flow": ("FlowPair", "measure_flow"),
     "measure": ("VideoScores", "measure_video"),

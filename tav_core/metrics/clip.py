@@ -79,7 +79,7 @@ class ClipEncoder:
 
 # ComfyUI runs its nodes in inference mode, in which loaded weights cannot become parameters.
 @torch.inference_mode(False)
-def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEncoder:
+def load_clip_model(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEncoder:
     """Loads a CLIP from the disk.
 
     Args:
@@ -94,7 +94,7 @@ def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEn
 
     path = Path(path).expanduser()
     if path.is_file():
-        model = load_clip_file(path)
+        model = clip_model_from_file(path)
     else:
         kinds = {"clip": CLIPModel, "clip_vision_model": CLIPVisionModelWithProjection}
         kind = read_model_type(path)
@@ -112,13 +112,13 @@ def load_clip(path: str | Path, *, device: torch.device | str = "cpu") -> ClipEn
     return ClipEncoder(model=model.to(device), tokenizer=tokenizer, path=path)
 
 
-def load_clip_file(path: Path) -> Any:
-    """A CLIP from one file, its config inferred from the shapes; see `load_clip`."""
+def clip_model_from_file(path: Path) -> Any:
+    """A CLIP from one file, its config inferred from the shapes; see `load_clip_model`."""
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
-    from ..checkpoints.clip_file import clip_config, read_clip_file
+    from ..checkpoints.clip_weights import clip_config, read_clip_weights
 
-    tensors = read_clip_file(path)
+    tensors = read_clip_weights(path)
     config = clip_config(tensors, path)
     model_class = CLIPVisionModelWithProjection if config.model_type == "clip_vision_model" else CLIPModel
     return load_pretrained(model_class, path, config=config, tensors=tensors, optional=("logit_scale",))

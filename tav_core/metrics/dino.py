@@ -48,7 +48,7 @@ class DinoEncoder:
 
 
 @torch.inference_mode(False)
-def load_dino(path: str | Path, *, device: torch.device | str = "cpu") -> DinoEncoder:
+def load_dino_model(path: str | Path, *, device: torch.device | str = "cpu") -> DinoEncoder:
     """Loads a DINO from the disk.
 
     Args:

@@ -56,9 +56,9 @@ def measure_video(
     Args:
         frames: `f h w 3` in [0, 1] (or uint8), three frames or more.
         source: the clip that the video was made from, with the same number of frames, of any size.
-        prompt: what the video should show; it needs a `clip` that can encode text, as `load_clip` returns.
+        prompt: what the video should show; it needs a `clip` that can encode text, as `load_clip_model` returns.
         clip: for frame consistency, and likeness to the source.
-        dino: for the same scores, as `load_dino` returns.
+        dino: for the same scores, as `load_dino_model` returns.
         motion: whether to measure the flow, which needs OpenCV.
         pairs: which pairs of frames the consistency compares; see `frame_consistency`.
         on_step: called with "frames", "clip", "dino" or "motion" before each part.

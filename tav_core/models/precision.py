@@ -9,6 +9,7 @@ from ..errors import ConfigError
 from .inflation import recast
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def resolve_precision(precision: str, device: torch.device, weights: torch.dtype) -> torch.dtype:
@@ -21,7 +22,7 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
         if device.type == "cuda":
             precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         else:
-            precision = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(weights, "fp32")
+            precision = DTYPE_NAMES.get(weights, "fp32")
     if precision == "fp32" and weights != torch.float32:
         raise ConfigError(
             got=f"precision fp32 for a model loaded in {weights}",

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from ..errors import InputError, LatentsError
 from ..settings import is_number, is_whole
-from ..tensor_files import load_tensors, save_tensors
+from ..tensor_files import holds_finite_floats, load_tensors, save_tensors
 from .config import EXACT, METHODS, InvertConfig
-
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +94,7 @@ def check_trajectory(
     for name, tensor, axes in (("latents", latents, 6), ("remainder", remainder, 5)):
         if tensor is None:
             continue
-        numbers = tensor.dtype in FLOATS and bool(torch.isfinite(tensor).all())
+        numbers = holds_finite_floats(tensor)
         if tensor.ndim != axes or 0 in tensor.shape or not numbers:
             raise ValueError(f"{name} of shape {tuple(tensor.shape)} and {tensor.dtype}, or not finite")
     if method not in METHODS or (method in EXACT) != (remainder is not None):

@@ -21,16 +21,13 @@ from ..errors import ConfigError, MotionError
 from ..models.families import describe_architecture, title_by_text_width
 from ..models.parameter_names import check_same_shapes, is_temporal
 from ..settings import as_json, is_number
-from ..tensor_files import digest, load_tensors, save_tensors
+from ..tensor_files import digest, holds_finite_floats, load_tensors, save_tensors
 from .motion_info import MotionInfo, read_info
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
     from ..models.unet import InflatedUNet
-
-# float16 and float32 are written here; other tools may write the others.
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +69,7 @@ class Motion:
         parts: dict[str, dict[str, Tensor]] = {"delta": {}, "temporal": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
-            if part not in parts or tensor.dtype not in DTYPES or not torch.isfinite(tensor).all():
+            if part not in parts or not holds_finite_floats(tensor):
                 raise MotionError(
                     got=f"{path}, whose tensor {name} is unknown or holds values that are not finite numbers",
                     expected="the tensors of a tuned motion",

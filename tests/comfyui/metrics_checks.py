@@ -32,7 +32,7 @@ spec = importlib.util.spec_from_file_location(name, PACK / "__init__.py", submod
 sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules[name])
 from tune_a_video_pack.nodes.sockets.judges import CoreClipVision  # noqa: E402
-from tune_a_video_pack.tav_core.metrics import frame_consistency, load_clip  # noqa: E402
+from tune_a_video_pack.tav_core.metrics import frame_consistency, load_clip_model  # noqa: E402
 
 # The config as core's own clip_vision_config_*.json have it.
 settings = json.loads((folder / "config.json").read_text())
@@ -45,7 +45,7 @@ with torch.inference_mode():
     results = {}
     for side, shape in {"same size": (32, 32), "larger": (96, 96), "not square": (72, 48)}.items():
         frames = torch.rand((11, *shape, 3), generator=torch.Generator().manual_seed(0))
-        theirs, ours = CoreClipVision(core).encode_images(frames), load_clip(folder).encode_images(frames)
+        theirs, ours = CoreClipVision(core).encode_images(frames), load_clip_model(folder).encode_images(frames)
         cosines = torch.nn.functional.cosine_similarity(ours, theirs)
         results[side] = [float(cosines.min()), float(frame_consistency(theirs)), float(frame_consistency(ours))]
 print("RESULTS " + json.dumps(results))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tav_core.errors import InputError, MotionError, OutputError
-from tav_core.tensor_files import as_os_error, digest, load_header, load_tensors, save_tensors
+from tav_core.tensor_files import as_os_error, digest, holds_finite_floats, load_header, load_tensors, save_tensors
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.float16)}
 
@@ -84,6 +84,22 @@ def test_unreadable_files_raise_the_class_asked_for(tmp_path):
             load_tensors(tmp_path / f"{name}.safetensors", error=MotionError, what="a motion file")
     with pytest.raises(MotionError, match="a folder"):
         load_tensors(tmp_path, error=MotionError, what="a motion file")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "taken"),
+    [
+        (torch.zeros(2, dtype=torch.bfloat16), True),
+        (torch.zeros(2, dtype=torch.float64), True),
+        (torch.zeros(2, dtype=torch.int64), False),
+        (torch.zeros(2, dtype=torch.complex64), False),
+        (torch.tensor([0, float("nan")]), False),
+        (torch.tensor([0, -float("inf")], dtype=torch.float16), False),
+    ],
+    ids=str,
+)
+def test_finite_floats_are_told_from_all_else(tensor, taken):
+    assert holds_finite_floats(tensor) is taken
 
 
 def test_digest_sees_names_shapes_and_signs_but_not_precision():

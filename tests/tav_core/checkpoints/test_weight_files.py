@@ -128,6 +128,14 @@ def test_what_a_failed_download_leaves_is_named(tmp_path, content, found):
         open_weights(tmp_path / "a.safetensors")
 
 
+def test_a_file_that_is_damaged_after_it_was_opened_is_refused_too(tmp_path):
+    save_file(TENSORS, tmp_path / "a.safetensors")
+    file = open_weights(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="of 5 bytes, which cannot be read"):
+        file.read()
+
+
 def test_no_such_file_and_no_such_kind(tmp_path):
     with pytest.raises(CheckpointError, match=r"gone\.ckpt, no such file"):
         open_weights(tmp_path / "gone.ckpt")

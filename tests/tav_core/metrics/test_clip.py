@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tav_core.errors import CheckpointError, InputError, PromptError
-from tav_core.metrics.clip import load_clip
+from tav_core.metrics.clip import load_clip_model
 from tav_core.metrics.similarity import frame_consistency, text_similarity
 
 PROMPT = "a man is skiing"
@@ -48,7 +48,7 @@ def square():
 
 
 def test_scores_are_those_of_transformers(clip_folder, clip_model, square, offline):
-    clip = load_clip(clip_folder)
+    clip = load_clip_model(clip_folder)
     images, text = clip.encode_images(square), clip.encode_text(PROMPT)
     theirs, their_text = their_image_embeddings(clip_model, square), their_text_embedding(clip_model, PROMPT)
     logits = theirs.double() @ their_text.double().T
@@ -60,23 +60,23 @@ def test_scores_are_those_of_transformers(clip_folder, clip_model, square, offli
 
 def test_resized_frames_differ_from_pillows_by_its_rounding_alone(clip_folder, clip_model, video):
     frames = video.mul(255).round() / 255
-    ours, theirs = load_clip(clip_folder).encode_images(frames), their_image_embeddings(clip_model, frames)
+    ours, theirs = load_clip_model(clip_folder).encode_images(frames), their_image_embeddings(clip_model, frames)
     cosines = torch.nn.functional.cosine_similarity(ours, theirs)
     assert cosines.min() > 0.9999
 
 
 def test_a_single_file_is_the_same_clip(clip_folder, clip_model, video, tmp_path, offline):
-    folder = load_clip(clip_folder)
-    file = load_clip(clip_folder / "model.safetensors")
+    folder = load_clip_model(clip_folder)
+    file = load_clip_model(clip_folder / "model.safetensors")
     assert torch.equal(file.encode_images(video), folder.encode_images(video))
     assert torch.equal(file.encode_text(PROMPT), folder.encode_text(PROMPT))
 
 
 def test_loading_and_measuring_in_inference_mode_as_in_comfyui(clip_folder, video):
-    outside = load_clip(clip_folder).encode_images(video)
+    outside = load_clip_model(clip_folder).encode_images(video)
     with torch.inference_mode():
         for path in (clip_folder, clip_folder / "model.safetensors"):
-            assert torch.equal(load_clip(path).encode_images(video.clone()), outside)
+            assert torch.equal(load_clip_model(path).encode_images(video.clone()), outside)
 
 
 def to_original(tensors):
@@ -111,7 +111,7 @@ def to_original(tensors):
 
 def test_openai_names_are_the_same_clip(clip_folder, video, tmp_path):
     save_file(to_original(load_file(clip_folder / "model.safetensors")), tmp_path / "open_clip.safetensors")
-    original, folder = load_clip(tmp_path / "open_clip.safetensors"), load_clip(clip_folder)
+    original, folder = load_clip_model(tmp_path / "open_clip.safetensors"), load_clip_model(clip_folder)
     torch.testing.assert_close(original.encode_images(video), folder.encode_images(video), rtol=0, atol=1e-5)
     torch.testing.assert_close(original.encode_text(PROMPT), folder.encode_text(PROMPT), rtol=0, atol=1e-5)
 
@@ -120,7 +120,7 @@ def test_openai_names_are_the_same_clip(clip_folder, video, tmp_path):
     ("width", "patch", "text", "expected"), [(768, 32, 512, "quick_gelu"), (1280, 14, 1024, "gelu")]
 )
 def test_the_activation_goes_by_the_size(width, patch, text, expected):
-    from tav_core.checkpoints.clip_file import text_settings, vision_settings
+    from tav_core.checkpoints.clip_weights import text_settings, vision_settings
 
     shapes = {
         "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
@@ -140,9 +140,9 @@ def test_the_activation_goes_by_the_size(width, patch, text, expected):
 def test_half_precision_weights_are_read_as_float32(clip_folder, video, tmp_path):
     halves = {name: tensor.half() for name, tensor in load_file(clip_folder / "model.safetensors").items()}
     save_file(halves, tmp_path / "half.safetensors")
-    ours = load_clip(tmp_path / "half.safetensors").encode_images(video)
+    ours = load_clip_model(tmp_path / "half.safetensors").encode_images(video)
     assert ours.dtype == torch.float32
-    full = load_clip(clip_folder).encode_images(video)
+    full = load_clip_model(clip_folder).encode_images(video)
     assert torch.nn.functional.cosine_similarity(ours, full).min() > 0.9999
 
 
@@ -157,11 +157,13 @@ class TestImagesAlone:
         return tmp_path / "vision.safetensors"
 
     def test_gives_the_same_image_embeddings(self, file, clip_folder, video):
-        assert torch.equal(load_clip(file).encode_images(video), load_clip(clip_folder).encode_images(video))
+        assert torch.equal(
+            load_clip_model(file).encode_images(video), load_clip_model(clip_folder).encode_images(video)
+        )
 
     def test_refuses_a_prompt(self, file):
         with pytest.raises(InputError, match="a CLIP without a text tower"):
-            load_clip(file).encode_text(PROMPT)
+            load_clip_model(file).encode_text(PROMPT)
 
     def test_as_a_folder(self, clip_model, clip_folder, video, tmp_path):
         from transformers import CLIPVisionModelWithProjection
@@ -171,9 +173,9 @@ class TestImagesAlone:
         vision = CLIPVisionModelWithProjection(config)
         vision.load_state_dict({k: v for k, v in clip_model.state_dict().items() if k.startswith("vis")}, strict=False)
         vision.save_pretrained(tmp_path / "vision")
-        clip = load_clip(tmp_path / "vision")
+        clip = load_clip_model(tmp_path / "vision")
         assert clip.tokenizer is None
-        assert torch.equal(clip.encode_images(video), load_clip(clip_folder).encode_images(video))
+        assert torch.equal(clip.encode_images(video), load_clip_model(clip_folder).encode_images(video))
 
 
 class TestErrors:
@@ -181,13 +183,13 @@ class TestErrors:
 
     def test_nothing_there(self, tmp_path, offline):
         with pytest.raises(CheckpointError, match="no such file or folder"):
-            load_clip(tmp_path / "gone")
+            load_clip_model(tmp_path / "gone")
         with pytest.raises(CheckpointError, match="model hub"):
-            load_clip("openai/clip-vit-large-patch14")
+            load_clip_model("openai/clip-vit-large-patch14")
 
     def test_another_model(self, dino_folder):
         with pytest.raises(CheckpointError, match="type vit"):
-            load_clip(dino_folder)
+            load_clip_model(dino_folder)
 
     def test_missing_weights(self, clip_folder, tmp_path):
         shutil.copytree(clip_folder, tmp_path / "clip")
@@ -195,14 +197,14 @@ class TestErrors:
         del tensors["text_projection.weight"]
         save_file(tensors, tmp_path / "clip" / "model.safetensors", {"format": "pt"})
         with pytest.raises(CheckpointError, match=r"without text_projection\.weight"):
-            load_clip(tmp_path / "clip")
+            load_clip_model(tmp_path / "clip")
 
     def test_a_damaged_file(self, clip_folder, tmp_path):
         shutil.copytree(clip_folder, tmp_path / "clip")
         (tmp_path / "clip" / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0junkjunk")
         for path in ("clip", "clip/model.safetensors"):
             with pytest.raises(CheckpointError, match="cannot be"):
-                load_clip(tmp_path / path)
+                load_clip_model(tmp_path / path)
 
     def test_weights_of_another_size(self, clip_folder, tmp_path):
         shutil.copytree(clip_folder, tmp_path / "clip")
@@ -210,13 +212,13 @@ class TestErrors:
         config["projection_dim"] = 48
         (tmp_path / "clip" / "config.json").write_text(json.dumps(config))
         with pytest.raises(CheckpointError, match="cannot be loaded"):
-            load_clip(tmp_path / "clip")
+            load_clip_model(tmp_path / "clip")
 
     def test_a_file_of_something_else(self, dino_folder):
         with pytest.raises(CheckpointError, match="patch_embedding"):
-            load_clip(dino_folder / "model.safetensors")
+            load_clip_model(dino_folder / "model.safetensors")
 
     def test_a_prompt_too_long(self, clip_folder):
         with pytest.raises(PromptError, match="76 tokens"):
-            load_clip(clip_folder).encode_text("cat " * 76)
-        assert load_clip(clip_folder).encode_text("cat " * 75).shape == (1, 24)
+            load_clip_model(clip_folder).encode_text("cat " * 76)
+        assert load_clip_model(clip_folder).encode_text("cat " * 75).shape == (1, 24)

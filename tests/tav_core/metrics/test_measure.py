@@ -12,7 +12,15 @@ import torch
 import tav_core
 from tav_core import metrics
 from tav_core.errors import ConfigError, InputError
-from tav_core.metrics import SCORES, angle_entropy, angle_histogram, load_clip, load_dino, measure_flow, measure_video
+from tav_core.metrics import (
+    SCORES,
+    angle_entropy,
+    angle_histogram,
+    load_clip_model,
+    load_dino_model,
+    measure_flow,
+    measure_video,
+)
 from tav_core.metrics.motion import flow_magnitudes, warp_errors
 from tav_core.metrics.scores import format_scores
 from tav_core.metrics.similarity import frame_consistency, matched_similarity, text_similarity
@@ -22,7 +30,7 @@ PROMPT = "a man is skiing"
 
 @pytest.fixture
 def judges(clip_folder, dino_folder):
-    return {"clip": load_clip(clip_folder), "dino": load_dino(dino_folder)}
+    return {"clip": load_clip_model(clip_folder), "dino": load_dino_model(dino_folder)}
 
 
 def test_every_score_is_that_of_its_function(shifted, turned, judges):

@@ -46,7 +46,7 @@ RENAMED = {
 TRANSPOSED = ("visual.proj", "text_projection")
 
 
-def read_clip_file(path: Path) -> dict[str, Tensor]:
+def read_clip_weights(path: Path) -> dict[str, Tensor]:
     """Only the tensors of a CLIP, under transformers' names; those of the image tower alone if the file has no other.
 
     Raises:
@@ -77,7 +77,7 @@ def rename_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def clip_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """transformers' CLIPConfig, or CLIPVisionConfig for the image tower alone, from the shapes of `read_clip_file`.
+    """transformers' CLIPConfig, or CLIPVisionConfig for the image tower alone, from the shapes of `read_clip_weights`.
 
     Raises:
         CheckpointError: there is no image tower, or it lacks its projection.
