@@ -77,6 +77,7 @@ def prepare() -> None:
             "Check the network and the disk, then run the same command again: it continues from here.",
             "If there is no torch for this Python version, use one of the versions that pytorch.org lists.",
         )
+    mend_opencv()
     STAMP.write_text(wanted)
 
 
@@ -114,6 +115,13 @@ def wants_cpu_torch() -> bool:
     told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     there = subprocess.run([PYTHON, "-m", "pip", "show", "torch"], capture_output=True).returncode == 0
     return not there and "index-url" not in told and "find-links" not in told
+
+
+def mend_opencv() -> None:
+    """Installs OpenCV without windows over one that does not load: on a server without libGL, say."""
+    if subprocess.run([PYTHON, "-c", "import cv2; cv2.DISOpticalFlow_create"], capture_output=True).returncode:
+        options = ("-c", CONSTRAINTS, "--force-reinstall", "--no-deps")
+        pip("OpenCV without windows", "install", *options, "opencv-python-headless")
 
 
 def pip(what: str, *arguments: str) -> int:

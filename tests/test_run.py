@@ -205,6 +205,16 @@ def test_the_cpu_build_of_torch_is_asked_for_only_where_it_spares_gigabytes(
     assert all("-c constraints.txt torch --index-url" in line for line in asked)
 
 
+@pytest.mark.parametrize("loads", [True, False])
+def test_an_opencv_that_does_not_load_is_replaced_by_the_one_without_windows(run, processes, loads):
+    processes.statuses["import cv2"] = int(not loads)
+    assert run.main(["demo"]) == 0
+    asked = [line for line in processes.with_word("install") if "opencv-python-headless" in line]
+    assert len(asked) == (not loads)
+    assert all("-c constraints.txt --force-reinstall --no-deps opencv-python-headless" in line for line in asked)
+    assert run.STAMP.exists()
+
+
 @pytest.mark.parametrize("broken", ["ruff check", "ruff format", "pytest"])
 def test_test_runs_and_reports_all_three_and_fails_with_any(run, processes, capsys, broken):
     run.prepare()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +114,10 @@ def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[s
 
 
 def measures_flow(args: argparse.Namespace) -> bool:
-    """Whether to measure the motion: as the option says, else if OpenCV is installed."""
-    return find_spec("cv2") is not None if args.flow is None else args.flow
+    """Whether to measure the motion: as the option says, else if OpenCV is installed and loads."""
+    from ..metrics.flow import has_opencv
+
+    return has_opencv() if args.flow is None else args.flow
 
 
 def read_run(args: argparse.Namespace) -> list[float]:
@@ -142,7 +143,7 @@ def describe_settings(
     weights = {"CLIP": args.clip_model, "DINO": args.dino, "source": args.source, "pairs of frames": args.pairs}
     tables["Measured with"] = {name: value for name, value in weights.items() if value is not None}
     if not measures_flow(args):
-        tables["Measured with"]["motion"] = "not measured: left out, or OpenCV is not installed"
+        tables["Measured with"]["motion"] = "not measured: left out, or OpenCV is not installed or does not load"
     if tuned is not None:
         tables["Motion"] = dataclasses.asdict(tuned)
     return tables

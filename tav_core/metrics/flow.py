@@ -69,18 +69,30 @@ def import_opencv() -> ModuleType:
     """The module `cv2`.
 
     Raises:
-        InputError: it is not installed. Four packages provide it, and installing a second one breaks the first, so this
-            library does not require one.
+        InputError: it is not installed, or does not load: on a server without libGL, or where one of several opencv
+            packages was removed and took the files of the others with it, which leaves an empty `cv2`.
     """
     try:
         import cv2
+
+        if not hasattr(cv2, "DISOpticalFlow_create"):
+            raise ImportError("the module cv2 is empty")
     except ImportError as error:
         raise InputError(
             got=f"no OpenCV ({error})",
             expected="the module cv2, to measure the motion",
             mend=(
-                "Install any one of the opencv packages, as in `pip install opencv-python-headless`, or measure "
-                "without the motion."
+                "Any one of the opencv packages serves. Run `pip install --force-reinstall --no-deps "
+                "opencv-python-headless`, which needs no libGL, or measure without the motion."
             ),
         ) from error
     return cv2
+
+
+def has_opencv() -> bool:
+    """Whether OpenCV is installed and loads."""
+    try:
+        import_opencv()
+    except InputError:
+        return False
+    return True

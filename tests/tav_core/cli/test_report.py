@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_prompts_without_clip_are_on_the_page(place, capsys):
 
 
 def test_without_opencv_the_motion_is_left_out_and_the_page_says_so(place, capsys, monkeypatch):
-    monkeypatch.setattr("tav_core.cli.report.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     assert report(place, "--num-frames", "4") == 0
     assert "warp error" not in capsys.readouterr().out
     assert "OpenCV is not installed" in (place / "report.html").read_text()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import sys
+from types import ModuleType
 
 import pytest
 import torch
 
 from tav_core.errors import InputError
-from tav_core.metrics.flow import FlowPair, measure_flow, to_grey
+from tav_core.metrics.flow import FlowPair, has_opencv, measure_flow, to_grey
 from tav_core.metrics.motion import (
     angle_entropy,
     angle_histogram,
@@ -20,6 +22,7 @@ from tav_core.metrics.motion import (
 )
 
 cv2 = pytest.importorskip("cv2")
+original_import = builtins.__import__
 
 
 def entropy_of(flow):
@@ -147,10 +150,25 @@ def test_grey_is_opencvs(shifted):
     assert abs(ours - theirs).max() <= 1
 
 
-def test_without_opencv_it_says_what_to_install(shifted, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(InputError, match="any one of the opencv packages"):
+def without_libgl(name, *args, **kwargs):
+    if name == "cv2":
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+    return original_import(name, *args, **kwargs)
+
+
+@pytest.mark.parametrize("how", ["not installed", "files removed", "no libGL"])
+def test_without_opencv_it_says_what_to_install(shifted, monkeypatch, how):
+    if how == "no libGL":
+        monkeypatch.setattr(builtins, "__import__", without_libgl)
+    else:
+        monkeypatch.setitem(sys.modules, "cv2", None if how == "not installed" else ModuleType("cv2"))
+    assert not has_opencv()
+    with pytest.raises(InputError, match=r"Any one of the opencv packages.*--force-reinstall.*opencv-python-headless"):
         measure_flow(shifted)
+
+
+def test_opencv_is_there():
+    assert has_opencv()
 
 
 def test_frames_too_small():
