@@ -131,4 +131,4 @@ def check_pip(words: list[str]) -> None:
             extras = text.partition("optional-dependencies")[2]
             assert re.search(rf"^{extra[1]}\s*=", extras, re.MULTILINE), words
         elif not word.startswith(("-", ".")) and word.replace("-", "_") not in FOREIGN:
-            assert re.search(rf"^{re.escape(word)}\b", named, re.MULTILINE), words
+            assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", named), words

@@ -25,7 +25,7 @@ FOLDERS = (*AT_LEAST, "docs", "workflows", "locales", "web", ".github")
 # What a run writes.
 WRITTEN = re.compile(r"(^|/)out(/|$)")
 # The names that the pages give to values, and what these are.
-VALUES = {"motion": "Motion", "tuned": "UNetDenoiser", "trajectory": "Trajectory"}
+VALUES = {"clip": "VideoClip", "motion": "Motion", "tuned": "UNetDenoiser", "trajectory": "Trajectory"}
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
