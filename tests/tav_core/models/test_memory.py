@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from benchmarks.count_memory import count_forward
-from benchmarks.sizes import Size
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
 from tav_core.models.memory import estimate_sampling
-
-# Stable Diffusion 1.x's layout, narrow enough to be counted in seconds.
-NARROW = Size(
-    unet={"block_out_channels": (64, 128, 256, 256), "cross_attention_dim": 768, "attention_head_dim": 8},
-    vae=None,
-    pixels=512,
-    num_frames=(8, 8),
-    runs=1,
-)
+from tests.tav_core.counted_sizes import NARROW, unet_stub
 
 
 @pytest.fixture
 def unet():
-    """What an estimate asks of a UNet of Stable Diffusion 1.5."""
-    config = SimpleNamespace(block_out_channels=(320, 640, 1280, 1280))
-    return SimpleNamespace(device=torch.device("cpu"), dtype=torch.bfloat16, config=config)
+    return unet_stub()
 
 
 @pytest.mark.parametrize("controlnets", [False, True])

@@ -8,30 +8,20 @@ import pytest
 import torch
 
 from benchmarks.count_memory import count_tuning
-from benchmarks.sizes import Size
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
 from tav_core.tuning import memory_plan
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import ACTIVATIONS, MODES, Recompute, plan_tuning
+from tests.tav_core.counted_sizes import NARROW, unet_stub
 
 CLIP = (1, 4, 24, 64, 64)
 TRAINED = 74_000_000
-# Stable Diffusion 1.x's layout, narrow enough to be counted in seconds.
-NARROW = Size(
-    unet={"block_out_channels": (64, 128, 256, 256), "cross_attention_dim": 768, "attention_head_dim": 8},
-    vae=None,
-    pixels=512,
-    num_frames=(8, 8),
-    runs=1,
-)
 
 
 @pytest.fixture
 def unet():
-    """What an estimate asks of a UNet of Stable Diffusion 1.5."""
-    config = SimpleNamespace(block_out_channels=(320, 640, 1280, 1280))
-    return SimpleNamespace(device=torch.device("cpu"), dtype=torch.bfloat16, config=config)
+    return unet_stub()
 
 
 @pytest.fixture
