@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from diffusers import UNet2DConditionModel
@@ -51,22 +52,30 @@ class SavedUNet(UNet2DConditionModel):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, *, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
-        """Reads a UNet that `save_pretrained` wrote, with all that diffusers' own method takes.
+        """Reads a UNet that `save_pretrained` wrote, from this machine alone, with all that diffusers' method takes.
 
         Args:
-            pretrained_model_name_or_path: the folder.
+            pretrained_model_name_or_path: the folder. A model hub is never asked, whatever `local_files_only` says.
             output_loading_info: as well as the UNet, diffusers' account of what was read.
             kwargs: diffusers' own, and any of the modes, in place of the saved one: `backend="sdpa"` where the UNet
                 was saved with xformers and this machine has none.
 
         Raises:
-            CheckpointError: the folder holds a 2-D UNet, unknown modes, or not every weight.
+            CheckpointError: no such folder, or it holds a 2-D UNet, unknown modes, or not every weight.
             ConfigError: a mode that this machine or this version does not have.
         """
-        unet, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+        path = Path(pretrained_model_name_or_path)
+        if not path.is_dir():
+            raise CheckpointError(
+                got=f"{path}, which is no folder here",
+                expected="the folder that save_pretrained wrote",
+                mend="Check the path. Nothing is downloaded: fetch a model of a hub first.",
+            )
+        kwargs.pop("local_files_only", None)
+        unet, info = super().from_pretrained(path, output_loading_info=True, local_files_only=True, **kwargs)
         if missing := sorted(info.get("missing_keys", ())):
             raise CheckpointError(
-                got=f"{pretrained_model_name_or_path} without {len(missing)} of its weights, such as {missing[0]}",
+                got=f"{path} without {len(missing)} of its weights, such as {missing[0]}",
                 expected="every weight of the video UNet",
                 mend="Save it again by save_pretrained.",
             )

@@ -123,6 +123,12 @@ def test_a_2d_unet_is_not_read_as_a_video_unet(unet_2d, tmp_path):
         InflatedUNet.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("how", [{}, {"local_files_only": False}])
+def test_a_model_hub_is_never_asked(how):
+    with pytest.raises(CheckpointError, match=r"someone/video-unet.*Nothing is downloaded"):
+        InflatedUNet.from_pretrained("someone/video-unet", **how)
+
+
 def test_missing_weights_are_refused(inflated, tmp_path):
     inflated.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / WEIGHTS)
