@@ -1,4 +1,4 @@
-"""tav_core/tuning/state.py: what a state keeps of a conditioning. The rest of it is tested in test_tune.py."""
+"""tav_core/tuning/state.py: what a state keeps of a conditioning; test_tune.py tests the rest."""
 
 from __future__ import annotations
 
