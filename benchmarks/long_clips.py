@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from tav_core import Conditioning
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
@@ -42,7 +43,7 @@ class Counter:
     def __init__(self, denoiser) -> None:
         self.denoiser, self.schedule, self.frames = denoiser, denoiser.schedule, 0
 
-    def epsilon(self, latents: torch.Tensor, timestep: int, context: torch.Tensor) -> torch.Tensor:
+    def epsilon(self, latents: torch.Tensor, timestep: int, context: Conditioning) -> torch.Tensor:
         self.frames += latents.shape[0] * latents.shape[2]
         return self.denoiser.epsilon(latents, timestep, context)
 

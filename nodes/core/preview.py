@@ -28,7 +28,7 @@ class Prompts(NamedTuple):
     negative: Conditioning | None
 
     def outside_inference(self) -> Prompts:
-        """Copies in float32 that training may use: core makes text in inference mode, and this is called outside it."""
+        """Copies in float32 that can be trained on; ComfyUI makes text in inference mode. Call it outside that mode."""
         return Prompts(*(None if each is None else each.map(Tensor.clone).to(dtype=torch.float32) for each in self))
 
 

@@ -32,12 +32,13 @@ Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], tuple[Ten
 
 @dataclass(kw_only=True)
 class CoreDenoiser:
-    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance, whatever a stage passes.
+    """ComfyUI's guider as the library's Denoiser. The guider holds conditioning and guidance.
 
     ComfyUI's latents are x_sigma = x_t / sqrt(alpha), with sigma = sqrt((1 - alpha) / alpha), and its model gives x_0.
 
     Args:
-        context: what a stage passes: the text of the first prompt that the guider has, on the latents' device.
+        context: the text of the guider's first prompt, on the latents' device. Stages need one to pass on; `epsilon`
+            ignores it.
     """
 
     guider: Callable[..., Tensor]

@@ -163,10 +163,13 @@ def check_context(context: Conditioning, width: int, socket: str) -> None:
 
 
 def check_text(embeddings: Tensor, width: int | None, socket: str) -> None:
-    """Checks that text embeddings are `b m d`, d the width that a model attends to; any where it is not known.
+    """Checks that text embeddings are `b m d` and fit a model that attends to text of `width` channels.
+
+    Args:
+        width: None if the model does not say; then any width passes.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: they have another rank, or are of another family.
     """
     if embeddings.ndim != 3 or width not in (None, embeddings.shape[-1]):
         expected = "three axes, b m d" if width is None else f"text of width {width}, which this MODEL attends to"

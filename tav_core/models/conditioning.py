@@ -1,6 +1,7 @@
-"""What a model is told besides latents and timestep: the text, and for some families more than the text.
+"""The conditioning of a model: the text and, for some families, further inputs.
 
-Only what is set is passed on. Stable Diffusion 1.x and 2.x are told `text` alone.
+Stable Diffusion 1.x and 2.x take the text alone. A parameter named `context` is a `Conditioning`; public functions also
+accept bare text embeddings for it and convert them at once by `as_conditioning`.
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ AXES = {"text": "b m d", "pooled_text": "b p", "size_ids": "b n", "channels": "b
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Conditioning:
-    """What a denoiser is told of `b` videos.
+    """The inputs of a denoiser besides latents and timestep, for a batch of `b` videos.
 
-    Iterating gives one conditioning for each video, and `len` their number.
+    `len` is the number of videos; iterating gives one conditioning per video.
 
     Args:
         text: text embeddings, `b m d`: m tokens of width d.
-        pooled_text: one embedding of the whole prompt, `b p`. SDXL's.
-        size_ids: whole numbers of pixels, `b n`. SDXL's six: original height and width, top and left of the crop,
+        pooled_text: one embedding per prompt, `b p`. For SDXL.
+        size_ids: integers, `b n`, in pixels. For SDXL n = 6: original height and width, top and left of the crop,
             target height and width.
-        channels: what is concatenated to the latents in axis 1, `b c f h w`: an image that is edited, or key frames.
-        noise_level: the timestep of the noise in `channels`, a whole number for each video, `b`. An upscaler's.
+        channels: further input channels, `b c f h w`, which follow those of the latents: the image that
+            Instruct-Pix2Pix edits, or LaVie's key frames.
+        noise_level: the timestep of the noise in `channels`, one integer per video, `b`. For upscalers.
 
     Raises:
-        ConfigError: a part of another layout or kind, or parts of different numbers of videos.
+        ConfigError: a part has another layout or kind, or the parts are for different numbers of videos.
     """
 
     text: Tensor
@@ -49,15 +51,15 @@ class Conditioning:
             if len(part) != len(self.text):
                 raise ConfigError(
                     got=f"{name} for {len(part)} videos, text for {len(self.text)}",
-                    expected="the same number in each part of a conditioning",
-                    mend="Repeat the part that is shorter.",
+                    expected="the same number of videos in each part of a conditioning",
+                    mend="Repeat the shorter part.",
                 )
 
     def __len__(self) -> int:
         return len(self.text)
 
     def __getitem__(self, videos: slice) -> Conditioning:
-        """The conditioning of some of the videos."""
+        """The conditioning of a range of the videos."""
         return self.map(lambda part: part[videos])
 
     def __iter__(self) -> Iterator[Conditioning]:
@@ -69,18 +71,18 @@ class Conditioning:
         return {name: part for name, part in given.items() if part is not None}
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
-        """The conditioning with a function applied to each part that is set."""
+        """A new conditioning, with a function applied to each part that is set."""
         return Conditioning(**{name: change(part) for name, part in self.parts().items()})
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditioning:
-        """The conditioning on a device, its floats in a dtype. Whole numbers stay: half precision would round them."""
+        """Moves all parts to a device and casts the floats. Integers stay, because half precision would round them."""
         return self.map(lambda part: part.to(device=device, dtype=dtype if part.is_floating_point() else None))
 
     def expand(self, num_videos: int) -> Conditioning:
-        """The conditioning of one video for several. No values are copied.
+        """Repeats the conditioning of one video for several, without copying values.
 
         Raises:
-            ConfigError: it is of several videos, and of another number.
+            ConfigError: it is already for several videos, but not for `num_videos`.
         """
         if len(self) not in (1, num_videos):
             raise ConfigError(
@@ -91,19 +93,19 @@ class Conditioning:
         return self.map(lambda part: part.expand(num_videos, *part.shape[1:]))
 
     def pick_frames(self, frames: Sequence[int]) -> Conditioning:
-        """The conditioning of some of the frames. Only `channels` hold something for each frame."""
+        """The conditioning of some of the frames. Only `channels` hold data per frame."""
         if self.channels is None:
             return self
         return dataclasses.replace(self, channels=self.channels[:, :, list(frames)])
 
     def check(self, *, width: int | None = None, values: bool = False) -> None:
-        """Checks that a model can be told this; with `values` also every value, which waits for the device.
+        """Checks the width of the text; with `values` also that all values are finite, which waits for the device.
 
         Args:
-            width: of the text that the model attends to.
+            width: the width of the text embeddings that the model attends to; any if None.
 
         Raises:
-            ConfigError: text of another width, or values that are not finite numbers.
+            ConfigError: the text has another width, or there are values that are not finite numbers.
         """
         if width is not None:
             check_layout("text embeddings", self.text, AXES["text"], floats=True, width=width)
@@ -112,24 +114,24 @@ class Conditioning:
                 raise ConfigError(
                     got=f"{'text embeddings' if name == 'text' else name} with values that are not finite numbers",
                     expected="finite numbers",
-                    mend="Look at what made them: a text encoder in float16 may overflow.",
+                    mend="Check how they were made: a text encoder in float16 may overflow.",
                 )
 
 
 def as_conditioning(context: Conditioning | Tensor) -> Conditioning:
-    """A conditioning as it is; text embeddings `b m d` as a conditioning of text alone.
+    """Returns a conditioning unchanged, and text embeddings `b m d` as a conditioning with text alone.
 
     Raises:
-        ConfigError: neither of the two.
+        ConfigError: it is neither of the two.
     """
     return context if isinstance(context, Conditioning) else Conditioning(text=context)
 
 
 def cat_videos(contexts: Sequence[Conditioning]) -> Conditioning:
-    """The videos of several conditionings, one after the other.
+    """Concatenates conditionings along the batch.
 
     Raises:
-        ConfigError: the conditionings differ in what they hold, or in the shape of it.
+        ConfigError: the conditionings have different parts, or parts of different shapes.
     """
     parts = [context.parts() for context in contexts]
     shapes = [{name: tuple(part.shape[1:]) for name, part in each.items()} for each in parts]
@@ -137,27 +139,30 @@ def cat_videos(contexts: Sequence[Conditioning]) -> Conditioning:
         raise ConfigError(
             got=f"two conditionings for one batch, of {shapes[0]} and {other}",
             expected="the same parts, of the same shape for each video",
-            mend="Make both in the same way. What a prompt is to lack is zeros of the same shape.",
+            mend="Make both in the same way; use zeros of the same shape for a part that one of them should lack.",
         )
     return Conditioning(**{name: torch.cat([each[name] for each in parts]) for name in parts[0]})
 
 
 def check_layout(what: str, part: Tensor, axes: str, *, floats: bool, width: int | None = None) -> None:
-    """Checks that a part of a conditioning has its axes, none of them empty, and holds floats or whole numbers.
+    """Checks the axes of one part of a conditioning, and whether it holds floats or integers.
 
     Args:
-        width: of the last axis; any where None.
+        what: its name in the error message.
+        axes: the names of its axes.
+        floats: whether floats are expected, or integers.
+        width: the size of its last axis; any if None.
 
     Raises:
-        ConfigError: see there.
+        ConfigError: it is no such tensor, has another rank, or an empty axis.
     """
     is_kind = isinstance(part, Tensor) and part.is_floating_point() == floats
     shape, names = tuple(part.shape) if is_kind else (), axes.split()
     if len(shape) != len(names) or 0 in shape or width not in (None, shape[-1]):
         found = getattr(part, "dtype", type(part).__name__)
-        layout = f"{'floats' if floats else 'whole numbers'} in {len(names)} axes, {' '.join(names)}"
+        layout = f"{'floats' if floats else 'integers'} in {len(names)} axes, {' '.join(names)}"
         raise ConfigError(
             got=f"{what} of {f'shape {shape}' if is_kind else found}",
             expected=layout if width is None else f"{layout}, {names[-1]} {width}",
-            mend=f"Make the {what} as the model's own pipeline does; a prompt's by the text encoder of its checkpoint.",
+            mend="Encode the prompt with the text encoder of the same checkpoint.",
         )

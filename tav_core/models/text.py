@@ -1,4 +1,4 @@
-"""Encodes prompts into what the UNet is told of them."""
+"""Encodes prompts into a conditioning."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class InflatedUNet(SavedUNet):
         Args:
             latents: `b c f h w`; h and w of any size.
             timestep: one for all videos, or one per video: a number or a tensor of shape () or (b,).
-            context: what the UNet is told of the videos, or text embeddings `b m d` alone.
+            context: the conditioning of the videos, or text embeddings `b m d` alone.
             kwargs: further arguments of `UNet2DConditionModel.forward`; ControlNet residuals are `(b f) c h w`.
 
         Returns:
@@ -155,7 +155,7 @@ class InflatedUNet(SavedUNet):
 
         Raises:
             LatentsError: the latents have another rank or number of channels.
-            ConfigError: the conditioning holds more than this UNet knows, or less.
+            ConfigError: the conditioning has a part that this UNet does not take, or lacks one that it needs.
         """
         context = as_conditioning(context)
         latents = join_channels(latents, context, in_channels=self.config.in_channels)

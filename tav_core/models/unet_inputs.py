@@ -1,4 +1,4 @@
-"""A conditioning as diffusers' UNet takes it: `b` videos to `(b f)` frames, each part under its name there."""
+"""Turns the parts of a conditioning, one per video, into arguments of diffusers' UNet, one per frame."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from .conditioning import Conditioning
 
 
 def join_channels(latents: Tensor, context: Conditioning, *, in_channels: int) -> Tensor:
-    """Latents `b c f h w` with the channels of a conditioning after their own, as many as a UNet takes.
+    """Latents `b c f h w`, followed by the further input channels of the conditioning, if it has any.
+
+    Args:
+        in_channels: the number of channels that the UNet takes.
 
     Raises:
-        LatentsError: another number of channels, or channels of another size than the latents.
+        LatentsError: there are more or fewer channels in all, or the sizes of the two differ.
     """
     if context.channels is None:
         check_latents(latents, channels=in_channels)
@@ -27,20 +30,20 @@ def join_channels(latents: Tensor, context: Conditioning, *, in_channels: int) -
     if ours[1] + theirs[1] != in_channels or (ours[0], *ours[2:]) != (theirs[0], *theirs[2:]):
         raise LatentsError(
             got=f"channels of shape {tuple(theirs)} to concatenate to latents of {tuple(ours)}",
-            expected=f"{in_channels} channels in all, both b c f h w of one size",
-            mend="Leave the channels out for a model that takes latents alone; else encode them from the same clip.",
+            expected=f"{in_channels} channels in all, and both b c f h w of one size",
+            mend="Leave the channels out if the model takes latents alone; otherwise make them from the same clip.",
         )
     return torch.cat([latents, context.channels], dim=1)
 
 
 def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_frames: int) -> dict[str, Any]:
-    """Pooled text, sizes and noise level as arguments of diffusers' UNet, once for each frame; none for SD 1.x and 2.x.
+    """Pooled text, size ids and noise level as arguments of diffusers' UNet. SD 1.x and 2.x take none of them.
 
     Args:
-        config: the UNet's.
+        config: the UNet's configuration.
 
     Raises:
-        ConfigError: a part that the UNet does not know, or lacks.
+        ConfigError: the conditioning has a part that the UNet does not take, or lacks one that it needs.
     """
     taken = set()
     if config.get("addition_embed_type") == "text_time":
@@ -50,9 +53,9 @@ def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_fra
     parts = {name: part for name, part in context.parts().items() if name not in ("text", "channels")}
     if parts.keys() != taken:
         raise ConfigError(
-            got=f"a conditioning with {' and '.join(sorted(parts)) or 'nothing'} besides text and channels",
-            expected=f"{' and '.join(sorted(taken)) or 'nothing else'}, as this UNet takes",
-            mend="Make the conditioning by the text encoders of the same checkpoint.",
+            got=f"a conditioning that has {' and '.join(sorted(parts)) or 'nothing'} besides text and channels",
+            expected=f"{' and '.join(sorted(taken)) or 'nothing else'}, which is what this UNet takes",
+            mend="Make the conditioning for the same checkpoint.",
         )
     rows = {name: part.repeat_interleave(num_frames, dim=0) for name, part in parts.items()}
     arguments: dict[str, Any] = {"class_labels": rows["noise_level"]} if "noise_level" in rows else {}

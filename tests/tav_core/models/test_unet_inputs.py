@@ -128,7 +128,7 @@ def test_a_unet_refuses_what_it_does_not_know(family, untuned):
 
 @pytest.mark.parametrize("part", ["pooled_text", "size_ids", "noise_level"])
 def test_sd_1_and_2_are_told_text_alone(untuned, part):
-    with pytest.raises(ConfigError, match=f"a conditioning with {part}[^|]*nothing else"):
+    with pytest.raises(ConfigError, match=f"a conditioning that has {part}[^|]*nothing else"):
         untuned.unet(noisy(), 481, told([part]))
 
 
