@@ -135,8 +135,8 @@ def _rename_vae_attention(tensors: Tensors) -> dict[str, Tensor]:
 def _fill_positions(module: nn.Module, device: torch.device | str) -> None:
     """Fills CLIP's position ids, a buffer that files need not hold and that has no values on the meta device."""
     for part in module.modules():
-        if "position_ids" in part._buffers:
-            positions = torch.arange(part.position_ids.shape[-1], device=device)[None]
+        if (unfilled := part._buffers.get("position_ids")) is not None:
+            positions = torch.arange(unfilled.shape[-1], device=device)[None]
             part.register_buffer("position_ids", positions, persistent=False)
     left = [name for name, buffer in module.named_buffers() if buffer.is_meta]
     assert not left, f"buffers without values: {left}"

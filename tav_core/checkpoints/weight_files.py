@@ -25,7 +25,7 @@ PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
 SUFFIXES = SAFETENSORS_SUFFIXES + PICKLE_SUFFIXES
 
 # torch.load(weights_only=True) could be made to run code before this version (CVE-2025-32434).
-SAFE_UNPICKLING_SINCE = (2, 6)
+SAFE_UNPICKLING_SINCE = "2.6"
 CONVERT = (
     "Use the .safetensors of this model if its maker offers one; else convert the file with a tool you trust, on a"
     " machine that holds nothing of value: load it with torch.load(path, weights_only=False), keep only the tensors of"

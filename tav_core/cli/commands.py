@@ -25,7 +25,8 @@ from ..sampling.invert import invert
 from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
-from ..tuning.tune import TuneProgress, tune
+from ..tuning.progress import TuneProgress
+from ..tuning.tune import tune
 from ..video.clip import VideoClip, read_clip
 from ..video.write import check_video, write_video
 from .early_stop import read_early_stop
@@ -170,7 +171,7 @@ def run_edit(args: argparse.Namespace) -> None:
             scheduler=scheduler,
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
-            correct=local and local.correct,
+            correct=local.correct if local else None,
         )
     for path, video in zip(paths, latents.split(1), strict=True):
         frames = decode_latents(checkpoint.vae, video)[0]
@@ -184,6 +185,7 @@ def run_report(args: argparse.Namespace) -> None:
 
     videos, page = make_report(args, find_device(args.device))
     for video in videos:
+        assert video.scores is not None, "make_report measures every video"
         print(f"{video.label}\n{format_scores(video.scores.values)}\n")
     print(page)
 

@@ -79,6 +79,7 @@ def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> No
     if isinstance(denoiser, WindowedDenoiser):
         shape[2] = min(shape[2], denoiser.windows.length + 1)
         denoiser = denoiser.denoiser
+    assert isinstance(denoiser, UNetDenoiser)
     controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)
     check_sampling(denoiser.unet, shape, guided=guided, controlnets=controlnets)
 
@@ -119,7 +120,7 @@ def find_scheduler(name: str | None) -> Any:
     import diffusers
 
     scheduler = getattr(diffusers, name, None)
-    if not hasattr(scheduler, "set_timesteps"):
+    if scheduler is None or not hasattr(scheduler, "set_timesteps"):
         raise ConfigError(
             got=f"scheduler {name!r}",
             expected="a scheduler class of diffusers, such as EulerDiscreteScheduler",

@@ -201,7 +201,7 @@ def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, 
         tuned: the motion's information; 0 and "" mean that it is not recorded.
         known: settings that override the options; None for settings that are not known.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(ClipConfig):
         name = field.name
         said = (known.get(name), getattr(args, name, None), getattr(tuned, name, None) or None, field.default)

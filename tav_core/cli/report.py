@@ -29,7 +29,7 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
         ConfigError: labels or prompts must be given once per video, or not at all.
     """
     labels = one_per_video(args, args.label, "label") or [path.stem for path in args.video]
-    prompts = one_per_video(args, args.prompt, "prompt") or [None] * len(args.video)
+    prompts: list[str | None] = [*one_per_video(args, args.prompt, "prompt")] or [None] * len(args.video)
     tuned = read_tuned(args)
     clips = [read_whole(path, num_frames=args.num_frames) for path in args.video]
     source = read_source(args, tuned, clips[0])

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class Denoiser(Protocol):
     """A host of a text-to-video model. Inversion and editing use nothing else of it."""
 
-    schedule: NoiseSchedule
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise level of each timestep."""
+        ...
 
     def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
         """The noise in latents `b c f h w` at one timestep, given what they are to show; shaped like the latents."""

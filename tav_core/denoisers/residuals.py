@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 class ReadyControl(Protocol):
     """A control on a UNet's device, in its dtype."""
 
-    config: ControlConfig
-    # The argument of diffusers' UNet that takes the residuals of this kind.
-    goes_to: str
+    @property
+    def config(self) -> ControlConfig:
+        """How strongly it acts, and when."""
+        ...
+
+    @property
+    def goes_to(self) -> str:
+        """The argument of diffusers' UNet that takes the residuals of this kind."""
+        ...
 
     def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
         """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w`."""
@@ -113,7 +119,8 @@ def sum_residuals(
     controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Conditioning, *, schedule: NoiseSchedule
 ) -> dict[str, Any]:
     """What controls add at a step, as arguments of diffusers' UNet; empty if no control acts in this step."""
-    done, sums = share_done(timestep, schedule), {}
+    done = share_done(timestep, schedule)
+    sums: dict[str, Any] = {}
     for control in controls:
         if control.config.counts_at(done):
             new, before = control.residuals(latents, timestep, context), sums.get(control.goes_to)

@@ -119,7 +119,9 @@ class WindowedDenoiser:
         return self.denoiser.schedule
 
     def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
-        num_frames = latents.shape[2]
+        from ..models.conditioning import as_conditioning
+
+        context, num_frames = as_conditioning(context), latents.shape[2]
         windows = self.windows.at(num_frames, timestep)
         if len(windows) == 1:
             return self.denoiser.epsilon(latents, timestep, context)

@@ -105,11 +105,20 @@ def round_trips(
     tell, found = on_step or (lambda: None), []
     for method in methods:
         counting, started = CountingDenoiser(denoiser=denoiser), time.perf_counter()
-        how = {"method": method, "iterations": iterations, "num_steps": num_steps}
-        trajectory = invert(counting, latents, context, **how, keep="ends", on_step=lambda *_: tell())
+        trajectory = invert(
+            counting,
+            latents,
+            context,
+            method=method,
+            iterations=iterations,
+            num_steps=num_steps,
+            keep="ends",
+            on_step=lambda *_: tell(),
+        )
         back = reconstruct(counting, trajectory, context, on_step=lambda *_: tell()).latents
-        took = {"iterations": 1 if method == "ddim" else iterations, "seconds": time.perf_counter() - started}
-        found.append(RoundTrip(method=method, latents=back, calls=counting.calls, **took))
+        seconds, times = time.perf_counter() - started, 1 if method == "ddim" else iterations
+        trip = RoundTrip(method=method, iterations=times, latents=back, calls=counting.calls, seconds=seconds)
+        found.append(trip)
     return found
 
 

@@ -69,7 +69,7 @@ def build_page(
     title: str,
 ) -> list[str]:
     """The lines of the page."""
-    scored = [shown.video for shown in videos if shown.video.scores is not None]
+    scored = [(video.label, video.scores) for video in (shown.video for shown in videos) if video.scores is not None]
     return [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
@@ -100,13 +100,13 @@ def show_video(shown: PageVideo) -> str:
     return f"<figure><figcaption>{label}</figcaption>{player}</figure>"
 
 
-def score_table(videos: Sequence[ReportVideo]) -> list[str]:
+def score_table(scored: Sequence[tuple[str, VideoScores]]) -> list[str]:
     """A table with one row per score that any video has; the best value in a row is bold."""
-    heads = "".join(f"<th>{html.escape(video.label)}</th>" for video in videos)
+    heads = "".join(f"<th>{html.escape(label)}</th>" for label, _ in scored)
     lines = ["<h2>Scores</h2>", f"<table><tr><th></th>{heads}</tr>"]
     for name, about in SCORES.items():
-        values = [video.scores.values.get(name, math.nan) for video in videos]
-        if any(name in video.scores.values for video in videos):
+        values = [scores.values.get(name, math.nan) for _, scores in scored]
+        if any(name in scores.values for _, scores in scored):
             better = f"; {about.better} is better" if about.better else ""
             told = f"<td>{about.label}{better}<br><span>{html.escape(about.tells)}</span></td>"
             lines.append(f"<tr>{told}{''.join(number_cells(values, about.better, about.digits))}</tr>")
@@ -123,15 +123,15 @@ def number_cells(values: Sequence[float], better: str, digits: int) -> list[str]
     ]
 
 
-def score_charts(videos: Sequence[ReportVideo]) -> list[str]:
+def score_charts(scored: Sequence[tuple[str, VideoScores]]) -> list[str]:
     """One chart per score that has curves, each with all videos."""
     keys = "&emsp;".join(
-        f'<i class="key" style="background:{COLOURS[number % len(COLOURS)]}"></i>{html.escape(video.label)}'
-        for number, video in enumerate(videos)
+        f'<i class="key" style="background:{COLOURS[number % len(COLOURS)]}"></i>{html.escape(label)}'
+        for number, (label, _) in enumerate(scored)
     )
     lines = ["<h2>Frame by frame</h2>", f"<p>{keys}</p>", '<div class="charts">']
     for name, about in SCORES.items():
-        curves = {f"{number}: {video.label}": video.scores.curves.get(name, ()) for number, video in enumerate(videos)}
+        curves = {f"{number}: {label}": scores.curves.get(name, ()) for number, (label, scores) in enumerate(scored)}
         if any(curves.values()):
             chart = draw_lines(curves, first=about.first_frame, across="frame")
             lines.append(f"<figure><figcaption>{about.label}</figcaption>{chart}</figure>")

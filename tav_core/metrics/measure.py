@@ -20,7 +20,7 @@ from .scores import PAIRS, SCORES
 from .similarity import consecutive_similarity, frame_consistency, matched_similarity, text_similarity
 
 if TYPE_CHECKING:
-    from .clip import ImageEncoder
+    from .clip import ClipEncoder, ImageEncoder
 
 FEWEST_FRAMES = 3
 Curve = tuple[float, ...]
@@ -45,7 +45,7 @@ def measure_video(
     *,
     source: Tensor | None = None,
     prompt: str | None = None,
-    clip: ImageEncoder | None = None,
+    clip: ClipEncoder | None = None,
     dino: ImageEncoder | None = None,
     motion: bool = True,
     pairs: str = "all",
@@ -86,8 +86,8 @@ def measure_video(
             embeddings = encoder.encode_images(frames)
             curves |= compare_embeddings(name, embeddings, source, encoder)
             values[f"{name}_frames"] = frame_consistency(embeddings, pairs)
-            if name == "clip" and prompt is not None:
-                curves["clip_text"] = text_similarity(embeddings, encoder.encode_text(prompt))
+            if name == "clip" and clip is not None and prompt is not None:
+                curves["clip_text"] = text_similarity(embeddings, clip.encode_text(prompt))
     if motion:
         on_step("motion")
         flow = measure_flow(frames)

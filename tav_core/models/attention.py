@@ -76,8 +76,8 @@ def attend_frames(
             output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values)
             outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
         else:
-            seen = torch.tensor(visible, device=key.device)
-            keys, values = (rearrange(x[:, seen], "b f s n d -> (b f) (s n) d") for x in (key, value))
+            gathered = torch.tensor(visible, device=key.device)
+            keys, values = (rearrange(x[:, gathered], "b f s n d -> (b f) (s n) d") for x in (key, value))
             output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values)
             outputs.append(rearrange(output, "(b f) n d -> b f n d", f=size))
     return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
@@ -119,7 +119,11 @@ class SelfAttention:
     positions: str = "none"
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states=None, attention_mask=None
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: None = None,
+        attention_mask: None = None,
     ) -> Tensor:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
@@ -148,7 +152,7 @@ class TextAttention:
     backend: str = "sdpa"
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask=None
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask: None = None
     ) -> Tensor:
         assert attention_mask is None, "Stable Diffusion attends to every token of the text, padding too"
         num_frames = hidden_states.shape[0] // encoder_hidden_states.shape[0]

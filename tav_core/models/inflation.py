@@ -38,7 +38,7 @@ class ClipGroupNorm(nn.GroupNorm):
         return rearrange(super().forward(stacked), "b c (f h) w -> (b f) c h w", f=num_frames)
 
 
-class Chunked:
+class Chunked(nn.Module):
     """A mixin for a layer that treats every token separately: runs it on some of the tokens at a time.
 
     The inner width of a feed-forward is eight times that of its tokens: for a whole clip it would be the largest
@@ -52,13 +52,15 @@ class Chunked:
         return torch.cat([super(Chunked, self).forward(chunk) for chunk in chunks]).view_as(tokens)
 
 
-class TemporalLayer:
+class TemporalLayer(nn.Module):
     """A mixin for a transformer block that adds temporal attention after it: `(b f) n d` in and out.
 
     The block then has two more submodules, `norm_temp` and `attn_temp`.
     """
 
     frames: FrameCount
+    norm_temp: nn.Module
+    attn_temp: nn.Module
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         tokens = super().forward(hidden_states, *args, **kwargs)

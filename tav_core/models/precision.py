@@ -32,7 +32,7 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
     return DTYPES[precision]
 
 
-class MasterWeights:
+class MasterWeights(nn.Module):
     """A mixin for a module that holds float32 weights and computes with copies of them in another dtype.
 
     Autocast would do this too, but it also runs the norms in float32, which takes twice their memory, and casts the
@@ -43,7 +43,9 @@ class MasterWeights:
 
     @property
     def weight(self) -> Tensor:
-        return self._parameters["weight"].to(self.compute_dtype)
+        weight = self._parameters["weight"]
+        assert weight is not None, "only modules with a weight are recast to this class"
+        return weight.to(self.compute_dtype)
 
     @property
     def bias(self) -> Tensor | None:

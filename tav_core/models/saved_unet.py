@@ -34,7 +34,7 @@ class SavedUNet(UNet2DConditionModel):
         """The modes as `set_modes` takes them."""
         return dict(self.config[INFLATION])
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Writes weights and modes as diffusers does; `from_pretrained` of this class reads them.
 
         Raises:
@@ -50,7 +50,7 @@ class SavedUNet(UNet2DConditionModel):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike, *, output_loading_info: bool = False, **kwargs: Any
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
         """Reads a UNet that `save_pretrained` wrote, from this machine alone, with all that diffusers' method takes.
 

@@ -148,10 +148,12 @@ def ddim_step(
         eta: 0 is deterministic DDIM, 1 is DDPM.
         noise: fresh Gaussian noise of the same shape, needed if eta is above 0.
     """
-    assert eta == 0.0 or (noise is not None and alpha_to >= alpha), "stochastic steps need noise and go towards clean"
-    sigma = eta * ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)) ** 0.5 if eta else 0.0
-    stepped = alpha_to**0.5 * predict_clean(latents, epsilon, alpha) + (1 - alpha_to - sigma**2) ** 0.5 * epsilon
-    return stepped + sigma * noise if eta else stepped
+    clean = predict_clean(latents, epsilon, alpha)
+    if not eta:
+        return alpha_to**0.5 * clean + (1 - alpha_to) ** 0.5 * epsilon
+    assert noise is not None and alpha_to >= alpha, "stochastic steps need noise and go towards clean"
+    sigma = eta * ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)) ** 0.5
+    return alpha_to**0.5 * clean + (1 - alpha_to - sigma**2) ** 0.5 * epsilon + sigma * noise
 
 
 def gaussian_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:

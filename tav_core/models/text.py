@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 class TextModel(Protocol):
     """A model that encodes prompts: a `Checkpoint`, or anything else with these two attributes."""
 
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
+    @property
+    def text_encoder(self) -> CLIPTextModel:
+        """CLIP's text tower."""
+        ...
+
+    @property
+    def tokenizer(self) -> CLIPTokenizer:
+        """What cuts a prompt into its tokens."""
+        ...
 
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close other programs.")

@@ -41,6 +41,10 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class InflatedBlock(TemporalLayer, BasicTransformerBlock):
     """A spatial transformer block of diffusers with a temporal attention after it."""
 
+    attn1: Attention
+    attn2: Attention
+    attn_temp: Attention
+
 
 class ChunkedFeedForward(Chunked, FeedForward):
     """diffusers' feed-forward, on a few frames at a time."""
@@ -168,7 +172,7 @@ class InflatedUNet(SavedUNet):
         (folded,) = super().forward(fold(latents), timestep, context.text, **added, **kwargs)
         return unfold(folded, num_frames)
 
-    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable | None = None) -> None:
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable[..., Any] | None = None) -> None:
         """Recomputes activations in the backward pass; non-reentrant, so that frozen inputs do not block gradients."""
 
         super().enable_gradient_checkpointing(gradient_checkpointing_func or CheckpointFrames(frames=self.frames))
@@ -190,7 +194,7 @@ class InflatedUNet(SavedUNet):
             mend="Do without; to go faster, use torch.compile.",
         )
 
-    def set_use_memory_efficient_attention_xformers(self, valid: bool, attention_op: Callable | None = None) -> None:
+    def set_use_memory_efficient_attention_xformers(self, valid: bool, attention_op: object | None = None) -> None:
         """Sets the backend; called by diffusers' enable_ and disable_xformers_memory_efficient_attention.
 
         Raises:

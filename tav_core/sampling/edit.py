@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OnLatents = Callable[[int, int, Tensor], None]
 Correct = Callable[[Tensor, int], Tensor]
+Model = Callable[[Tensor, int], Tensor]
 
 
 @torch.no_grad()
@@ -71,7 +72,8 @@ def edit(
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     negative_context = negative_context.expand(len(context))
     sample = find_sampler(start, scheduler, config)
-    videos, mend = [], "Use context windows, fewer frames or a smaller size."
+    videos: list[Tensor] = []
+    mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context, negative_context, strict=True):
             model = guided(denoiser, positive, negative, config.guidance_scale)
@@ -135,10 +137,10 @@ def find_sampler(
 
 def sample_ddim(
     denoiser: Denoiser,
-    model: Callable[[Tensor, int], Tensor],
+    model: Model,
     latents: Tensor,
     config: EditConfig,
-    report: Callable[[int, int, Tensor], None],
+    report: OnLatents,
     correct: Correct,
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
@@ -162,7 +164,9 @@ def sample_ddim(
 def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that reverses an exact inversion."""
 
-    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
+    def sample(
+        denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
+    ) -> Tensor:
         way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
         for done, reached in enumerate(way, start=1):
             report(done, config.num_steps, reached)
@@ -174,7 +178,9 @@ def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     """A sampler like `sample_ddim` that uses a diffusers scheduler of the given class and settings."""
 
-    def sample(denoiser, model, latents, config, report, correct) -> Tensor:
+    def sample(
+        denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
+    ) -> Tensor:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
         # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
         own |= {"prediction_type": "epsilon", "clip_sample": False}

@@ -14,7 +14,7 @@ import dataclasses
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +43,7 @@ class Switch:
         self.on = False
 
 
-class FirstForAll:
+class FirstForAll(nn.Module):
     """A mixin for a layer that treats every frame separately: `(b f) ...` in and out.
 
     While the switch is on, all videos get the output of the first one.
@@ -60,7 +60,7 @@ class FirstForAll:
         return first.repeat(len(folded) // num_frames, *(1,) * (first.ndim - 1))
 
 
-@lru_cache
+@cache
 def first_for_all(layer: type[nn.Module]) -> type[nn.Module]:
     """A layer's class with `FirstForAll` mixed in."""
     return type(f"Shared{layer.__name__}", (FirstForAll, layer), {})
@@ -91,16 +91,16 @@ class InjectedDenoiser:
 
     def __post_init__(self) -> None:
         check_source(self.trajectory)
-        self.source_context = as_conditioning(self.source_context)
+        self.source_text = as_conditioning(self.source_context)
         self.attention, self.features = Switch(), Switch()
         self.inner = with_unet(self.denoiser, self.inject)
 
     def inject(self, unet: InflatedUNet) -> InflatedUNet:
         """A copy of a UNet with the same weights, whose layers share while switched on; checks the text first."""
-        self.source_context.check(width=unet.config.cross_attention_dim, values=True)
-        if len(self.source_context) != 1:
+        self.source_text.check(width=unet.config.cross_attention_dim, values=True)
+        if len(self.source_text) != 1:
             raise ConfigError(
-                got=f"the text of {len(self.source_context)} prompts for the source",
+                got=f"the text of {len(self.source_text)} prompts for the source",
                 expected="one, the prompt that it was inverted under",
                 mend="Encode that prompt alone.",
             )
@@ -116,6 +116,7 @@ class InjectedDenoiser:
         Raises:
             LatentsError: the latents differ in size from the source's.
         """
+        context = as_conditioning(context)
         injected = self.config.at(timestep, self.trajectory.timesteps)
         if not any(injected):
             return self.denoiser.epsilon(latents, timestep, context)
@@ -124,8 +125,7 @@ class InjectedDenoiser:
         check_same_size(latents.shape[2:], self.trajectory.latents.shape[3:], mend=mend)
         alpha = self.schedule.alpha(timestep)
         source = source_at(self.trajectory, self.schedule, self.schedule.sigma(timestep)).to(latents) * alpha**0.5
-        context = as_conditioning(context)
-        own = self.source_context.to(device=context.text.device, dtype=context.text.dtype)
+        own = self.source_text.to(device=context.text.device, dtype=context.text.dtype)
         self.attention.on, self.features.on = injected
         try:
             return self.inner.epsilon(torch.cat([source, latents]), timestep, cat_videos([own, context]))[1:]
@@ -217,12 +217,15 @@ def decoder_layers(unet: InflatedUNet) -> list[tuple[ResnetBlock2D, list[Attenti
 
 
 def block_layers(block: nn.Module) -> Iterator[tuple[ResnetBlock2D, list[Attention]]]:
-    transformers = getattr(block, "attentions", None)
-    for i, resnet in enumerate(block.resnets):
+    transformers, resnets = getattr(block, "attentions", None), block.resnets
+    assert isinstance(resnets, nn.ModuleList)
+    for i, resnet in enumerate(resnets):
         yield resnet, [inner.attn1 for inner in transformers[i].transformer_blocks] if transformers else []
 
 
 def share(owner: nn.Module, name: str, **attributes: Any) -> None:
     """Changes a layer's class in place, so that it can give the first video's output to all."""
-    layer = getattr(owner, name)
-    setattr(owner, name, recast(layer, first_for_all(type(layer)), **attributes))
+    layer = owner.get_submodule(name)
+    # mypy takes the hash of a class for that of its instances.
+    shared = first_for_all(type(layer))  # type: ignore[arg-type]
+    setattr(owner, name, recast(layer, shared, **attributes))

@@ -13,6 +13,7 @@ because every frame attends to the first and the previous one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -87,7 +88,7 @@ def feather_mask(mask: Tensor, feather: int) -> Tensor:
     reach = feather // 2
     grown = pool(mask, feather - reach, max_pool2d)
     # count_include_pad=False ignores what is outside the picture, instead of counting it as not masked.
-    soft = pool(grown, reach, lambda x, *how: avg_pool2d(x, *how, count_include_pad=False))
+    soft = pool(grown, reach, partial(avg_pool2d, count_include_pad=False))
     return torch.maximum(soft, mask)
 
 

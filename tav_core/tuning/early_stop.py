@@ -74,7 +74,7 @@ class EarlyStop:
         self.path = None if state_path is None else state_path.with_suffix(BEST)
         if self.path is not None and self.path.exists() and self.scores:
             kept = Motion.load(self.path)
-            is_best = kept.info.steps_done == max(self.scores, key=self.scores.get)
+            is_best = kept.info.steps_done == max(self.scores, key=lambda step: self.scores[step])
             self.best = kept if is_best and kept.info.base_hash == run.base_hash else None
 
     @property

@@ -101,6 +101,7 @@ def plan_tuning(
 
 def does_not_fit(plan: MemoryPlan, activations: float, shape: Sequence[int], *, could_lower: bool) -> OutOfMemory:
     """The error for a plan that needs more memory than is free."""
+    assert plan.free is not None, "where the free memory is unknown, every plan fits"
     num_frames = shape[2]
     fitting = int(num_frames * (activations - (plan.needed - plan.free)) / activations)
     mends = ["memory 'low'"] * could_lower + [f"{fitting} frames"] * (fitting >= 2) + ["a smaller size"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..models.unet import InflatedUNet
 
 
-class Recomputed:
+class Recomputed(nn.Module):
     """A mixin for a module that is recomputed; non-reentrant, so that frozen inputs do not block gradients."""
 
     frames: FrameCount

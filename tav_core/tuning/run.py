@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -78,9 +78,11 @@ class TuningRun:
         # A copy, because a restored state is written into it.
         self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
-        self.step, self.losses = 0, []
+        self.step = 0
+        self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
-        self.scored_by, self.scores = "", {}
+        self.scored_by = ""
+        self.scores: dict[int, float] = {}
         # Whether an update is under way: the weights then belong to no step, and must not be saved.
         self.updating = False
 
@@ -197,9 +199,9 @@ class TuningRun:
 
 def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of a clip's latents, `1 c f h w`, as float32 copies; fixed latents have none."""
-    mean = clip if isinstance(clip, Tensor) else getattr(clip, "mean", clip)
+    mean: Any = clip if isinstance(clip, Tensor) else getattr(clip, "mean", clip)
     check_values(mean, channels=channels)
-    std = torch.zeros_like(mean) if mean is clip else clip.std
+    std = torch.zeros_like(mean) if isinstance(clip, Tensor) else clip.std
     if std.shape != mean.shape:
         raise LatentsError(
             got=f"latents whose std is {tuple(std.shape)}, their mean {tuple(mean.shape)}",
@@ -208,4 +210,5 @@ def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channel
         )
     if mean.shape[0] != 1:
         raise ConfigError(got=f"{mean.shape[0]} clips", expected="one", mend="Tune on one clip at a time.")
-    return tuple(x.detach().clone().to(device, torch.float32) for x in (mean, std))
+    mean, std = (x.detach().clone().to(device, torch.float32) for x in (mean, std))
+    return mean, std

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ def open_locked(lock: Path) -> IO[bytes] | None:
 def try_lock(file: IO[bytes]) -> bool:
     """Locks an open file without waiting. If the file system has no locks, it always succeeds."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -76,9 +77,9 @@ def try_lock(file: IO[bytes]) -> bool:
 
 def release(file: IO[bytes], lock: Path) -> None:
     """Releases a lock and removes its file; Windows keeps the file if another process has it open."""
-    if os.name != "nt":
+    if sys.platform != "win32":
         lock.unlink(missing_ok=True)
     file.close()
-    if os.name == "nt":
+    if sys.platform == "win32":
         with suppress(OSError):
             lock.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -105,9 +105,9 @@ class RunState:
         try:
             saved = json.loads(metadata["identity"])
         except (KeyError, ValueError, RecursionError) as error:
-            raise not_a_state(self.path, "its identity cannot be read") from error
+            raise self.refusal("its identity cannot be read") from error
         if not isinstance(saved, dict):
-            raise not_a_state(self.path, "its identity is no object")
+            raise self.refusal("its identity is no object")
         for name, value in identity(self.run).items():
             if saved.get(name) != value:
                 raise self.another_run(name)
@@ -126,16 +126,16 @@ class RunState:
         """Raises ConfigError unless the state is complete: an incomplete one would continue as a different run."""
         step = metadata.get("step", "")
         if not (step.isdecimal() and len(step) < 10 and is_json_object(metadata.get("scaler", ""))):
-            raise not_a_state(self.path, "its step or its scaler cannot be read")
+            raise self.refusal("its step or its scaler cannot be read")
         if read_scores(metadata) is None:
-            raise not_a_state(self.path, "its scores cannot be read")
+            raise self.refusal("its scores cannot be read")
         losses = read_list(tensors.get("losses"))
         if losses is None or len(losses) != int(step):
-            raise not_a_state(self.path, f"it has no loss for each of its {step} steps")
+            raise self.refusal(f"it has no loss for each of its {step} steps")
         for name, shape in expected_shapes(self.run, moments=int(step) > 0 and any_moments(tensors)).items():
             found = tensors.get(name)
             if found is None or tuple(found.shape) != shape or not is_finite(found):
-                raise not_a_state(self.path, f"its {name} is missing, of another shape, or holds no finite numbers")
+                raise self.refusal(f"its {name} is missing, of another shape, or holds no finite numbers")
 
     def check_steps(self, done: int) -> None:
         """Raises ConfigError if the run has done more steps than asked for, because steps cannot be undone."""
@@ -145,6 +145,10 @@ class RunState:
                 expected=f"{done} or more, because resume is 'continue'",
                 mend=f"Use {done} for its motion as it is. For fewer, choose another name, or set resume to 'restart'.",
             )
+
+    def refusal(self, why: str) -> ConfigError:
+        assert self.path is not None, "only a file that exists is checked"
+        return not_a_state(self.path, why)
 
     def another_run(self, what: str) -> ConfigError:
         return ConfigError(
@@ -236,7 +240,7 @@ def state_bytes(run: TuningRun) -> int:
     return (3 * trained + given) * torch.float32.itemsize
 
 
-def identity(run: TuningRun) -> dict:
+def identity(run: TuningRun) -> dict[str, Any]:
     """What two runs must share, besides their inputs, so that one can continue where the other stopped. Steps and
     learning rate may differ."""
     return {
@@ -274,10 +278,12 @@ def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]
         value.copy_(tensors[f"input.{name}"])
     restore_scaler(run, json.loads(metadata["scaler"]))
     run.step, run.losses = int(metadata["step"]), tensors["losses"].tolist()
-    run.scored_by, run.scores = metadata.get("scored_by", ""), read_scores(metadata)
+    scores = read_scores(metadata)
+    assert scores is not None, "check_whole has read them"
+    run.scored_by, run.scores = metadata.get("scored_by", ""), scores
 
 
-def restore_scaler(run: TuningRun, saved: dict) -> None:
+def restore_scaler(run: TuningRun, saved: dict[str, Any]) -> None:
     """Restores the fp16 loss scale of a run; a run that was not in fp16 has none, and begins with the default."""
     if not saved or not run.scaler.is_enabled():
         return

@@ -48,7 +48,7 @@ def _decode(container: Any, stream: Any, start: float, end: float) -> dict[str, 
             continue
         first = frame.time if first is None else first
         chunks += [part.to_ndarray() for part in resampler.resample(frame)]
-    if not chunks:
+    if first is None:
         return None
     samples = np.concatenate(chunks, axis=1)
     skipped = max(0, round((start - first) * stream.rate))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from itertools import dropwhile
@@ -49,7 +49,7 @@ class VideoFile:
             raise self._refusal("no frame", "a video with at least one frame", "Copy or download the file again.")
         self.timeline = Timeline(ticks=ticks, tick=tick, stated_rates=tuple(rates))
 
-    def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
+    def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the upright RGB picture at each position of the timeline (not decreasing); decodes no further.
 
         Raises:
@@ -111,7 +111,7 @@ class VideoFile:
         self._keyframes = sorted(time for time, key, _ in packets if key)
         return True, sorted(set(times))
 
-    def _frames_from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _frames_from(self, first: int) -> Generator[tuple[int, av.VideoFrame], None, None]:
         """Decodes from the start, or from a keyframe if that is far into the file and can be decoded by itself."""
         keyframe = self._keyframe_before(first)
         if keyframe is not None:
@@ -132,7 +132,7 @@ class VideoFile:
         skipped = sum(time < keyframe for time in self.timeline.ticks)
         return keyframe if skipped >= SEEK_WORTH else None
 
-    def _decode(self, keyframe: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decode(self, keyframe: int | None = None) -> Generator[tuple[int, av.VideoFrame], None, None]:
         with self._opened() as (container, stream):
             decoder = _decoder(stream)
             if keyframe is not None:

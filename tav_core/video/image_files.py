@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import accumulate
@@ -42,7 +42,7 @@ class WebPFile(PictureSource):
         still_rate = (Fraction(1000, held[0]) if held else Fraction(DEFAULT_FPS),) if len(ticks) == 1 else ()
         super().__init__(path, Timeline(ticks=ticks, tick=Fraction(1, 1000), stated_rates=still_rate))
 
-    def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
+    def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the RGB picture of each position (not decreasing), over white."""
         with _explained(self.path), Image.open(self.path) as file:
             for position in positions:
@@ -66,7 +66,7 @@ class ImageFolder(PictureSource):
             )
         super().__init__(path, Timeline(ticks=range(len(self.files)), tick=1 / Fraction(fps).limit_denominator(1001)))
 
-    def images(self, positions: Sequence[int]) -> Iterator[Image.Image]:
+    def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the RGB picture at each position, turned as its EXIF says, over white.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import av
 from av.video.reformatter import ColorRange, Colorspace
@@ -51,7 +52,7 @@ def over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
 
 
-def _colours(frame: av.VideoFrame) -> dict:
+def _colours(frame: av.VideoFrame) -> dict[str, Any]:
     """Colour matrix and range, stated explicitly because the defaults of `reformat` differ between versions of PyAV."""
     full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
     # Browsers and players take untagged video as BT.709 in high definition, else as BT.601.
