@@ -31,11 +31,14 @@ COMMANDS = {
     "bench": [["-m", "benchmarks.bench"]],
     "ablation": [["-m", "demo.ablation"]],
 }
+# Left out where arguments choose a part of the tests: they are checked as a whole or not at all.
+TYPES = ["-m", "mypy"]
 COMFYUI = Path("scripts") / "start_comfyui.py"
 USAGE = """usage: python run.py demo | test | bench | ablation | comfyui [arguments passed on]
 
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
-  test     lint, format check and the whole test suite; arguments go to pytest
+  test     lint, format check, types and the whole test suite. Arguments go to pytest and choose a part, without types:
+           python run.py test tests/tav_core/video    python run.py test -k resume
   bench    time the stages on this machine
   ablation score what each part of the method does, on the demo world; takes hours, and continues where it stopped
   comfyui  start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
@@ -51,7 +54,7 @@ def main(argv: list[str]) -> int:
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     prepare()
     *first, last = COMMANDS[argv[0]]
-    steps = [*first, [*last, *argv[1:]]]
+    steps = [*first, *([TYPES] if argv == ["test"] else []), [*last, *argv[1:]]]
     statuses = [call([PYTHON, *step]) for step in steps]
     for step, status in zip(steps, statuses, strict=True):
         if status and len(steps) > 1:

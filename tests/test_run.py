@@ -229,6 +229,24 @@ def test_test_runs_and_reports_all_three_and_fails_with_any(run, processes, caps
     assert f"failed: {broken}" in capsys.readouterr().out
 
 
+def test_the_whole_test_checks_types_too(run, processes, capsys):
+    run.prepare()
+    processes.started.clear()
+    processes.statuses["mypy"] = 1
+    assert run.main(["test"]) == 1
+    assert [line.split()[2] for line in processes.started] == ["ruff", "ruff", "mypy", "pytest"]
+    assert "failed: mypy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", [["tests/tav_core"], ["-k", "video"], ["tests/nodes", "-x"]])
+def test_a_part_of_the_tests_is_what_pytest_is_given(run, processes, part):
+    run.prepare()
+    processes.started.clear()
+    assert run.main(["test", *part]) == 0
+    assert processes.started[-1] == " ".join(["python -m pytest", *run.PARALLEL, *part])
+    assert not processes.with_word("mypy")
+
+
 def test_test_passes_without_a_word_after_pytests_closing_line(run, processes, capsys):
     run.prepare()
     capsys.readouterr()
