@@ -33,7 +33,7 @@ from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import ACTIVATIONS, MemoryPlan, Recompute
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 
 from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 

@@ -31,7 +31,7 @@ from tav_core import (
     load_checkpoint,
     tune,
 )
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 
 from .oracle.oracle import read_frames
 from .oracle.scores import copied, read_source, score

@@ -17,8 +17,8 @@ from ...tav_core.checkpoints.refusals import refuse_in_channels, wrong_family
 from ...tav_core.errors import CheckpointError
 from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
 from ...tav_core.models.parameter_names import is_temporal
-from ...tav_core.models.refused import find_refused_core_class
 from ...tav_core.models.schedule import NoiseSchedule
+from ...tav_core.models.unsupported import find_refused_core_class
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..models.families import ANY_FAMILY, find_family
-from ..models.refused import BLOCK_TYPES, REFUSED_NETS, SDXL, find_refused
+from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, SDXL, find_refused
 from .build import Builder
 from .diffusers_folder import find_weights, read_json
 from .ldm_configs import Shapes, count_parts, read_levels

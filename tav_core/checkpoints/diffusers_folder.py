@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.families import SUPPORTED
 from ..models.parameter_names import is_temporal
-from ..models.refused import ORIGINAL_UNET, TEXT_TO_VIDEO, Refused, find_refused, find_refused_pipeline
+from ..models.unsupported import ORIGINAL_UNET, TEXT_TO_VIDEO, Refused, find_refused, find_refused_pipeline
 from ..paths import check_input_path
 from .build import Builder, Parts
 from .refusals import refuse_unet_config, wrong_family

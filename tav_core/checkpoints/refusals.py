@@ -1,4 +1,4 @@
-"""Where a checkpoint that is not taken is refused, in words. What is refused, and why, is models/refused.py's."""
+"""Where a checkpoint that is not taken is refused, in words. What is refused, and why, is models/unsupported.py's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..models.families import SUPPORTED
-from ..models.refused import Refused, find_refused_channels, find_refused_config
+from ..models.unsupported import Refused, find_refused_channels, find_refused_config
 
 
 def wrong_family(path: Path, refused: Refused, *, detail: str = "", mend: str = "") -> CheckpointError:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..models.families import FAMILIES, SUPPORTED, Family
-from ..models.refused import find_refused
+from ..models.unsupported import find_refused
 from .build import Builder, Parts, bare_text_names
 from .ldm_configs import clip_text_config, open_clip_text_config, unet_config, vae_config
 from .refusals import refuse_in_channels, wrong_family

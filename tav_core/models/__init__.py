@@ -1,6 +1,6 @@
 """The networks and the maths around them.
 
-families.py is the registry of families of models, refused.py lists what is refused and why.
+families.py is the registry of families of models, unsupported.py lists what is refused and why.
 unet.py inflates a 2-D UNet into a video UNet, with modules from inflation.py. attention_modes.py says which frames a
 frame attends to; attention.py computes attention. schedule.py holds the noise schedule and the DDIM step. latents.py
 encodes and decodes frames with the VAE; text.py encodes prompts. precision.py chooses dtypes, memory.py estimates

@@ -1,6 +1,6 @@
 """The families of models that this library takes: the one place that knows their sizes and what sets them apart.
 
-A new family is one entry in `FAMILIES`. What is refused, and why, is refused.py's, its neighbour. Both live in models/
+A new family is one entry in `FAMILIES`. What is refused, and why, is listed in unsupported.py. Both live in models/
 because every room that asks about families may import it.
 """
 

@@ -20,7 +20,7 @@ from .motion import Motion
 
 if TYPE_CHECKING:
     from .progress import TuneProgress
-    from .run import TuningRun
+    from .training_run import TuningRun
 
 # A run's file ends in ".safetensors", so that no run can have this name.
 BEST = ".best"

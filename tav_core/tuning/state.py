@@ -26,7 +26,7 @@ from ..models.attention_modes import recorded_modes
 from ..tensor_files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from .run import TuningRun
+    from .training_run import TuningRun
 
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
 # The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.

@@ -21,9 +21,9 @@ from ..errors import OutOfMemory, TuningDiverged, explain_out_of_memory
 from .config import TuneConfig
 from .motion import Motion
 from .progress import TuneProgress
-from .run import TuningRun
 from .run_lock import hold
 from .state import RunState
+from .training_run import TuningRun
 
 if TYPE_CHECKING:
     from ..models.conditioning import Conditioning

@@ -12,7 +12,7 @@ import torch
 from demo import showcase as demo
 from demo.oracle.scores import Scores
 from tav_core import Motion, read_clip
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 
 STEPS = 3
 

@@ -223,7 +223,7 @@ def tiny_run(**changes: Any) -> Any:
     from tav_core.models.schedule import NoiseSchedule
     from tav_core.models.unet import InflatedUNet
     from tav_core.tuning.config import TuneConfig
-    from tav_core.tuning.run import TuningRun
+    from tav_core.tuning.training_run import TuningRun
 
     schedule = NoiseSchedule.from_config({"beta_schedule": "scaled_linear", "steps_offset": 1})
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(tiny_unet()), schedule=schedule)

@@ -16,7 +16,7 @@ from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 from tav_core.video.sizes import resize_frames
 from tav_core.video.write import write_video
 from tests.faults.checks import refused

@@ -18,8 +18,8 @@ from tav_core.evaluation.compare_inversions import MethodReport, write_reports
 from tav_core.evaluation.report import ReportVideo, write_report
 from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.run import TuningRun
 from tav_core.tuning.state import RunState
+from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 from tav_core.video.write import write_video
 

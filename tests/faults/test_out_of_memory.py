@@ -21,7 +21,7 @@ from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 from tests.tav_core.conftest import make_text_encoder, make_vae
 
@@ -67,7 +67,7 @@ def stages(denoiser, clip_latents, context):
     return {
         "encode": (lambda: encode_frames(vae, frames).mean, (vae, "encode"), (vae, frames)),
         "decode": (lambda: decode_latents(vae, latents), (vae, "decode"), (vae, latents)),
-        "text": (lambda: encode_prompt(checkpoint, "a cat"), (encoder, "forward"), (encoder,)),
+        "text": (lambda: encode_prompt(checkpoint, "a cat").text, (encoder, "forward"), (encoder,)),
         "invert": (
             lambda: invert(denoiser, clip_latents, context, num_steps=2).latents,
             (unet, "forward"),
@@ -139,7 +139,7 @@ def test_tuning(tmp_path, untuned, clip_latents, context, monkeypatch, part, err
 
 @ERRORS
 def test_setting_up_a_run(untuned, clip_latents, context, monkeypatch, error):
-    monkeypatch.setattr(sys.modules["tav_core.tuning.run"], "copy_for_training", exhausted(error))
+    monkeypatch.setattr(sys.modules["tav_core.tuning.training_run"], "copy_for_training", exhausted(error))
     with pytest.raises(OutOfMemory, match=r"while setting up the tuning.*fp16/bf16"):
         tune(untuned, clip_latents, context)
 

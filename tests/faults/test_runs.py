@@ -17,9 +17,9 @@ from tav_core.errors import ConfigError, TuningDiverged
 from tav_core.tensor_files import load_tensors, save_tensors
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.motion import Motion
-from tav_core.tuning.run import TuningRun
 from tav_core.tuning.run_lock import hold
 from tav_core.tuning.state import RunState
+from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 from tests.tav_core.motions import equal
 

@@ -7,7 +7,7 @@ import pytest
 from tav_core.checkpoints.refusals import refuse_unet_config, wrong_family
 from tav_core.errors import CheckpointError
 from tav_core.models.families import SUPPORTED
-from tav_core.models.refused import SDXL
+from tav_core.models.unsupported import SDXL
 
 
 def test_a_refusal_says_what_why_and_what_to_do(tmp_path):

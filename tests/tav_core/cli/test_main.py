@@ -378,7 +378,7 @@ class TestErrors:
 def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     import signal
 
-    from tav_core.tuning.run import TuningRun
+    from tav_core.tuning.training_run import TuningRun
 
     honest = TuningRun.loss
 

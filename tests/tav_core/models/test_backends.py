@@ -14,7 +14,7 @@ from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 
 KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "math": SDPBackend.MATH}
 

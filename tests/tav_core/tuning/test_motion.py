@@ -85,7 +85,7 @@ def test_the_file_says_what_it_is(tmp_path, motion, unet_2d):
 
 
 def test_an_applied_motion_is_the_tuned_model(untuned, unet_2d, clip_latents, context, close):
-    from tav_core.tuning.run import TuningRun
+    from tav_core.tuning.training_run import TuningRun
 
     run = TuningRun(untuned, clip_latents, context, config=CONFIG)
     for _ in range(3):

@@ -69,8 +69,8 @@ def test_another_part_is_another_run(path, told_more, clip_latents, told, part):
 
 
 def test_a_part_more_or_less_is_another_run(path, told_more, clip_latents, told):
-    from tav_core.tuning.run import TuningRun
     from tav_core.tuning.state import RunState
+    from tav_core.tuning.training_run import TuningRun
 
     less = Conditioning(text=told.text)
     for saved, asked in ((told, less), (less, told)):

@@ -16,7 +16,7 @@ from tav_core.models.precision import resolve_precision
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning import memory_plan
 from tav_core.tuning.config import RECOMPUTE, TuneConfig
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 from tav_core.video.config import ClipConfig, ClipInfo
 from tests.tav_core.motions import equal

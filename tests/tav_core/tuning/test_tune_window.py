@@ -8,7 +8,7 @@ import torch
 from tav_core.errors import ConfigError
 from tav_core.models.latents import LatentMoments
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.run import TuningRun
+from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 
 FAST = {"learning_rate": 1e-3, "memory": "speed"}

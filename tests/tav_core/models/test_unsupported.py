@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tav_core.models.refused import (
+from tav_core.models.unsupported import (
     ORIGINAL_UNET,
     REFUSED,
     REFUSED_NETS,
