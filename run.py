@@ -25,20 +25,18 @@ CONSTRAINTS = "constraints.txt"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 # Tests in one file share models, so a file stays in one process. Tests that drive a ComfyUI share servers: one process.
 PARALLEL = [] if os.environ.get("COMFYUI_PATH") else ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
+CHECKS = [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"]]
 COMMANDS = {
     "demo": [["-m", "demo.showcase"]],
-    "test": [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest", *PARALLEL]],
+    "test": [*CHECKS, ["-m", "pytest", *PARALLEL]],
     "bench": [["-m", "benchmarks.bench"]],
     "ablation": [["-m", "demo.ablation"]],
 }
-# Left out where arguments choose a part of the tests: they are checked as a whole or not at all.
-TYPES = ["-m", "mypy"]
 COMFYUI = Path("scripts") / "start_comfyui.py"
 USAGE = """usage: python run.py demo | test | bench | ablation | comfyui [arguments passed on]
 
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
-  test     lint, format check, types and the whole test suite. Arguments go to pytest and choose a part, without types:
-           python run.py test tests/tav_core/video    python run.py test -k resume
+  test     lint, format check, types of tav_core, and all tests; with arguments, such as a path or -k, pytest alone
   bench    time the stages on this machine
   ablation score what each part of the method does, on the demo world; takes hours, and continues where it stopped
   comfyui  start an installed ComfyUI with this pack linked in; arguments go to ComfyUI"""
@@ -54,7 +52,10 @@ def main(argv: list[str]) -> int:
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     prepare()
     *first, last = COMMANDS[argv[0]]
-    steps = [*first, *([TYPES] if argv == ["test"] else []), [*last, *argv[1:]]]
+    if argv[0] == "test" and argv[1:]:
+        # For a part. The tests of a file stay in one process, and further processes would only load PyTorch in vain.
+        first, last = [], last[:2] if any(".py" in argument for argument in argv[1:]) else last
+    steps = [*first, [*last, *argv[1:]]]
     statuses = [call([PYTHON, *step]) for step in steps]
     for step, status in zip(steps, statuses, strict=True):
         if status and len(steps) > 1:

@@ -215,36 +215,37 @@ def test_an_opencv_that_does_not_load_is_replaced_by_the_one_without_windows(run
     assert run.STAMP.exists()
 
 
-@pytest.mark.parametrize("broken", ["ruff check", "ruff format", "pytest"])
-def test_test_runs_and_reports_all_three_and_fails_with_any(run, processes, capsys, broken):
+@pytest.mark.parametrize("broken", ["ruff check", "ruff format", "mypy", "pytest"])
+def test_test_runs_and_reports_all_four_and_fails_with_any(run, processes, capsys, broken):
     run.prepare()
     processes.started.clear()
     processes.statuses[broken] = 3
-    assert run.main(["test", "-k", "video"]) == 3
+    assert run.main(["test"]) == 3
     assert processes.started == [
         "python -m ruff check .",
         "python -m ruff format --check .",
-        " ".join(["python -m pytest", *run.PARALLEL, "-k video"]),
+        "python -m mypy",
+        " ".join(["python -m pytest", *run.PARALLEL]),
     ]
     assert f"failed: {broken}" in capsys.readouterr().out
 
 
-def test_the_whole_test_checks_types_too(run, processes, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "parallel"),
+    [
+        (["-k", "video"], True),
+        (["tests/nodes"], True),
+        (["tests/nodes/test_pack.py"], False),
+        (["tests/test_run.py::test_a_part", "-x"], False),
+    ],
+)
+def test_a_part_is_pytest_alone_and_its_status(run, processes, monkeypatch, arguments, parallel):
+    monkeypatch.setitem(run.COMMANDS, "test", [*run.CHECKS, ["-m", "pytest", "-n", "logical"]])
     run.prepare()
     processes.started.clear()
-    processes.statuses["mypy"] = 1
-    assert run.main(["test"]) == 1
-    assert [line.split()[2] for line in processes.started] == ["ruff", "ruff", "mypy", "pytest"]
-    assert "failed: mypy" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("part", [["tests/tav_core"], ["-k", "video"], ["tests/nodes", "-x"]])
-def test_a_part_of_the_tests_is_what_pytest_is_given(run, processes, part):
-    run.prepare()
-    processes.started.clear()
-    assert run.main(["test", *part]) == 0
-    assert processes.started[-1] == " ".join(["python -m pytest", *run.PARALLEL, *part])
-    assert not processes.with_word("mypy")
+    processes.statuses["pytest"] = 5
+    assert run.main(["test", *arguments]) == 5
+    assert processes.started == [" ".join(["python -m pytest", *["-n logical"] * parallel, *arguments])]
 
 
 def test_test_passes_without_a_word_after_pytests_closing_line(run, processes, capsys):
