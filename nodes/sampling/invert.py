@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.sampling.config import EditConfig, InvertConfig
-from ..sockets.bridge import as_inverted, check_samples
+from ..sockets.bridge import as_inverted, check_samples, scale_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 
@@ -24,12 +24,12 @@ class InvertedNoise:
 
     def __init__(self, samples: Tensor, model: Any, *, sigma: float) -> None:
         self.latent_format = model.get_model_object("latent_format")
-        self.start = self.latent_format.process_in(samples) * (1 + sigma**2) ** 0.5
+        self.start = scale_samples(samples, self.latent_format) * (1 + sigma**2) ** 0.5
         self.sigma = sigma
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
         """What ComfyUI scales by the first sigma and adds to a LATENT's samples; it has their shape."""
-        return (self.start - self.latent_format.process_in(latent["samples"].float())) / self.sigma
+        return (self.start - scale_samples(latent["samples"], self.latent_format)) / self.sigma
 
 
 class DDIMInvert(io.ComfyNode):

@@ -13,6 +13,7 @@ from ...tav_core.errors import ClipError, ConfigError, LatentsError
 from ...tav_core.models.conditioning import Conditioning, as_conditioning
 
 if TYPE_CHECKING:
+    from comfy.latent_formats import LatentFormat
     from comfy.model_patcher import ModelPatcher
 
     from ...tav_core.sampling.trajectory import Trajectory
@@ -79,9 +80,14 @@ def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
     return samples
 
 
+def scale_samples(samples: Tensor, latent_format: LatentFormat) -> Tensor:
+    """A LATENT's unscaled samples as a model takes them, in float32; the shape stays."""
+    return latent_format.process_in(samples.float())
+
+
 def to_latents(samples: Tensor, model: ModelPatcher) -> Tensor:
     """Unscaled `f c h w` to scaled latents `1 c f h w` in float32."""
-    return rearrange(model.get_model_object("latent_format").process_in(samples.float()), TO_LATENTS)
+    return rearrange(scale_samples(samples, model.get_model_object("latent_format")), TO_LATENTS)
 
 
 def to_latent(latents: Tensor, model: ModelPatcher) -> dict[str, Tensor]:
