@@ -298,13 +298,14 @@ def weights_target(folder: Path, stack: ExitStack) -> Target:
 
     from tav_core.checkpoints.single_file import guess_prediction_type
     from tav_core.checkpoints.weight_files import open_weights
+    from tav_core.models.families import SD2
 
     tensors = {"model.diffusion_model.out.2.weight": torch.randn(4, 8), "first_stage_model.x": torch.ones(3).half()}
     save_file(tensors, folder / "seed.safetensors")
 
     def read(path: Path) -> None:
         file = open_weights(path)
-        guess_prediction_type(file)
+        guess_prediction_type(file, SD2)
         file.read()
 
     return Target([(folder / "seed.safetensors").read_bytes()], from_file(folder, read), reshape_safetensors)

@@ -130,8 +130,8 @@ MUTATIONS = (
     Mutation(
         "early stopping: a resumed run forgets its scores",
         "tav_core/tuning/state.py",
-        'metadata.get("scored_by", ""), read_scores(metadata)',
-        'metadata.get("scored_by", ""), {}',
+        'run.scored_by, run.scores = metadata.get("scored_by", ""), scores',
+        'run.scored_by, run.scores = metadata.get("scored_by", ""), {}',
         ("tests/tav_core/tuning/test_early_stop.py",),
     ),
     Mutation(
