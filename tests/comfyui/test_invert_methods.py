@@ -30,7 +30,7 @@ def test_an_exact_method_gives_the_clip_back(measured):
 
 def test_an_exact_inversion_is_refused_without_its_trajectory_and_with_fresh_noise(measured):
     for found in (measured["o_belm"], measured["blend_o_belm"]):
-        assert "inverted by o_belm, and no trajectory" in found["alone"]
+        assert "inverted by o_belm, without the trajectory" in found["alone"]
     assert "eta 0.5 for an inversion by o_belm" in measured["o_belm"]["eta"]
     for method in ("ddim", "fixed_point", "blend_ddim"):
         assert measured[method]["alone"] == "nothing was refused"
