@@ -56,6 +56,20 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
+def package_of(name: str, path: Path) -> str:
+    """The package that a module's relative imports start from."""
+    return name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+
+def imported_packages(path: Path, kinds: frozenset[str] = frozenset({"import", "late", "typing"})) -> set[str]:
+    """The packages that a file imports by their full names, in imports of these kinds, see `Import`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node, kind in import_statements(tree) if kind in kinds]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names}
+
+
 def import_graph() -> list[Import]:
     """Every import of one of the project's modules by another."""
     files = {module_name(path): path for path in all_files()}
@@ -64,7 +78,7 @@ def import_graph() -> list[Import]:
 
 def imports_of(name: str, path: Path, known: set[str]) -> Iterator[Import]:
     """What a file imports of the modules in `known`."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    package = package_of(name, path)
     for node, kind in import_statements(ast.parse(path.read_text(encoding="utf-8"))):
         for target in targets(node, package):
             owner = nearest(target, package, known)
@@ -112,7 +126,7 @@ def lost_imports() -> list[str]:
     files = {module_name(path): path for path in all_files()}
     lost = []
     for name, path in files.items():
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        package = package_of(name, path)
         for node, _ in import_statements(ast.parse(path.read_text(encoding="utf-8"))):
             for target in targets(node, package):
                 owner, last = nearest(target, package, set(files)), target.rpartition(".")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
-from tests.project_files import ROOT, import_graph, import_statements, module_name, python_files
+from tests.project_files import ROOT, import_graph, imported_packages, module_name, python_files
 
 
 def test_importing_the_root_loads_nothing_else():
@@ -50,7 +49,9 @@ def test_nothing_heavy_at_import():
     reached = reached_at_import("nodes")
     assert len(reached) >= 40 and {"nodes.tuning.tune", "nodes.sockets.widgets", "tav_core.tuning.config"} <= reached
     assert not reached & {"nodes.core.tuning", "tav_core.tuning.tune", "tav_core.sampling.edit"}
-    assert {name: found for name in reached if (found := imported_packages(files[name]) & heavy)} == {}
+    assert {
+        name: found for name in reached if (found := imported_packages(files[name], frozenset({"import"})) & heavy)
+    } == {}
 
 
 def reached_at_import(start):
@@ -60,14 +61,6 @@ def reached_at_import(start):
         found |= left
         left = {i.target for i in tops if i.source in left} - found
     return found
-
-
-def imported_packages(path):
-    """The packages that a file imports at its top by their full names."""
-    tops = [node for node, kind in import_statements(ast.parse(path.read_text(encoding="utf-8"))) if kind == "import"]
-    names = {alias.name for node in tops if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in tops if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.split(".")[0] for name in names}
 
 
 DECOYS = ("nodes", "tav_core", "video", "models", "sampling", "tuning", "core", "utils", "demo", "cli", "metrics")

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 
 import pytest
 
 import tav_core
-from tests.project_files import ROOT, module_name, python_files
+from tests.project_files import ROOT, imported_packages, module_name, python_files
 
 HOSTS = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "server", "nodes", "tav_core", "demo"}
-
-
-def absolute_imports(path):
-    """The packages that a file imports by their full names, anywhere in it."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.split(".")[0] for name in names}
 
 
 @pytest.mark.parametrize("path", python_files("tav_core"), ids=module_name)
 def test_the_library_knows_nothing_of_its_hosts(path):
     """Not even its own name: inside ComfyUI it has another."""
-    assert not absolute_imports(path) & HOSTS
+    assert not imported_packages(path) & HOSTS
 
 
 def run(code):
