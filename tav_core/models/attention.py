@@ -76,11 +76,25 @@ def attend_frames(
             output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values)
             outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
         else:
-            gathered = torch.tensor(visible, device=key.device)
-            keys, values = (rearrange(x[:, gathered], "b f s n d -> (b f) (s n) d") for x in (key, value))
+            keys, values = (gather_frames(x, visible) for x in (key, value))
             output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values)
             outputs.append(rearrange(output, "(b f) n d -> b f n d", f=size))
     return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
+
+
+def gather_frames(tokens: Tensor, visible: tuple[tuple[int, ...], ...]) -> Tensor:
+    """The tokens of the frames that each frame of a group attends to, `b f n d` to `(b g) (s n) d`, for g frames.
+
+    It takes slices and repeats, and no list of indices: on a CPU, several threads add up the gradient of indexing in
+    whatever order they come, so two runs of the same tuning would differ in their last bits.
+    """
+    columns = []
+    for column in zip(*visible, strict=True):
+        first, last = column[0], column[-1]
+        assert column in ((first,) * len(column), tuple(range(first, last + 1))), "the same frame, or the next in turn"
+        taken = tokens[:, first : last + 1]
+        columns.append(taken.expand(-1, len(column), -1, -1))
+    return rearrange(torch.stack(columns, dim=2), "b g s n d -> (b g) (s n) d")
 
 
 def rotate_frames(tokens: Tensor, *, heads: int) -> Tensor:

@@ -48,17 +48,17 @@ SETTINGS = core.ContextWindows(length=LENGTH, overlap=OVERLAP)
 
 
 def check_windows() -> dict[str, float | bool | int]:
-    """A clip longer than a window: our nodes and stock DDIM with guidance against the diffusers host; and one that
-    fits."""
+    """A clip longer than a window: our nodes and stock DDIM with guidance against the diffusers host, which computes in
+    float64, so that the figures are the nodes' own rounding; and a clip that fits."""
     frames = read_clip(core_demo.CLIP, num_frames=LONG, width=96, height=96).frames
     motion, samples = make_motion(1), DEMO.vae.encode(frames)
     latent = {"samples": samples}
     tuned = core_motion.apply_motion(DEMO.model, motion)
     windowed = ContextWindows.execute(tuned, LENGTH, OVERLAP)[0]
-    inner = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
+    inner = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet).double(), schedule=CHECKPOINT.schedule)
     host = core.WindowedDenoiser(denoiser=inner, windows=SETTINGS)
-    empty, target = encode_prompt(CHECKPOINT, ""), encode_prompt(CHECKPOINT, EDITED)
-    expected = invert(host, encode_frames(CHECKPOINT.vae, frames).mean, empty, num_steps=NUM_STEPS)
+    empty, target = (encode_prompt(CHECKPOINT, text).to(dtype=torch.float64) for text in ("", EDITED))
+    expected = invert(host, encode_frames(CHECKPOINT.vae, frames).mean.double(), empty, num_steps=NUM_STEPS)
     rendered = edit(host, expected, target, empty, config=EditConfig(num_steps=NUM_STEPS, guidance_scale=4.0))
     batches = watch_batches(windowed)
     inverted, trajectory, noise, sigmas = DDIMInvert.execute(windowed, EMPTY, latent, NUM_STEPS).args

@@ -49,6 +49,29 @@ def test_gathering_equals_a_masked_attention(mode, num_frames):
     torch.testing.assert_close(got, plain.transpose(1, 2).reshape(got.shape), rtol=1e-10, atol=1e-12)
 
 
+@pytest.fixture
+def several_threads():
+    """What users have; the other tests use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_of_gathered_frames_are_equal_bit_for_bit(mode, several_threads):
+    """At a size that threads share, where they add up the gradient of indexing in any order."""
+    tokens = torch.randn(8, 144, 64, requires_grad=True)
+    plain = partial(attend, **HOW)
+
+    def gradient():
+        output = attend_frames(tokens, tokens, tokens, mode=mode, num_frames=8, k=3, attend=plain)
+        return torch.autograd.grad(output.square().sum(), tokens)[0]
+
+    first = gradient()
+    assert all(torch.equal(gradient(), first) for _ in range(10))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_groups_hold_every_frame_once_in_order(mode):
     for num_frames in (1, 2, 7, 24):
