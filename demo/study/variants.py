@@ -1,13 +1,18 @@
 """The variants that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `BEST` combines
-what helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
+`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `INHERITED`
+changes one of the settings that come from the original, with group norms per frame. `BEST` combines what helps.
+`CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +58,8 @@ class Variant:
         drawn: draw the edits instead of generating them (the ceiling), see drawn.py.
         tuned: tune; if False, use the inflated model as it is.
         inverted: start from the inverted clip; if False, from random noise.
-        modules, num_steps: settings of tuning.
-        attention, attention_k, positions: modes of the inflated model.
+        tuning, sampling: settings other than `TUNE` and `EDIT` have.
+        attention, attention_k, positions, group_norm: modes of the inflated model.
         source_prompt: invert under the source's prompt, not under the empty one.
         negative_source: use the source's prompt as the negative prompt.
         method: the inversion's method.
@@ -66,11 +71,12 @@ class Variant:
     drawn: bool = False
     tuned: bool = True
     inverted: bool = True
-    modules: tuple[str, ...] = TUNE.modules
-    num_steps: int = TUNE.num_steps
+    tuning: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     attention: str = "sparse_causal"
     attention_k: int = 2
     positions: str = "none"
+    group_norm: str = "clip"
     source_prompt: bool = False
     negative_source: bool = False
     method: str = "ddim"
@@ -82,24 +88,24 @@ class Variant:
     @property
     def modes(self) -> dict[str, str | int]:
         """The modes of the inflated model."""
-        return {"attention": self.attention, "attention_k": self.attention_k, "positions": self.positions}
+        names = ("attention", "attention_k", "positions", "group_norm")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def motion_name(self) -> str:
         """The name of the motion's file; variants that tune in the same way share one."""
-        positions = "" if self.positions == "none" else f"_{self.positions}"
-        k = self.attention_k if self.attention.endswith("_k") else ""
-        steps = "" if self.num_steps == TUNE.num_steps else f"_{self.num_steps}"
-        return f"{self.attention}{k}_{len(self.modules)}{positions}{steps}"
+        decides = json.dumps([self.modes, self.tuning], sort_keys=True)
+        return hashlib.sha256(decides.encode()).hexdigest()[:12]
 
 
+TWICE = {"num_steps": 2 * TUNE.num_steps}
 PLAIN = Variant()
 PAPER = {
     "full": PLAIN,
     "no tuning": Variant(tuned=False),
     "no inversion": Variant(inverted=False),
     "no ST-Attn": Variant(attention="spatial"),
-    "no temporal": Variant(modules=("attn1.to_q", "attn2.to_q")),
+    "no temporal": Variant(tuning={"modules": ("attn1.to_q", "attn2.to_q")}),
 }
 PIECES = {
     "source prompt": Variant(source_prompt=True),
@@ -112,21 +118,45 @@ PIECES = {
     "adapter, no inversion": Variant(led=0.5, inverted=False),
     "rotary": Variant(positions="rotary"),
     "k-step": Variant(attention="sparse_causal_k", attention_k=4),
-    "twice the steps": Variant(num_steps=2 * TUNE.num_steps),
+    "twice the steps": Variant(tuning=TWICE),
+    "frame norms": Variant(group_norm="frame"),
+}
+# What was taken over from the original without being scored, one at a time, on top of frame norms.
+INHERITED = {
+    "min-SNR 5": Variant(group_norm="frame", tuning={"min_snr_gamma": 5.0}),
+    "noise offset 0.1": Variant(group_norm="frame", tuning={"noise_offset": 0.1}),
+    "timesteps from 200": Variant(group_norm="frame", tuning={"min_timestep": 200}),
+    "timesteps below 800": Variant(group_norm="frame", tuning={"max_timestep": 800}),
+    "beta2 0.99": Variant(group_norm="frame", tuning={"betas": (0.9, 0.99)}),
+    "28 steps, 2e-3": Variant(group_norm="frame", tuning={"num_steps": 28, "learning_rate": 2e-3}),
+    "50 steps, 2e-3": Variant(group_norm="frame", tuning={"num_steps": 50, "learning_rate": 2e-3}),
+    "200 steps, 5e-4": Variant(group_norm="frame", tuning=TWICE | {"learning_rate": 5e-4}),
+    "temporal alone": Variant(group_norm="frame", tuning={"modules": ("attn_temp",)}),
+    "keys and values too": Variant(
+        group_norm="frame", tuning={"modules": ("attn1.to_q", "attn2.to_q", "attn2.to_k", "attn2.to_v", "attn_temp")}
+    ),
+    "all frames": Variant(group_norm="frame", attention="full"),
+    "first frame alone": Variant(group_norm="frame", attention="first"),
+    "guidance 2.4": Variant(group_norm="frame", sampling={"guidance_scale": 2.4}),
+    "guidance 4.5": Variant(group_norm="frame", sampling={"guidance_scale": 4.5}),
+    "eta 0.3": Variant(group_norm="frame", sampling={"eta": 0.3}),
+    "source prompt, frame norms": Variant(group_norm="frame", source_prompt=True),
+    "40 sampling steps": Variant(group_norm="frame", sampling={"num_steps": 40}),
 }
 # What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
 # in late steps, so it is used in the first half only, which decides where things are.
 BEST = {
     "best": Variant(
-        num_steps=2 * TUNE.num_steps,
+        tuning=TWICE,
         injection=PRESETS["style"].injection,
         injected=("colour", "background"),
         masked=True,
         led=0.5,
     )
 }
+BEST["best, frame norms"] = dataclasses.replace(BEST["best"], group_norm="frame")
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **BEST, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **CEILING}
 
 
 def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
@@ -139,7 +169,7 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
     kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
     if not kept.exists():
         latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
-        config = dataclasses.replace(TUNE, seed=seed, modules=variant.modules, num_steps=variant.num_steps)
+        config = dataclasses.replace(TUNE, seed=seed, **variant.tuning)
         about = ClipInfo(prompt=clip.prompt)
         motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, about=about)
         motion.save(kept, dtype=torch.float32)
@@ -163,6 +193,7 @@ def render_with(
     denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Clip, seed: int = 0, variant: Variant = PLAIN
 ) -> np.ndarray:
     """All edits of a clip with a given model, inverted and edited as the variant says: `edits f h w 3` in [0, 1]."""
+    config = dataclasses.replace(EDIT, **variant.sampling)
     frames = torch.from_numpy(clip.frames())
     latents = encode_frames(checkpoint.vae, frames).mean
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)
@@ -170,7 +201,7 @@ def render_with(
     if variant.led:
         denoiser = lead(denoiser, clip, ControlConfig(end=variant.led))
     if variant.inverted:
-        start = invert(denoiser, latents, inverted_under, num_steps=EDIT.num_steps, method=variant.method)
+        start = invert(denoiser, latents, inverted_under, num_steps=config.num_steps, method=variant.method)
     else:
         start = gaussian_noise(latents.shape, seed)
     injected = None
@@ -183,6 +214,6 @@ def render_with(
         correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
         keeps_layout = injected and set(changed_parts(clip, each)) <= set(variant.injected)
         model, prompt = injected if keeps_layout else denoiser, encode_prompt(checkpoint, each.prompt)
-        video = decode_latents(checkpoint.vae, edit(model, start, prompt, negative, config=EDIT, correct=correct))[0]
+        video = decode_latents(checkpoint.vae, edit(model, start, prompt, negative, config=config, correct=correct))[0]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()

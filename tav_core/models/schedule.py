@@ -118,6 +118,18 @@ class NoiseSchedule:
         alpha = self.alpha(timestep)
         return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
 
+    def min_snr_weight(self, timestep: int, gamma: float) -> float:
+        """The weight of a timestep's loss by Min-SNR (arXiv 2303.09556, section 3.4); 1 if gamma is 0.
+
+        SNR is alpha / (1 - alpha). The weight is min(SNR, gamma) / SNR for epsilon, and min(SNR, gamma) / (SNR + 1)
+        for v.
+        """
+        if gamma == 0:
+            return 1.0
+        alpha = self.alpha(timestep)
+        snr = alpha / (1 - alpha)
+        return min(snr, gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
+
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Latents with noise added to the level of `timestep`; all of the same shape."""
         alpha = self.alpha(timestep)

@@ -55,6 +55,23 @@ class TuneConfig:
     modules: tuple[str, ...] = setting(
         ("attn1.to_q", "attn2.to_q", "attn_temp"), "Modules that are trained, by the endings of their names."
     )
+    min_timestep: int = setting(0, "The lowest timestep that steps are trained on.", low=0)
+    max_timestep: int = setting(
+        1000, "The timestep below which all trained timesteps lie; the model's own number, if that is lower.", low=1
+    )
+    min_snr_gamma: float = setting(
+        0.0,
+        "Weighs down the loss of timesteps with little noise, to a signal-to-noise ratio of at most this (arXiv "
+        "2303.09556, which uses 5); 0 weighs all alike.",
+        low=0,
+        high=1000,
+    )
+    noise_offset: float = setting(
+        0.0,
+        "Adds as much of one random value per channel to the noise of all pixels; usual are 0.05 to 0.1.",
+        low=0,
+        high=1,
+    )
     save_every: int = setting(
         100,
         "Steps between saves of the run. It is also saved when it ends or is cancelled; 0 saves it only then.",
@@ -72,6 +89,12 @@ class TuneConfig:
             )
         if self.window == 1:
             raise ConfigError(got="a window of 1 frame", expected="2 or more, or 0 for all", mend="Use 16.")
+        if self.min_timestep >= self.max_timestep:
+            raise ConfigError(
+                got=f"min_timestep {self.min_timestep} and max_timestep {self.max_timestep}",
+                expected="a lower min_timestep",
+                mend="Use 0 and 1000 for all timesteps.",
+            )
         if self.warmup_steps > self.num_steps:
             raise ConfigError(
                 got=f"warmup_steps {self.warmup_steps} in a run of {self.num_steps} steps",

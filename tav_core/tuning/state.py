@@ -24,11 +24,14 @@ from ..atomic_files import check_output
 from ..errors import ConfigError
 from ..models.attention_modes import recorded_modes
 from ..tensor_files import load_tensors, save_tensors
+from .config import TuneConfig
 
 if TYPE_CHECKING:
     from .training_run import TuningRun
 
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
+# What each step learns from, besides the clip, the prompt and the seed.
+OBJECTIVE = ("window", "min_timestep", "max_timestep", "min_snr_gamma", "noise_offset")
 # The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.
 INPUT_TOLERANCE = 0.01
 
@@ -248,9 +251,14 @@ def identity(run: TuningRun) -> dict[str, Any]:
         "modules": list(run.config.modules),
         "modes": recorded_modes(run.base.modes),
         "seed": run.config.seed,
-        # Files from before windows existed also hold None here.
-        "window": run.config.window or None,
+        **{name: given_or_none(run.config, name) for name in OBJECTIVE},
     }
+
+
+def given_or_none(config: TuneConfig, name: str) -> Any:
+    """A setting; None for its default, as files from before the setting existed have it."""
+    value = getattr(config, name)
+    return None if value == getattr(TuneConfig(), name) else value
 
 
 def collect(run: TuningRun) -> dict[str, Tensor]:

@@ -98,6 +98,18 @@ class TuningRun:
             shape[2] = min(self.config.window + 1, self.num_frames)
         return tuple(shape)
 
+    @property
+    def timesteps(self) -> tuple[int, int]:
+        """The lowest timestep that is trained, and the one below which all are."""
+        low, high = self.config.min_timestep, min(self.config.max_timestep, self.schedule.num_train_timesteps)
+        if low >= high:
+            raise ConfigError(
+                got=f"min_timestep {low} for a model of {high} timesteps",
+                expected=f"0 to {high - 1}",
+                mend="Use 0 for all timesteps.",
+            )
+        return low, high
+
     def draw(self) -> tuple[Tensor, Tensor, int]:
         """Draws latents, noise and timestep of the next step, from the seed and the step alone.
 
@@ -105,23 +117,28 @@ class TuningRun:
         """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(word)
-        timestep = int(torch.randint(0, self.schedule.num_train_timesteps, (1,), generator=generator))
+        timestep = int(torch.randint(*self.timesteps, (1,), generator=generator))
         mean, std = self.mean, self.std
         if 0 < self.config.window < self.num_frames:
             middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
             frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
             mean, std = mean[:, :, frames], std[:, :, frames]
         posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        if self.config.noise_offset:
+            # One value for all frames: an offset per frame would teach flicker.
+            noise = noise + self.config.noise_offset * torch.randn((1, mean.shape[1], 1, 1, 1), generator=generator).to(
+                mean
+            )
         return mean + std * posterior, noise, timestep
 
     def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Mean squared error of the prediction, in float32, for one video at one timestep."""
+        """Mean squared error of the prediction, in float32, times the timestep's weight, for one video."""
         noisy = self.schedule.add_noise(latents, noise, timestep)
         target = self.schedule.training_target(latents, noise, timestep)
         predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(dtype=self.precision))
         # Frame 0 in front of a window does not count; without a window this is all frames.
         predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
-        return F.mse_loss(predicted, target)
+        return F.mse_loss(predicted, target) * self.schedule.min_snr_weight(timestep, self.config.min_snr_gamma)
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""
