@@ -19,7 +19,6 @@ starts. The videos of each job are kept, so that an interrupted run continues wh
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import json
 import multiprocessing
@@ -35,6 +34,7 @@ from tav_core import load_checkpoint
 
 from .oracle.scores import Scores, score
 from .study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from .study.edit_scores import load_edits, save_edits
 from .study.jobs import Job
 from .study.pictures import label_rows, save_ablation_plot
 from .study.settings import EDIT, MODEL, TUNE
@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--earlier", type=Path, help="ablation.csv of an earlier run, whose other jobs join the tables")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
 
@@ -102,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for one in tqdm(rendering, desc="render", unit="job"):
             one.get()
         scored = pool.starmap(score_job, [(job, args.out) for job in jobs])
+    if args.earlier:
+        jobs, scored = with_earlier(jobs, scored, args.earlier)
     save_results(args.out, jobs, scored)
     paper = [variant for variant in args.variants if variant in PAPER]
     save_picture(args.out, args.clips[0], args.seeds[0], paper or args.variants)
@@ -126,16 +129,13 @@ def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Score
             save_ablation_plot(out / name, drawn, spread)
 
 
-def save_edits(path: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
-    """Writes the scores as CSV, one line per edit."""
-    names = [field.name for kind in (Job, Scores) for field in dataclasses.fields(kind)]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "prompt"])
-        for job, scores in zip(jobs, scored, strict=True):
-            for edit, one in zip(clip_named(job.clip).edits, scores, strict=True):
-                numbers = (f"{number:.4g}" for number in dataclasses.astuple(one))
-                writer.writerow([*dataclasses.astuple(job), *numbers, edit.prompt])
+def with_earlier(
+    jobs: Sequence[Job], scored: Sequence[list[Scores]], earlier: Path
+) -> tuple[list[Job], list[list[Scores]]]:
+    """Adds the jobs of an earlier run that were not done again; all in the variants' order."""
+    every = load_edits(earlier) | dict(zip(jobs, scored, strict=True))
+    order = sorted(every, key=lambda job: (list(VARIANTS).index(job.variant), job.seed))
+    return order, [every[job] for job in order]
 
 
 def save_picture(out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:

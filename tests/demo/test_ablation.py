@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from demo import ablation
-from demo.ablation import all_jobs, run_job, save_results, score_job
+from demo.ablation import all_jobs, run_job, save_results, score_job, with_earlier
 from demo.oracle.scores import ENOUGH, Scores
 from demo.study import variants
 from demo.study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
+from demo.study.edit_scores import save_edits
 from demo.study.jobs import Job
 from demo.study.tables import without_nan
 from demo.study.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
@@ -163,3 +164,13 @@ def test_the_table_by_what_an_edit_changes():
 
 def test_json_has_null_for_what_is_no_number():
     assert without_nan({"a": [{"b": math.nan, "c": 1}], "d": "e"}) == {"a": [{"b": None, "c": 1}], "d": "e"}
+
+
+def test_an_earlier_run_joins_the_tables(tmp_path):
+    kept = [Job(variant=variant, clip="slide", seed=0) for variant in ("full", "mask")]
+    save_edits(tmp_path / "earlier.csv", kept, [[scores_of(0.123456, 0.8)] * len(CLIP.edits)] * 2)
+    new = [Job(variant=variant, clip="slide", seed=0) for variant in ("mask", "no tuning")]
+    jobs, scored = with_earlier(new, [[scores_of(1.0, 0.5)] * len(CLIP.edits)] * 2, tmp_path / "earlier.csv")
+    assert [job.variant for job in jobs] == ["full", "no tuning", "mask"]
+    assert [scores[0].right for scores in scored] == [0.1235, 1.0, 1.0]
+    assert [len(scores) for scores in scored] == [len(CLIP.edits)] * 3
