@@ -22,8 +22,8 @@ from ..errors import CheckpointError
 from ..models.families import ANY_FAMILY, find_family
 from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, SDXL, find_refused
 from .build import Builder
-from .diffusers_folder import find_weights, read_json
 from .ldm_configs import Shapes, count_parts, read_levels
+from .part_folders import open_folder, read_json
 from .weight_files import open_weights
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def read_folder(path: Path) -> Net:
     for block_type in config.get("down_block_types", ()):
         if block_type not in BLOCK_TYPES:
             raise not_supported(path, f"a ControlNet with a {block_type}")
-    return Net(kind, config, open_weights(find_weights(path)).read())
+    return Net(kind, config, open_folder(path).read())
 
 
 def read_file(path: Path) -> Net:

@@ -92,6 +92,26 @@ def vae_config(shapes: Shapes, *, scaling_factor: float) -> dict[str, Any]:
     }
 
 
+def diffusers_vae_config(shapes: Shapes, *, scaling_factor: float) -> dict[str, Any]:
+    """The config of an AutoencoderKL from the shapes of its tensors in diffusers' names.
+
+    Raises:
+        KeyError: a tensor that every such VAE has is missing.
+    """
+    levels = range(count_parts(shapes, "encoder.down_blocks."))
+    return {
+        "sample_size": 512,
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "down_block_types": ["DownEncoderBlock2D"] * len(levels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(levels),
+        "block_out_channels": [shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels],
+        "layers_per_block": count_parts(shapes, "encoder.down_blocks.0.resnets."),
+        "latent_channels": shapes["post_quant_conv.weight"][1],
+        "scaling_factor": scaling_factor,
+    }
+
+
 def clip_text_config(shapes: Shapes) -> dict[str, Any]:
     """The config of the CLIPTextModel of 1.x from its shapes, in transformers' names without `text_model.`.
 

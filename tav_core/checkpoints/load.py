@@ -58,6 +58,7 @@ def load_checkpoint(
     device: torch.device | str = "cpu",
     prediction_type: str | None = None,
     tokenizer: str | Path | None = None,
+    vae: str | Path | None = None,
 ) -> Checkpoint:
     """Loads a Stable Diffusion 1.x or 2.x checkpoint from the disk.
 
@@ -68,10 +69,13 @@ def load_checkpoint(
         dtype: of all weights.
         device: of all weights.
         prediction_type: "epsilon" or "v_prediction"; needed only if the checkpoint does not state it, or states it
-            wrongly. A folder states it. For a single file, 1.x is epsilon, and 2.x is guessed from the spread of one
-            bias, as in ComfyUI; this is right for Stability's models, but may fail for models tuned far from them.
+            wrongly. A folder states it. For a single file, the first of these that says something holds: this argument;
+            the YAML of the same name beside it; the tensor `v_pred` in it; its metadata; and a guess, by which 1.x is
+            epsilon, and 2.x is told from the spread of one bias, as in ComfyUI. prediction.py has the details.
         tokenizer: a folder with vocab.json and merges.txt. Default: the checkpoint folder's own, or for a single file
             the CLIP vocabulary that comes with this library.
+        vae: a VAE to use instead of the checkpoint's own, or for a checkpoint without one: a single file, in LDM's or
+            diffusers' layout, or a folder.
 
     Raises:
         CheckpointError: there is nothing at `path`; or it is damaged, would run code, has parts that do not belong
@@ -79,11 +83,12 @@ def load_checkpoint(
         ConfigError: the prediction type is unknown.
     """
     path = check_input_path(path, CheckpointError)
-    _check_arguments(path, prediction_type)
+    vae = check_input_path(vae, CheckpointError) if vae else None
+    _check_arguments(path, prediction_type, vae)
     if path.is_dir():
-        parts = load_folder(path, dtype=dtype, device=device)
+        parts = load_folder(path, dtype=dtype, device=device, vae=vae)
     else:
-        parts = load_single_file(path, dtype=dtype, device=device, prediction_type=prediction_type)
+        parts = load_single_file(path, dtype=dtype, device=device, prediction_type=prediction_type, vae=vae)
     override = {"prediction_type": prediction_type} if prediction_type else {}
     checkpoint = Checkpoint(
         unet=parts.unet,
@@ -98,7 +103,7 @@ def load_checkpoint(
     return checkpoint
 
 
-def _check_arguments(path: Path, prediction_type: str | None) -> None:
+def _check_arguments(path: Path, prediction_type: str | None, vae: Path | None) -> None:
     if prediction_type is not None and prediction_type not in PREDICTION_TYPES:
         raise ConfigError(
             got=f"prediction_type {prediction_type!r}",
@@ -110,6 +115,10 @@ def _check_arguments(path: Path, prediction_type: str | None) -> None:
             got=f"{path}, no such file or folder",
             expected="a checkpoint on this machine: a diffusers folder or a single file",
             mend="Check the path. Names on a model hub do not work: download the model first.",
+        )
+    if vae and not vae.exists():
+        raise CheckpointError(
+            got=f"{vae}, no such file or folder", expected="a VAE on this machine", mend="Check the path of the VAE."
         )
 
 

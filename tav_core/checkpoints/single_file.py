@@ -5,6 +5,8 @@
     cond_stage_model.transformer.*           text encoder of 1.x (CLIP), with or without `text_model.` next
     cond_stage_model.model.*                 text encoder of 2.x (OpenCLIP)
     model_ema.*                              a running average of the UNet, not read
+    bundle_emb.*                             embeddings of words, not read
+    v_pred, ztsnr                            what the UNet predicts, see prediction.py
 
 Tensors are renamed by diffusers' own functions. They are not public, so only this file calls them; their names and
 arguments are the same in diffusers 0.30 to 0.42.
@@ -24,8 +26,10 @@ from ..errors import CheckpointError
 from ..models.families import FAMILIES, SUPPORTED, Family
 from ..models.unsupported import find_refused
 from .build import Builder, Parts, bare_text_names
-from .ldm_configs import clip_text_config, open_clip_text_config, unet_config, vae_config
+from .ldm_configs import clip_text_config, open_clip_text_config, unet_config
+from .prediction import VELOCITY, find_prediction_type, has_zero_snr
 from .refusals import refuse_in_channels, wrong_family
+from .vae import load_vae, vae_from_ldm
 from .weight_files import WeightFile, open_weights
 
 if TYPE_CHECKING:
@@ -33,15 +37,17 @@ if TYPE_CHECKING:
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 PARTS = {"UNet": UNET, "VAE": VAE, "text encoder": TEXT}
-
-# No field says what the UNet predicts. In Stability's velocity models this bias spreads wider than in their epsilon
-# models; ComfyUI tells them apart by the same tensor and threshold.
-VELOCITY_MARK = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
-VELOCITY_SPREAD = 0.09
+# The names that web UIs look for beside MODEL.safetensors.
+VAES_BESIDE = (".vae.safetensors", ".vae.pt", ".vae.ckpt")
 
 
 def load_single_file(
-    path: Path, *, dtype: torch.dtype, device: torch.device | str, prediction_type: str | None
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    prediction_type: str | None,
+    vae: Path | None = None,
 ) -> Parts:
     """Reads a single-file checkpoint; see `load_checkpoint`.
 
@@ -51,14 +57,18 @@ def load_single_file(
     file = open_weights(path)
     builder = Builder(path, dtype, device)
     try:
-        _refuse_others(file)
+        _refuse_others(file, vae=vae)
         family = find_family_by_text(file)
-        prediction_type = prediction_type or guess_prediction_type(file, family)
+        prediction_type = prediction_type or find_prediction_type(file, family)
         return Parts(
-            unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == "v_prediction"),
-            vae=_load_vae(file, builder, family),
+            unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == VELOCITY),
+            vae=_load_vae(file, builder, family, vae),
             text_encoder=_load_text_encoder(file, builder, family),
-            scheduler_config={**family.scheduler, "prediction_type": prediction_type},
+            scheduler_config={
+                **family.scheduler,
+                "prediction_type": prediction_type,
+                "rescale_betas_zero_snr": has_zero_snr(file),
+            },
         )
     except (KeyError, ValueError, IndexError, StopIteration) as error:
         if isinstance(error, CheckpointError):
@@ -76,19 +86,19 @@ def find_family_by_text(file: WeightFile) -> Family:
     return next(known, FAMILIES[0])
 
 
-def guess_prediction_type(file: WeightFile, family: Family) -> str:
-    """Guesses "v_prediction" for weights like those of Stability's velocity models, else the family's usual one."""
-    if "v_prediction" not in family.predictions or VELOCITY_MARK not in file.shapes:
-        return family.usual_prediction
-    bias = file.read(VELOCITY_MARK)[VELOCITY_MARK]
-    return "v_prediction" if bias.float().std(unbiased=False) > VELOCITY_SPREAD else family.usual_prediction
-
-
-def _refuse_others(file: WeightFile) -> None:
+def _refuse_others(file: WeightFile, *, vae: Path | None) -> None:
     if refused := find_refused(file.shapes):
         raise wrong_family(file.path, refused)
     missing = [part for part, prefix in PARTS.items() if not file.shapes_under(prefix)]
-    if missing:
+    if len(missing) == len(PARTS):
+        raise CheckpointError(
+            got=f"weights of a model that is not known, beginning with {next(iter(file.shapes), None)!r}: {file.path}",
+            expected=SUPPORTED,
+            mend="Choose another file.",
+        )
+    if missing == ["VAE"] and not vae:
+        raise _without_vae(file.path)
+    if set(missing) - ({"VAE"} if vae else set()):
         raise CheckpointError(
             got=f"{file.path} without its {', '.join(missing)}",
             expected=f"{SUPPORTED}, with UNet, VAE and text encoder in the file",
@@ -112,11 +122,21 @@ def unet_from_ldm(tensors: Mapping[str, Tensor], builder: Builder, *, v_predicti
     return builder.unet(config, convert_ldm_unet_checkpoint(dict(tensors), config))
 
 
-def _load_vae(file: WeightFile, builder: Builder, family: Family) -> Any:
-    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+def _without_vae(path: Path) -> CheckpointError:
+    beside = [path.with_suffix(suffix) for suffix in VAES_BESIDE]
+    example = next((other for other in beside if other.is_file()), "vae-ft-mse-840000-ema-pruned.safetensors")
+    return CheckpointError(
+        got=f"{path} without its VAE",
+        expected=f"{SUPPORTED}, with UNet, VAE and text encoder in the file",
+        mend=f"Give a VAE of its family, such as {example} (vae=...; --vae FILE on the command line), or take the full "
+        "checkpoint.",
+    )
 
-    config = vae_config(file.shapes_under(VAE), scaling_factor=family.scaling_factor)
-    return builder.vae(config, convert_ldm_vae_checkpoint(file.read(VAE), config))
+
+def _load_vae(file: WeightFile, builder: Builder, family: Family, given: Path | None) -> Any:
+    if given:
+        return load_vae(given, family=family, dtype=builder.dtype, device=builder.device)
+    return vae_from_ldm({name.removeprefix(VAE): t for name, t in file.read(VAE).items()}, builder, family)
 
 
 def _load_text_encoder(file: WeightFile, builder: Builder, family: Family) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from .diffusers_folder import read_json
+from .part_folders import read_json
 
 
 def read_model_type(folder: Path) -> str:

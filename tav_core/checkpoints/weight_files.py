@@ -1,5 +1,7 @@
 """Reads model weights from the usual kinds of files: .safetensors, or a pickle (.ckpt, .pt, .pth, .bin).
 
+Its content decides what a file is (file_kinds.py), because people rename files. part_folders.py reads weights that are
+split into several files.
 No code from a file ever runs: pickles are read with `weights_only=True`, and one that needs more is refused.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..paths import check_input_path
 from ..tensor_files import load_header, open_tensors
+from .file_kinds import PICKLE, SAFETENSORS, UNFINISHED, find_kind, refuse_other_content
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
@@ -32,11 +35,6 @@ CONVERT = (
     ' its "state_dict", and write them with safetensors.torch.save_file.'
 )
 WHOLE_FILE = "a whole file of weights"
-PLACEHOLDERS = {
-    b"version https://git-lfs": "a Git LFS pointer",
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,11 +45,13 @@ class WeightFile:
         path: the path of the file.
         shapes: the shape of every tensor, by name.
         fetch: reads the tensors with the given names.
+        metadata: what a safetensors file says about itself, all text; empty for a pickle.
     """
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     fetch: Callable[[Iterable[str]], dict[str, Tensor]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, prefix: str = "") -> dict[str, Tensor]:
         """The tensors whose names start with `prefix`, on the CPU, in the dtype that they were saved in."""
@@ -71,26 +71,25 @@ def open_weights(path: str | Path) -> WeightFile:
     path = check_input_path(path, CheckpointError)
     if not path.is_file():
         raise CheckpointError(got=f"{path}, no such file", expected="a file of weights", mend="Check the path.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise CheckpointError(
-            got=f"{path}, a file of type {path.suffix or '(none)'}",
-            expected=f"one of {', '.join(SUFFIXES)}",
-            mend="Give the model's own file or its diffusers folder.",
-        )
-    _refuse_placeholder(path)
-    return _open_safetensors(path) if path.suffix.lower() in SAFETENSORS_SUFFIXES else _open_pickle(path)
+    suffix = path.suffix.lower()
+    kind = find_kind(path)
+    if not kind:
+        refuse_other_content(path, text=suffix in SUFFIXES)
+        if suffix not in SUFFIXES:
+            raise _other_type(path)
+        kind = SAFETENSORS if suffix in SAFETENSORS_SUFFIXES else PICKLE
+    return _open_safetensors(path) if kind == SAFETENSORS else _open_pickle(path)
 
 
-def _refuse_placeholder(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(64).lstrip().lower()
-    for mark, found in PLACEHOLDERS.items():
-        if start.startswith(mark):
-            raise CheckpointError(
-                got=f"{path}, {found} of {path.stat().st_size} bytes",
-                expected="the weights themselves",
-                mend="Download the complete file (with `git lfs pull` in a git clone).",
-            )
+def _other_type(path: Path) -> CheckpointError:
+    mend = "Give the model's own file or its diffusers folder."
+    if path.suffix.lower() in UNFINISHED:
+        mend = "A download that has not ended has such a name: wait for it, or start it again."
+    if path.suffix.lower() == ".json":
+        mend = f"Give the folder that it is in: {path.parent}."
+    return CheckpointError(
+        got=f"{path}, a file of type {path.suffix or '(none)'}", expected=f"one of {', '.join(SUFFIXES)}", mend=mend
+    )
 
 
 def _open_safetensors(path: Path) -> WeightFile:
@@ -98,12 +97,18 @@ def _open_safetensors(path: Path) -> WeightFile:
         with open_tensors(path, error=CheckpointError, what=WHOLE_FILE) as file:
             return {name: file.get_tensor(name) for name in names}
 
-    shapes, _ = load_header(path, error=CheckpointError, what=WHOLE_FILE)
-    return WeightFile(path=path, shapes=shapes, fetch=fetch)
+    shapes, metadata = load_header(path, error=CheckpointError, what=WHOLE_FILE)
+    return WeightFile(path=path, shapes=shapes, fetch=fetch, metadata=metadata)
 
 
 def _open_pickle(path: Path) -> WeightFile:
     loaded = _unpickle(path)
+    if title := _name_pickle(loaded):
+        raise CheckpointError(
+            got=f"{path}, {title}, a pickle without named tensors of a model",
+            expected="the weights of a model",
+            mend="Give the model's own file.",
+        )
     while isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     tensors = loaded if isinstance(loaded, Mapping) else {}
@@ -118,6 +123,14 @@ def _open_pickle(path: Path) -> WeightFile:
     return WeightFile(path=path, shapes=shapes, fetch=lambda names: {name: tensors[name] for name in names})
 
 
+def _name_pickle(loaded: Any) -> str:
+    """What a pickle holds, if it is known and is no model."""
+    names = set(loaded) if isinstance(loaded, Mapping) else set()
+    if "param_groups" in names:
+        return "the state of an optimizer"
+    return "a textual inversion embedding" if {"string_to_param", "string_to_token"} <= names else ""
+
+
 def _unpickle(path: Path) -> Any:
     if torch.__version__ < SAFE_UNPICKLING_SINCE:
         raise CheckpointError(
@@ -125,9 +138,12 @@ def _unpickle(path: Path) -> Any:
             expected="a .safetensors file, or PyTorch 2.6: older ones can be made to run code by a pickle",
             mend="Update PyTorch, or take the .safetensors of this model.",
         )
+    # By its path, torch would read a file named .safetensors as one. Without a path, it cannot map it into memory.
+    by_path = path.suffix.lower() not in SAFETENSORS_SUFFIXES
     try:
-        with torch.serialization.safe_globals([_lightning_placeholder()]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals([_lightning_placeholder()]), path.open("rb") as file:
+            source, mmap = (path, zipfile.is_zipfile(path)) if by_path else (file, False)
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
     except MemoryError:
         raise
     # A damaged pickle may raise almost anything: KeyError, EOFError, OSError, RuntimeError, UnpicklingError ...

@@ -194,7 +194,7 @@ def run_info(args: argparse.Namespace) -> None:
     """Prints what a file or folder is, and loads no more of it than needed."""
     from .info import describe
 
-    for name, value in describe(args.path).items():
+    for name, value in describe(args.path, vae=args.vae).items():
         print(f"{name:>14}  {printable(value)}")
 
 

@@ -9,18 +9,23 @@ from typing import Any
 from ..errors import InputError
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
     """What is at `path`, as names and values to print; only the header of a motion, trajectory or state is read.
+
+    Args:
+        vae: for a checkpoint without one.
 
     Raises:
         InputError: the file is damaged.
         CheckpointError: there is nothing at `path`, or nothing that this library knows.
     """
-    if path.suffix == ".safetensors" and path.is_file():
+    from ..checkpoints.file_kinds import SAFETENSORS, find_kind
+
+    if path.is_file() and find_kind(path) == SAFETENSORS:
         known = describe_own_file(path)
         if known:
             return known
-    return describe_checkpoint(path)
+    return describe_checkpoint(path, vae=vae)
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
@@ -47,12 +52,12 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def describe_checkpoint(path: Path) -> dict[str, Any]:
+def describe_checkpoint(path: Path, *, vae: Path | None) -> dict[str, Any]:
     """Describes a Stable Diffusion checkpoint; loads it, to be sure that it can be loaded."""
     from ..checkpoints.load import load_checkpoint
     from ..models.families import describe_architecture
 
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, vae=vae)
     parameters = sum(p.numel() for p in checkpoint.unet.parameters())
     return {
         "kind": f"checkpoint, {checkpoint.architecture}",

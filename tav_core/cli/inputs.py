@@ -38,6 +38,7 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
         device=device,
         prediction_type=args.prediction_type,
         tokenizer=args.tokenizer,
+        vae=args.vae,
     )
 
 

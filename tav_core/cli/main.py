@@ -30,6 +30,7 @@ from .options import (
     add_preset,
     add_setting,
     add_settings,
+    add_vae,
     add_windows,
 )
 
@@ -128,6 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
     info.add_argument("path", type=Path)
+    add_vae(info)
     return parser
 
 

@@ -24,6 +24,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--dtype", choices=("fp32", "fp16", "bf16"), help="dtype of the weights (default: fp32 on a CPU)"
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best available)")
+    add_vae(parser)
     parser.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if the model has none")
     parser.add_argument(
         "--prediction-type",
@@ -31,6 +32,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="what the UNet predicts, if the checkpoint does not say",
     )
     parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
+
+
+def add_vae(parser: argparse.ArgumentParser) -> None:
+    """The option of a VAE of its own."""
+    parser.add_argument(
+        "--vae", type=Path, help="a VAE, as a file or folder, if the checkpoint has none or in place of its own"
+    )
 
 
 def add_motion(parser: argparse.ArgumentParser) -> None:

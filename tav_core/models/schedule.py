@@ -21,6 +21,8 @@ from ..settings import is_whole
 from .families import ANY_FAMILY
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+# Stands for an alpha of 0, at which noise levels have no end (rescale_betas_zero_snr, arXiv 2305.08891). As in ComfyUI.
+LEAST_ALPHA = 4.8973451890853435e-08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,10 @@ class NoiseSchedule:
         """Reads a diffusers scheduler config (`scheduler_config.json`), whatever scheduler class it names.
 
         Raises:
-            CheckpointError: the prediction type is neither epsilon nor v_prediction.
+            CheckpointError: the prediction type is neither epsilon nor v_prediction, or the config gives no noise
+                schedule.
         """
-        from diffusers import DDIMScheduler
-
-        scheduler = DDIMScheduler.from_config(dict(config))
+        scheduler = _build_scheduler(config)
         prediction_type = scheduler.config.prediction_type
         if prediction_type not in PREDICTION_TYPES:
             raise CheckpointError(
@@ -59,7 +60,7 @@ class NoiseSchedule:
                 mend=f"Use a {ANY_FAMILY} checkpoint.",
             )
         return cls(
-            alphas=tuple(scheduler.alphas_cumprod.double().tolist()),
+            alphas=tuple(alpha or LEAST_ALPHA for alpha in scheduler.alphas_cumprod.double().tolist()),
             final_alpha=float(scheduler.final_alpha_cumprod),
             steps_offset=scheduler.config.steps_offset,
             prediction_type=prediction_type,
@@ -134,6 +135,30 @@ class NoiseSchedule:
         """Latents with noise added to the level of `timestep`; all of the same shape."""
         alpha = self.alpha(timestep)
         return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
+
+
+def _build_scheduler(config: Mapping[str, Any]) -> Any:
+    """diffusers' DDIM scheduler. An empty list of `trained_betas` means none, as null does.
+
+    Raises:
+        CheckpointError: diffusers cannot build it, or its alphas are not between 0 and 1.
+    """
+    from diffusers import DDIMScheduler
+
+    reason = "betas that are not between 0 and 1"
+    try:
+        scheduler = DDIMScheduler.from_config({**config, "trained_betas": config.get("trained_betas") or None})
+        alphas = scheduler.alphas_cumprod
+        if len(alphas) and bool(((alphas >= 0) & (alphas <= 1)).all()) and is_whole(scheduler.config.steps_offset):
+            return scheduler
+    # diffusers has no error class of its own for settings that it cannot use.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+    raise CheckpointError(
+        got=f"a scheduler config that gives no noise schedule ({reason})",
+        expected="beta_start, beta_end, beta_schedule and num_train_timesteps as in scheduler_config.json of the model",
+        mend="Get the scheduler's folder again.",
+    )
 
 
 def predict_clean(latents: Tensor, epsilon: Tensor, alpha: float) -> Tensor:

@@ -84,12 +84,14 @@ REFUSED = (
     Refused(
         title="a ControlNet",
         why="It goes with a checkpoint and is none.",
-        marks=("control_model.", "controlnet_"),
+        marks=("control_model.", "controlnet_", "input_hint_block."),
     ),
     Refused(
         title="a textual inversion embedding",
         why="It is the embedding of a word.",
         marks=("emb_params", "string_to_param"),
+        # Whole checkpoints may hold embeddings, too: `bundle_emb.NAME.string_to_param.*`.
+        never="diffusion_model.",
     ),
     Refused(
         title="a video model",

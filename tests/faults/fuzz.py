@@ -296,7 +296,7 @@ def weights_target(folder: Path, stack: ExitStack) -> Target:
     import torch
     from safetensors.torch import save_file
 
-    from tav_core.checkpoints.single_file import guess_prediction_type
+    from tav_core.checkpoints.prediction import find_prediction_type
     from tav_core.checkpoints.weight_files import open_weights
     from tav_core.models.families import SD2
 
@@ -305,7 +305,7 @@ def weights_target(folder: Path, stack: ExitStack) -> Target:
 
     def read(path: Path) -> None:
         file = open_weights(path)
-        guess_prediction_type(file, SD2)
+        find_prediction_type(file, SD2)
         file.read()
 
     return Target([(folder / "seed.safetensors").read_bytes()], from_file(folder, read), reshape_safetensors)
