@@ -13,7 +13,7 @@ LONGEST_HEADER = 100_000_000
 HEAD = 512
 # Zip archives, in which torch saves, and pickles of protocol 2 and later. Protocol 1 and 0 have no mark.
 ZIP, PICKLES = b"PK\x03\x04", tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
-TORCH_MEMBERS = ("data.pkl", "constants.pkl")
+TORCH_MEMBER, SCRIPT_MEMBER = "data.pkl", "constants.pkl"
 DOWNLOAD = "Download the complete file (with `git lfs pull` in a git clone)."
 ACCESS = "Download it again, signed in to the site if it asks for that."
 UNPACK = "Unpack it and give the file of weights in it."
@@ -28,6 +28,7 @@ MARKS = {
     b"<error": ("a server's answer in XML", ACCESS),
     b"gguf": ("a GGUF file, whose weights are quantized,", OTHER),
     b"ggml": ("a GGML file, whose weights are quantized,", OTHER),
+    b"pk\x05\x06": ("an empty ZIP archive", UNPACK),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", UNPACK),
     b"rar!\x1a\x07": ("a RAR archive", UNPACK),
     b"\x1f\x8b": ("a gzip archive", UNPACK),
@@ -103,11 +104,23 @@ def _other_zip(path: Path) -> tuple[str, str] | None:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
-    if any(name.rsplit("/", 1)[-1] in TORCH_MEMBERS for name in names):
+    if not names:
         return None
-    return f"a ZIP archive with {names[0]!r} in it," if names else "an empty ZIP archive", UNPACK
+    bare = {name.rsplit("/", 1)[-1] for name in names}
+    if SCRIPT_MEMBER in bare:
+        return "a TorchScript program, a file", OTHER
+    if TORCH_MEMBER in bare:
+        return None
+    return f"a ZIP archive with {names[0]!r} in it,", UNPACK
 
 
 def _read_head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD)
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError as error:
+        raise CheckpointError(
+            got=f"{path}, which cannot be opened ({error.strerror or error})",
+            expected="a file that may be read",
+            mend="Check its permissions and its disk.",
+        ) from error

@@ -73,6 +73,9 @@ def _not_a_model(path: Path, missing: list[str]) -> CheckpointError:
     # Trainers write the model beside their checkpoint-500, so a folder above may hold a state and a model.
     if state and (state == path or path.name in (EMA, UNET)):
         return _training_state(state)
+    steps = sorted((each for each in path.iterdir() if _is_training_state(each)), key=lambda each: each.stat().st_mtime)
+    if steps:
+        return _training_run(path, steps[-1])
     files = sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if inner := _find_model_in(path):
         mend = f"Give the folder in it: {inner}."
@@ -98,19 +101,36 @@ def _is_training_state(path: Path) -> bool:
     return path.is_dir() and any(next(path.glob(name), None) is not None for name in STATE_FILES)
 
 
+def _training_run(path: Path, step: Path) -> CheckpointError:
+    return CheckpointError(
+        got=f"{path}, the folder of a training run that has not written its model yet (it holds {step.name})",
+        expected=SUPPORTED,
+        mend=f"Let the training end. {_mend_state(step)[1]}",
+    )
+
+
 def _training_state(path: Path) -> CheckpointError:
+    holds, mend = _mend_state(path)
+    above = "When it ends, the training writes the whole model into the folder above: give that."
     if next(path.glob(LORA), None):
-        holds = "a LoRA"
-        mend = "Give the model that it was trained from; a LoRA changes a model and is none."
-    elif unet := next((path / name for name in (EMA, UNET) if (path / name / "config.json").is_file()), None):
-        holds = f"a UNet ({unet.name}) without the other parts of a model"
-        mend = f"For this step, copy the folder of the base model, put {unet} in place of its unet, and give the copy."
-    else:
-        holds = "the weights that were trained, without the other parts of a model"
-        mend = "For this step, load them into the base model with the trainer, and save that as a folder or file."
-    above = path.parent
-    if is_model(above):
-        mend = f"Give the folder above, the model that the training wrote at its end: {above}. {mend}"
-    else:
-        mend = f"When it ends, the training writes the whole model into the folder above: give that. {mend}"
-    return CheckpointError(got=f"{path}, the state of a training run with {holds}", expected=SUPPORTED, mend=mend)
+        above = ""
+    elif is_model(path.parent):
+        above = f"Give the folder above, the model that the training wrote at its end: {path.parent}."
+    return CheckpointError(
+        got=f"{path}, the state of a training run with {holds}", expected=SUPPORTED, mend=f"{above} {mend}".strip()
+    )
+
+
+def _mend_state(path: Path) -> tuple[str, str]:
+    """What the state of a training run holds of a model, and how that can be used."""
+    if next(path.glob(LORA), None):
+        return "a LoRA", "A LoRA changes a model and is none: give the model that it was trained from."
+    if unet := next((path / name for name in (EMA, UNET) if (path / name / "config.json").is_file()), None):
+        return (
+            f"a UNet ({unet.name}) without the other parts of a model",
+            f"For this step, copy the folder of the base model, put {unet} in place of its unet, and give the copy.",
+        )
+    return (
+        "the weights that were trained, without the other parts of a model",
+        "For this step, load them into the base model with the trainer, and save that as a folder or file.",
+    )

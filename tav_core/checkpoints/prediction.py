@@ -15,6 +15,7 @@ The tensor `ztsnr` and the metadata `ss_zero_terminal_snr` say that the last tim
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,11 @@ def find_yaml(path: Path) -> Path | None:
     """The YAML of the same name beside a checkpoint, or beside the file that it is a link to."""
     for place in (path, path.resolve()):
         names = {(name + suffix).lower() for name in (place.stem, place.name) for suffix in YAML_SUFFIXES}
-        beside = sorted(other for other in place.parent.iterdir() if other.name.lower() in names and other.is_file())
-        if beside:
-            return beside[0]
+        # A folder may let its files be read, and not be listed.
+        with suppress(OSError):
+            beside = (other for other in sorted(place.parent.iterdir()) if other.name.lower() in names)
+            if found := next((other for other in beside if other.is_file()), None):
+                return found
     return None
 
 

@@ -67,7 +67,7 @@ def load_single_file(
             scheduler_config={
                 **family.scheduler,
                 "prediction_type": prediction_type,
-                "rescale_betas_zero_snr": has_zero_snr(file),
+                **({"rescale_betas_zero_snr": True} if has_zero_snr(file) else {}),
             },
         )
     except (KeyError, ValueError, IndexError, StopIteration) as error:

@@ -167,6 +167,7 @@ def _lightning_placeholder() -> type:
 def _damaged(path: Path, error: Exception, more: str = "") -> CheckpointError:
     # torch.load's message surrounds the reason with advice on how to run the file's code anyway.
     reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+    reason = reason.partition(". ")[0].removesuffix(".")
     size = f"{path.stat().st_size} bytes"
     return CheckpointError(
         got=f"{path} of {size}, which cannot be read ({reason or type(error).__name__})",

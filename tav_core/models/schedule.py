@@ -51,13 +51,15 @@ class NoiseSchedule:
             CheckpointError: the prediction type is neither epsilon nor v_prediction, or the config gives no noise
                 schedule.
         """
+        # An empty list of trained betas means none, as null does.
+        config = {**config, "trained_betas": config.get("trained_betas") or None}
         scheduler = _build_scheduler(config)
         prediction_type = scheduler.config.prediction_type
         if prediction_type not in PREDICTION_TYPES:
             raise CheckpointError(
                 got=f"prediction_type {prediction_type!r}",
                 expected=f"one of {', '.join(PREDICTION_TYPES)}",
-                mend=f"Use a {ANY_FAMILY} checkpoint.",
+                mend=f"Use a {ANY_FAMILY} checkpoint, or say what it predicts if its config is wrong.",
             )
         return cls(
             alphas=tuple(alpha or LEAST_ALPHA for alpha in scheduler.alphas_cumprod.double().tolist()),
@@ -138,27 +140,29 @@ class NoiseSchedule:
 
 
 def _build_scheduler(config: Mapping[str, Any]) -> Any:
-    """diffusers' DDIM scheduler. An empty list of `trained_betas` means none, as null does.
+    """diffusers' DDIM scheduler.
 
     Raises:
         CheckpointError: diffusers cannot build it, or its alphas are not between 0 and 1.
     """
     from diffusers import DDIMScheduler
 
-    reason = "betas that are not between 0 and 1"
     try:
-        scheduler = DDIMScheduler.from_config({**config, "trained_betas": config.get("trained_betas") or None})
+        scheduler = DDIMScheduler.from_config(dict(config))
         alphas = scheduler.alphas_cumprod
-        if len(alphas) and bool(((alphas >= 0) & (alphas <= 1)).all()) and is_whole(scheduler.config.steps_offset):
-            return scheduler
+        if not len(alphas) or not bool(((alphas >= 0) & (alphas <= 1)).all()):
+            raise ValueError("alphas that are not between 0 and 1")
+        if not is_whole(scheduler.config.steps_offset):
+            raise ValueError(f"steps_offset {scheduler.config.steps_offset!r}")
+        return scheduler
     # diffusers has no error class of its own for settings that it cannot use.
     except Exception as error:
-        reason = str(error) or type(error).__name__
-    raise CheckpointError(
-        got=f"a scheduler config that gives no noise schedule ({reason})",
-        expected="beta_start, beta_end, beta_schedule and num_train_timesteps as in scheduler_config.json of the model",
-        mend="Get the scheduler's folder again.",
-    )
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise CheckpointError(
+            got=f"a scheduler config that gives no noise schedule ({reason})",
+            expected="betas and a number of timesteps as in the scheduler_config.json of Stable Diffusion",
+            mend="Get the scheduler folder of this model again.",
+        ) from error
 
 
 def predict_clean(latents: Tensor, epsilon: Tensor, alpha: float) -> Tensor:

@@ -90,6 +90,8 @@ REFUSED = (
         title="a textual inversion embedding",
         why="It is the embedding of a word.",
         marks=("emb_params", "string_to_param"),
+        # diffusers' learned_embeds.bin names its tensor after the new word.
+        starts=("<",),
         # Whole checkpoints may hold embeddings, too: `bundle_emb.NAME.string_to_param.*`.
         never="diffusion_model.",
     ),

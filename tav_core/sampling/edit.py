@@ -201,7 +201,14 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
 
 
 # Settings that a scheduler must share with the checkpoint, so that noise levels match those the model was trained on.
-NOISE_SETTINGS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+NOISE_SETTINGS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
 
 
 def takes_generator(scheduler: SchedulerMixin) -> bool:

@@ -14,6 +14,7 @@ from tav_core.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("offline")
 PARTS = ("unet", "vae", "text_encoder")
+MARK = torch.ones(1)
 
 
 def save(tensors, path):
@@ -82,6 +83,29 @@ def test_old_text_names_and_leftovers_of_training_are_understood(sd1, to_ldm, tm
     tensors["first_stage_model.loss.logvar"] = torch.tensor(0.0)
     tensors |= {f"model_ema.diffusion_modelkey{index}": torch.ones(1) for index in range(120)}
     assert_same_weights(load_checkpoint(save(tensors, tmp_path / "old.ckpt")), sd1)
+
+
+def test_embeddings_that_a_checkpoint_brings_are_left_out(sd1, to_ldm, tmp_path):
+    embeddings = {"bundle_emb.style.string_to_param.*": torch.rand(2, 64), "embedding_manager.string_to_param.x": MARK}
+    assert_same_weights(load_checkpoint(save(to_ldm(sd1) | embeddings, tmp_path / "model.safetensors")), sd1)
+
+
+@pytest.mark.parametrize(
+    "tensors, title",
+    [
+        ({"emb_params": (2, 64)}, "a textual inversion embedding"),
+        ({"<cat>": (768,)}, "a textual inversion embedding"),
+        ({"bundle_emb.style.string_to_param.*": (2, 64)}, "a textual inversion embedding"),
+        ({"lora_unet_x.lora_up.weight": (2, 2), "bundle_emb.style.string_to_param.*": (2, 64)}, "a LoRA"),
+        ({"input_hint_block.0.weight": (2,), "zero_convs.0.0.weight": (2,)}, "a ControlNet"),
+        ({"body.0.rdb1.weight": (2,)}, r"not known, beginning with 'body\.0\.rdb1\.weight'"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
+def test_other_files_of_weights_are_named(tmp_path, tensors, title, name):
+    path = save({name: torch.ones(shape) for name, shape in tensors.items()}, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{title}.*Expected a Stable Diffusion"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

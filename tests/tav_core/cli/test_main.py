@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -258,6 +259,22 @@ def test_info_says_what_a_file_is(place, capsys, path, said):
     assert main(["info", f"{place / path}"]) == 0
     printed = capsys.readouterr().out
     assert all(word in printed for word in said)
+
+
+def test_every_command_with_a_checkpoint_takes_a_vae(place, sd1, capsys):
+    """A folder without one stands for every checkpoint without one."""
+    bare = place / "bare"
+    shutil.copytree(place / "model", bare)
+    (bare / "vae").rename(place / "vae")
+    assert main(["info", f"{bare}"]) == 1
+    assert "--vae FILE" in capsys.readouterr().err
+    vae = ["--vae", f"{place / 'vae'}"]
+    assert main(["info", f"{bare}", *vae]) == 0
+    assert tune(place, "--num-steps", "1", "--prompt", "a cat", *vae, model="bare", out="bare run") == 0
+    assert edit(place, "--prompt", "a cow", "--format", "png", *vae, model="bare", out="with vae") == 0
+    assert edit(place, "--prompt", "a cow", "--format", "png", out="own vae") == 0
+    read = [read_clip(place / out / "a-cow", num_frames=4, width=64, height=64) for out in ("with vae", "own vae")]
+    assert torch.equal(read[0].frames, read[1].frames)
 
 
 def test_tuning_goes_on_where_it_stopped(place, capsys):

@@ -100,3 +100,45 @@ def test_pndm_config_of_published_checkpoints_is_read():
 def test_other_predictions_are_refused(meta):
     with pytest.raises(CheckpointError, match="sample"):
         NoiseSchedule.from_config({**meta["scheduler_config"], "prediction_type": "sample"})
+
+
+@pytest.mark.parametrize("empty", [[], None, {}])
+def test_no_trained_betas_are_none(meta, empty):
+    plain = NoiseSchedule.from_config(meta["scheduler_config"])
+    schedule = NoiseSchedule.from_config({**meta["scheduler_config"], "trained_betas": empty})
+    assert schedule.alphas == plain.alphas
+    # Other schedulers are built from the same config.
+    assert schedule.config["trained_betas"] is None
+
+
+def test_trained_betas_are_taken(meta):
+    schedule = NoiseSchedule.from_config({**meta["scheduler_config"], "trained_betas": [0.5, 0.5]})
+    assert schedule.alphas == pytest.approx((0.5, 0.25))
+
+
+def test_pure_noise_at_the_last_timestep_has_a_noise_level(meta):
+    """Rescaled betas end in an alpha of 0, which nothing can be divided by."""
+    config = {**meta["scheduler_config"], "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+    schedule = NoiseSchedule.from_config(config)
+    assert 0 < schedule.alphas[-1] < 1e-7 and schedule.sigma(999) == pytest.approx(4518.8, abs=1)
+    assert schedule.alphas[0] == pytest.approx(1 - 0.00085, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings, word",
+    [
+        ({"trained_betas": ["a"]}, "str"),
+        ({"trained_betas": 0.1}, "0-dim"),
+        ({"trained_betas": [-1.0] * 3}, "between 0 and 1"),
+        ({"trained_betas": [float("nan")] * 3}, "between 0 and 1"),
+        ({"beta_schedule": "x"}, "x is not implemented"),
+        ({"beta_start": None}, "NoneType"),
+        ({"num_train_timesteps": 0}, "size 0"),
+        ({"num_train_timesteps": "1000"}, "linspace"),
+        ({"steps_offset": "1"}, "steps_offset '1'"),
+    ],
+)
+def test_a_config_without_a_schedule_is_refused(meta, settings, word):
+    with pytest.raises(CheckpointError, match="no noise schedule") as caught:
+        NoiseSchedule.from_config({**meta["scheduler_config"], **settings})
+    assert word in caught.value.got and "\n" not in str(caught.value)
