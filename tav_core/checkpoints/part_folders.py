@@ -1,9 +1,11 @@
 """The weights in a folder of diffusers or transformers: one file or several (shards), in any variant.
 
-diffusion_pytorch_model.safetensors                          one file; transformers names it model, or pytorch_model
-diffusion_pytorch_model.fp16.safetensors                     a variant: fp16, bf16, non_ema ...
-diffusion_pytorch_model-00001-of-00002.safetensors           a shard, listed in
-diffusion_pytorch_model.safetensors.index.json               this index; index.fp16.json is that of a variant
+    diffusion_pytorch_model.safetensors                  one file; transformers names it model, or pytorch_model
+    diffusion_pytorch_model.fp16.safetensors             a variant: fp16, bf16, non_ema ...
+    diffusion_pytorch_model-00001-of-00002.safetensors   a shard, listed in
+    diffusion_pytorch_model.safetensors.index.json       this index
+
+The variant's place in the names of shards and indexes has changed from version to version; all of them are known here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from .weight_files import SUFFIXES, WeightFile, open_weights
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 NAME = re.compile(
-    rf"({'|'.join(STEMS)})(\.[\w-]+?)?(?:-(\d+)-of-(\d+))?(\.[\w-]+?)?\.(safetensors|bin)(\.index(\.[\w-]+)?\.json)?"
+    rf"({'|'.join(STEMS)})(\.[\w-]+?)?(?:-(\d+)-of-(\d+))?(\.[\w-]+?)?\.(safetensors|bin)"
+    r"((?:\.[\w-]+)?\.index(?:\.[\w-]+)?\.json)?"
 )
 # Full precision first; averaged weights (EMA) are what a model is sampled with, so those without are the last.
 VARIANTS = ("", "ema", "fp32", "fp16", "bf16")
@@ -38,14 +41,12 @@ class Found:
     Args:
         whole: the one file that holds it.
         index: the file that lists its shards.
-        shards: its shards by number.
-        count: how many shards there should be.
+        shards: one of its shards for each number of shards that the names state.
     """
 
     whole: Path | None = None
     index: Path | None = None
     shards: dict[int, Path] = field(default_factory=dict)
-    count: int = 0
 
 
 def open_folder(folder: Path) -> WeightFile:
@@ -76,13 +77,14 @@ def list_weights(folder: Path) -> dict[tuple[str, str, str], Found]:
         match = NAME.fullmatch(path.name)
         if match is None or not path.is_file():
             continue
-        stem, early, number, count, late, suffix, index, of_index = match.groups()
-        variant = (early or late or of_index or "").removeprefix(".")
+        stem, early, number, count, late, suffix, index = match.groups()
+        of_index = (index or "").removesuffix(".json").replace(".index", "", 1)
+        variant = (early or late or of_index).removeprefix(".")
         files = found.setdefault((stem, variant, suffix), Found())
         if index:
             files.index = path
         elif number:
-            files.shards[int(number)], files.count = path, int(count)
+            files.shards[int(count)] = path
         else:
             files.whole = path
     return found
@@ -96,24 +98,23 @@ def find_files(folder: Path, found: Found) -> list[Path]:
     """
     if found.whole:
         return [found.whole]
-    if found.index:
-        names = read_index(found.index)
-    else:
-        number, first = next(iter(found.shards.items()))
-        names = [_renumber(first.name, number, other) for other in range(1, found.count + 1)]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
+    sets = [read_index(found.index)] if found.index else [_number(*each) for each in found.shards.items()]
+    missing = [[name for name in names if not (folder / name).is_file()] for names in sets]
+    fewest = missing.index(min(missing, key=len))
+    if lost := missing[fewest]:
         raise CheckpointError(
-            got=f"{folder} without {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}, "
-            f"{len(missing)} of the {len(names)} files that its weights are split into",
+            got=f"{folder} without {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}, "
+            f"{len(lost)} of the {len(sets[fewest])} files that its weights are split into",
             expected="all of them",
             mend=INCOMPLETE,
         )
-    return [folder / name for name in names]
+    return [folder / name for name in sets[fewest]]
 
 
-def _renumber(name: str, number: int, other: int) -> str:
-    return re.sub(rf"-0*{number}-of-", lambda match: f"-{other:0{len(match[0]) - 5}d}-of-", name, count=1)
+def _number(count: int, shard: Path) -> list[str]:
+    """The names of all shards, by the name of one: "x-00002-of-00003.bin"."""
+    start, end = re.split(r"-\d+(?=-of-)", shard.name, maxsplit=1)
+    return [f"{start}-{number:05d}{end}" for number in range(1, count + 1)]
 
 
 def read_index(path: Path) -> list[str]:

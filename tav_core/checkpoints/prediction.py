@@ -130,7 +130,10 @@ def _parse(path: Path) -> Any:
         if content.lstrip().lower().startswith((b"<!doctype", b"<html")):
             raise ValueError("it is a web page")
         return yaml.safe_load(content)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except MemoryError:
+        raise
+    # Its constructors raise more than its own class: AttributeError for a time stamp that is none.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             got=f"{path} beside the checkpoint, which cannot be read as YAML ({reason})",

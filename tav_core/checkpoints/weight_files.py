@@ -128,6 +128,8 @@ def _name_pickle(loaded: Any) -> str:
     names = set(loaded) if isinstance(loaded, Mapping) else set()
     if "param_groups" in names:
         return "the state of an optimizer"
+    if {"image_proj", "ip_adapter"} <= names:
+        return "an IP-Adapter"
     return "a textual inversion embedding" if {"string_to_param", "string_to_token"} <= names else ""
 
 

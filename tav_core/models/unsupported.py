@@ -79,12 +79,32 @@ REFUSED = (
     Refused(
         title="a LoRA",
         why="It changes a checkpoint and is none.",
-        marks=("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", ".lokr_", ".hada_", ".oft_"),
+        marks=(
+            "lora_up.",
+            "lora_down.",
+            "lora.up.",
+            "lora.down.",
+            ".lora_A.",
+            ".lora_B.",
+            ".lokr_",
+            ".hada_",
+            ".oft_",
+        ),
     ),
     Refused(
         title="a ControlNet",
         why="It goes with a checkpoint and is none.",
         marks=("control_model.", "controlnet_", "input_hint_block."),
+    ),
+    Refused(
+        title="a T2I-Adapter",
+        why="It goes with a checkpoint and is none.",
+        marks=("adapter.body.", "body.0.block1.", "body.0.in_conv."),
+    ),
+    Refused(
+        title="an IP-Adapter",
+        why="It goes with a checkpoint and is none.",
+        starts=("ip_adapter.", "image_proj."),
     ),
     Refused(
         title="a textual inversion embedding",

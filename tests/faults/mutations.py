@@ -184,6 +184,20 @@ MUTATIONS = (
         ("tests/tav_core/checkpoints/test_weight_files.py", "tests/faults/test_security.py"),
     ),
     Mutation(
+        "weights: an index may lead out of its folder",
+        "tav_core/checkpoints/part_folders.py",
+        "name == Path(name).name",
+        "name",
+        ("tests/tav_core/checkpoints/test_part_folders.py",),
+    ),
+    Mutation(
+        "checkpoints: a YAML may build any object",
+        "tav_core/checkpoints/prediction.py",
+        "yaml.safe_load(",
+        "yaml.unsafe_load(",
+        ("tests/tav_core/checkpoints/test_prediction.py",),
+    ),
+    Mutation(
         "motion: NaN weights are accepted",
         "tav_core/tuning/motion.py",
         "or not holds_finite_floats(tensor)",

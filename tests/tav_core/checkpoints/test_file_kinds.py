@@ -138,6 +138,7 @@ def test_half_a_download_is_called_incomplete_under_any_name(tmp_path, name, wri
 @pytest.mark.parametrize(
     "content, title",
     [
+        ({"image_proj": {"x": torch.ones(2)}, "ip_adapter": {}}, "an IP-Adapter"),
         ({"state": {}, "param_groups": [{"lr": 1e-4}]}, "the state of an optimizer"),
         ({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, 4)}}, "a textual inversion embedding"),
     ],

@@ -90,6 +90,27 @@ def test_missing_shards_are_named(sd1, tmp_path, index, variant):
         open_folder(tmp_path)
 
 
+@pytest.mark.parametrize("index", ["model.safetensors.index.fp16.json", "model.safetensors.fp16.index.json"])
+def test_the_index_of_a_variant_stands_beside_another(tmp_path, index):
+    names = {key: f"model-{n:05d}-of-00002.fp16.safetensors" for n, key in enumerate(TENSORS, start=1)}
+    for key, name in names.items():
+        save_file({key: TENSORS[key] * 2}, tmp_path / name)
+    (tmp_path / index).write_text(json.dumps({"weight_map": names}))
+    assert torch.equal(open_folder(tmp_path).read()["a"], TENSORS["a"] * 2)
+    save_file(TENSORS, tmp_path / "model-00001-of-00001.safetensors")
+    whole = dict.fromkeys(TENSORS, "model-00001-of-00001.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": whole}))
+    assert torch.equal(open_folder(tmp_path).read()["a"], TENSORS["a"])
+
+
+def test_two_sets_of_shards_in_one_folder_are_not_mixed(tmp_path):
+    """As after saving again with shards of another size."""
+    save_file(TENSORS, tmp_path / "model-00003-of-00003.safetensors")
+    for number, (key, tensor) in enumerate(TENSORS.items(), start=1):
+        save_file({key: tensor * 2}, tmp_path / f"model-{number:05d}-of-00002.safetensors")
+    assert torch.equal(open_folder(tmp_path).read()["a"], TENSORS["a"] * 2)
+
+
 @pytest.mark.parametrize(
     "names, first",
     [

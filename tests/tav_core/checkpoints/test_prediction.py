@@ -128,11 +128,12 @@ def test_a_yaml_of_something_else_says_nothing(predicts, content):
         ("[" * 100_000, "recursion"),
         ("#" * 1_000_001, "1000001 bytes"),
         ("a: 1\n---\nb: 2\n", "document"),
+        ("a: !!timestamp 9999-99-99x", "NoneType"),
         (V_YAML.replace('"v"', "x0"), "'x0' as parameterization"),
         (V_YAML.replace('"v"', "bananas"), "'bananas' as parameterization"),
         (BOMB + V_YAML.replace('"v"', "*x9"), "'list' as parameterization"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_yaml_that_cannot_be_used_is_named_with_the_way_out(predicts, tmp_path, monkeypatch, content, word):
     monkeypatch.chdir(tmp_path)
