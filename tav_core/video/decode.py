@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from PIL import Image
 
 from ..errors import ClipError
+from .deinterlace import Timed, deinterlaced
+from .streams import SEEKABLE, Clock, opened, video_stream
 from .timeline import Timeline
 from .to_rgb import orientation, to_rgb
 
@@ -21,8 +24,14 @@ SEEK_WORTH = 100
 INTRA = 1
 """AV_PICTURE_TYPE_I; PyAV gives a number or an enumeration."""
 
-# Containers whose seeks land on the keyframe before the time asked for.
-SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+
+class Stamps(NamedTuple):
+    """What is known of a packet before it is decoded, in ticks of its track."""
+
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+    is_shown: bool
 
 
 class VideoFile:
@@ -39,15 +48,24 @@ class VideoFile:
         self.path = path
         self.pixel_aspect, self.rotation, self.frames_decoded = 1.0, 0, 0
         self._turn: Image.Transpose | None = None
-        self._keyframes: list[int] = []
         with self._opened() as (container, stream):
-            self._timed, ticks = self._scan(container, stream)
-            rates = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-            tick = stream.time_base if self._timed else 1 / (rates or [Fraction(25)])[0]
-            self._seekable = self._timed and container.format.name in SEEKABLE
-        if not ticks:
+            clock = Clock(container, stream)
+            packets = _scan(container, stream, clock)
+            self._keyframes = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
+            ticks, self._in_order = _times(packets, reorders=bool(stream.codec_context.has_b_frames))
+            rates = tuple(Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
+            tick = stream.time_base if ticks else 1 / (rates or [Fraction(25)])[0]
+            self._seekable = container.format.name in SEEKABLE and not self._in_order and not clock.shifts
+        shown = sum(packet.is_shown for packet in packets)
+        if not shown:
             raise self._refusal("no frame", "a video with at least one frame", "Copy or download the file again.")
-        self.timeline = Timeline(ticks=ticks, tick=tick, stated_rates=tuple(rates))
+        self.shifts = tuple(clock.shifts)
+        self.timeline = Timeline(ticks=ticks or range(shown), tick=tick, stated_rates=rates)
+
+    @property
+    def start_time(self) -> Fraction:
+        """When the first frame is shown, in seconds on the clock that the file's sound goes by."""
+        return self.timeline.ticks[0] * self.timeline.tick
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the upright RGB picture at each position of the timeline (not decreasing); decodes no further.
@@ -57,7 +75,7 @@ class VideoFile:
         """
         ticks = [self.timeline.ticks[position] for position in positions]
         taken = 0
-        with closing(self._frames_from(ticks[0])) as frames:
+        with closing(deinterlaced(self._frames_from(ticks[0]))) as frames:
             for time, frame in frames:
                 if time < ticks[taken]:
                     continue
@@ -75,43 +93,15 @@ class VideoFile:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-        """Opens the container and its first video stream; turns PyAV's errors into `ClipError`."""
-        try:
-            # Absolute, so that a colon in a relative name is not taken for a protocol.
-            with av.open(str(self.path.resolve())) as container:
-                yield container, self._video_stream(container)
-        except av.error.FFmpegError as error:
-            raise ClipError(
-                got=f"{self.path}, which cannot be read as a video ({error.strerror})",
-                expected="a whole video or animated image",
-                mend="Check that it plays; copy it again, or convert it to .mp4.",
-            ) from error
+        with opened(self.path) as container:
+            stream = video_stream(container)
+            if stream is None:
+                kinds = {stream.type for stream in container.streams if stream.type != "video"}
+                found = f"{', '.join(sorted(kinds)) or 'nothing'} but no video that can be decoded"
+                raise self._refusal(found, "a video stream", "Choose a video file.")
+            yield container, stream
 
-    def _video_stream(self, container: av.container.InputContainer) -> av.VideoStream:
-        # ffmpeg would draw a text file as on a terminal and call that a video.
-        for stream in container.streams.video if container.format.name != "tty" else ():
-            if stream.codec_context and not _is_cover(stream):
-                return stream
-        kinds = ", ".join(sorted({stream.type for stream in container.streams if stream.type != "video"})) or "nothing"
-        raise self._refusal(f"{kinds} but no video that can be decoded", "a video stream", "Choose a video file.")
-
-    def _scan(self, container: av.container.InputContainer, stream: av.VideoStream) -> tuple[bool, Sequence[int]]:
-        packets = [
-            (packet.pts, packet.is_keyframe, packet.is_discard)
-            for packet in container.demux(stream)
-            if packet.size and _is_shown(packet, stream.codec_context.name)
-        ]
-        if any(key for _, key, _ in packets):
-            # If a recording starts between keyframes, the first packets cannot be decoded correctly.
-            packets = list(dropwhile(lambda packet: not packet[1], packets))
-        # An MP4 edit list may say that the first frames are decoded but not shown.
-        times = [time for time, _, discarded in packets if not discarded]
-        if None in times:
-            return False, range(len(times))
-        self._keyframes = sorted(time for time, key, _ in packets if key)
-        return True, sorted(set(times))
-
-    def _frames_from(self, first: int) -> Generator[tuple[int, av.VideoFrame], None, None]:
+    def _frames_from(self, first: int) -> Generator[Timed, None, None]:
         """Decodes from the start, or from a keyframe if that is far into the file and can be decoded by itself."""
         keyframe = self._keyframe_before(first)
         if keyframe is not None:
@@ -126,25 +116,35 @@ class VideoFile:
         yield from self._decode()
 
     def _keyframe_before(self, first: int) -> int | None:
-        keyframe = max((time for time in self._keyframes if time <= first), default=None)
+        keyframe = max((time for time in self._keyframes if time < first), default=None)
         if not self._seekable or keyframe is None:
             return None
         skipped = sum(time < keyframe for time in self.timeline.ticks)
         return keyframe if skipped >= SEEK_WORTH else None
 
-    def _decode(self, keyframe: int | None = None) -> Generator[tuple[int, av.VideoFrame], None, None]:
+    def _decode(self, keyframe: int | None = None) -> Generator[Timed, None, None]:
         with self._opened() as (container, stream):
-            decoder = _decoder(stream)
+            decoder, clock = _decoder(stream), Clock(container, stream)
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
+            packets = map(clock.mend, container.demux(stream))
+            if self._keyframes:
+                packets = dropwhile(lambda packet: not packet.is_keyframe, packets)
             count = 0
-            for packet in container.demux(stream):
+            for packet in packets:
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
                     if not count:
                         self._look_at(stream, frame)
-                    yield (frame.pts if self._timed else count), frame
+                    yield self._time(frame, count), frame
                     count += 1
+
+    def _time(self, frame: av.VideoFrame, count: int) -> int:
+        """When a decoded frame is shown; `count` frames were decoded before it."""
+        ticks = self.timeline.ticks
+        if self._in_order or frame.pts is None:
+            return ticks[min(count, len(ticks) - 1)]
+        return frame.pts
 
     def _look_at(self, stream: av.VideoStream, frame: av.VideoFrame) -> None:
         # Once per file: reading a PyAV frame's side data puts it in a reference cycle, and an 8K frame is 50 MB.
@@ -160,10 +160,35 @@ class VideoFile:
         return ClipError(got=f"{found} in {self.path}", expected=expected, mend=mend)
 
 
-def _is_cover(stream: av.VideoStream) -> bool:
-    # The cover picture of a music file; PyAV before 14 cannot tell it from a video of one frame.
-    disposition = getattr(stream, "disposition", None)
-    return disposition is not None and bool(disposition & type(disposition).attached_pic)
+def _scan(container: av.container.InputContainer, stream: av.VideoStream, clock: Clock) -> list[Stamps]:
+    packets = [
+        Stamps(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
+        for packet in map(clock.mend, container.demux(stream))
+        if packet.size and _is_shown(packet, stream.codec_context.name)
+    ]
+    if any(packet.is_keyframe for packet in packets):
+        # If a recording starts between keyframes, the first packets cannot be decoded correctly.
+        packets = list(dropwhile(lambda packet: not packet.is_keyframe, packets))
+    return packets
+
+
+def _times(packets: Sequence[Stamps], *, reorders: bool) -> tuple[list[int], bool]:
+    """When each frame is shown, in ticks, or [] if no stamp can be used; and whether only the order can be trusted.
+
+    Decoded frames always come in the order in which they are shown. Their own stamps are wrong where the container
+    knows none but those of decoding (AVI, ASF): then pictures that the decoder reorders lie in the file in the order
+    of their stamps.
+    """
+    # An MP4 edit list may say that the first frames are decoded but not shown.
+    shown = [packet for packet in packets if packet.is_shown]
+    times, decoding = [packet.pts for packet in shown], [packet.dts for packet in shown]
+    if None not in times and len(set(times)) == len(times):
+        return sorted(times), reorders and _rises(times)
+    return (decoding, True) if None not in decoding and _rises(decoding) else ([], True)
+
+
+def _rises(times: Sequence[int]) -> bool:
+    return all(a < b for a, b in pairwise(times))
 
 
 def _is_shown(packet: av.Packet, codec: str) -> bool:

@@ -33,6 +33,9 @@ MATRICES = {
 }
 BT2020 = (9, 10)
 
+# (width, height) of a luma block per colour sample -> the 8-bit format whose way to RGB takes each sample for its block.
+PLAIN_FORMATS = {(2, 2): "yuv420p", (2, 1): "yuv422p"}
+
 
 def to_rgb(frame: av.VideoFrame) -> Image.Image:
     """Converts a decoded frame of any pixel format to 8-bit RGB, with its own matrix and range, over white.
@@ -42,6 +45,7 @@ def to_rgb(frame: av.VideoFrame) -> Image.Image:
     palette = frame.format.name == "pal8"
     transparent = palette or any(component.is_alpha for component in frame.format.components)
     colours = {} if palette or frame.format.is_rgb else _colours(frame)
+    frame = _plain(frame, colours, "a" if transparent else "") if colours else frame
     pixels = frame.reformat(format="rgba" if transparent else "rgb24", **colours).to_ndarray()
     image = Image.fromarray(pixels)
     return over_white(image) if transparent else image
@@ -50,6 +54,26 @@ def to_rgb(frame: av.VideoFrame) -> Image.Image:
 def over_white(image: Image.Image) -> Image.Image:
     """Composites an RGBA picture over white."""
     return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
+
+
+def _plain(frame: av.VideoFrame, colours: dict[str, Any], alpha: str) -> av.VideoFrame:
+    """Brings deep and packed frames with fewer colour samples than pixels to the 8-bit format of the same samples.
+
+    On its own way from them to RGB, swscale blends each sample with its neighbours, as far as a quarter (4:2:0 of 10
+    bits: up to 134 of 255 levels off at an edge between colours; by way of 8 bits 19, as video of 8 bits is).
+    """
+    name, blocks = frame.format.name, _blocks(frame)
+    plain = "yuva420p" if alpha and blocks == (2, 2) else None if alpha else PLAIN_FORMATS.get(blocks)
+    if plain is None or name in (plain, plain.replace("yuv", "yuvj")):
+        return frame
+    same_range = colours["src_color_range"]
+    return frame.reformat(format=plain, src_color_range=same_range, dst_color_range=same_range)
+
+
+def _blocks(frame: av.VideoFrame) -> tuple[int, int]:
+    luma, *rest = frame.format.components
+    colour = rest[0] if rest else luma
+    return round(luma.width / colour.width), round(luma.height / colour.height)
 
 
 def _colours(frame: av.VideoFrame) -> dict[str, Any]:
