@@ -50,7 +50,9 @@ class VideoFile:
         self._turn: Image.Transpose | None = None
         with self._opened() as (container, stream):
             clock = Clock(container, stream)
-            packets = _scan(container, stream, clock)
+            scanned = _scan(container, stream, clock)
+            packets = _from_keyframe(scanned)
+            self._cut = len(packets) < len(scanned)
             self._keyframes = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
             ticks, self._in_order = _times(packets, reorders=bool(stream.codec_context.has_b_frames))
             rates = tuple(Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
@@ -127,13 +129,12 @@ class VideoFile:
             decoder, clock = _decoder(stream), Clock(container, stream)
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
-            packets = map(clock.mend, container.demux(stream))
-            if self._keyframes:
-                packets = dropwhile(lambda packet: not packet.is_keyframe, packets)
             count = 0
-            for packet in packets:
+            for packet in map(clock.mend, container.demux(stream)):
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
+                    if not count and self._in_order and self._cut and not frame.key_frame:
+                        continue
                     if not count:
                         self._look_at(stream, frame)
                     yield self._time(frame, count), frame
@@ -161,15 +162,16 @@ class VideoFile:
 
 
 def _scan(container: av.container.InputContainer, stream: av.VideoStream, clock: Clock) -> list[Stamps]:
-    packets = [
+    return [
         Stamps(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
         for packet in map(clock.mend, container.demux(stream))
         if packet.size and _is_shown(packet, stream.codec_context.name)
     ]
-    if any(packet.is_keyframe for packet in packets):
-        # If a recording starts between keyframes, the first packets cannot be decoded correctly.
-        packets = list(dropwhile(lambda packet: not packet.is_keyframe, packets))
-    return packets
+
+
+def _from_keyframe(packets: Sequence[Stamps]) -> Sequence[Stamps]:
+    """If a recording starts between keyframes, the first packets cannot be decoded correctly."""
+    return list(dropwhile(lambda packet: not packet.is_keyframe, packets)) or packets
 
 
 def _times(packets: Sequence[Stamps], *, reorders: bool) -> tuple[list[int], bool]:

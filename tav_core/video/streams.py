@@ -84,13 +84,12 @@ class Clock:
 
     def mend(self, packet: av.Packet) -> av.Packet:
         """Shifts the stamps of the next packet in the order of the file; returns the packet."""
-        stamp = packet.pts if packet.dts is None else packet.dts
-        if stamp is None:
-            return packet
-        if self._last is not None and self._jumps(stamp + self._shift):
-            self._restart(stamp)
-        self._last = stamp + self._shift
-        self._next = self._last + (packet.duration or 0)
+        # Times of display may go back; times of decoding only do where a recording ends.
+        if packet.dts is not None:
+            if self._last is not None and self._jumps(packet.dts + self._shift):
+                self._restart(packet.dts)
+            self._last = packet.dts + self._shift
+            self._next = self._last + (packet.duration or 0)
         if self._shift:
             packet.pts, packet.dts = (None if old is None else old + self._shift for old in (packet.pts, packet.dts))
         return packet

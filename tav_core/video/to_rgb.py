@@ -33,7 +33,7 @@ MATRICES = {
 }
 BT2020 = (9, 10)
 
-# (width, height) of a luma block per colour sample -> the 8-bit format whose way to RGB takes each sample for its block.
+# Pixels per colour sample (across, down) -> the 8-bit format whose way to RGB takes each sample for all of its pixels.
 PLAIN_FORMATS = {(2, 2): "yuv420p", (2, 1): "yuv422p"}
 
 
