@@ -21,6 +21,9 @@ from .to_rgb import orientation, to_rgb
 SEEK_WORTH = 100
 """Frames to be skipped before a seek beats decoding them."""
 
+ONE_STAMP = ("avi", "asf")
+"""Containers that stamp a packet once, as most programs do with its time of decoding."""
+
 INTRA = 1
 """AV_PICTURE_TYPE_I; PyAV gives a number or an enumeration."""
 
@@ -53,8 +56,13 @@ class VideoFile:
             scanned = _scan(container, stream, clock)
             packets = _from_keyframe(scanned)
             self._cut = len(packets) < len(scanned)
+            if container.format.name in ONE_STAMP:
+                packets = [packet._replace(pts=None) for packet in packets]
             self._keyframes = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
-            ticks, self._in_order = _times(packets, reorders=bool(stream.codec_context.has_b_frames))
+            reorders = bool(stream.codec_context.has_b_frames)
+            ticks, self._in_order = _times(packets, reorders=reorders)
+            # AVI cannot say that the sound begins before the first picture: it is shown at its time of decoding.
+            self._delayed = bool(self._in_order and ticks) and reorders and container.format.name != "avi"
             rates = tuple(Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
             tick = stream.time_base if ticks else 1 / (rates or [Fraction(25)])[0]
             self._seekable = container.format.name in SEEKABLE and not self._in_order and not clock.shifts
@@ -67,6 +75,11 @@ class VideoFile:
     @property
     def start_time(self) -> Fraction:
         """When the first frame is shown, in seconds on the clock that the file's sound goes by."""
+        if self._delayed:
+            with closing(self._decode()) as frames:
+                first = next(frames, (0, None))[1]
+            if first is not None and first.dts is not None:
+                return first.dts * self.timeline.tick
         return self.timeline.ticks[0] * self.timeline.tick
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
@@ -186,7 +199,8 @@ def _times(packets: Sequence[Stamps], *, reorders: bool) -> tuple[list[int], boo
     times, decoding = [packet.pts for packet in shown], [packet.dts for packet in shown]
     if None not in times and len(set(times)) == len(times):
         return sorted(times), reorders and _rises(times)
-    return (decoding, True) if None not in decoding and _rises(decoding) else ([], True)
+    usable = None not in decoding and len(set(decoding)) == len(decoding)
+    return (sorted(decoding) if usable else []), True
 
 
 def _rises(times: Sequence[int]) -> bool:

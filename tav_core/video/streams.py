@@ -20,6 +20,9 @@ TS_DISCONT = 0x200
 BACKWARDS, FORWARDS = Fraction(1, 10), Fraction(10)
 """Seconds from which on ffmpeg takes a jump of the time stamps for the start of another recording."""
 
+FAR_BACKWARDS = Fraction(1)
+"""The same where jumps are not expected; ffmpeg then takes the stamps as they are."""
+
 DEFAULT_TRACK, TRACK_WITH_PACKETS = 5_000_000, 100_000_000
 """What a track's flag and its packets count for beside its pixels or channels, when ffmpeg chooses among tracks."""
 
@@ -61,8 +64,8 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 class Clock:
     """Makes the time stamps of one track continuous where recordings were joined, as ffmpeg does.
 
-    A stamp that jumps back by more than 0.1 s, or ahead by more than 10 s where the container allows such jumps,
-    continues where the packet before it ends.
+    A stamp that jumps back by more than 0.1 s or ahead by more than 10 s, in a container that allows such jumps,
+    continues where the packet before it ends. In other containers it must jump back by more than a second.
 
     Args:
         stream: the track.
@@ -78,8 +81,9 @@ class Clock:
         self.shifts: list[Fraction] = []
         self._given = None if shifts is None else iter(shifts)
         self._tick = stream.time_base
-        self._back, self._ahead = (int(seconds / self._tick) for seconds in (BACKWARDS, FORWARDS))
         self._gaps = bool(int(container.format.flags) & TS_DISCONT)
+        self._back = int((BACKWARDS if self._gaps else FAR_BACKWARDS) / self._tick)
+        self._ahead = int(FORWARDS / self._tick)
         self._shift, self._last, self._next = 0, None, 0
 
     def mend(self, packet: av.Packet) -> av.Packet:
