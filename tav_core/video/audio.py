@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from ..errors import ClipError
+from .clock import Clock
 from .decode import VideoFile
-from .streams import SEEKABLE, Clock, audio_stream, opened
+from .streams import SEEKABLE, audio_stream, opened, packets
 
 ROLL = 1
 """Seconds that are decoded before the part asked for, since a decoder's first samples may be incomplete."""
@@ -44,7 +45,7 @@ def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, 
             if stream is None:
                 return None
             video = VideoFile(path)
-            begin = video.start_time + Fraction(start)
+            begin = video.start_time() + Fraction(start)
             return _part(_decoded(container, stream, video, begin), stream, float(begin), duration)
     except (av.FFmpegError, ClipError, OSError):
         # The frames could be read, so a broken sound track must not stop the user.
@@ -81,7 +82,7 @@ def _decoded(
     from_tick = int((begin - ROLL) / stream.time_base)
     if container.format.name in SEEKABLE and not video.shifts and from_tick > (stream.start_time or 0):
         container.seek(from_tick, stream=stream)
-    for packet in map(clock.mend, container.demux(stream)):
+    for packet in map(clock.mend, packets(container, stream)):
         if packet.pts is not None and packet.pts + (packet.duration or 0) < from_tick:
             continue
         try:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from itertools import dropwhile, pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 from PIL import Image
 
 from ..errors import ClipError
+from .clock import Clock
 from .deinterlace import Timed, deinterlaced
-from .streams import SEEKABLE, Clock, opened, video_stream
+from .stamps import SHORTEST, Stamps, decodable, frame_times
+from .streams import SEEKABLE, opened, packets, video_stream
 from .timeline import Timeline
 from .to_rgb import orientation, to_rgb
 
@@ -24,17 +25,11 @@ SEEK_WORTH = 100
 ONE_STAMP = ("avi", "asf")
 """Containers that stamp a packet once, as most programs do with its time of decoding."""
 
+FIRST_FRAMES = 8
+"""So many frames show whether the stamps of decoded frames can be right."""
+
 INTRA = 1
 """AV_PICTURE_TYPE_I; PyAV gives a number or an enumeration."""
-
-
-class Stamps(NamedTuple):
-    """What is known of a packet before it is decoded, in ticks of its track."""
-
-    pts: int | None
-    dts: int | None
-    is_keyframe: bool
-    is_shown: bool
 
 
 class VideoFile:
@@ -54,32 +49,33 @@ class VideoFile:
         with self._opened() as (container, stream):
             clock = Clock(container, stream)
             scanned = _scan(container, stream, clock)
-            packets = _from_keyframe(scanned)
-            self._cut = len(packets) < len(scanned)
+            found = decodable(scanned)
+            self._cut, self.shifts = len(found) < len(scanned), tuple(clock.shifts)
             if container.format.name in ONE_STAMP:
-                packets = [packet._replace(pts=None) for packet in packets]
-            self._keyframes = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
+                found = [packet._replace(pts=None) for packet in found]
+            self._keyframes = sorted(packet.pts for packet in found if packet.is_keyframe and packet.pts is not None)
             reorders = bool(stream.codec_context.has_b_frames)
-            ticks, self._in_order = _times(packets, reorders=reorders)
-            # AVI cannot say that the sound begins before the first picture: it is shown at its time of decoding.
-            self._delayed = bool(self._in_order and ticks) and reorders and container.format.name != "avi"
-            rates = tuple(Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
-            tick = stream.time_base if ticks else 1 / (rates or [Fraction(25)])[0]
-            self._seekable = container.format.name in SEEKABLE and not self._in_order and not clock.shifts
-        shown = sum(packet.is_shown for packet in packets)
+            ticks, self._in_order = frame_times(found, stream.time_base, reorders=reorders)
+            self._seekable = container.format.name in SEEKABLE and not self._in_order and not self.shifts
+            # AVI cannot say that the sound begins before the first picture, so both begin together.
+            self._late = reorders and self._in_order and container.format.name != "avi"
+            rates = _stated_rates(stream)
+            tick = stream.time_base if ticks else 1 / (*rates, Fraction(25))[0]
+        shown = sum(packet.is_shown for packet in found)
         if not shown:
             raise self._refusal("no frame", "a video with at least one frame", "Copy or download the file again.")
-        self.shifts = tuple(clock.shifts)
         self.timeline = Timeline(ticks=ticks or range(shown), tick=tick, stated_rates=rates)
 
-    @property
     def start_time(self) -> Fraction:
-        """When the first frame is shown, in seconds on the clock that the file's sound goes by."""
-        if self._delayed:
-            with closing(self._decode()) as frames:
-                first = next(frames, (0, None))[1]
-            if first is not None and first.dts is not None:
-                return first.dts * self.timeline.tick
+        """When the first frame is shown, in seconds on the clock of the file's sound; may decode some frames."""
+        if self._late:
+            with closing(self._decode()) as decoded:
+                stamps = [(frame.pts, frame.dts, frame.time_base) for _, frame in islice(decoded, FIRST_FRAMES)]
+            pts, dts, tick = stamps[0] if stamps else (None, None, Fraction(0))
+            times = [pts for pts, _, _ in stamps]
+            start = pts if None not in times and all(a < b for a, b in pairwise(times)) else dts
+            if start is not None:
+                return start * tick
         return self.timeline.ticks[0] * self.timeline.tick
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
@@ -143,7 +139,7 @@ class VideoFile:
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
             count = 0
-            for packet in map(clock.mend, container.demux(stream)):
+            for packet in map(clock.mend, packets(container, stream)):
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
                     if not count and self._in_order and self._cut and not frame.key_frame:
@@ -177,34 +173,14 @@ class VideoFile:
 def _scan(container: av.container.InputContainer, stream: av.VideoStream, clock: Clock) -> list[Stamps]:
     return [
         Stamps(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
-        for packet in map(clock.mend, container.demux(stream))
+        for packet in map(clock.mend, packets(container, stream))
         if packet.size and _is_shown(packet, stream.codec_context.name)
     ]
 
 
-def _from_keyframe(packets: Sequence[Stamps]) -> Sequence[Stamps]:
-    """If a recording starts between keyframes, the first packets cannot be decoded correctly."""
-    return list(dropwhile(lambda packet: not packet.is_keyframe, packets)) or packets
-
-
-def _times(packets: Sequence[Stamps], *, reorders: bool) -> tuple[list[int], bool]:
-    """When each frame is shown, in ticks, or [] if no stamp can be used; and whether only the order can be trusted.
-
-    Decoded frames always come in the order in which they are shown. Their own stamps are wrong where the container
-    knows none but those of decoding (AVI, ASF): then pictures that the decoder reorders lie in the file in the order
-    of their stamps.
-    """
-    # An MP4 edit list may say that the first frames are decoded but not shown.
-    shown = [packet for packet in packets if packet.is_shown]
-    times, decoding = [packet.pts for packet in shown], [packet.dts for packet in shown]
-    if None not in times and len(set(times)) == len(times):
-        return sorted(times), reorders and _rises(times)
-    usable = None not in decoding and len(set(decoding)) == len(decoding)
-    return (sorted(decoding) if usable else []), True
-
-
-def _rises(times: Sequence[int]) -> bool:
-    return all(a < b for a, b in pairwise(times))
+def _stated_rates(stream: av.VideoStream) -> tuple[Fraction, ...]:
+    stated = (stream.average_rate, stream.guessed_rate, stream.codec_context.framerate)
+    return tuple(Fraction(rate) for rate in stated if rate and rate <= 1 / SHORTEST)
 
 
 def _is_shown(packet: av.Packet, codec: str) -> bool:

@@ -1,10 +1,9 @@
-"""Opening a media file with PyAV, choosing its tracks as ffmpeg does, and making its time stamps continuous."""
+"""Opening a media file with PyAV, and choosing its tracks as ffmpeg does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,15 +12,6 @@ from ..errors import ClipError
 
 # Containers whose seeks land on the keyframe before the time asked for.
 SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-
-TS_DISCONT = 0x200
-"""AVFMT_TS_DISCONT: a kind of container whose time stamps may jump, such as a transport stream."""
-
-BACKWARDS, FORWARDS = Fraction(1, 10), Fraction(10)
-"""Seconds from which on ffmpeg takes a jump of the time stamps for the start of another recording."""
-
-FAR_BACKWARDS = Fraction(1)
-"""The same where jumps are not expected; ffmpeg then takes the stamps as they are."""
 
 DEFAULT_TRACK, TRACK_WITH_PACKETS = 5_000_000, 100_000_000
 """What a track's flag and its packets count for beside its pixels or channels, when ffmpeg chooses among tracks."""
@@ -61,51 +51,21 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
     return max(tracks, key=lambda track: len(track.codec_context.layout.channels) + _rank(track), default=None)
 
 
-class Clock:
-    """Makes the time stamps of one track continuous where recordings were joined, as ffmpeg does.
+def packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Generator[av.Packet, None, None]:
+    """Yields the packets of a track in the order of the file, up to where it is damaged; then the one that flushes.
 
-    A stamp that jumps back by more than 0.1 s or ahead by more than 10 s, in a container that allows such jumps,
-    continues where the packet before it ends. In other containers it must jump back by more than a second.
-
-    Args:
-        stream: the track.
-        shifts: what to add after each jump, in seconds, as another track's clock found it; None: find it here.
-
-    Attributes:
-        shifts: what was added after each jump, in seconds.
+    Raises:
+        av.FFmpegError: there is not a single packet before the damage.
     """
-
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.stream.Stream, shifts: Sequence[Fraction] | None = None
-    ):
-        self.shifts: list[Fraction] = []
-        self._given = None if shifts is None else iter(shifts)
-        self._tick = stream.time_base
-        self._gaps = bool(int(container.format.flags) & TS_DISCONT)
-        self._back = int((BACKWARDS if self._gaps else FAR_BACKWARDS) / self._tick)
-        self._ahead = int(FORWARDS / self._tick)
-        self._shift, self._last, self._next = 0, None, 0
-
-    def mend(self, packet: av.Packet) -> av.Packet:
-        """Shifts the stamps of the next packet in the order of the file; returns the packet."""
-        # Times of display may go back; times of decoding only do where a recording ends.
-        if packet.dts is not None:
-            if self._last is not None and self._jumps(packet.dts + self._shift):
-                self._restart(packet.dts)
-            self._last = packet.dts + self._shift
-            self._next = self._last + (packet.duration or 0)
-        if self._shift:
-            packet.pts, packet.dts = (None if old is None else old + self._shift for old in (packet.pts, packet.dts))
-        return packet
-
-    def _jumps(self, stamp: int) -> bool:
-        return stamp < self._last - self._back or (self._gaps and stamp > self._next + self._ahead)
-
-    def _restart(self, stamp: int) -> None:
-        shift = (self._next - stamp) * self._tick if self._given is None else next(self._given, None)
-        if shift is not None:
-            self.shifts.append(shift)
-            self._shift = round(shift / self._tick)
+    read = False
+    try:
+        for packet in container.demux(stream):
+            yield packet
+            read = True
+    except av.error.FFmpegError:
+        if not read:
+            raise
+        yield av.Packet()
 
 
 def _rank(track: av.stream.Stream) -> int:
