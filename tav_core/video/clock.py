@@ -37,7 +37,7 @@ class Clock:
         self._may_jump = bool(int(container.format.flags) & TS_DISCONT)
         self._back = int((BACKWARDS if self._may_jump else FAR_BACKWARDS) / self._tick)
         self._ahead = int(FORWARDS / self._tick)
-        self._shift, self._last, self._next = 0, 0, None
+        self._shift, self._last, self._next, self._end = 0, 0, None, 0
 
     def mend(self, packet: av.Packet) -> av.Packet:
         """Shifts the stamps of the next packet in the order of the file; returns the packet."""
@@ -45,21 +45,25 @@ class Clock:
         if packet.dts is None:
             return self._moved(packet)
         if self._next is not None:
-            self._follow(packet.dts)
+            self._follow(packet)
         self._last = packet.dts + self._shift
         self._next = self._last + (packet.duration or 0)
         if self._may_jump and packet.pts is not None and packet.pts - packet.dts > self._ahead:
             # The last picture of a recording is stamped by the next recording.
             packet.pts = None
+        if packet.pts is not None:
+            self._end = max(self._end, packet.pts + self._shift + (packet.duration or 0))
         return self._moved(packet)
 
-    def _follow(self, stamp: int) -> None:
-        late = stamp + self._shift - self._next
+    def _follow(self, packet: av.Packet) -> None:
+        late = packet.dts + self._shift - self._next
         if self._given is None:
             gap = self._may_jump and late > self._ahead
-            if gap or stamp + self._shift < self._last - self._back:
-                self._restart((self._next - stamp) * self._tick)
-        elif self._given and abs(stamp + round(self._given[0] / self._tick) - self._next) < abs(late):
+            if gap or packet.dts + self._shift < self._last - self._back:
+                # Behind the last picture in both orders, of decoding and of display.
+                shown = packet.dts if packet.pts is None else packet.pts
+                self._restart(max(self._next - packet.dts, self._end - shown) * self._tick)
+        elif self._given and abs(packet.dts + round(self._given[0] / self._tick) - self._next) < abs(late):
             self._restart(self._given.pop(0))
 
     def _restart(self, shift: Fraction) -> None:
