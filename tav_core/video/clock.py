@@ -37,16 +37,16 @@ class Clock:
         self._may_jump = bool(int(container.format.flags) & TS_DISCONT)
         self._back = int((BACKWARDS if self._may_jump else FAR_BACKWARDS) / self._tick)
         self._ahead = int(FORWARDS / self._tick)
-        self._shift, self._last, self._next, self._end = 0, 0, None, 0
+        self._shift, self._last, self._next, self._end, self._begun = 0, 0, 0, 0, False
 
     def mend(self, packet: av.Packet) -> av.Packet:
         """Shifts the stamps of the next packet in the order of the file; returns the packet."""
         # Times of display go back within a recording; times of decoding only do where one ends.
         if packet.dts is None:
             return self._moved(packet)
-        if self._next is not None:
+        if self._begun:
             self._follow(packet)
-        self._last = packet.dts + self._shift
+        self._begun, self._last = True, packet.dts + self._shift
         self._next = self._last + (packet.duration or 0)
         if self._may_jump and packet.pts is not None and packet.pts - packet.dts > self._ahead:
             # The last picture of a recording is stamped by the next recording.

@@ -44,12 +44,10 @@ def frame_times(packets: Sequence[Stamps], tick: Fraction, *, reorders: bool) ->
     """
     # An MP4 edit list may say that the first frames are decoded but not shown.
     shown = [packet for packet in packets if packet.is_shown]
-    times, trusted = [packet.pts for packet in shown], True
-    if None in times:
-        times, trusted = [packet.dts for packet in shown], False
-    if None in times:
-        return [], True
-    in_order = not trusted or (reorders and _rises(times, 0))
+    displayed = [packet.pts for packet in shown if packet.pts is not None]
+    decoding = [packet.dts for packet in shown if packet.dts is not None]
+    times = next((known for known in (displayed, decoding) if len(known) == len(shown)), [])
+    in_order = times is not displayed or (reorders and _rises(times, 0))
     times, shortest = sorted(times), int(SHORTEST / tick)
     if _rises(times, shortest):
         return times, in_order
