@@ -14,7 +14,7 @@ from ..errors import ClipError, ConfigError, explain_out_of_memory
 from ..paths import check_input_path
 from ..settings import is_number
 from .config import ClipConfig, ClipInfo
-from .decode import VideoFile
+from .decode import StampsGoBackError, VideoFile
 from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
 from .sizes import fit_image
 from .timeline import pick_frames
@@ -125,6 +125,15 @@ def source_size(source: Source) -> tuple[int, int]:
 
 def take_frames(source: Source, config: ClipConfig) -> VideoClip:
     """Reads the frames of an opened source, see `read_clip`."""
+    try:
+        return _take_frames(source, config)
+    except StampsGoBackError:
+        assert isinstance(source, VideoFile)
+        source.distrust_stamps()
+        return _take_frames(source, config)
+
+
+def _take_frames(source: Source, config: ClipConfig) -> VideoClip:
     picks = pick_frames(source.timeline, config, name=source.path.name)
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):

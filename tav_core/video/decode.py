@@ -32,6 +32,10 @@ INTRA = 1
 """AV_PICTURE_TYPE_I; PyAV gives a number or an enumeration."""
 
 
+class StampsGoBackError(Exception):
+    """The stamps of decoded frames are not in their order, so that they cannot be right."""
+
+
 class VideoFile:
     """A video file. Opening it reads the time of every frame (without decoding any); `images` decodes.
 
@@ -83,6 +87,7 @@ class VideoFile:
 
         Raises:
             ClipError: the file is damaged before the last position.
+            StampsGoBackError: the timeline is wrong; `distrust_stamps` gives a better one.
         """
         ticks = [self.timeline.ticks[position] for position in positions]
         taken = 0
@@ -101,6 +106,13 @@ class VideoFile:
             "an undamaged video",
             "Copy or convert it again, or take frames before the damage.",
         )
+
+    def distrust_stamps(self) -> None:
+        """From now on, frames are told by their order alone, and follow each other at the stated rate."""
+        self._in_order, self._seekable = True, False
+        rates = self.timeline.stated_rates
+        ticks, tick = range(len(self.timeline)), 1 / (*rates, Fraction(25))[0]
+        self.timeline = Timeline(ticks=ticks, tick=tick, stated_rates=rates)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
@@ -138,7 +150,7 @@ class VideoFile:
             decoder, clock = _decoder(stream), Clock(container, stream)
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
-            count = 0
+            count, before = 0, None
             for packet in map(clock.mend, packets(container, stream)):
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
@@ -146,8 +158,11 @@ class VideoFile:
                         continue
                     if not count:
                         self._look_at(stream, frame)
-                    yield self._time(frame, count), frame
-                    count += 1
+                    time = self._time(frame, count)
+                    if before is not None and time <= before and not self._in_order:
+                        raise StampsGoBackError
+                    yield time, frame
+                    count, before = count + 1, time
 
     def _time(self, frame: av.VideoFrame, count: int) -> int:
         """When a decoded frame is shown; `count` frames were decoded before it."""

@@ -11,6 +11,10 @@ SHORTEST = Fraction(1, 500)
 """Seconds for which a frame is shown at least: stamps closer together are one stamp repeated."""
 
 
+FEW = 1 / 20
+"""The share of stamps that may be repeated ones before all of them count for nothing."""
+
+
 class Stamps(NamedTuple):
     """What is known of a packet before it is decoded; times in ticks of its track."""
 
@@ -59,11 +63,11 @@ def _rises(times: Sequence[int], more_than: int) -> bool:
 
 
 def _spread(times: Sequence[int], shortest: int) -> list[int]:
-    """Gives frames with one stamp even times up to the next, at most the average step; [] if there is no room."""
-    step = (times[-1] - times[0]) // max(len(times) - 1, 1)
-    if step <= shortest:
-        return []
+    """Gives frames with one stamp even times up to the next, at most the average step; [] if there are many such."""
     starts = [0, *(n for n in range(1, len(times)) if times[n] - times[n - 1] > shortest)]
+    if len(starts) < (1 - FEW) * len(times):
+        return []
+    step = (times[-1] - times[0]) // max(len(times) - 1, 1)
     spread: list[int] = []
     for start, end in pairwise([*starts, len(times)]):
         room = (times[end] - times[start]) // (end - start) if end < len(times) else step
