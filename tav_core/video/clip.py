@@ -74,9 +74,10 @@ def read_clip(
         read_clip("ski.mp4", ClipConfig(stride=2))
         read_clip("ski.mp4", stride=2)
 
-    At a variable frame rate the positions are even steps in time (`Timeline.even_grid`). Transparency is put over
-    white; rotation flags and non-square pixels are applied; 10- and 12-bit video becomes 8-bit (HDR is not tone
-    mapped). Frames are resized with Pillow's Lanczos.
+    The frames are those that the ffmpeg program decodes, from the track that it would choose. At a variable frame rate
+    the positions are even steps in time (`Timeline.even_grid`). Interlaced frames become their first field, filled up.
+    Transparency is put over white; rotation flags and non-square pixels are applied; 10- and 12-bit video becomes 8-bit
+    (HDR is not tone mapped). Frames are resized with Pillow's Lanczos.
 
     Args:
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.

@@ -132,6 +132,11 @@ class TestBrokenStamps:
             # Times of decoding in place of those of display.
             ("h264 b", "pts=DTS"),
             ("h264 pyramid", "pts=DTS"),
+            # From the thirteenth packet on; up to it.
+            ("h264 b", "pts='if(gt(N,12),DTS,PTS)'"),
+            ("h264 b", "pts='if(lt(N,12),DTS,PTS)'"),
+            # Back by five frames.
+            ("h264 b", "ts='TS-if(gt(N,15),5*DURATION,0)'"),
             # Every stamp twice; one for all.
             ("h264", "ts='floor(TS/(2*DURATION))*2*DURATION'"),
             ("h264", "pts=0:dts=N"),
