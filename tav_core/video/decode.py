@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -14,6 +14,7 @@ from PIL import Image
 from ..errors import ClipError
 from .clock import Clock
 from .deinterlace import Timed, deinterlaced
+from .h264_fields import FieldPairs
 from .stamps import SHORTEST, Stamps, decodable, frame_times
 from .streams import SEEKABLE, opened, packets, video_stream
 from .timeline import Timeline
@@ -186,21 +187,26 @@ class VideoFile:
 
 
 def _scan(container: av.container.InputContainer, stream: av.VideoStream, clock: Clock) -> list[Stamps]:
+    hidden = _hidden(stream.codec_context)
     return [
         Stamps(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
         for packet in map(clock.mend, packets(container, stream))
-        if packet.size and _is_shown(packet, stream.codec_context.name)
+        if packet.size and not hidden(packet)
     ]
+
+
+def _hidden(codec: av.VideoCodecContext) -> Callable[[av.Packet], bool]:
+    """A function that tells the packets, given one after the other, that do not become frames of their own."""
+    if codec.name == "vp8":
+        # VP8 stores its hidden reference pictures as packets of their own (RFC 6386, 9.1: the show_frame bit).
+        return lambda packet: not bytes(packet)[0] & 0x10
+    pairs = FieldPairs(codec.extradata if codec.name == "h264" else None)
+    return lambda packet: pairs.possible and pairs.completes(bytes(packet))
 
 
 def _stated_rates(stream: av.VideoStream) -> tuple[Fraction, ...]:
     stated = (stream.average_rate, stream.guessed_rate, stream.codec_context.framerate)
     return tuple(Fraction(rate) for rate in stated if rate and rate <= 1 / SHORTEST)
-
-
-def _is_shown(packet: av.Packet, codec: str) -> bool:
-    # VP8 stores its hidden reference pictures as packets of their own (RFC 6386, 9.1: the show_frame bit).
-    return codec != "vp8" or bool(bytes(packet)[0] & 0x10)
 
 
 def _decoded(decoder: av.VideoCodecContext, packet: av.Packet, *, lenient: bool) -> list[av.VideoFrame]:

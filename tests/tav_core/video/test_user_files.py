@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,6 +14,8 @@ from PIL import Image
 
 from tav_core.video.audio import read_audio
 from tav_core.video.clip import open_source, read_clip
+from tests.tav_core.video.field_coded import field_coded, level
+from tests.tav_core.video.test_clip import copy_stream
 
 DATA = Path(__file__).parents[2] / "data" / "video"
 RIGHT = np.load(DATA / "frames_by_ffmpeg.npz")
@@ -158,6 +161,40 @@ class TestInterlaced:
             assert sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) <= 4
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["in fields", "some in fields", "whole"])
+@pytest.mark.parametrize("ending", ["h264", "ts", "mkv", "mp4"])
+def test_two_fields_are_one_frame(tmp_path, kind, ending):
+    """Cameras that write AVCHD, and broadcasts, store the fields of a frame one after the other."""
+    in_fields = {"in fields": lambda n: True, "some in fields": lambda n: n % 3 != 1, "whole": lambda n: False}[kind]
+    path = tmp_path / "fields.h264"
+    path.write_bytes(field_coded(24, in_fields))
+    if ending != "h264":
+        path = stamped(path, tmp_path / f"fields.{ending}", [half for n in range(24) for half in halves(in_fields(n))])
+    clip = read_clip(path, num_frames=24, width=64, height=64)
+    assert (clip.source_frames, clip.source_fps) == (24, 25)
+    # Luma 16 ... 235 are 0 ... 255; the rows of the top field stay as they are.
+    top = [round(float(frame[0, 0, 0]) * 255) for frame in clip.frames]
+    assert top == pytest.approx([(level(n, 0) - 16) * 255 / 219 for n in range(24)], abs=1.5)
+
+
+def halves(in_fields):
+    """The length of each picture of a frame, in half frames."""
+    return (1, 1) if in_fields else (2,)
+
+
+def stamped(path, target, lengths):
+    """Copies a raw stream into a container, with a time for each picture, in half frames of 1/50 s."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream, time = copy_stream(container, source.streams.video[0]), 0
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for packet, length in zip(packets, lengths, strict=True):
+            packet.stream, packet.time_base = stream, Fraction(1, 50)
+            packet.pts = packet.dts = time
+            packet.duration, time = length, time + length
+            container.mux(packet)
+    return target
 
 
 def combed(frame):
