@@ -15,7 +15,7 @@ from ..errors import ClipError
 from .clock import Clock
 from .deinterlace import Timed, deinterlaced
 from .h264_fields import FieldPairs
-from .stamps import SHORTEST, Stamps, decodable, frame_times
+from .stamps import SHORTEST, Stamps, decodable, first_time, frame_times
 from .streams import SEEKABLE, opened, packets, video_stream
 from .timeline import Timeline
 from .to_rgb import orientation, to_rgb
@@ -54,34 +54,36 @@ class VideoFile:
         with self._opened() as (container, stream):
             clock = Clock(container, stream)
             scanned = _scan(container, stream, clock)
-            found = decodable(scanned)
-            self._cut, self.shifts = len(found) < len(scanned), tuple(clock.shifts)
+            found, avi = decodable(scanned), container.format.name == "avi"
             if container.format.name in ONE_STAMP:
                 found = [packet._replace(pts=None) for packet in found]
-            self._keyframes = sorted(packet.pts for packet in found if packet.is_keyframe and packet.pts is not None)
-            reorders = bool(stream.codec_context.has_b_frames)
+            shown, reorders = sum(packet.is_shown for packet in found), bool(stream.codec_context.has_b_frames)
+            if not shown:
+                raise self._refusal("no frame", "a video with at least one frame", "Copy or download the file again.")
             ticks, self._in_order = frame_times(found, stream.time_base, reorders=reorders)
+            self._cut, self.shifts = len(found) < len(scanned), tuple(clock.shifts)
+            self._keyframes = sorted(packet.pts for packet in found if packet.is_keyframe and packet.pts is not None)
             self._seekable = container.format.name in SEEKABLE and not self._in_order and not self.shifts
+            self._first = first_time(found) * stream.time_base
             # AVI cannot say that the sound begins before the first picture, so both begin together.
-            self._late = reorders and self._in_order and container.format.name != "avi"
+            self._late = reorders and self._in_order and not avi
             rates = _stated_rates(stream)
             tick = stream.time_base if ticks else 1 / (*rates, Fraction(25))[0]
-        shown = sum(packet.is_shown for packet in found)
-        if not shown:
-            raise self._refusal("no frame", "a video with at least one frame", "Copy or download the file again.")
         self.timeline = Timeline(ticks=ticks or range(shown), tick=tick, stated_rates=rates)
 
     def start_time(self) -> Fraction:
         """When the first frame is shown, in seconds on the clock of the file's sound; may decode some frames."""
-        if self._late:
-            with closing(self._decode()) as decoded:
-                stamps = [(frame.pts, frame.dts, frame.time_base) for _, frame in islice(decoded, FIRST_FRAMES)]
-            pts, dts, tick = stamps[0] if stamps else (None, None, Fraction(0))
-            times = [pts for pts, _, _ in stamps]
-            start = pts if None not in times and all(a < b for a, b in pairwise(times)) else dts
-            if start is not None:
-                return start * tick
-        return self.timeline.ticks[0] * self.timeline.tick
+        if not self._late:
+            return self._first
+        with closing(self._decode()) as decoded:
+            stamps = [(frame.pts, frame.dts, frame.time_base) for _, frame in islice(decoded, FIRST_FRAMES)]
+        if not stamps:
+            return self._first
+        times, (pts, dts, tick) = [time for time, _, _ in stamps], stamps[0]
+        # Else they are times of decoding: the first frame comes out when the packet with its time has gone in.
+        right = None not in times and all(earlier < later for earlier, later in pairwise(times))
+        start = pts if right else dts
+        return self._first if start is None else start * tick
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the upright RGB picture at each position of the timeline (not decreasing); decodes no further.

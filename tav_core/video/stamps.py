@@ -36,6 +36,12 @@ def decodable(packets: Sequence[Stamps]) -> Sequence[Stamps]:
     return [packet for packet in from_keyframe if packet.pts is None or packet.pts >= first]
 
 
+def first_time(packets: Sequence[Stamps]) -> int:
+    """The first stamp of a frame that is shown, in ticks; 0 if there is none."""
+    stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets if packet.is_shown]
+    return min((stamp for stamp in stamps if stamp is not None), default=0)
+
+
 def frame_times(packets: Sequence[Stamps], tick: Fraction, *, reorders: bool) -> tuple[list[int], bool]:
     """When each frame is shown, in ticks, and whether decoded frames must be told by their order, not their stamps.
 

@@ -151,6 +151,15 @@ class TestBrokenStamps:
         for start in (0, 7):
             check_frames(path, right, start)
 
+    @pytest.mark.parametrize("stamps", ["ts='floor(TS/(2*DURATION))*2*DURATION'", "pts='if(lt(N,12),DTS,PTS)'"])
+    def test_the_sound_begins_with_the_first_frame(self, tmp_path, stamps):
+        case = Case(codec="h264 b" if "DTS" in stamps else "h264", ending="ts", sound="aac", offset=3.2)
+        run("-i", made(case, tmp_path), "-c", "copy", "-bsf:v", f"setts={stamps}", "-copyts", tmp_path / "broken.ts")
+        check_frames(tmp_path / "broken.ts", decoded(tmp_path / "broken.ts"))
+        audio = read_audio(tmp_path / "broken.ts", start=0, duration=FRAMES / 25)
+        # Within two frames, for nobody knows when the first one was to be shown.
+        assert clicks(audio) == pytest.approx(case.clicks_heard, abs=0.08 + SOUND_TOLERANCE)
+
     @pytest.mark.parametrize(("ending", "codec"), [("ts", "h264 b"), ("ts", "mpeg2 b"), ("m2v", "mpeg2 b")])
     def test_a_recording_that_begins_between_keyframes(self, tmp_path, ending, codec):
         data = made(Case(codec=codec, ending=ending), tmp_path).read_bytes()
