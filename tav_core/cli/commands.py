@@ -42,7 +42,11 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .options import read_clip_config, read_settings
-from .progress import progress_bar, raise_between_steps
+from .progress import progress_bar
+from .signals import raise_between_steps
+
+# Bytes. Most file systems take names of 255, and a temporary file's is longer by 14.
+MAX_NAME = 200
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -207,7 +211,8 @@ def name_videos(args: argparse.Namespace) -> list[Path]:
     """One path per prompt; if two prompts give the same name, the second gets a number."""
     paths: list[Path] = []
     for prompt in args.prompt:
-        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60] or "empty-prompt"
+        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60].encode()[:MAX_NAME].decode(errors="ignore")
+        stem = stem or "empty-prompt"
         ending = "" if args.format == "png" else f".{args.format}"
         path, number = args.out / f"{stem}{ending}", 2
         while path in paths:
