@@ -63,7 +63,8 @@ def read_weights(prompt: str) -> list[tuple[str, float]]:
             groups[-1].append(Piece(part, None))
     # What was opened and never closed is text.
     pieces = groups[0] + [piece for group in groups[1:] for piece in (Piece("(", None), *group)]
-    return join(pieces)
+    weights = [(show(text), 1.0 if weight is None else weight) for text, weight in join(pieces) if text]
+    return weights or [("", 1.0)]
 
 
 def plain_text(prompt: str) -> str:
@@ -84,7 +85,7 @@ def close(group: list[Piece]) -> list[Piece]:
             mend=r"Give such a number, or write \( and \) if the parentheses are text.",
         )
     inside = [*group[:-1], Piece(found.group(1), None)]
-    return [Piece(text, weight if own is None else own) for text, own in inside]
+    return [Piece(text, weight if own is None else own) for text, own in join(inside)]
 
 
 def as_number(text: str) -> float | None:
@@ -94,16 +95,15 @@ def as_number(text: str) -> float | None:
         return None
 
 
-def join(pieces: list[Piece]) -> list[tuple[str, float]]:
-    """Joins neighbours of the same weight, so that text without weights stays whole."""
-    joined: list[tuple[str, float]] = []
-    for text, given in pieces:
-        weight = 1.0 if given is None else given
-        if joined and joined[-1][1] == weight:
-            joined[-1] = (joined[-1][0] + show(text), weight)
-        elif text:
-            joined.append((show(text), weight))
-    return joined or [("", 1.0)]
+def join(pieces: list[Piece]) -> list[Piece]:
+    """Joins neighbours without weights, so that text with parentheses stays whole."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and joined[-1].weight is None and piece.weight is None:
+            joined[-1] = Piece(joined[-1].text + piece.text, None)
+        else:
+            joined.append(piece)
+    return joined
 
 
 def show(text: str) -> str:

@@ -28,7 +28,7 @@ from tav_core.prompts import plain_text, read_weights
         ("(note: red)", [("(note: red)", 1)]),
         ("(ratio 16:9)", [("ratio 16", 9)]),
         ("滑雪(的人:1.1)", [("滑雪", 1), ("的人", 1.1)]),
-        ("(red:1)(blue:1)", [("redblue", 1)]),
+        ("(red:1.2)(blue:1.2)", [("red", 1.2), ("blue", 1.2)]),
         (r"a\b", [(r"a\b", 1)]),
     ],
 )
