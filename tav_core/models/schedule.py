@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..settings import is_whole
 from .families import ANY_FAMILY
+from .precision import usual_defaults
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
@@ -50,7 +51,8 @@ class NoiseSchedule:
         """
         from diffusers import DDIMScheduler
 
-        scheduler = DDIMScheduler.from_config(dict(config))
+        with usual_defaults():
+            scheduler = DDIMScheduler.from_config(dict(config))
         prediction_type = scheduler.config.prediction_type
         if prediction_type not in PREDICTION_TYPES:
             raise CheckpointError(
@@ -170,4 +172,9 @@ def ddim_step(
 
 def gaussian_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
     """float32 noise from a seed, drawn on the CPU so that every device gets the same."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return draw_noise(shape, torch.Generator("cpu").manual_seed(seed))
+
+
+def draw_noise(shape: tuple[int, ...] | torch.Size, generator: torch.Generator) -> Tensor:
+    """float32 noise on the generator's device, whatever PyTorch's default dtype and device are."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device=generator.device)

@@ -93,9 +93,8 @@ def _encode(
     # The last row is the empty prompt's, from which weights are counted.
     rows = [[start, *(token for token, _ in chunk), end] for chunk in (*chunks, [])]
     tokens = torch.tensor([row + [pad] * (limit - len(row)) for row in rows], device=encoder.device)
-    weights = torch.ones(len(chunks), limit, 1, dtype=torch.float32, device=encoder.device)
-    for row, chunk in zip(weights, chunks, strict=True):
-        row[1 : 1 + len(chunk), 0] = torch.tensor([weight for _, weight in chunk], dtype=torch.float32)
+    rows = [[1.0, *(weight for _, weight in chunk), *[1.0] * (limit - 1 - len(chunk))] for chunk in chunks]
+    weights = torch.tensor(rows, dtype=torch.float32, device=encoder.device)[..., None]
     if bool((weights == 1).all()):
         embedded = encoder(tokens[:-1]).last_hidden_state
     else:
