@@ -65,17 +65,18 @@ class ClipEncoder:
                 expected="a CLIP with both towers, for the text score",
                 mend="Give a complete CLIP, as a transformers folder or a file, or leave the prompt out.",
             )
-        tokens = self.tokenizer(plain_text(prompt), return_tensors="pt", verbose=False).input_ids
+        tokens = self.tokenizer(plain_text(prompt), verbose=False).input_ids
         limit = self.model.text_model.config.max_position_embeddings
-        if tokens.shape[-1] > limit:
+        if len(tokens) > limit:
             raise PromptError(
-                got=f"a prompt of {tokens.shape[-1] - 2} tokens, not counting start and end",
+                got=f"a prompt of {len(tokens) - 2} tokens, not counting start and end",
                 expected=f"at most {limit - 2}",
                 mend="Shorten the prompt.",
             )
         # No padding: the embedding is read at <|endoftext|>, which does not attend to what follows it.
         projection = self.model.text_projection
-        return projection(self.model.text_model(input_ids=tokens.to(projection.weight.device)).pooler_output).cpu()
+        row = torch.tensor([tokens], device=projection.weight.device)
+        return projection(self.model.text_model(input_ids=row).pooler_output).cpu()
 
 
 # ComfyUI runs its nodes in inference mode, in which loaded weights cannot become parameters.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -45,11 +47,12 @@ def edit(place, out, *more):
     return ["edit", *files, "--num-steps", "1", "--out", f"{place / out}", *more]
 
 
-def process(command, *, wrap=("",), **settings):
-    """Runs the command line as a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **settings.pop("env", {})}
-    command = [*wrap[1:], sys.executable, "-m", "tav_core", *command]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300, **settings)
+def process(*commands, **environment):
+    """Runs commands one after another in a process of their own; returns it with what it wrote."""
+    script = "import json, sys; from tav_core.cli.main import main; sys.exit(max(map(main, json.loads(sys.argv[1]))))"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-c", script, json.dumps(commands)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300)
 
 
 def steps_of(path):
@@ -121,23 +124,22 @@ def test_kill_from_outside(place, tmp_path):
 PROMPTS = ["--prompt", "滑雪的人", "--prompt", "second"]
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
 def test_every_video_is_written_whatever_the_pipe_can_show(place, tmp_path, encoding):
-    ran = process(edit(place, tmp_path / "out", *PROMPTS), env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"})
+    ran = process(edit(place, tmp_path / "out", *PROMPTS), PYTHONIOENCODING=encoding)
     assert ran.returncode == 0, ran.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["second.mp4", "滑雪的人.mp4"]
     shown = "滑雪的人" if encoding == "utf-8" else r"\u6ed1\u96ea\u7684\u4eba"
     assert shown in ran.stdout.decode(encoding)
 
 
-@pytest.mark.parametrize("gone", [">&-", "2>&-", "| true", "2>&1 | true"])
+@pytest.mark.parametrize("gone", [">&- 2>&-", "2>&1 | true"])
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell of Unix")
 def test_every_video_is_written_when_nobody_listens(place, tmp_path, gone):
-    command = " ".join(
-        f"'{word}'" for word in [sys.executable, "-m", "tav_core", *edit(place, tmp_path / "out", *PROMPTS)]
+    command = shlex.join([sys.executable, "-m", "tav_core", *edit(place, tmp_path / "out", *PROMPTS)])
+    ran = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {gone}"], cwd=ROOT, capture_output=True, timeout=300
     )
-    script = f"set -o pipefail; {command} {gone}"
-    ran = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, timeout=300)
     assert ran.returncode == 0 and b"Error" not in ran.stderr, ran.stderr
     assert len(list((tmp_path / "out").iterdir())) == 2
 
@@ -190,24 +192,13 @@ def test_one_seed_gives_equal_bytes(place, tmp_path):
     found = []
     for seed in ("1", "2"):
         out = tmp_path / seed
-        assert process(tune(place, out), env={"PYTHONHASHSEED": seed}).returncode == 0
-        files = ["--model", f"{place / 'model'}", "--motion", f"{out / 'motion.safetensors'}"]
-        invert = [
-            "invert",
-            *files,
-            "--clip",
-            f"{place / 'clip.mp4'}",
-            "--num-steps",
-            "1",
-            "--out",
-            f"{out / 't.safetensors'}",
-        ]
-        assert process(invert, env={"PYTHONHASHSEED": seed}).returncode == 0
-        for kind in ("mp4", "gif", "webp"):
-            command = edit(place, out, "--prompt", "x", "--format", kind)
-            assert process(command, env={"PYTHONHASHSEED": seed}).returncode == 0
+        files = ["--model", f"{place / 'model'}", "--motion", f"{out / 'motion.safetensors'}", "--num-steps", "1"]
+        invert = ["invert", *files, "--clip", f"{place / 'clip.mp4'}", "--out", f"{out / 't.safetensors'}"]
+        edits = [edit(place, out, "--prompt", "x", "--format", kind) for kind in ("mp4", "gif", "webp")]
+        page = ["report", "--video", f"{place / 'clip.mp4'}", "--no-flow", "--out", f"{out / 'page.html'}"]
+        assert process(tune(place, out), invert, *edits, page, PYTHONHASHSEED=seed).returncode == 0
         found.append({path.name: path.read_bytes() for path in out.iterdir()})
-    assert found[0].keys() == {"motion.safetensors", "state.safetensors", "t.safetensors", "x.mp4", "x.gif", "x.webp"}
+    assert len(found[0]) == 7
     assert [name for name, content in found[0].items() if found[1][name] != content] == []
 
 
