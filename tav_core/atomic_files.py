@@ -21,7 +21,8 @@ GB = 1e9
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` for a file or folder, and moves it into place at the end.
 
-    A crash, a full disk or a kill leaves the old file as it was. Files that earlier kills left behind are removed.
+    A crash, a full disk or a kill leaves the old file as it was. Files that earlier kills left behind are removed. A
+    file that is replaced passes its permissions on, as if it had been written over.
 
     Raises:
         OutputError: the file cannot be written.
@@ -34,6 +35,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             written_at = temporary.stat().st_mtime
             if temporary.is_file():
                 flush_to_disk(temporary)
+                if path.is_file():
+                    shutil.copymode(path, temporary)
             elif path.is_dir():
                 # A folder cannot be replaced in one step.
                 path.replace(replaced)

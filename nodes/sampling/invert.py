@@ -99,5 +99,6 @@ def for_stock_samplers(model: Any, samples: Tensor, timesteps: tuple[int, ...]) 
 
     schedule = read_schedule(model)
     # Stable Diffusion's DDIM ends at the alpha of timestep 0, where the inversion started, and not at sigma 0.
-    sigmas = torch.tensor([schedule.sigma(timestep) for timestep in (*reversed(timesteps), -1)])
+    levels = [schedule.sigma(timestep) for timestep in (*reversed(timesteps), -1)]
+    sigmas = torch.tensor(levels, dtype=torch.float32, device="cpu")
     return InvertedNoise(samples, model, sigma=float(sigmas[0])), sigmas

@@ -61,7 +61,7 @@ def side_by_side(videos: list[Tensor], labels: list[str]) -> Tensor:
         fitted = fit_height(held, height)
         head = torch.from_numpy(draw_label(label, fitted.shape[2])).expand(longest, -1, -1, -1)
         columns += [torch.cat([head, fitted], dim=1) if any(labels) else fitted]
-    gap = torch.ones(longest, columns[0].shape[1], GAP, 3)
+    gap = torch.ones(longest, columns[0].shape[1], GAP, 3, dtype=torch.float32, device="cpu")
     spaced = [part for column in columns for part in (gap, column)][1:]
     return torch.cat(spaced, dim=2)
 

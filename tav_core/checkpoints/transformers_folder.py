@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..models.precision import usual_defaults
 from .part_folders import read_json
 
 
@@ -51,9 +52,10 @@ def load_pretrained(
     """
     given = {"config": config, "state_dict": dict(tensors)} if tensors is not None else {"local_files_only": True}
     try:
-        model, report = model_class.from_pretrained(
-            None if tensors is not None else str(path), output_loading_info=True, **given, **options
-        )
+        with usual_defaults():
+            model, report = model_class.from_pretrained(
+                None if tensors is not None else str(path), output_loading_info=True, **given, **options
+            )
     # transformers has no error class of its own for files that it cannot read.
     except Exception as error:
         raise CheckpointError(

@@ -17,7 +17,6 @@ from ..evaluation.compare_inversions import compare_methods, format_table, write
 from ..evaluation.reconstruct import psnr, reconstruct
 from ..models.conditioning import Conditioning
 from ..models.latents import decode_latents, encode_frames
-from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
 from ..sampling.config import EditConfig
 from ..sampling.edit import edit
@@ -32,6 +31,7 @@ from ..video.write import check_video, write_video
 from .early_stop import read_early_stop
 from .inputs import (
     check_room,
+    encode,
     find_device,
     find_scheduler,
     load_denoiser,
@@ -42,13 +42,18 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .options import read_clip_config, read_settings
-from .progress import progress_bar, raise_between_steps
+from .progress import progress_bar
+from .signals import raise_between_steps
+
+# Bytes. Most file systems take names of 255, and a temporary file's is longer by 14.
+MAX_NAME = 200
 
 
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
     checkpoint = load_model(args, precision=config.precision)
+    context = encode(args, checkpoint, args.prompt)
     clip = read_clip(args.clip, read_clip_config(args))
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
@@ -67,7 +72,7 @@ def run_tune(args: argparse.Namespace) -> None:
         motion = tune(
             denoiser,
             latents,
-            encode_prompt(checkpoint, args.prompt),
+            context,
             config=config,
             state_path=args.out / "state.safetensors",
             about=clip.info(args.prompt),
@@ -126,11 +131,12 @@ def load_inversion(
 ) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, Conditioning]:
     """The tuned model, its checkpoint, the clip, its latents, and the prompt to invert under."""
     motion, checkpoint = Motion.load(args.motion), load_model(args)
-    clip = read_clip(args.clip, read_clip_config(args, motion.info))
     prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
+    context = encode(args, checkpoint, prompt)
+    clip = read_clip(args.clip, read_clip_config(args, motion.info))
     latents = encode_frames(checkpoint.vae, clip.frames).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents)
-    return denoiser, checkpoint, clip, latents, encode_prompt(checkpoint, prompt)
+    return denoiser, checkpoint, clip, latents, context
 
 
 def print_reconstruction(
@@ -150,6 +156,7 @@ def run_edit(args: argparse.Namespace) -> None:
     config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
     motion, checkpoint = Motion.load(args.motion), load_model(args)
     negative = source_prompt(motion.info) if args.negative_source else args.negative
+    told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
     start = load_start(args, motion.info, config, checkpoint)
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
@@ -165,8 +172,8 @@ def run_edit(args: argparse.Namespace) -> None:
         latents = edit(
             denoiser,
             start,
-            encode_prompt(checkpoint, args.prompt),
-            encode_prompt(checkpoint, negative),
+            told,
+            avoided,
             config=config,
             scheduler=scheduler,
             num_frames=args.num_frames,
@@ -207,7 +214,8 @@ def name_videos(args: argparse.Namespace) -> list[Path]:
     """One path per prompt; if two prompts give the same name, the second gets a number."""
     paths: list[Path] = []
     for prompt in args.prompt:
-        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60] or "empty-prompt"
+        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60].encode()[:MAX_NAME].decode(errors="ignore")
+        stem = stem or "empty-prompt"
         ending = "" if args.format == "png" else f".{args.format}"
         path, number = args.out / f"{stem}{ending}", 2
         while path in paths:

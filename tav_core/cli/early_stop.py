@@ -12,8 +12,8 @@ from ..errors import ConfigError
 from ..evaluation.preview import preview_score, render_preview
 from ..metrics.clip import load_clip_model
 from ..models.latents import decode_latents
-from ..models.text import encode_prompt
 from ..tuning.early_stop import EarlyStop
+from .inputs import encode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Te
     judge = load_clip_model(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)
     texts = {"source": args.prompt, "shown": args.stop_early, "negative": ""}
-    prompts = {name: encode_prompt(checkpoint, text) for name, text in texts.items()}
+    prompts = {name: encode(args, checkpoint, text) for name, text in texts.items()}
     latents = latents[:, :, : args.window or None]
 
     def score(motion: Motion) -> float:

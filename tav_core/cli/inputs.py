@@ -13,6 +13,7 @@ from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
+from ..models.conditioning import Conditioning
 from ..models.memory import check_sampling
 from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
@@ -42,6 +43,11 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
     )
 
 
+def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list[str]) -> Conditioning:
+    """The conditioning of prompts; they may be long if the options say so."""
+    return encode_prompt(checkpoint, prompts, long_prompts=args.long_prompts)
+
+
 def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:
     """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for."""
     strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
@@ -68,7 +74,7 @@ def load_injection(
             expected="the inversion of the source, which is injected",
             mend="Run invert and give the file that it writes, or add --no-inject.",
         )
-    context = encode_prompt(checkpoint, args.inject_prompt)
+    context = encode(args, checkpoint, args.inject_prompt)
     return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=config)
 
 

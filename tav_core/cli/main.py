@@ -6,6 +6,7 @@ This module parses the options; commands.py runs the commands.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ from .options import (
     add_vae,
     add_windows,
 )
+from .signals import Ended, raise_when_ended
+from .streams import lasting_streams
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -168,17 +171,24 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
-    args = parse(argv)
-    try:
-        from . import commands
-
-        with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
-            getattr(commands, f"run_{args.command}")(args)
-    except TavError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("cancelled", file=sys.stderr)
-        return 130
+    """Runs a command. Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, 128 + n after the signal n."""
+    with lasting_streams():
+        args = parse(argv)
+        try:
+            with raise_when_ended():
+                run(args)
+        except TavError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt as ended:
+            print("cancelled", file=sys.stderr)
+            return 128 + (ended.number if isinstance(ended, Ended) else signal.SIGINT)
     return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the command that the options name."""
+    from . import commands
+
+    with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
+        getattr(commands, f"run_{args.command}")(args)

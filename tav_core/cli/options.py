@@ -31,6 +31,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         choices=("epsilon", "v_prediction"),
         help="what the UNet predicts, if the checkpoint does not say",
     )
+    parser.add_argument(
+        "--long-prompts",
+        action="store_true",
+        help="take prompts of more than 75 tokens, in parts of 75 as ComfyUI does",
+    )
     parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
 
 
@@ -192,7 +197,9 @@ def add_setting(
         changes: arguments of argparse that replace these.
     """
     field = next(field for field in dataclasses.fields(config) if field.name == name)
-    about: dict[str, Any] = {"help": f"{field.metadata['help']} (default: {field.default})", "default": field.default}
+    # argparse takes a percent sign for a placeholder.
+    text = field.metadata["help"].replace("%", "%%")
+    about: dict[str, Any] = {"help": f"{text} (default: {field.default})", "default": field.default}
     if isinstance(field.default, bool):
         about["action"] = argparse.BooleanOptionalAction
     elif isinstance(field.default, tuple):

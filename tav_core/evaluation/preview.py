@@ -49,7 +49,7 @@ def render_preview(
     config = EditConfig(num_steps=NUM_STEPS, guidance_scale=guidance_scale)
     video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
     last = video.shape[2] - 1
-    chosen = torch.linspace(0, last, min(NUM_FRAMES, last + 1)).round().long()
+    chosen = torch.linspace(0, last, min(NUM_FRAMES, last + 1), dtype=torch.float32, device="cpu").round().long()
     return video[:, :, chosen.to(video.device)]
 
 

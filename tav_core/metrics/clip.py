@@ -12,6 +12,7 @@ from torch import Tensor
 from ..checkpoints.tokenizer import CLIP_TOKENIZER, has_tokenizer, load_tokenizer
 from ..checkpoints.transformers_folder import load_pretrained, read_model_type
 from ..errors import CheckpointError, InputError, PromptError
+from ..prompts import plain_text
 from .images import CLIP_MEAN, CLIP_STD, encode_in_batches, prepare_images
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ClipEncoder:
 
         Raises:
             InputError: this CLIP has no text tower.
-            PromptError: the prompt has more tokens than this CLIP takes.
+            PromptError: the prompt has more tokens than this CLIP takes, or is not text.
         """
         if self.tokenizer is None:
             raise InputError(
@@ -64,17 +65,18 @@ class ClipEncoder:
                 expected="a CLIP with both towers, for the text score",
                 mend="Give a complete CLIP, as a transformers folder or a file, or leave the prompt out.",
             )
-        tokens = self.tokenizer(prompt, return_tensors="pt", verbose=False).input_ids
+        tokens = self.tokenizer(plain_text(prompt), verbose=False).input_ids
         limit = self.model.text_model.config.max_position_embeddings
-        if tokens.shape[-1] > limit:
+        if len(tokens) > limit:
             raise PromptError(
-                got=f"a prompt of {tokens.shape[-1] - 2} tokens, not counting start and end",
+                got=f"a prompt of {len(tokens) - 2} tokens, not counting start and end",
                 expected=f"at most {limit - 2}",
                 mend="Shorten the prompt.",
             )
         # No padding: the embedding is read at <|endoftext|>, which does not attend to what follows it.
         projection = self.model.text_projection
-        return projection(self.model.text_model(input_ids=tokens.to(projection.weight.device)).pooler_output).cpu()
+        row = torch.tensor([tokens], device=projection.weight.device)
+        return projection(self.model.text_model(input_ids=row).pooler_output).cpu()
 
 
 # ComfyUI runs its nodes in inference mode, in which loaded weights cannot become parameters.

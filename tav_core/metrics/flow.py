@@ -61,7 +61,8 @@ def measure_flow(frames: Tensor) -> FlowPair:
 
 def to_grey(frames: Tensor) -> np.ndarray:
     """Luma of frames `f h w 3` in [0, 1], `f h w` uint8, which is what DIS takes."""
-    luma = einsum(frames.detach().float().cpu().clamp(0, 1), torch.tensor(LUMA), "f h w c, c -> f h w")
+    values = frames.detach().float().cpu().clamp(0, 1)
+    luma = einsum(values, values.new_tensor(LUMA), "f h w c, c -> f h w")
     return luma.mul(255).round().to(torch.uint8).numpy()
 
 

@@ -40,7 +40,7 @@ def prepare_images(frames: Tensor, *, resize: int, crop: int, mean: Sequence[flo
     images = images.clamp(0, 1).mul(255).round().div(255)
     top, left = (size[0] - crop) // 2, (size[1] - crop) // 2
     cropped = images[..., top : top + crop, left : left + crop]
-    spread = [rearrange(torch.tensor(values), "c -> c 1 1").to(images) for values in (mean, std)]
+    spread = [rearrange(images.new_tensor(values), "c -> c 1 1") for values in (mean, std)]
     return (cropped - spread[0]) / spread[1]
 
 

@@ -29,7 +29,7 @@ def warp_frames(frames: Tensor, flow: Tensor) -> Tensor:
     height, width = flow.shape[1:3]
     places = flow + pixel_places(height, width).to(flow)
     # grid_sample counts from -1 to 1 between the centres of the outermost pixels.
-    scale = torch.tensor([max(width - 1, 1), max(height - 1, 1)]).to(flow)
+    scale = torch.tensor([max(width - 1, 1), max(height - 1, 1)], device="cpu").to(flow)
     sampled = F.grid_sample(
         rearrange(frames.to(flow), "f h w c -> f c h w"),
         2 * places / scale - 1,
@@ -41,7 +41,7 @@ def warp_frames(frames: Tensor, flow: Tensor) -> Tensor:
 
 def pixel_places(height: int, width: int) -> Tensor:
     """x and y of every pixel, `h w 2`."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    y, x = torch.meshgrid(*(torch.arange(side, device="cpu") for side in (height, width)), indexing="ij")
     return torch.stack([x, y], dim=-1)
 
 
@@ -55,7 +55,7 @@ def visible_pixels(flow: FlowPair) -> Tensor:
     strayed = (forward + back).square().sum(-1)
     lengths = forward.square().sum(-1) + back.square().sum(-1)
     places = forward + pixel_places(*forward.shape[1:3]).to(forward)
-    last = torch.tensor([forward.shape[2] - 1, forward.shape[1] - 1]).to(forward)
+    last = torch.tensor([forward.shape[2] - 1, forward.shape[1] - 1], device="cpu").to(forward)
     inside = ((places >= 0) & (places <= last)).all(-1)
     return inside & (strayed < RELATIVE * lengths + ABSOLUTE)
 

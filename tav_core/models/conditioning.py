@@ -7,6 +7,7 @@ accept bare text embeddings for it and convert them at once by `as_conditioning`
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from ..errors import ConfigError
 from ..layouts import all_finite
 
 AXES = {"text": "b m d", "pooled_text": "b p", "size_ids": "b n", "channels": "b c f h w", "noise_level": "b"}
+# Of one prompt, with start, end and padding, in all models that this library takes. Long prompts have a multiple.
+PROMPT_TOKENS = 77
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,12 +130,25 @@ def as_conditioning(context: Conditioning | Tensor) -> Conditioning:
     return context if isinstance(context, Conditioning) else Conditioning(text=context)
 
 
+def repeat_to_one_length(texts: Sequence[Tensor]) -> list[Tensor]:
+    """Text embeddings `b m d` repeated along their tokens to one length, the least that all divide.
+
+    Attention to tokens that are all there equally often is attention to them once.
+    """
+    length = math.lcm(*(text.shape[1] for text in texts))
+    return [text.repeat(1, length // text.shape[1], 1) for text in texts]
+
+
 def cat_videos(contexts: Sequence[Conditioning]) -> Conditioning:
-    """Concatenates conditionings along the batch.
+    """Concatenates conditionings along the batch. Of long prompts, the shorter are repeated: `repeat_to_one_length`.
 
     Raises:
         ConfigError: the conditionings have different parts, or parts of different shapes.
     """
+    lengths = {context.text.shape[1] for context in contexts}
+    if len(lengths) > 1 and not any(length % PROMPT_TOKENS for length in lengths):
+        texts = repeat_to_one_length([context.text for context in contexts])
+        contexts = [dataclasses.replace(one, text=text) for one, text in zip(contexts, texts, strict=True)]
     parts = [context.parts() for context in contexts]
     shapes = [{name: tuple(part.shape[1:]) for name, part in each.items()} for each in parts]
     if other := next((each for each in shapes if each != shapes[0]), None):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import ClipError, explain_out_of_memory
 from ..layouts import check_finite_frames, check_values
+from .schedule import draw_noise
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -31,7 +32,7 @@ class LatentMoments:
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Draws latents `b c f h w`. The generator is on the CPU, so that every device gets the same values."""
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=torch.float32)
+        noise = draw_noise(self.mean.shape, generator)
         return self.mean + self.std * noise.to(self.mean.device)
 
 

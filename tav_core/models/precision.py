@@ -1,6 +1,9 @@
-"""Names of dtypes, the dtype to compute in, and trainable weights in another dtype than the model computes in."""
+"""Names of dtypes, defaults, the dtype to compute in, and trainable weights in another one than the model's."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +33,21 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
             mend="Load the checkpoint with dtype=torch.float32.",
         )
     return DTYPES[precision]
+
+
+@contextmanager
+def usual_defaults() -> Iterator[None]:
+    """Makes float32 and the CPU PyTorch's defaults for a while, for what others build without saying what of.
+
+    A notebook may have called `torch.set_default_dtype` or `torch.set_default_device`.
+    """
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float32)
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class MasterWeights(nn.Module):

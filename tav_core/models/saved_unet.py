@@ -14,6 +14,7 @@ from typing import Any
 from diffusers import UNet2DConditionModel
 
 from ..errors import CheckpointError, ConfigError
+from .precision import usual_defaults
 
 INFLATION = "inflation"
 MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
@@ -72,7 +73,8 @@ class SavedUNet(UNet2DConditionModel):
                 mend="Check the path. Nothing is downloaded: fetch a model of a hub first.",
             )
         kwargs.pop("local_files_only", None)
-        unet, info = super().from_pretrained(path, output_loading_info=True, local_files_only=True, **kwargs)
+        with usual_defaults():
+            unet, info = super().from_pretrained(path, output_loading_info=True, local_files_only=True, **kwargs)
         if missing := sorted(info.get("missing_keys", ())):
             raise CheckpointError(
                 got=f"{path} without {len(missing)} of its weights, such as {missing[0]}",

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..settings import is_whole
 from .families import ANY_FAMILY
+from .precision import usual_defaults
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 # Stands for an alpha of 0, at which noise levels have no end (rescale_betas_zero_snr, arXiv 2305.08891). As in ComfyUI.
@@ -53,7 +54,8 @@ class NoiseSchedule:
         """
         # An empty list of trained betas means none, as null does.
         config = {**config, "trained_betas": config.get("trained_betas") or None}
-        scheduler = _build_scheduler(config)
+        with usual_defaults():
+            scheduler = _build_scheduler(config)
         prediction_type = scheduler.config.prediction_type
         if prediction_type not in PREDICTION_TYPES:
             raise CheckpointError(
@@ -199,4 +201,9 @@ def ddim_step(
 
 def gaussian_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
     """float32 noise from a seed, drawn on the CPU so that every device gets the same."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return draw_noise(shape, torch.Generator("cpu").manual_seed(seed))
+
+
+def draw_noise(shape: tuple[int, ...] | torch.Size, generator: torch.Generator) -> Tensor:
+    """float32 noise on the generator's device, whatever PyTorch's default dtype and device are."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device=generator.device)

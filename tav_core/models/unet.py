@@ -32,6 +32,7 @@ from .attention_modes import GROUP_NORMS, check_positions, visible_frames
 from .conditioning import Conditioning, as_conditioning
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .parameter_names import check_same_shapes, is_temporal
+from .precision import usual_defaults
 from .saved_unet import INFLATION, MODES, SavedUNet
 from .unet_inputs import added_arguments, join_channels
 
@@ -114,7 +115,7 @@ class InflatedUNet(SavedUNet):
         check_options(attention, attention_k, group_norm, backend, positions)
         inflated = recast(copy_structure(unet), cls)
         inflated.frames = FrameCount()
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), usual_defaults():
             torch.manual_seed(seed)
             replace_modules(inflated, BasicTransformerBlock, lambda block: inflate_block(block, inflated.frames))
         inflated.set_modes(

@@ -13,7 +13,8 @@ from ..denoisers.guidance import guided
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
-from ..models.schedule import ddim_step
+from ..models.precision import usual_defaults
+from ..models.schedule import ddim_step, draw_noise
 from .config import EditConfig
 from .solvers import fade, sample_back
 from .trajectory import Trajectory
@@ -145,9 +146,9 @@ def sample_ddim(
 ) -> Tensor:
     """DDIM from noise to clean latents, `1 c f h w`."""
     schedule = denoiser.schedule
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator("cpu").manual_seed(config.seed)
     for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
-        noise = torch.randn(latents.shape, generator=generator).to(latents) if config.eta else None
+        noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
         latents = ddim_step(
             latents,
             model(latents, timestep),
@@ -184,15 +185,16 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
         own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
         # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
         own |= {"prediction_type": "epsilon", "clip_sample": False}
-        stepper = scheduler.from_config(scheduler.config, **own)
-        stepper.set_timesteps(config.num_steps, device=latents.device)
-        draws = {"generator": torch.Generator().manual_seed(config.seed)} if takes_generator(stepper) else {}
+        with usual_defaults():
+            stepper = scheduler.from_config(scheduler.config, **own)
+            stepper.set_timesteps(config.num_steps, device=latents.device)
+        draws = {"generator": torch.Generator("cpu").manual_seed(config.seed)} if takes_generator(stepper) else {}
         latents = latents * stepper.init_noise_sigma
         for done, timestep in enumerate(stepper.timesteps, start=1):
             scaled = stepper.scale_model_input(latents, timestep)
-            latents = stepper.step(
-                model(scaled, round(float(timestep))), timestep, latents, return_dict=False, **draws
-            )[0]
+            epsilon = model(scaled, round(float(timestep)))
+            with usual_defaults():
+                latents = stepper.step(epsilon, timestep, latents, return_dict=False, **draws)[0]
             latents = correct(latents, len(stepper.timesteps) - done)
             report(done, len(stepper.timesteps), latents)
         return latents

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..models.schedule import draw_noise
+
 
 def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 16, stride: int = 4) -> Tensor:
     """float32 noise `b c f h w` from a seed, drawn on the CPU; its later frames repeat the first ones in another order.
@@ -16,11 +18,11 @@ def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 
         window: how many frames are drawn; the paper's default.
         stride: frames in a group; a group is shuffled again each time it is repeated. The paper's default.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     batch, channels, num_frames, *size = shape
-    noise = torch.randn((batch, channels, min(window, num_frames), *size), generator=generator)
+    noise = draw_noise((batch, channels, min(window, num_frames), *size), generator)
     order = list(range(noise.shape[2]))
     while len(order) < num_frames:
         group = order[len(order) - window : len(order) - window + stride]
-        order += [group[i] for i in torch.randperm(len(group), generator=generator)]
+        order += [group[i] for i in torch.randperm(len(group), generator=generator, device="cpu")]
     return noise[:, :, order[:num_frames]]

@@ -45,7 +45,7 @@ def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, 
         ConfigError: the clip does not have these frames, or nothing is left to edit.
         ClipError: the mask has another size, number of frames, rank or range.
     """
-    mask = torch.ones(1, height, width) if mask is None else mask
+    mask = torch.ones(1, height, width, dtype=torch.float32, device="cpu") if mask is None else mask
     check_mask(mask, num_frames=num_frames, height=height, width=width)
     last = num_frames - 1 if config.last_frame == -1 else config.last_frame
     times = frame_ramp(num_frames, config.first_frame, last, config.ramp).to(mask.device)
@@ -73,9 +73,9 @@ def frame_ramp(num_frames: int, first: int, last: int, ramp: int) -> Tensor:
             expected=f"a first and a last frame from 0 to {num_frames - 1}, in this order, and a ramp of 0 or more",
             mend="Frames are counted from 0 in the clip as it was loaded, after start and stride.",
         )
-    frames = torch.arange(num_frames, dtype=torch.float32)
-    rise = (frames - first + 1) / (ramp + 1) if first else torch.ones(num_frames)
-    fall = (last - frames + 1) / (ramp + 1) if last < num_frames - 1 else torch.ones(num_frames)
+    frames = torch.arange(num_frames, dtype=torch.float32, device="cpu")
+    rise = (frames - first + 1) / (ramp + 1) if first else torch.ones_like(frames)
+    fall = (last - frames + 1) / (ramp + 1) if last < num_frames - 1 else torch.ones_like(frames)
     inside = (frames >= first) & (frames <= last)
     return torch.minimum(rise, fall).clamp(0, 1) * inside
 

@@ -73,8 +73,9 @@ class TuneConfig:
         high=1,
     )
     save_every: int = setting(
-        100,
-        "Steps between saves of the run. It is also saved when it ends or is cancelled; 0 saves it only then.",
+        20,
+        "Steps between saves of the run, or more where saving would slow it by over 2 %. It is also saved when it ends "
+        "or is cancelled; 0 saves it only then.",
         low=0,
     )
     resume: str = setting("continue", "What to do if there is already a run of this name.", choices=RESUMES)

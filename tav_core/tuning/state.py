@@ -14,6 +14,7 @@ uses the stored inputs, because the same clip encoded with other thread counts o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ..atomic_files import check_output
-from ..errors import ConfigError
+from ..errors import ConfigError, OutOfMemory
 from ..models.attention_modes import recorded_modes
 from ..tensor_files import load_tensors, save_tensors
+from .background import BackgroundSaver
 from .config import TuneConfig
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class RunState:
     def __init__(self, path: str | Path | None, run: TuningRun) -> None:
         self.path = None if path is None else Path(path)
         self.run = run
+        self.saver = BackgroundSaver()
         self.saved: tuple[int, str, dict[int, float]] | None = None
 
     def begin(self) -> None:
@@ -85,23 +88,42 @@ class RunState:
         """What tells whether a saved state is up to date: the step, and the scores."""
         return self.run.step, self.run.scored_by, dict(self.run.scores)
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is nothing to write: this step and its scores are on disk already, or no step was done."""
+        return self.path is None or self.saved == self.reached or not self.run.step
+
     def save(self) -> None:
-        """Writes the state, unless this step and its scores are on disk already, or no step was done.
+        """Writes the state, unless it is saved.
 
         Raises:
             OutputError, OutOfMemory: the file cannot be written; the old one is unchanged.
         """
-        if self.path is None or self.saved == self.reached or not self.run.step:
+        self.saver.settle()
+        if not self.is_saved:
+            self.write(collect(self.run), describe(self.run), self.reached)
+
+    def save_in_background(self) -> None:
+        """Begins to write the state while the run goes on; see `BackgroundSaver` for when a save is left out.
+
+        Raises:
+            OutputError: the last save in the background failed.
+        """
+        if self.is_saved:
             return
-        metadata = {
-            "step": str(self.run.step),
-            "identity": json.dumps(identity(self.run)),
-            "scaler": json.dumps(self.run.scaler.state_dict()),
-            "scored_by": self.run.scored_by,
-            "scores": json.dumps(self.run.scores),
-        }
-        save_tensors(self.path, collect(self.run), metadata)
-        self.saved = self.reached
+        about, reached = describe(self.run), self.reached
+        try:
+            self.saver.start(collect(self.run), lambda tensors: self.write(tensors, about, reached))
+        except OutOfMemory:
+            self.save()
+
+    def write(
+        self, tensors: Mapping[str, Tensor], metadata: dict[str, str], reached: tuple[int, str, dict[int, float]]
+    ) -> None:
+        """Writes a state, and notes which one it was."""
+        assert self.path is not None, "without a file, nothing is to be saved"
+        save_tensors(self.path, tensors, metadata)
+        self.saved = reached
 
     def check_identity(self, metadata: dict[str, str]) -> None:
         """Raises ConfigError if the file belongs to a run of another model, other settings or other draws."""
@@ -261,6 +283,17 @@ def given_or_none(config: TuneConfig, name: str) -> Any:
     return None if value == getattr(TuneConfig(), name) else value
 
 
+def describe(run: TuningRun) -> dict[str, str]:
+    """The metadata of a run's state."""
+    return {
+        "step": str(run.step),
+        "identity": json.dumps(identity(run)),
+        "scaler": json.dumps(run.scaler.state_dict()),
+        "scored_by": run.scored_by,
+        "scores": json.dumps(run.scores),
+    }
+
+
 def collect(run: TuningRun) -> dict[str, Tensor]:
     """The tensors of a run's state."""
     tensors = {f"param.{name}": parameter for name, parameter in run.trainable.items()}
@@ -268,7 +301,7 @@ def collect(run: TuningRun) -> dict[str, Tensor]:
         moments = run.optimizer.state.get(parameter, {})
         tensors |= {f"{key}.{name}": moments[own] for key, own in MOMENTS.items() if own in moments}
     tensors |= {f"input.{name}": value for name, value in inputs(run).items()}
-    tensors["losses"] = torch.tensor(run.losses, dtype=torch.float64)
+    tensors["losses"] = torch.tensor(run.losses, dtype=torch.float64, device="cpu")
     return tensors
 
 

@@ -21,6 +21,7 @@ from ..models.conditioning import Conditioning, as_conditioning
 from ..models.families import describe_architecture
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
+from ..models.schedule import draw_noise
 from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
@@ -116,19 +117,17 @@ class TuningRun:
         With `config.window`, it takes the frames around a random one, with frame 0 in front, as in rendering.
         """
         word = int(np.random.SeedSequence((self.config.seed, self.step)).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(word)
-        timestep = int(torch.randint(*self.timesteps, (1,), generator=generator))
+        generator = torch.Generator("cpu").manual_seed(word)
+        timestep = int(torch.randint(*self.timesteps, (1,), generator=generator, device="cpu"))
         mean, std = self.mean, self.std
         if 0 < self.config.window < self.num_frames:
-            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator))
+            middle = int(torch.randint(0, self.num_frames, (1,), generator=generator, device="cpu"))
             frames = with_anchor(window_around(middle, self.num_frames, self.config.window))
             mean, std = mean[:, :, frames], std[:, :, frames]
-        posterior, noise = torch.randn((2, *mean.shape), generator=generator).to(mean)
+        posterior, noise = draw_noise((2, *mean.shape), generator).to(mean)
         if self.config.noise_offset:
             # One value for all frames: an offset per frame would teach flicker.
-            noise = noise + self.config.noise_offset * torch.randn((1, mean.shape[1], 1, 1, 1), generator=generator).to(
-                mean
-            )
+            noise = noise + self.config.noise_offset * draw_noise((1, mean.shape[1], 1, 1, 1), generator).to(mean)
         return mean + std * posterior, noise, timestep
 
     def loss(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:

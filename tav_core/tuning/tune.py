@@ -55,9 +55,9 @@ def tune(
             `1 c f h w`.
         context: the source prompt as `encode_prompt` gives it, or its text embeddings alone, `1 m d`.
         config: see `TuneConfig`.
-        state_path: a file for the state of the run, written every `config.save_every` steps, at the end, and when
-            `on_step` raises or memory runs out. If it exists already, `config.resume` says what happens. Only one run
-            at a time can use it.
+        state_path: a file for the state of the run, written every `config.save_every` steps, less often if copying it
+            for that would take over 2 % of the time; at the end; and when `on_step` raises or memory runs out. If it
+            exists already, `config.resume` says what happens. Only one run at a time can use it.
         about: the clip's prompt, rate and how it was read, which the motion records: `clip.info(prompt)`.
         on_step: called after each step. If it raises, the state is saved and the run ends.
         early_stop: ends the run when its scores no longer improve, see `EarlyStop`.
@@ -76,7 +76,7 @@ def tune(
         with explain_out_of_memory("setting up the tuning", MEND):
             run = TuningRun(denoiser, clip, context, config=config, about=about)
         state = RunState(state_path, run)
-        with hold(state.path):
+        with hold(state.path), state.saver:
             state.begin()
             state.check_room()
             if early_stop is not None:
@@ -107,8 +107,11 @@ def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: E
         except BaseException:
             state.save()
             raise
-        # The best motion is on disk by now, so the scores that say so must be too.
-        if is_best or (run.config.save_every and run.step % run.config.save_every == 0):
+        state.saver.check()
+        if is_best:
+            # The best motion is on disk by now, so the scores that say so must be too.
             state.save()
+        elif run.config.save_every and run.step % run.config.save_every == 0:
+            state.save_in_background()
     state.save()
     return early_stop.best if early_stop and early_stop.best else run.motion()

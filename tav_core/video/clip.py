@@ -138,7 +138,7 @@ def _take_frames(source: Source, config: ClipConfig) -> VideoClip:
     picks = pick_frames(source.timeline, config, name=source.path.name)
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
-        frames = torch.empty(config.num_frames, config.height, config.width, 3)
+        frames = torch.empty(config.num_frames, config.height, config.width, 3, dtype=torch.float32, device="cpu")
         for frame, image in zip(frames, source.images(picks), strict=True):
             fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)

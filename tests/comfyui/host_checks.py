@@ -139,6 +139,22 @@ def check_parts() -> dict[str, float]:
     }
 
 
+# Weights, escapes, and prompts of two and three parts, in the words of the demo's model.
+PROMPTS = (
+    "a (red:1.4) circle on a blue background",
+    "(a (red:1.3) circle:0.7) on a (blue background:-0.5)",
+    r"a \(red\) circle on (a \(blue\) background:1.2)",
+    ", ".join([PROMPT] * 12),
+    ", ".join([PROMPT] * 12 + ["(a yellow star:1.3)"] * 9 + [EDITED] * 6),
+    " ".join(["red"] * 73) + " (a blue star:1.2)",
+)
+
+
+def check_prompts() -> dict[str, float]:
+    """Our reading of each of PROMPTS against that of core's CLIP Text Encode."""
+    return {text: far(encode_prompt(CHECKPOINT, text, long_prompts=True).text, encode(text)[0][0]) for text in PROMPTS}
+
+
 def check_agreement() -> dict[str, float]:
     """Inversion and sampling: our nodes on core, the diffusers host, and core's own DDIM on one clip."""
     motion = make_motion(1)
@@ -324,6 +340,7 @@ def report(checks: Mapping[str, Callable[[], object]]) -> None:
 
 CHECKS = {
     "parts": check_parts,
+    "prompts": check_prompts,
     "agreement": check_agreement,
     "patches": check_patches,
     "modes": check_modes,

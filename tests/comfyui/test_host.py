@@ -17,6 +17,10 @@ def test_the_demo_model_in_core_is_the_one_in_diffusers(host):
     assert max(parts["text"], parts["latents"], parts["pixels"]) < 2e-5
 
 
+def test_weights_and_long_prompts_are_those_of_clip_text_encode(host):
+    assert len(host["prompts"]) == 6 and max(host["prompts"].values()) < 2e-5
+
+
 def test_core_host_diffusers_host_and_stock_ddim_agree(host):
     agreement = host["agreement"]
     assert agreement["trajectory"] < 5e-5

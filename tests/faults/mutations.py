@@ -144,8 +144,8 @@ MUTATIONS = (
     Mutation(
         "files: written in place instead of to a temporary file that is then renamed",
         "tav_core/tensor_files.py",
-        "save_file(ready, temporary, dict(metadata))",
-        "save_file(ready, path, dict(metadata)); temporary.write_bytes(path.read_bytes())",
+        "write_safetensors(temporary, tensors, metadata)",
+        "write_safetensors(path, tensors, metadata); temporary.write_bytes(path.read_bytes())",
         ("tests/tav_core/test_tensor_files.py",),
     ),
     Mutation(

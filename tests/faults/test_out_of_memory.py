@@ -151,7 +151,7 @@ def test_writing_a_state(tmp_path, untuned, clip_latents, context, monkeypatch, 
     before = path.read_bytes()
     more = TuneConfig(**{**FAST, "num_steps": 6})
     with monkeypatch.context() as patch:
-        patch.setattr("safetensors.torch.save_file", exhausted(error))
+        patch.setattr("tav_core.tensor_files.write_safetensors", exhausted(error))
         with pytest.raises(OutOfMemory, match=r"while writing .*state\.safetensors"):
             tune(untuned, clip_latents, context, config=more, state_path=path)
     assert path.read_bytes() == before and [item.name for item in tmp_path.iterdir()] == [path.name]

@@ -10,9 +10,10 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tav_core.errors import InputError, MotionError, OutputError
-from tav_core.tensor_files import as_os_error, digest, holds_finite_floats, load_header, load_tensors, save_tensors
+from tav_core.tensor_files import DTYPE_NAMES, digest, holds_finite_floats, load_header, load_tensors, save_tensors
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.float16)}
 
@@ -43,11 +44,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path = save_tensors(tmp_path / "x.safetensors", TENSORS, {})
     before = path.read_bytes()
 
-    def fail(tensors, name, metadata):
-        name.write_bytes(b"half")
+    def fail(path, tensors, metadata):
+        path.write_bytes(b"half")
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    monkeypatch.setattr("tav_core.tensor_files.write_safetensors", fail)
     with pytest.raises(OutputError) as caught:
         save_tensors(path, TENSORS, {})
     assert ("Free some space" in str(caught.value)) == (code == errno.ENOSPC)
@@ -71,9 +72,44 @@ def test_a_disk_that_is_really_full(tmp_path):
         subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_the_error_number_is_found_in_safetensors_text():
-    assert as_os_error(Exception("I/O error: No space left on device (os error 28)")).errno == errno.ENOSPC
-    assert as_os_error(Exception("something else")).errno == 0
+def every_dtype():
+    return {f"{dtype}".removeprefix("torch."): torch.arange(6).to(dtype).reshape(2, 3) for dtype in DTYPE_NAMES}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [TENSORS, every_dtype(), {}, {"empty": torch.zeros(0, 3), "one": torch.tensor(2.0), "across": torch.ones(2, 3).T}],
+)
+@pytest.mark.parametrize("metadata", [{}, {"prompt": 'a "cat"\\ 滑雪\n\x01'}])
+def test_the_bytes_are_those_of_safetensors_own_writer(tmp_path, tensors, metadata):
+    """Which has no order of its own for more than one entry of metadata."""
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "theirs", metadata or None)
+    assert save_tensors(tmp_path / "ours", tensors, metadata).read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_equal_contents_give_equal_bytes_in_every_order(tmp_path):
+    metadata = {f"key {number}": str(number) for number in range(20)}
+    one = save_tensors(tmp_path / "one", TENSORS, metadata).read_bytes()
+    tensors, metadata = (dict(reversed(entries.items())) for entries in (TENSORS, metadata))
+    assert save_tensors(tmp_path / "other", tensors, metadata).read_bytes() == one
+
+
+def test_half_of_a_surrogate_pair_does_not_spoil_a_file(tmp_path):
+    path = save_tensors(tmp_path / "x.safetensors", TENSORS, {"prompt": "a \ud83c cat"})
+    assert load_tensors(path, error=InputError, what="")[1] == {"prompt": "a ? cat"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_new_files_take_the_umask_and_old_ones_keep_their_mode(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = save_tensors(tmp_path / "x.safetensors", TENSORS, {})
+        assert path.stat().st_mode & 0o777 == mode
+        path.chmod(0o640)
+        assert save_tensors(path, TENSORS, {}).stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
 
 
 def test_unreadable_files_raise_the_class_asked_for(tmp_path):

@@ -371,7 +371,7 @@ class TestErrors:
         def full(*args):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("safetensors.torch.save_file", full)
+        monkeypatch.setattr("tav_core.tensor_files.write_safetensors", full)
         fails(capsys, tune(place, "--num-steps", "1", "--prompt", "x", out="full"), "no space left", "Free some space")
 
     @pytest.mark.parametrize("command", [tune, edit, invert])

@@ -140,6 +140,12 @@ def test_conditionings_of_different_parts_or_shapes_are_no_batch(lacks):
         cat_videos([whole(), longer])
 
 
+def test_long_and_short_prompts_are_one_batch():
+    short, long = (dataclasses.replace(whole(), text=torch.randn(2, tokens, 32)) for tokens in (77, 154))
+    both = cat_videos([short, long]).text
+    assert torch.equal(both, torch.cat([short.text.repeat(1, 2, 1), long.text]))
+
+
 # Each public function with a text in it, given latents `1 c f h w`, a text, and another text.
 DOORS = {
     "forward": lambda d, x, text, _: d.unet(x, 481, text),

@@ -57,3 +57,59 @@ def test_a_word_that_would_be_cut_in_two_is_named_whole(checkpoint):
     prompt = " ".join(["cat"] * 74) + " supercalifragilistic"
     with pytest.raises(PromptError, match=r"'supercalifragilistic'\."):
         encode_prompt(checkpoint, prompt)
+
+
+@torch.no_grad()
+def by_hand(checkpoint, *rows):
+    """Embeddings of rows of token ids without start and end, each row by itself, one after another."""
+    start, end, pad = 49406, 49407, checkpoint.tokenizer.pad_token_id
+    tokens = torch.tensor([[start, *row, end, *[pad] * (75 - len(row))] for row in rows])
+    return checkpoint.text_encoder(tokens).last_hidden_state
+
+
+def test_long_prompts_are_encoded_in_parts_of_75(checkpoint):
+    cat, dog = 2368, 1929
+    long = encode_prompt(checkpoint, " ".join(["cat"] * 75 + ["dog"] * 3), long_prompts=True).text
+    assert long.shape == (1, 154, 64)
+    assert torch.allclose(long.reshape(2, 77, 64), by_hand(checkpoint, [cat] * 75, [dog] * 3), atol=1e-6)
+    # A prompt that fits is the same with and without.
+    assert torch.equal(*(encode_prompt(checkpoint, "a cat", long_prompts=how).text for how in (True, False)))
+
+
+def test_a_weighted_word_is_not_broken_between_two_parts(checkpoint):
+    cat, dog, filler = 2368, 1929, " ".join(["cat"] * 74)
+    long = encode_prompt(checkpoint, f"{filler} (dog dog:1.0001)", long_prompts=True).text
+    expected = by_hand(checkpoint, [cat] * 74, [dog] * 2)
+    assert torch.allclose(long.reshape(2, 77, 64), expected, atol=1e-3)
+    whole = encode_prompt(checkpoint, f"{filler} dog dog", long_prompts=True).text
+    assert torch.allclose(whole.reshape(2, 77, 64), by_hand(checkpoint, [cat] * 74 + [dog], [dog]), atol=1e-6)
+
+
+def test_the_shorter_of_two_prompts_is_repeated(checkpoint):
+    short, long = "a cat", " ".join(["dog"] * 80)
+    both = encode_prompt(checkpoint, [short, long], long_prompts=True).text
+    assert both.shape == (2, 154, 64)
+    assert torch.allclose(both[0].reshape(2, 77, 64), encode_prompt(checkpoint, short).text, atol=1e-6)
+    three = encode_prompt(checkpoint, [" ".join(["dog"] * 80), " ".join(["dog"] * 160)], long_prompts=True)
+    assert three.text.shape == (2, 462, 64)
+
+
+def test_weights_lead_away_from_the_empty_prompt(checkpoint):
+    plain, empty = (encode_prompt(checkpoint, text).text for text in ("a red cat", ""))
+    weighted = encode_prompt(checkpoint, "a (red:1.5) cat").text
+    expected = plain.clone()
+    expected[:, 2] = 1.5 * plain[:, 2] - 0.5 * empty[:, 2]
+    assert torch.allclose(weighted, expected, atol=1e-5)
+    assert torch.equal(encode_prompt(checkpoint, "a (red:1) cat").text, plain)
+
+
+def test_weights_count_no_tokens_and_are_not_named_as_words(checkpoint):
+    assert encode_prompt(checkpoint, "(" + " ".join(["cat"] * 75) + ":1.1)").text.shape == (1, 77, 64)
+    with pytest.raises(PromptError, match=r"of 76 tokens.*would be cut: 'dog'"):
+        encode_prompt(checkpoint, " ".join(["cat"] * 75) + " (dog:1.1)")
+
+
+@pytest.mark.parametrize("prompt", ["a \ud83c", "\udcff", ["a cat", "\udfff"]])
+def test_half_of_a_surrogate_pair_is_no_prompt(checkpoint, prompt):
+    with pytest.raises(PromptError, match="not Unicode text"):
+        encode_prompt(checkpoint, prompt)
