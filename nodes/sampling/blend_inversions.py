@@ -21,7 +21,7 @@ class BlendInversions(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVBlendInversions",
-            display_name="Blend Inversions (Tune-A-Video)",
+            display_name="Blend Inversions",
             category=CATEGORY,
             description=(
                 "Blends the outputs of two DDIM Invert nodes, frame by frame along the arc between them (slerp), so "

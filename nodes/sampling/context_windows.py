@@ -17,7 +17,7 @@ class ContextWindows(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVContextWindows",
-            display_name="Context Windows (Tune-A-Video)",
+            display_name="Context Windows",
             category=CATEGORY,
             description=(
                 "For long clips: the MODEL denoises one window of frames at a time, so that memory does not grow with "

@@ -37,7 +37,7 @@ class FreeNoise(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVFreeNoise",
-            display_name="Free Noise (Tune-A-Video)",
+            display_name="Free Noise",
             category=CATEGORY,
             description=(
                 "Random noise for a long clip that is rendered with Context Windows and without an inversion. Later "

@@ -25,7 +25,7 @@ class SampleEdit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVSampleEdit",
-            display_name="Sample Edit (Tune-A-Video)",
+            display_name="Sample Edit",
             category=CATEGORY,
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
             search_aliases=["video edit", "ksampler video", "ddim sampler"],

@@ -24,7 +24,7 @@ class ApplyMotion(io.ComfyNode):
         factor = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05}
         return schema(
             node_id="TAVApplyMotion",
-            display_name="Apply Motion (Tune-A-Video)",
+            display_name="Apply Motion",
             category=CATEGORY,
             description=(
                 "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned "

@@ -29,7 +29,7 @@ class SaveMotion(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVSaveMotion",
-            display_name="Save Motion (Tune-A-Video)",
+            display_name="Save Motion",
             category=CATEGORY,
             description=(
                 "Writes a motion to models/tav_motion under a name of your choice. One-Shot Tune has already saved "
@@ -73,7 +73,7 @@ class LoadMotion(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadMotion",
-            display_name="Load Motion (Tune-A-Video)",
+            display_name="Load Motion",
             category=CATEGORY,
             description="Reads a tuned motion from models/tav_motion.",
             search_aliases=["import motion", "motion lora"],
@@ -120,7 +120,7 @@ class ImportOriginal(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVImportOriginal",
-            display_name="Import Original (Tune-A-Video)",
+            display_name="Import Original",
             category=CATEGORY,
             description=(
                 "Converts a pipeline folder or UNet file saved by the original Tune-A-Video into a motion. Put the "

@@ -16,7 +16,7 @@ class StopEarly(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVStopEarly",
-            display_name="Stop Early (Tune-A-Video)",
+            display_name="Stop Early",
             category=CATEGORY,
             description=(
                 "A model tuned for too long copies the clip and no longer follows an edited prompt. With this node, "

@@ -29,7 +29,7 @@ class OneShotTune(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVOneShotTune",
-            display_name="One-Shot Tune (Tune-A-Video)",
+            display_name="One-Shot Tune",
             category=CATEGORY,
             description=(
                 "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and "

@@ -30,7 +30,7 @@ class LoadClip(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadClip",
-            display_name="Load Clip (Tune-A-Video)",
+            display_name="Load Clip",
             category=CATEGORY,
             description=(
                 "Reads the frames of a video that one-shot tuning needs, and resizes them. A long video takes no more "

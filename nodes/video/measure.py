@@ -25,7 +25,7 @@ class MeasureVideo(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVMeasureVideo",
-            display_name="Measure Video (Tune-A-Video)",
+            display_name="Measure Video",
             category=CATEGORY,
             description=(
                 "Scores a video: whether its frames agree, whether it shows the prompt, how close it is to the source, "

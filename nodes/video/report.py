@@ -30,7 +30,7 @@ class Report(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVReport",
-            display_name="Report (Tune-A-Video)",
+            display_name="Report",
             category=CATEGORY,
             description=(
                 "Writes one HTML page with up to four videos side by side, their scores and curves, and the motion's "
