@@ -25,10 +25,22 @@ class SampleEdit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVSampleEdit",
-            display_name="Sample Edit",
+            display_name="Video to Video: Sample Edit",
             category=CATEGORY,
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
-            search_aliases=["video edit", "ksampler video", "ddim sampler"],
+            search_aliases=[
+                "tune a video",
+                "video to video",
+                "vid2vid",
+                "v2v",
+                "style transfer",
+                "motion transfer",
+                "edit video",
+                "video editing",
+                "restyle video",
+                "ksampler video",
+                "ddim sampler",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The same MODEL as for DDIM Invert; it may have passed Inject Source."),
                 io.Conditioning.Input("positive", tooltip="The edited prompt; a ControlNet may be on it."),

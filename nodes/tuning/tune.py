@@ -29,14 +29,25 @@ class OneShotTune(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVOneShotTune",
-            display_name="One-Shot Tune",
+            display_name="Training: One-Shot Tune",
             category=CATEGORY,
             description=(
                 "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and "
                 "previews. The motion is written to models/tav_motion under the run's name. A cancelled run resumes "
                 "where it stopped when it is queued again."
             ),
-            search_aliases=["train", "fine-tune video", "tune a video", "one shot"],
+            search_aliases=[
+                "tune a video",
+                "train",
+                "training",
+                "train video",
+                "fine-tune",
+                "finetune",
+                "motion transfer",
+                "style transfer",
+                "motion lora",
+                "one shot",
+            ],
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             inputs=[
