@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError, MotionError
 from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
+from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class SaveMotion(io.ComfyNode):
             )
         motion.save(path, dtype=PRECISIONS[precision])
         return io.NodeOutput(motion)
+
+    @classmethod
+    def validate_inputs(cls, name: Any = None) -> bool | str:
+        return explain(lambda: motion_path(name)) if isinstance(name, str) else True
 
 
 class LoadMotion(io.ComfyNode):

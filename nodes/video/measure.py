@@ -11,6 +11,7 @@ from torch import Tensor
 from ...tav_core.errors import ConfigError
 from ...tav_core.metrics.scores import PAIRS, format_scores
 from ..sockets.bridge import check_images
+from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema
@@ -111,6 +112,13 @@ class MeasureVideo(io.ComfyNode):
         )
         text = format_scores(scores.values)
         return io.NodeOutput(scores, text, ui=show_text(cls, text))
+
+    @classmethod
+    def validate_inputs(cls, prompt: Any = None) -> bool | str:
+        clip_model = read_value(QUEUED.get(), cls.hidden.unique_id, "clip_model")
+        if not isinstance(prompt, str) or not isinstance(clip_model, str):
+            return True
+        return explain(lambda: check_prompt(prompt, clip_model))
 
 
 def check_prompt(prompt: str, clip_model: str) -> None:
