@@ -23,6 +23,7 @@ class BlendInversions(io.ComfyNode):
             node_id="TAVBlendInversions",
             display_name="Blend Inversions",
             category=CATEGORY,
+            is_experimental=True,
             description=(
                 "Blends the outputs of two DDIM Invert nodes, frame by frame along the arc between them (slerp), so "
                 "that the noise keeps its strength; a plain average would look washed out. Both inversions need the "

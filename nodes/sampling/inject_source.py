@@ -22,6 +22,7 @@ class InjectSource(io.ComfyNode):
             node_id="TAVInjectSource",
             display_name="Inject Source",
             category=CATEGORY,
+            advanced=("first_layer",),
             description=(
                 "Keeps the clip's layout and outlines in the edit (Plug-and-Play): the MODEL runs the inverted clip "
                 "along with each edit, and the edit takes attention and features from it. For new colours, materials "

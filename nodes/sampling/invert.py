@@ -41,6 +41,7 @@ class DDIMInvert(io.ComfyNode):
             node_id="TAVDDIMInvert",
             display_name="DDIM Invert",
             category=CATEGORY,
+            advanced=("iterations",),
             description=(
                 "Runs DDIM backwards, from the clip to the noise that holds its motion. Sample Edit starts from this "
                 "noise."

@@ -29,6 +29,7 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
+            advanced=("eta", "edit_seed", "feather"),
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
             search_aliases=[
                 "tune a video",

@@ -26,6 +26,7 @@ class ApplyMotion(io.ComfyNode):
             node_id="TAVApplyMotion",
             display_name="Apply Motion",
             category=CATEGORY,
+            advanced=("attention",),
             description=(
                 "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned "
                 "checkpoint of the same family. LoRAs may come before or after this node. A batch of latents is then "

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ...tav_core.errors import ClipError
 from ...tav_core.tuning.config import TuneConfig
+from ..sockets.bridge import one_frame
 from ..sockets.folders import check_name, motion_path
 from ..sockets.graph import explain, find_feed, is_link, read_input, read_value
 from .preview_judge import check_previews
@@ -69,18 +69,6 @@ def check_clip(graph: Any, node: str | None) -> None:
     alone = feed and feed.class_type in STILLS and read_value(graph, feed.node, "batch_size") in (None, 1)
     if feed and (alone or read_value(graph, feed.node, "num_frames") == 1):
         raise one_frame()
-
-
-def one_frame() -> ClipError:
-    """What is said of a clip of one frame, before a run or at its beginning."""
-    return ClipError(
-        got="one frame",
-        expected="at least two: a single picture has no motion to learn",
-        mend=(
-            "Set num_frames of Load Clip to 8 or more, and choose a video there. To make several frames of one "
-            "picture, use Repeat Image Batch."
-        ),
-    )
 
 
 def note_written(name: str) -> None:

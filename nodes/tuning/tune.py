@@ -12,13 +12,13 @@ from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.video.config import ClipInfo
-from ..sockets.bridge import check_images, to_context
+from ..sockets.bridge import check_images, one_frame, to_context
 from ..sockets.folders import motion_path, run_path, shorter_run_path
 from ..sockets.graph import QUEUED, explain, find_text
 from ..sockets.show_text import warn
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
-from .queue_checks import check_queued, note_written, one_frame, times_lost
+from .queue_checks import check_queued, note_written, times_lost
 
 if TYPE_CHECKING:
     from ..core.preview import Preview, Prompts
@@ -39,6 +39,7 @@ class OneShotTune(io.ComfyNode):
             node_id="TAVOneShotTune",
             display_name="Training: One-Shot Tune",
             category=CATEGORY,
+            advanced=("precision", "save_every"),
             description=(
                 "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and "
                 "previews. The motion is written to models/tav_motion under the run's name. A cancelled run resumes "

@@ -28,6 +28,7 @@ class TuneOptions(io.ComfyNode):
             node_id="TAVTuneOptions",
             display_name="Tune Options",
             category=CATEGORY,
+            advanced=("max_grad_norm", "weight_decay", "epsilon", "beta1", "beta2", "attention_k", "recompute"),
             description="Settings of One-Shot Tune that rarely need changing. The defaults are the paper's.",
             search_aliases=["training options", "adamw", "learning rate schedule"],
             inputs=[

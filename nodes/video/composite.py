@@ -19,6 +19,7 @@ class CompositeEdit(io.ComfyNode):
             node_id="TAVCompositeEdit",
             display_name="Composite Edit",
             category=CATEGORY,
+            advanced=("ramp",),
             description=(
                 "Puts the edit into the clip: inside a mask with a soft edge, in a range of frames, or both. "
                 "All other pixels are the source's own, bit for bit."

@@ -28,6 +28,7 @@ class MeasureVideo(io.ComfyNode):
             node_id="TAVMeasureVideo",
             display_name="Measure Video",
             category=CATEGORY,
+            advanced=("pairs",),
             description=(
                 "Scores a video: whether its frames agree, whether it shows the prompt, how close it is to the source, "
                 "how much it flickers and how it moves. You supply the CLIP and DINO weights; without them, only "
