@@ -14,7 +14,9 @@ def show_text(cls: type[io.ComfyNode], text: str) -> ui.PreviewText:
     """
     from server import PromptServer
 
-    PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        server.send_progress_text(text, cls.hidden.unique_id)
     return ui.PreviewText(text)
 
 

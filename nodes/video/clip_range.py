@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # The times of all frames are read from the whole file. A larger one is looked at when the node runs.
 LARGEST_LOOKED_AT = 2**29
-BYTES_PER_VALUE = 4
 
 
 def describe_range(timeline: Timeline, clip: VideoClip) -> str:
@@ -33,20 +32,6 @@ def describe_range(timeline: Timeline, clip: VideoClip) -> str:
     frames = f"{total} frame{'s' * (total != 1)}, {rate:.6g} fps{' (forced)' * forced}"
     size = f"{clip.frames.shape[2]}x{clip.frames.shape[1]}"
     return f"{frames}, taking {config.start}-{last}{every}, {clip.num_frames / clip.fps:.1f} s, {size}"
-
-
-def memory_warning(config: ClipConfig) -> str:
-    """What is said of frames that need more memory than is free; "" if they fit."""
-    import psutil
-
-    needed = config.num_frames * config.height * config.width * 3 * BYTES_PER_VALUE
-    free = psutil.virtual_memory().available
-    if needed <= free:
-        return ""
-    return (
-        f"{config.num_frames} frames of {config.width}x{config.height} need {needed / 2**30:.1f} GiB of memory, and "
-        f"{free / 2**30:.1f} GiB are free. Lower num_frames, width or height; 24 frames of 512x512 need 0.1 GiB."
-    )
 
 
 def check_length(

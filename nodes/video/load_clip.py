@@ -15,9 +15,10 @@ from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ...tav_core.video.sizes import size_inside
 from ..sockets.folders import fingerprint
 from ..sockets.graph import QUEUED
+from ..sockets.memory import memory_warning
 from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
-from .clip_range import check_length, describe_range, memory_warning, why_refused
+from .clip_range import check_length, describe_range, why_refused
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 SHORT = ("refuse", "take what there is")
@@ -115,7 +116,7 @@ class LoadClip(io.ComfyNode):
             size = source_size(source)
             width, height = size_inside(size, (config.width, config.height), source.pixel_aspect)
             config = replace(config, width=width, height=height, fit="crop")
-        if warning := memory_warning(config):
+        if warning := memory_warning(config.num_frames, config.width, config.height):
             warn(cls, warning)
         clip = take_frames(source, config, rate=rate, may_be_short=may_be_short)
         show_text(cls, "\n".join(filter(None, (describe_range(source.timeline, clip), warning))))
