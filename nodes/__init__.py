@@ -21,7 +21,9 @@ from .sampling.free_noise import FreeNoise
 from .sampling.inject_source import InjectSource
 from .sampling.invert import DDIMInvert
 from .sampling.sample_edit import SampleEdit
+from .sockets.error_names import shorten_error_names
 from .sockets.folders import register_motion_folder
+from .sockets.graph import watch_graphs
 from .tuning.apply_motion import ApplyMotion
 from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
@@ -66,6 +68,8 @@ class TuneAVideoExtension(ComfyExtension):
         super().__init__()
         # Here and not in on_load, which ComfyUI 0.8 never awaits.
         register_motion_folder()
+        shorten_error_names()
+        watch_graphs()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

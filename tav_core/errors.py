@@ -8,6 +8,7 @@ TavError
 │   ├── PromptError               a prompt that the text encoder would cut
 │   ├── LatentsError              latents of the wrong rank, size or frame count
 │   └── ConfigError               a setting out of its range, or one that contradicts another
+│       └── FewerSteps            a run has done more steps than are asked for
 ├── OutputError (OSError)         a result that cannot be written
 ├── OutOfMemory (MemoryError)     the device ran out of memory
 └── TuningDiverged (ArithmeticError)   the loss is no longer a number
@@ -61,6 +62,10 @@ class LatentsError(InputError):
 
 class ConfigError(InputError):
     """A setting is out of its range, or contradicts another."""
+
+
+class FewerSteps(ConfigError):
+    """A tuning run has done more steps than are asked for, and steps cannot be undone."""
 
 
 class OutputError(TavError, OSError):

@@ -197,7 +197,7 @@ def test_the_readme_lists_all_nodes():
     texts = json.loads(read(ROOT / "locales" / "en" / "nodeDefs.json"))
     section = read(README).partition("## Nodes")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([A-Z][^|]+) \|", section, re.MULTILINE)
-    names = {about["display_name"].removesuffix(" (Tune-A-Video)") for about in texts.values()}
+    names = {about["display_name"] for about in texts.values()}
     assert sorted(name for row in rows for name in row.split(", ")) == sorted(names)
 
 

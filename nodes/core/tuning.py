@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...tav_core.denoisers.denoiser import UNetDenoiser
-from ...tav_core.errors import MotionError
+from ...tav_core.errors import FewerSteps, MotionError
 from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
@@ -19,6 +19,7 @@ from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
+from ..sockets.folders import shorter_run_path
 from .motion import carries_motion
 from .unet import check_model, read_schedule, read_unet
 
@@ -65,6 +66,8 @@ def tune_model(
         frames: `f h w c` in [0, 1].
         config: memory "low" holds the frozen weights in half precision even where ComfyUI holds them in float32.
         modes: attention, attention_k and positions of the inflated UNet.
+        state_path: of the run. If that run has done more steps than are asked for, it is kept, and the state of the
+            shorter one lies beside it.
         about: what the motion records of the clip.
         watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
@@ -97,7 +100,13 @@ def tune_model(
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.outside_inference().source
             watched = {"on_step": watcher, "early_stop": watcher.early_stop}
-            return tune(untuned, latents, context, config=config, state_path=state_path, about=about, **watched)
+            run = {"config": config, "about": about, **watched}
+            try:
+                return tune(untuned, latents, context, state_path=state_path, **run)
+            except FewerSteps:
+                # The longer run stays as it is; the shorter one has a state of its own.
+                shorter = shorter_run_path(state_path, config.num_steps)
+                return tune(untuned, latents, context, state_path=shorter, **run)
     finally:
         watcher.end()
         gc.collect()

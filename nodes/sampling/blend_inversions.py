@@ -21,8 +21,9 @@ class BlendInversions(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVBlendInversions",
-            display_name="Blend Inversions (Tune-A-Video)",
+            display_name="Blend Inversions",
             category=CATEGORY,
+            is_experimental=True,
             description=(
                 "Blends the outputs of two DDIM Invert nodes, frame by frame along the arc between them (slerp), so "
                 "that the noise keeps its strength; a plain average would look washed out. Both inversions need the "

@@ -24,7 +24,7 @@ class CompareInversions(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVCompareInversions",
-            display_name="Compare Inversions (Tune-A-Video)",
+            display_name="Compare Inversions",
             category=CATEGORY,
             description=(
                 "Inverts the clip by each method and samples it back, with the same prompt and without guidance. The "

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...tav_core.denoisers import windows
+from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.widgets import CATEGORY, schema, widget
 
 
@@ -17,7 +18,7 @@ class ContextWindows(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVContextWindows",
-            display_name="Context Windows (Tune-A-Video)",
+            display_name="Context Windows",
             category=CATEGORY,
             description=(
                 "For long clips: the MODEL denoises one window of frames at a time, so that memory does not grow with "
@@ -26,6 +27,7 @@ class ContextWindows(io.ComfyNode):
                 "window is rendered exactly as without this node."
             ),
             search_aliases=["long video", "context options", "sliding window", "animatediff context"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Motion."),
                 widget(
@@ -54,3 +56,10 @@ class ContextWindows(io.ComfyNode):
         from ..core.windows import add_windows
 
         return io.NodeOutput(add_windows(model, windows.ContextWindows(length=length, overlap=overlap)))
+
+    @classmethod
+    def validate_inputs(cls, overlap: Any = None) -> bool | str:
+        length = read_value(QUEUED.get(), cls.hidden.unique_id, "length")
+        if overlap is None or length is None:
+            return True
+        return explain(lambda: windows.ContextWindows(length=length, overlap=overlap))

@@ -16,7 +16,7 @@ class EditPreset(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVEditPreset",
-            display_name="Edit Preset (Tune-A-Video)",
+            display_name="Edit Preset",
             category=CATEGORY,
             description=(
                 "Recommended settings for changing the subject, the background or the style. Connect each output to "

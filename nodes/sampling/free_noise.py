@@ -37,8 +37,9 @@ class FreeNoise(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVFreeNoise",
-            display_name="Free Noise (Tune-A-Video)",
+            display_name="Free Noise",
             category=CATEGORY,
+            is_experimental=True,
             description=(
                 "Random noise for a long clip that is rendered with Context Windows and without an inversion. Later "
                 "frames reuse the first window's noise in another order, so that windows far apart show the same "

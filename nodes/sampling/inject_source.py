@@ -20,8 +20,9 @@ class InjectSource(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVInjectSource",
-            display_name="Inject Source (Tune-A-Video)",
+            display_name="Inject Source",
             category=CATEGORY,
+            advanced=("first_layer",),
             description=(
                 "Keeps the clip's layout and outlines in the edit (Plug-and-Play): the MODEL runs the inverted clip "
                 "along with each edit, and the edit takes attention and features from it. For new colours, materials "

@@ -39,8 +39,9 @@ class DDIMInvert(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVDDIMInvert",
-            display_name="DDIM Invert (Tune-A-Video)",
+            display_name="DDIM Invert",
             category=CATEGORY,
+            advanced=("iterations",),
             description=(
                 "Runs DDIM backwards, from the clip to the noise that holds its motion. Sample Edit starts from this "
                 "noise."

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tav_core.errors import ConfigError, LatentsError
+from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, LocalEditConfig
 from ..sockets.bridge import check_samples, check_start_is_whole
+from ..sockets.graph import QUEUED, explain
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
+from .queue_checks import check_queued, mask_alone
 
 if TYPE_CHECKING:
     from ...tav_core.sampling import trajectory as trajectories
@@ -25,10 +27,24 @@ class SampleEdit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVSampleEdit",
-            display_name="Sample Edit (Tune-A-Video)",
+            display_name="Video to Video: Sample Edit",
             category=CATEGORY,
+            advanced=("eta", "edit_seed", "feather"),
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
-            search_aliases=["video edit", "ksampler video", "ddim sampler"],
+            search_aliases=[
+                "tune a video",
+                "video to video",
+                "vid2vid",
+                "v2v",
+                "style transfer",
+                "motion transfer",
+                "edit video",
+                "video editing",
+                "restyle video",
+                "ksampler video",
+                "ddim sampler",
+            ],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The same MODEL as for DDIM Invert; it may have passed Inject Source."),
                 io.Conditioning.Input("positive", tooltip="The edited prompt; a ControlNet may be on it."),
@@ -115,6 +131,10 @@ class SampleEdit(io.ComfyNode):
         edited, _ = run_stage(model, samples, stage, num_steps=num_steps, **guided)
         return io.NodeOutput({"samples": edited})
 
+    @classmethod
+    def validate_inputs(cls, num_steps: Any = None) -> bool | str:
+        return explain(lambda: check_queued(QUEUED.get(), cls.hidden.unique_id, num_steps))
+
 
 def keep_source(trajectory: trajectories.Trajectory | None, samples: Tensor, mask: Tensor, feather: int) -> Correct:
     """A correction that resets the latents outside a MASK, after each step, to those of the inversion.
@@ -127,11 +147,7 @@ def keep_source(trajectory: trajectories.Trajectory | None, samples: Tensor, mas
     from ..sockets.bridge import to_mask
 
     if trajectory is None:
-        raise ConfigError(
-            got="a mask without a trajectory",
-            expected="the inversion's trajectory, which holds the clip outside the mask",
-            mend="Connect the trajectory of DDIM Invert.",
-        )
+        raise mask_alone()
     found, expected = samples.shape[-2:], trajectory.latents.shape[-2:]
     if found != expected:
         raise LatentsError(

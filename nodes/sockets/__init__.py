@@ -5,5 +5,8 @@ bridge      checks and conversions between ComfyUI's values and the library's
 folders     where motions and runs are kept, and which names are allowed
 judges      the CLIP and DINO weights that videos are measured with
 chart       pictures: the loss, previews, labels
-show_text   text on a node that has run
+show_text   text on a node that has run, and warnings
+graph       the graph that is being queued, for what can be said before anything runs
+memory      whether pictures fit into the memory that is free
+error_names how ComfyUI shows the library's errors
 """

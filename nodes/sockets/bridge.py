@@ -41,6 +41,18 @@ def check_images(images: Tensor, socket: str) -> Tensor:
     return images[..., :3]
 
 
+def one_frame(got: str = "one frame") -> ClipError:
+    """What is said of a clip of one frame, wherever that is found."""
+    return ClipError(
+        got=got,
+        expected="at least two: a single picture has no motion to learn",
+        mend=(
+            "Choose a video in Load Clip, and set num_frames there to 8 or more. To make several frames of one "
+            "picture, use Repeat Image Batch."
+        ),
+    )
+
+
 def check_conditioning(conditioning: list, model: ModelPatcher, socket: str) -> None:
     """Checks that a CONDITIONING holds text of a MODEL's family; it may hold several prompts.
 

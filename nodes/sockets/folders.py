@@ -48,6 +48,11 @@ def run_path(name: str) -> Path:
     return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
 
 
+def shorter_run_path(state: Path, num_steps: int) -> Path:
+    """The path of the state of a run that stops earlier than the run of the same name has come."""
+    return state.with_name(f"{state.stem} ({num_steps} steps){state.suffix}")
+
+
 def fingerprint(path: Path | None) -> str:
     """A text that changes when a file does, for ComfyUI's cache; a file may vanish while it is looked at."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from comfy_api.latest import io, ui
 
 
@@ -12,5 +14,13 @@ def show_text(cls: type[io.ComfyNode], text: str) -> ui.PreviewText:
     """
     from server import PromptServer
 
-    PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        server.send_progress_text(text, cls.hidden.unique_id)
     return ui.PreviewText(text)
+
+
+def warn(cls: type[io.ComfyNode], text: str) -> None:
+    """Says in ComfyUI's log, and on the running node of this class, what its result may suffer from."""
+    logging.warning("%s: %s", cls.SCHEMA.display_name if cls.SCHEMA else cls.__name__, text)
+    show_text(cls, f"Note: {text}")

@@ -51,7 +51,18 @@ def seed_widget(config: type, name: str, tooltip: str) -> io.Input:
     return widget(config, "seed", id=name, display_name="seed", tooltip=tooltip)
 
 
-def schema(**about: Any) -> io.Schema:
-    """A node's schema. Fields that this ComfyUI does not know are left out: 0.8 has no search aliases yet."""
+def schema(*, advanced: tuple[str, ...] = (), **about: Any) -> io.Schema:
+    """A node's schema. What this ComfyUI does not know is left out: 0.8 has no search aliases and no advanced widgets.
+
+    Args:
+        advanced: the widgets that are rarely used, by id. ComfyUI folds them away; their values are saved all the same.
+        about: fields of ComfyUI's Schema.
+    """
     known = {field.name for field in dataclasses.fields(io.Schema)}
-    return io.Schema(**{name: value for name, value in about.items() if name in known})
+    made = io.Schema(**{name: value for name, value in about.items() if name in known})
+    rare = [given for given in made.inputs if given.id in advanced]
+    assert len(rare) == len(advanced), f"{made.node_id}: {advanced}"
+    for given in rare:
+        if hasattr(given, "advanced"):
+            given.advanced = True
+    return made

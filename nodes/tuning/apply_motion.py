@@ -24,8 +24,9 @@ class ApplyMotion(io.ComfyNode):
         factor = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05}
         return schema(
             node_id="TAVApplyMotion",
-            display_name="Apply Motion (Tune-A-Video)",
+            display_name="Apply Motion",
             category=CATEGORY,
+            advanced=("attention",),
             description=(
                 "Puts a tuned motion on a MODEL: the checkpoint it was tuned on, or any DreamBooth or fine-tuned "
                 "checkpoint of the same family. LoRAs may come before or after this node. A batch of latents is then "

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError, MotionError
 from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
+from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class SaveMotion(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVSaveMotion",
-            display_name="Save Motion (Tune-A-Video)",
+            display_name="Save Motion",
             category=CATEGORY,
             description=(
                 "Writes a motion to models/tav_motion under a name of your choice. One-Shot Tune has already saved "
@@ -65,6 +66,10 @@ class SaveMotion(io.ComfyNode):
         motion.save(path, dtype=PRECISIONS[precision])
         return io.NodeOutput(motion)
 
+    @classmethod
+    def validate_inputs(cls, name: Any = None) -> bool | str:
+        return explain(lambda: motion_path(name)) if isinstance(name, str) else True
+
 
 class LoadMotion(io.ComfyNode):
     """Reads a motion from models/tav_motion."""
@@ -73,7 +78,7 @@ class LoadMotion(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadMotion",
-            display_name="Load Motion (Tune-A-Video)",
+            display_name="Load Motion",
             category=CATEGORY,
             description="Reads a tuned motion from models/tav_motion.",
             search_aliases=["import motion", "motion lora"],
@@ -120,7 +125,7 @@ class ImportOriginal(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVImportOriginal",
-            display_name="Import Original (Tune-A-Video)",
+            display_name="Import Original",
             category=CATEGORY,
             description=(
                 "Converts a pipeline folder or UNet file saved by the original Tune-A-Video into a motion. Put the "

@@ -45,8 +45,8 @@ def check_judge(judge: PreviewJudge) -> None:
         )
 
 
-def check_previews(judge: PreviewJudge | None, *, preview_every: int, guided: bool, memory: str) -> None:
-    """Checks that One-Shot Tune has previews that can be scored.
+def check_previews(*, preview_every: int, guided: bool, memory: str) -> None:
+    """Checks that One-Shot Tune, with a Stop Early, has previews that can be scored.
 
     Args:
         guided: whether both preview_positive and preview_negative are connected.
@@ -54,8 +54,6 @@ def check_previews(judge: PreviewJudge | None, *, preview_every: int, guided: bo
     Raises:
         ConfigError: there are no previews, or they do not show an edited prompt with guidance.
     """
-    if judge is None:
-        return
     if not preview_every or memory == "low":
         raise ConfigError(
             got=f"stop_early with preview_every {preview_every} and memory {memory!r}",

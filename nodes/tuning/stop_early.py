@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
+from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import clip_input
 from ..sockets.widgets import CATEGORY, EarlyStopType, schema
 from .preview_judge import PreviewJudge, check_judge
@@ -16,7 +19,7 @@ class StopEarly(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVStopEarly",
-            display_name="Stop Early (Tune-A-Video)",
+            display_name="Stop Early",
             category=CATEGORY,
             description=(
                 "A model tuned for too long copies the clip and no longer follows an edited prompt. With this node, "
@@ -24,6 +27,7 @@ class StopEarly(io.ComfyNode):
                 "keeps the best motion."
             ),
             search_aliases=["early stopping", "overfitting", "best checkpoint", "patience"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 clip_input(),
                 io.String.Input(
@@ -54,3 +58,11 @@ class StopEarly(io.ComfyNode):
         judge = PreviewJudge(clip_model, prompt.strip(), source_prompt.strip(), patience)
         check_judge(judge)
         return io.NodeOutput(judge)
+
+    @classmethod
+    def validate_inputs(cls, prompt: Any = None) -> bool | str:
+        graph, node = QUEUED.get(), cls.hidden.unique_id
+        clip_model, source_prompt = (read_value(graph, node, name) for name in ("clip_model", "source_prompt"))
+        if not all(isinstance(text, str) for text in (clip_model, prompt, source_prompt)):
+            return True
+        return explain(lambda: check_judge(PreviewJudge(clip_model, prompt.strip(), source_prompt.strip(), 1)))

@@ -12,14 +12,22 @@ from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.video.config import ClipInfo
-from ..sockets.bridge import check_images, to_context
-from ..sockets.folders import motion_path, run_path
+from ..sockets.bridge import check_images, one_frame, to_context
+from ..sockets.folders import motion_path, run_path, shorter_run_path
+from ..sockets.graph import QUEUED, explain, find_text
+from ..sockets.show_text import warn
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
+from .queue_checks import check_queued, note_written, times_lost
 
 if TYPE_CHECKING:
     from ..core.preview import Preview, Prompts
     from .cockpit import Cockpit
+
+NO_PROMPT = (
+    "The prompt at positive is empty, so the model learns the motion without a word for what moves, and edits follow "
+    "their prompts less. Describe the clip in one sentence, for example: a man is skiing."
+)
 
 
 class OneShotTune(io.ComfyNode):
@@ -29,14 +37,26 @@ class OneShotTune(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVOneShotTune",
-            display_name="One-Shot Tune (Tune-A-Video)",
+            display_name="Training: One-Shot Tune",
             category=CATEGORY,
+            advanced=("precision", "save_every"),
             description=(
                 "Tunes a text-to-image model on one clip. While it runs, the node shows the loss, the time left and "
                 "previews. The motion is written to models/tav_motion under the run's name. A cancelled run resumes "
                 "where it stopped when it is queued again."
             ),
-            search_aliases=["train", "fine-tune video", "tune a video", "one shot"],
+            search_aliases=[
+                "tune a video",
+                "train",
+                "training",
+                "train video",
+                "fine-tune",
+                "finetune",
+                "motion transfer",
+                "style transfer",
+                "motion lora",
+                "one shot",
+            ],
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             inputs=[
@@ -135,16 +155,28 @@ class OneShotTune(io.ComfyNode):
         config = TuneConfig(seed=tune_seed, **{**options["tuning"], **settings})
         check_frames(frames)
         guided = bool(preview_positive and preview_negative)
-        check_previews(stop_early, preview_every=preview_every, guided=guided, memory=config.memory)
+        if stop_early is not None:
+            check_previews(preview_every=preview_every, guided=guided, memory=config.memory)
         check_run(run_name, config.resume)
         prompts = read_prompts(positive, preview_positive, preview_negative)
         cockpit = open_cockpit(config, Preview(vae, model, prompts), preview_every, stop_early)
         about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
+        if has_no_prompt(cls.hidden.prompt, cls.hidden.unique_id):
+            warn(cls, NO_PROMPT)
         run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "about": about}
         motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
         motion.save(motion_path(run_name))
+        note_written(run_name)
         chart = draw_run(cockpit, run_name)
         return io.NodeOutput(motion, chart, ui=ui.PreviewImage(chart, cls=cls))
+
+    @classmethod
+    def validate_inputs(cls, run_name: Any = None) -> bool | str:
+        return explain(lambda: check_queued(QUEUED.get(), cls.hidden.unique_id, run_name))
+
+    @classmethod
+    def fingerprint_inputs(cls, run_name: Any = None, **given: Any) -> int:
+        return times_lost(run_name) if isinstance(run_name, str) else 0
 
 
 def read_prompts(positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
@@ -175,7 +207,10 @@ def draw_run(cockpit: Cockpit, name: str) -> Tensor:
     from ...tav_core.tuning.state import read_losses
     from ..sockets.chart import to_image
 
-    cockpit.losses = read_losses(run_path(name))
+    state = run_path(name)
+    shorter = shorter_run_path(state, cockpit.num_steps)
+    losses = read_losses(state)
+    cockpit.losses = losses if len(losses) <= cockpit.num_steps else read_losses(shorter)
     return to_image(cockpit.draw())
 
 
@@ -188,7 +223,7 @@ def check_frames(frames: Tensor) -> None:
     check_images(frames, "frames")
     count, height, width, _ = frames.shape
     if count < 2:
-        raise ClipError(got="one frame", expected="at least two", mend="Connect the frames of Load Clip.")
+        raise one_frame()
     if height % VAE_FACTOR or width % VAE_FACTOR:
         raise ClipError(
             got=f"frames of {width}x{height}",
@@ -214,15 +249,12 @@ def check_run(name: str, resume: str) -> None:
     check_output(motion)
 
 
+def has_no_prompt(graph: dict[str, Any] | None, node: str | None) -> bool:
+    """Whether the text connected to this node's `positive` input is known to be empty."""
+    text = find_text(graph, node, "positive")
+    return text is not None and not text.strip()
+
+
 def find_prompt(graph: dict[str, Any] | None, node: str | None) -> str:
     """The text connected to this node's `positive` input, to be noted in the motion; "" if it is not plain text."""
-    link = read_input(graph, node, "positive")
-    text = read_input(graph, link[0], "text") if isinstance(link, list) and link else ""
-    return text if isinstance(text, str) else ""
-
-
-def read_input(graph: Any, node: Any, name: str) -> Any:
-    """A value or link of a node in an API-format graph; None if there is none. The graph may be malformed."""
-    about = graph.get(str(node)) if isinstance(graph, dict) else None
-    inputs = about.get("inputs") if isinstance(about, dict) else None
-    return inputs.get(name) if isinstance(inputs, dict) else None
+    return find_text(graph, node, "positive") or ""

@@ -26,8 +26,9 @@ class TuneOptions(io.ComfyNode):
         decay = {"min": 0.0, "max": 0.99999, "step": 0.001, "round": False}
         return schema(
             node_id="TAVTuneOptions",
-            display_name="Tune Options (Tune-A-Video)",
+            display_name="Tune Options",
             category=CATEGORY,
+            advanced=("max_grad_norm", "weight_decay", "epsilon", "beta1", "beta2", "attention_k", "recompute"),
             description="Settings of One-Shot Tune that rarely need changing. The defaults are the paper's.",
             search_aliases=["training options", "adamw", "learning rate schedule"],
             inputs=[

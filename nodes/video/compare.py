@@ -30,7 +30,7 @@ class CompareVideos(io.ComfyNode):
         ]
         return schema(
             node_id="TAVCompareVideos",
-            display_name="Compare Videos (Tune-A-Video)",
+            display_name="Compare Videos",
             category=CATEGORY,
             description="Lays two to four videos side by side, with labels. Shorter videos hold their last frame.",
             search_aliases=["side by side", "concat videos", "grid"],

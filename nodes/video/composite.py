@@ -17,8 +17,9 @@ class CompositeEdit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVCompositeEdit",
-            display_name="Composite Edit (Tune-A-Video)",
+            display_name="Composite Edit",
             category=CATEGORY,
+            advanced=("ramp",),
             description=(
                 "Puts the edit into the clip: inside a mask with a soft edge, in a range of frames, or both. "
                 "All other pixels are the source's own, bit for bit."

@@ -18,7 +18,7 @@ class LoadDemoModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadDemoModel",
-            display_name="Load Demo Model (Tune-A-Video)",
+            display_name="Load Demo Model",
             category=CATEGORY,
             description=(
                 "Loads a tiny text-to-image model that comes with the pack, and a clip that the model has never seen. "

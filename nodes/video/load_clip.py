@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,18 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...tav_core.video.audio import read_audio
-from ...tav_core.video.clip import read_clip
+from ...tav_core.video.clip import open_source, source_size, take_frames
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
+from ...tav_core.video.sizes import size_inside
 from ..sockets.folders import fingerprint
+from ..sockets.graph import QUEUED
+from ..sockets.memory import memory_warning
+from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
+from .clip_range import check_length, describe_range, why_refused
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
+SHORT = ("refuse", "take what there is")
 
 
 def list_videos() -> list[str]:
@@ -30,13 +37,15 @@ class LoadClip(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadClip",
-            display_name="Load Clip (Tune-A-Video)",
+            display_name="Load Clip",
             category=CATEGORY,
+            advanced=("force_rate", "if_short"),
             description=(
                 "Reads the frames of a video that one-shot tuning needs, and resizes them. A long video takes no more "
-                "memory than a short one."
+                "memory than a short one. The node then shows which frames it took."
             ),
-            search_aliases=["load video", "video frames", "tune a video clip"],
+            search_aliases=["load video", "video frames", "tune a video clip", "force rate", "frame load cap"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Combo.Input(
                     "video",
@@ -50,6 +59,34 @@ class LoadClip(io.ComfyNode):
                 widget(ClipConfig, "width", max=8192, step=SIZE_STEP),
                 widget(ClipConfig, "height", max=8192, step=SIZE_STEP),
                 widget(ClipConfig, "fit"),
+                io.Boolean.Input(
+                    "keep_aspect",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Takes the video's own aspect ratio: width and height are then the limits of the size, which "
+                        "is as large as fits, in multiples of 8."
+                    ),
+                ),
+                io.Float.Input(
+                    "force_rate",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=1.0,
+                    optional=True,
+                    tooltip=(
+                        "Frames per second that the video is brought to first, by leaving frames out or repeating "
+                        "some; start and stride then count these. 0 keeps the video's own rate."
+                    ),
+                ),
+                io.Combo.Input(
+                    "if_short",
+                    options=list(SHORT),
+                    default=SHORT[0],
+                    optional=True,
+                    tooltip="What to do with a video that has too few frames: refuse it, or take those that it has.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="One image per frame."),
@@ -64,9 +101,25 @@ class LoadClip(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video: str, **choice: Any) -> io.NodeOutput:
-        path = Path(folder_paths.get_annotated_filepath(video))
-        clip = read_clip(path, ClipConfig(**choice))
+    def execute(
+        cls,
+        video: str,
+        keep_aspect: bool = False,
+        force_rate: float = 0.0,
+        if_short: str = SHORT[0],
+        **choice: Any,
+    ) -> io.NodeOutput:
+        path, config = Path(folder_paths.get_annotated_filepath(video)), ClipConfig(**choice)
+        source, rate, may_be_short = open_source(path), force_rate or None, if_short != SHORT[0]
+        config = check_length(source.timeline, config, path.name, rate=rate, may_be_short=may_be_short)
+        if keep_aspect:
+            size = source_size(source)
+            width, height = size_inside(size, (config.width, config.height), source.pixel_aspect)
+            config = replace(config, width=width, height=height, fit="crop")
+        if warning := memory_warning(config.num_frames, config.width, config.height):
+            warn(cls, warning)
+        clip = take_frames(source, config, rate=rate, may_be_short=may_be_short)
+        show_text(cls, "\n".join(filter(None, (describe_range(source.timeline, clip), warning))))
         audio = read_audio(path, start=clip.config.start / clip.source_fps, duration=clip.num_frames / clip.fps)
         return io.NodeOutput(clip.frames, clip.fps, clip.num_frames, audio)
 
@@ -75,7 +128,10 @@ class LoadClip(io.ComfyNode):
         return fingerprint(Path(folder_paths.get_annotated_filepath(video)))
 
     @classmethod
-    def validate_inputs(cls, video: str) -> bool | str:
-        if folder_paths.exists_annotated_filepath(video):
+    async def validate_inputs(cls, video: str) -> bool | str:
+        if video is None:
             return True
-        return f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."
+        if not folder_paths.exists_annotated_filepath(video):
+            return f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."
+        path = Path(folder_paths.get_annotated_filepath(video))
+        return await why_refused(path, QUEUED.get(), cls.hidden.unique_id)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...tav_core.errors import ConfigError
 from ...tav_core.metrics.scores import PAIRS, format_scores
 from ..sockets.bridge import check_images
+from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema
@@ -25,8 +26,9 @@ class MeasureVideo(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVMeasureVideo",
-            display_name="Measure Video (Tune-A-Video)",
+            display_name="Measure Video",
             category=CATEGORY,
+            advanced=("pairs",),
             description=(
                 "Scores a video: whether its frames agree, whether it shows the prompt, how close it is to the source, "
                 "how much it flickers and how it moves. You supply the CLIP and DINO weights; without them, only "
@@ -111,6 +113,13 @@ class MeasureVideo(io.ComfyNode):
         )
         text = format_scores(scores.values)
         return io.NodeOutput(scores, text, ui=show_text(cls, text))
+
+    @classmethod
+    def validate_inputs(cls, prompt: Any = None) -> bool | str:
+        clip_model = read_value(QUEUED.get(), cls.hidden.unique_id, "clip_model")
+        if not isinstance(prompt, str) or not isinstance(clip_model, str):
+            return True
+        return explain(lambda: check_prompt(prompt, clip_model))
 
 
 def check_prompt(prompt: str, clip_model: str) -> None:

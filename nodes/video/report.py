@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ...tav_core.errors import ConfigError
 from ..sockets.bridge import check_images
 from ..sockets.folders import check_name, run_path
+from ..sockets.graph import QUEUED, explain, is_link, read_input
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, Motion, schema
 from .measure import Scores
@@ -30,7 +31,7 @@ class Report(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVReport",
-            display_name="Report (Tune-A-Video)",
+            display_name="Report",
             category=CATEGORY,
             description=(
                 "Writes one HTML page with up to four videos side by side, their scores and curves, and the motion's "
@@ -74,6 +75,19 @@ class Report(io.ComfyNode):
         )
         return io.NodeOutput(str(path), ui=show_text(cls, str(path)))
 
+    @classmethod
+    def validate_inputs(cls, name: Any = None) -> bool | str:
+        graph, node = QUEUED.get(), cls.hidden.unique_id
+        linked = {slot for slot in SLOTS if is_link(read_input(graph, node, f"video_{slot}"))}
+        scored = {slot for slot in SLOTS if is_link(read_input(graph, node, f"scores_{slot}"))}
+
+        def check() -> None:
+            check_scored(linked, scored)
+            if isinstance(name, str):
+                report_path(name)
+
+        return explain(check)
+
 
 def video_input(slot: str) -> io.Input:
     return io.Image.Input(f"video_{slot}", optional=slot > "a", tooltip=f"Frames of the video under label {slot}.")
@@ -96,13 +110,7 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
     from ...tav_core.evaluation.report import ReportVideo
 
     there = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
-    for slot in SLOTS:
-        if slot not in there and given.get(f"scores_{slot}") is not None:
-            raise ConfigError(
-                got=f"scores_{slot} without video_{slot}",
-                expected="the video that the scores belong to",
-                mend=f"Connect video_{slot}, or disconnect scores_{slot}.",
-            )
+    check_scored(set(there), {slot for slot in SLOTS if given.get(f"scores_{slot}") is not None})
     return [
         ReportVideo(
             label=given.get(f"label_{slot}") or slot,
@@ -111,6 +119,16 @@ def collect_videos(given: dict[str, Any]) -> list[ReportVideo]:
         )
         for slot in there
     ]
+
+
+def check_scored(videos: set[str], scored: set[str]) -> None:
+    """Raises `ConfigError` unless there is a video for all scores, each given by its label's letter."""
+    for slot in sorted(scored - videos):
+        raise ConfigError(
+            got=f"scores_{slot} without video_{slot}",
+            expected="the video that the scores belong to",
+            mend=f"Connect video_{slot}, or disconnect scores_{slot}.",
+        )
 
 
 def report_path(name: str) -> Path:

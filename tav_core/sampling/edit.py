@@ -107,21 +107,32 @@ def check_start(
         )
     if not isinstance(start, Trajectory):
         return
-    if len(start.timesteps) != config.num_steps:
-        raise ConfigError(
-            got=f"{config.num_steps} sampling steps for an inversion of {len(start.timesteps)}",
-            expected="as many steps as the inversion had",
-            mend=f"Use {len(start.timesteps)} steps, or invert again.",
-        )
+    check_same_steps(config.num_steps, len(start.timesteps))
     if scheduler is not None:
         raise ConfigError(
             got=f"{type(scheduler).__name__} for an inverted start",
             expected="DDIM, because the inversion is DDIM run backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
-    if start.remainder is not None and config.eta:
+    if start.remainder is not None:
+        check_exact_start(start.method, config.eta)
+
+
+def check_same_steps(num_steps: int, inverted: int) -> None:
+    """Raises `ConfigError` unless there are as many sampling steps as the inversion had."""
+    if num_steps != inverted:
         raise ConfigError(
-            got=f"eta {config.eta} for an inversion by {start.method}",
+            got=f"{num_steps} sampling steps for an inversion of {inverted}",
+            expected="as many steps as the inversion had",
+            mend=f"Use {inverted} steps, or invert again.",
+        )
+
+
+def check_exact_start(method: str, eta: float) -> None:
+    """Raises `ConfigError` if fresh noise is asked for after an exact inversion by `method`."""
+    if eta:
+        raise ConfigError(
+            got=f"eta {eta} for an inversion by {method}",
             expected="0, because an exact inversion can only be reversed without fresh noise",
             mend="Use eta 0, or invert by ddim.",
         )

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..atomic_files import check_output
-from ..errors import ConfigError, OutOfMemory
+from ..errors import ConfigError, FewerSteps, OutOfMemory
 from ..models.attention_modes import recorded_modes
 from ..tensor_files import load_tensors, save_tensors
 from .background import BackgroundSaver
@@ -56,7 +56,7 @@ class RunState:
         """Restores the run from a file that exists already, or refuses to, as `config.resume` says.
 
         Raises:
-            ConfigError: the file is of another run, or has more steps than asked for, or must not exist.
+            ConfigError: the file is of another run, or must not exist; FewerSteps, if it has more steps than asked for.
         """
         if self.path is None or not self.path.exists() or self.run.config.resume == "restart":
             return
@@ -163,9 +163,9 @@ class RunState:
                 raise self.refusal(f"its {name} is missing, of another shape, or holds no finite numbers")
 
     def check_steps(self, done: int) -> None:
-        """Raises ConfigError if the run has done more steps than asked for, because steps cannot be undone."""
+        """Raises FewerSteps if the run has done more steps than asked for, because steps cannot be undone."""
         if done > self.run.config.num_steps:
-            raise ConfigError(
+            raise FewerSteps(
                 got=f"num_steps {self.run.config.num_steps} for a run that has done {done}, {self.path}",
                 expected=f"{done} or more, because resume is 'continue'",
                 mend=f"Use {done} for its motion as it is. For fewer, choose another name, or set resume to 'restart'.",

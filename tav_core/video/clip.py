@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,12 +18,12 @@ from .config import ClipConfig, ClipInfo
 from .decode import StampsGoBackError, VideoFile
 from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
 from .sizes import fit_image
-from .timeline import pick_frames
+from .timeline import count_left, pick_frames
 
 Source: TypeAlias = VideoFile | WebPFile | ImageFolder
 
-FOLDER_RATES = (0.01, 1000)
-"""Frames per second that a folder of pictures can be said to have."""
+RATES = (0.01, 1000)
+"""Frames per second that a folder of pictures can be said to have, or a video be brought to."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class VideoClip:
         frames: `f h w c` float32 in [0, 1], RGB.
         fps: frames per second at which these frames play at the speed of the source: its rate over the stride.
         config: how they were read.
-        source_fps: average frame rate of the source.
+        source_fps: average frame rate of the source, or the rate that it was brought to.
         source_size: width and height of the source in pixels, after its rotation.
         source_frames: how many frames the source has.
         rotation: degrees clockwise by which the source asked to be turned (done already).
@@ -67,7 +68,13 @@ class VideoClip:
 
 
 def read_clip(
-    path: str | Path, config: ClipConfig | None = None, *, folder_fps: float = DEFAULT_FPS, **settings: Any
+    path: str | Path,
+    config: ClipConfig | None = None,
+    *,
+    folder_fps: float = DEFAULT_FPS,
+    rate: float | None = None,
+    may_be_short: bool = False,
+    **settings: Any,
 ) -> VideoClip:
     """Reads the frames that a `ClipConfig` names and resizes them, one frame at a time.
 
@@ -83,6 +90,9 @@ def read_clip(
         path: a video file of any kind that ffmpeg reads, an animated GIF or WebP, or a folder of pictures.
         config: which frames, and their size; None for the defaults.
         folder_fps: frames per second of a folder of pictures; used for folders only, which state no rate.
+        rate: frames per second that the video is brought to before frames are taken, by repeating frames or leaving
+            some out; None for its own. `start` and `stride` then count frames of this rate.
+        may_be_short: takes what there is from a clip that is too short for `num_frames`, and does not refuse it.
         settings: fields of `ClipConfig` by name, which replace those of `config`.
 
     Returns:
@@ -94,7 +104,7 @@ def read_clip(
         OutOfMemory: the frames do not fit in memory.
     """
     config = replace(config or ClipConfig(), **settings)
-    return take_frames(open_source(path, folder_fps), config)
+    return take_frames(open_source(path, folder_fps), config, rate=rate, may_be_short=may_be_short)
 
 
 def open_source(path: str | Path, folder_fps: float = DEFAULT_FPS) -> Source:
@@ -124,32 +134,39 @@ def source_size(source: Source) -> tuple[int, int]:
         return next(images).size
 
 
-def take_frames(source: Source, config: ClipConfig) -> VideoClip:
+def take_frames(
+    source: Source, config: ClipConfig, *, rate: float | None = None, may_be_short: bool = False
+) -> VideoClip:
     """Reads the frames of an opened source, see `read_clip`."""
+    forced = None if rate is None else as_rate(rate)
     try:
-        return _take_frames(source, config)
+        return _take_frames(source, config, forced, may_be_short)
     except StampsGoBackError:
         assert isinstance(source, VideoFile)
         source.distrust_stamps()
-        return _take_frames(source, config)
+        return _take_frames(source, config, forced, may_be_short)
 
 
-def _take_frames(source: Source, config: ClipConfig) -> VideoClip:
-    picks = pick_frames(source.timeline, config, name=source.path.name)
+def _take_frames(source: Source, config: ClipConfig, rate: Fraction | None, may_be_short: bool) -> VideoClip:
+    timeline = source.timeline
+    if may_be_short:
+        left = count_left(timeline, config, rate=rate)
+        config = replace(config, num_frames=max(1, min(config.num_frames, left)))
+    picks = pick_frames(timeline, config, name=source.path.name, rate=rate)
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
         frames = torch.empty(config.num_frames, config.height, config.width, 3, dtype=torch.float32, device="cpu")
         for frame, image in zip(frames, source.images(picks), strict=True):
             fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
-    rate = source.timeline.rate
+    counted_at = rate or timeline.rate
     return VideoClip(
         frames=frames,
-        fps=float(rate / config.stride),
+        fps=float(counted_at / config.stride),
         config=config,
-        source_fps=float(rate),
+        source_fps=float(counted_at),
         source_size=image.size,
-        source_frames=len(source.timeline),
+        source_frames=len(timeline),
         rotation=source.rotation,
         path=source.path,
         frames_decoded=source.frames_decoded,
@@ -158,10 +175,26 @@ def _take_frames(source: Source, config: ClipConfig) -> VideoClip:
 
 def check_folder_fps(fps: float) -> None:
     """Raises `ConfigError` unless `fps` is a possible frame rate for a folder of pictures."""
-    low, high = FOLDER_RATES
+    _check_rate(fps, "folder_fps")
+
+
+def as_rate(rate: float) -> Fraction:
+    """A frame rate as a fraction, 23.976 as 24000/1001.
+
+    Raises:
+        ConfigError: it is not a possible frame rate.
+    """
+    _check_rate(rate, "rate")
+    exact = Fraction(rate)
+    simple = (Fraction(round(exact * 1001 / 1000) * 1000, 1001), exact.limit_denominator(1001))
+    return next((near for near in simple if near > 0 and abs(near - exact) < exact / 50_000), exact)
+
+
+def _check_rate(fps: float, name: str) -> None:
+    low, high = RATES
     if not is_number(fps) or not low <= fps <= high:
         raise ConfigError(
-            got=f"folder_fps {fps!r}", expected=f"a number from {low} to {high}", mend="Set it to 8, for example."
+            got=f"{name} {fps!r}", expected=f"a number from {low} to {high}", mend="Set it to 8, for example."
         )
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..layouts import check_finite_frames
-from .config import ClipConfig
+from .config import SIZE_STEP, ClipConfig
 
 Box = tuple[float, float, float, float]
 
@@ -40,6 +40,23 @@ def fit_boxes(
         return (left, top, left + kept_width, top + kept_height), target, (0, 0)
     inner = (width, max(1, round(width / shown))) if shown > wanted else (max(1, round(height * shown)), height)
     return whole, inner, ((width - inner[0]) // 2, (height - inner[1]) // 2)
+
+
+def size_inside(source: tuple[int, int], box: tuple[int, int], pixel_aspect: float = 1.0) -> tuple[int, int]:
+    """The largest size of a source's own aspect ratio that fits into a box, as near as multiples of 8 come to it.
+
+    Args:
+        source: width and height of the picture, in pixels.
+        box: width and height that must not be exceeded, in pixels.
+        pixel_aspect: width of a source pixel over its height.
+    """
+    shown = (source[0] * pixel_aspect, float(source[1]))
+    scale = min(limit / side for limit, side in zip(box, shown, strict=True))
+    width, height = (
+        max(SIZE_STEP, min(limit, round(side * scale / SIZE_STEP) * SIZE_STEP))
+        for limit, side in zip(box, shown, strict=True)
+    )
+    return width, height
 
 
 def fit_image(image: Image.Image, width: int, height: int, fit: str = "crop", pixel_aspect: float = 1.0) -> Image.Image:

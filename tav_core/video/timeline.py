@@ -57,15 +57,25 @@ class Timeline:
         # Half a step later: the middle of the time for which each frame is shown.
         return np.searchsorted(ticks, (numbers + 0.5) * step, side="right") - 1
 
+    def grid_at(self, rate: Fraction) -> np.ndarray:
+        """The frame shown at 0, 1, 2, ... times `1 / rate` seconds after the first one, on the even grid.
+
+        A lower rate than the source's leaves frames out, a higher one repeats some.
+        """
+        grid, step = self.even_grid(), self.rate / rate
+        count = -(-len(grid) * step.denominator // step.numerator)
+        return grid[np.arange(count) * step.numerator // step.denominator]
+
     def _since_first(self) -> np.ndarray:
         return np.asarray(self.ticks, np.int64) - self.ticks[0]
 
 
-def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str) -> list[int]:
+def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str, rate: Fraction | None = None) -> list[int]:
     """The frames of a clip by the original's rule `range(start, total, stride)[:num_frames]`, on the even grid.
 
     Args:
         name: the name of the source, for the error.
+        rate: frames per second that the source is brought to first, see `Timeline.grid_at`; None for its own.
 
     Returns:
         Positions in `timeline.ticks`, not decreasing; at a variable rate one may occur twice.
@@ -74,9 +84,16 @@ def pick_frames(timeline: Timeline, config: ClipConfig, *, name: str) -> list[in
         ClipError: the source has too few frames; the message says how many it has and which settings would fit.
     """
     wanted = range(config.start, config.start + config.num_frames * config.stride, config.stride)
-    if wanted[-1] >= len(timeline):
-        raise _too_short(len(timeline), config, name)
-    return [int(position) for position in timeline.even_grid()[wanted.start : wanted[-1] + 1 : wanted.step]]
+    grid = timeline.even_grid() if rate is None else timeline.grid_at(rate)
+    if wanted[-1] >= len(grid):
+        raise _too_short(len(grid), config, name)
+    return [int(position) for position in grid[wanted.start : wanted[-1] + 1 : wanted.step]]
+
+
+def count_left(timeline: Timeline, config: ClipConfig, *, rate: Fraction | None = None) -> int:
+    """How many frames a source has from `start` on, one per `stride`, whatever `num_frames` is."""
+    total = len(timeline) if rate is None else len(timeline.grid_at(rate))
+    return len(range(config.start, total, config.stride))
 
 
 def _too_short(total: int, config: ClipConfig, name: str) -> ClipError:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.comfyui.graphs import changed, node, tune_graph
 from tests.comfyui.server import error_of
+from tests.comfyui.test_wrong_inputs import message_of
 from tests.tav_core.metrics.tiny_judges import make_clip, make_dino, save_clip
 
 SCRIPT = Path(__file__).parent / "metrics_checks.py"
@@ -140,7 +141,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_the_message_names_what_is_wrong(client, case):
     graph, words = WRONG[case]
-    message = error_of(client.run(graph))
+    message = message_of(client, graph)
     assert words and all(word in message for word in words), message
 
 

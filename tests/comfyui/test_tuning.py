@@ -7,6 +7,7 @@ import itertools
 import json
 
 import pytest
+import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError
@@ -15,6 +16,7 @@ from tav_core.tensor_files import load_tensors
 from tav_core.tuning.motion import Motion
 from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
+from tests.comfyui.test_wrong_inputs import message_of
 from tests.comfyui.tune_files import steps_done
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
@@ -93,6 +95,44 @@ def test_restart_begins_anew_and_new_refuses(server, client):
     assert "restart" in error_of(client.run(tune_graph(run_name="again", resume="new")))
 
 
+def test_fewer_steps_than_are_done_work_and_the_longer_run_is_kept(server, client):
+    """A run of 2 steps, 4, and 2 again: each time the motion is that of a run of its own."""
+    motion, state = server.base / "models/tav_motion/abab.safetensors", server.base / "output/tav_runs/abab.safetensors"
+    written = []
+    for num_steps in (2, 4, 2, 4):
+        assert error_of(client.run(tune_graph(run_name="abab", num_steps=num_steps))) == ""
+        assert Motion.load(motion).info.steps_done == num_steps
+        written.append((num_steps, load_tensors(motion, error=ConfigError, what="motion")[0]))
+    assert steps_done(state) == 4 and steps_done(state.with_name("abab (2 steps).safetensors")) == 2
+    for (steps, first), (steps_again, again) in itertools.pairwise(written[::2] + written[1::2]):
+        same = all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+        assert same == (steps == steps_again)
+
+
+def test_a_motion_that_was_deleted_is_written_again_and_once(server, client):
+    motion = server.base / "models" / "tav_motion" / "deleted.safetensors"
+    graph = tune_graph(run_name="deleted", num_steps=2)
+    assert error_of(client.run(graph)) == ""
+    written = motion.read_bytes()
+    for gone in (True, False, True):
+        if gone:
+            motion.unlink()
+        client.messages.clear()
+        assert error_of(client.run(graph)) == ""
+        assert Motion.load(motion).info.steps_done == 2 and len(motion.read_bytes()) == len(written)
+        assert bool(progress_of(client)) is False, "no step is taken again"
+        ran = [m["data"]["node"] for m in client.messages if m["type"] == "executing"]
+        assert ("tune" in ran) == gone
+
+
+@pytest.mark.parametrize(("prompt", "noted"), [("", True), (" \n", True), (SOURCE, False)])
+def test_an_empty_prompt_is_noted_and_the_run_goes_on(client, prompt, noted):
+    graph = tune_graph(run_name=f"prompt {len(prompt)}", num_steps=1)
+    graph["source"]["inputs"]["text"] = prompt
+    assert error_of(client.run(graph)) == ""
+    assert any(b"prompt at positive is empty" in message for message in client.previews) == noted
+
+
 def test_memory_modes_and_options(server, client):
     for memory in ("auto", "balanced", "low"):
         assert error_of(client.run(tune_graph(run_name=memory, memory=memory, num_steps=2))) == ""
@@ -144,7 +184,7 @@ def test_previews_that_cannot_be_scored_are_refused(client, judge, changes, told
     graph = stopping_graph(judge, run_name="refused", **changes)
     tune = graph["tune"]["inputs"]
     graph["tune"]["inputs"] = {name: value for name, value in tune.items() if value is not None}
-    error = error_of(client.run(graph))
+    error = message_of(client, graph)
     assert "stop_early" in error and told in error
 
 
@@ -152,7 +192,7 @@ def test_a_judge_that_cannot_judge_is_refused(client, judge):
     for changes in ({"clip_model": "none"}, {"prompt": ""}, {"prompt": SOURCE}):
         graph = stopping_graph(judge, run_name="no_judge")
         graph["stop"]["inputs"].update(changes)
-        assert "Choose a clip_model" in (error := error_of(client.run(graph))) or "Write the texts" in error
+        assert "Choose a clip_model" in (error := message_of(client, graph)) or "Write the texts" in error
 
 
 def test_a_preset_goes_to_the_widgets_of_other_nodes(client):

@@ -119,7 +119,6 @@ CASES: dict[str, tuple[Graph, tuple[str, ...]]] = {
     "mode": (with_options(attention="telepathic"), ("attention", "telepathic")),
     "taken": (tune_graph(run_name="good", resume="new"), ("run_name 'good'", "restart")),
     "not this run's": (tune_graph(run_name="good"), ("run_name 'good'", "Choose another")),
-    "fewer steps than are done": (tune_graph(run_name="long", num_steps=1), ("num_steps 1", "has done 2", "restart")),
     "tuning a tuned model": (tuned_again(), ("motion on it", "loader")),
     "save: taken": (save_graph("good"), ("name 'good'", "overwrite")),
     "save: path": (save_graph("a/b"), ("a/b", "letters")),

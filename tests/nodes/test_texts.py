@@ -63,7 +63,7 @@ def test_help_page_names_every_input_and_output(node_id):
 @pytest.mark.parametrize("node_id", node_ids())
 def test_help_page_is_titled_as_the_node(node_id):
     page = (PACK / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
-    title = read_texts("en")[node_id]["display_name"].removesuffix(" (Tune-A-Video)")
+    title = read_texts("en")[node_id]["display_name"]
     assert page.startswith(f"# {title}\n")
     assert 25 <= len(page.splitlines()) <= 70
 

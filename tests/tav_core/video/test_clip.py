@@ -2,6 +2,7 @@
 
 import gc
 import struct
+import tracemalloc
 import wave
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tav_core.errors import ClipError, ConfigError
 from tav_core.video import decode
-from tav_core.video.clip import open_source, read_clip, source_size, take_frames
+from tav_core.video.clip import as_rate, open_source, read_clip, source_size, take_frames
 from tav_core.video.config import ClipConfig, ClipInfo
 from tav_core.video.write import write_video
 
@@ -552,3 +553,64 @@ class TestNotAClip:
         with pytest.raises(ClipError, match=r"damaged\.mkv"):
             read(path, num_frames=30)
         assert numbers(read(path, num_frames=10)) == list(range(10))
+
+
+class TestARateOfItsOwn:
+    @pytest.fixture
+    def path(self, tmp_path):
+        encode(tmp_path / "a.mp4", [numbered(number) for number in range(40)], rate=24)
+        return tmp_path / "a.mp4"
+
+    def test_leaves_frames_out(self, path):
+        clip = read_clip(path, width=WIDTH, height=HEIGHT, num_frames=5, start=1, stride=2, rate=12)
+        assert numbers(clip) == [2, 6, 10, 14, 18]
+        assert (clip.fps, clip.source_fps, clip.source_frames) == (6, 12, 40)
+
+    def test_repeats_frames(self, path):
+        clip = read_clip(path, width=WIDTH, height=HEIGHT, num_frames=6, rate=48)
+        assert numbers(clip) == [0, 0, 1, 1, 2, 2] and clip.fps == 48
+
+    def test_that_it_has_already_changes_nothing(self, path):
+        clip = read_clip(path, width=WIDTH, height=HEIGHT, num_frames=40, rate=24)
+        assert numbers(clip) == list(range(40))
+
+    @pytest.mark.parametrize(("said", "meant"), [(23.976, Fraction(24000, 1001)), (29.97, Fraction(30000, 1001))])
+    def test_of_television_is_exact(self, said, meant):
+        assert as_rate(said) == meant
+
+    @pytest.mark.parametrize("rate", [24, 12.5, 0.5, 60])
+    def test_of_other_kinds_is_what_it_says(self, rate):
+        assert as_rate(rate) == Fraction(rate)
+
+    @pytest.mark.parametrize("rate", [0, -1, float("nan"), 1e9, "24"])
+    def test_that_no_video_has_is_refused(self, path, rate):
+        with pytest.raises(ConfigError, match="rate"):
+            read_clip(path, rate=rate)
+
+
+class TestAShortClip:
+    def test_gives_what_there_is_if_asked(self, tmp_path):
+        encode(tmp_path / "a.mp4", [numbered(number) for number in range(10)])
+        taken = {"width": WIDTH, "height": HEIGHT, "start": 2, "stride": 3, "num_frames": 24}
+        clip = read_clip(tmp_path / "a.mp4", **taken, may_be_short=True)
+        assert numbers(clip) == [2, 5, 8] and clip.config.num_frames == 3
+        with pytest.raises(ClipError, match="10 frames"):
+            read_clip(tmp_path / "a.mp4", **taken)
+
+    def test_that_has_nothing_left_is_refused(self, tmp_path):
+        encode(tmp_path / "a.mp4", [numbered(number) for number in range(10)])
+        with pytest.raises(ClipError, match="start 10"):
+            read_clip(tmp_path / "a.mp4", start=10, may_be_short=True)
+
+
+def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
+    """24 of 9000 frames: no more than a few pictures are held beside them."""
+    path = tmp_path / "long.mp4"
+    encode(path, [np.zeros((96, 96, 3), np.uint8)] * 9000, g="250")
+    tracemalloc.start()
+    try:
+        clip = read_clip(path, num_frames=24, stride=375, width=96, height=96)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert clip.num_frames == 24 and peak < 20 * 2**20

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from tav_core.errors import ConfigError, InputError
-from tav_core.video.sizes import fit_boxes, fit_image, resize_frames
+from tav_core.video.sizes import fit_boxes, fit_image, resize_frames, size_inside
 
 
 class TestFitBoxes:
@@ -77,3 +77,20 @@ class TestResizeFrames:
     def test_refuses(self, frames, wrong, error):
         with pytest.raises(error):
             resize_frames(**{"frames": frames, "width": 32, "height": 24} | wrong)
+
+
+class TestSizeInside:
+    @pytest.mark.parametrize(
+        ("source", "box", "aspect", "size"),
+        [
+            ((1920, 1080), (512, 512), 1.0, (512, 288)),
+            ((1080, 1920), (512, 512), 1.0, (288, 512)),
+            ((640, 480), (512, 512), 1.0, (512, 384)),
+            ((96, 96), (512, 768), 1.0, (512, 512)),
+            ((720, 576), (768, 512), 64 / 45, (768, 432)),
+            ((1000, 10), (512, 512), 1.0, (512, 8)),
+            ((2000, 999), (504, 512), 1.0, (504, 248)),
+        ],
+    )
+    def test_is_the_largest_of_the_own_aspect(self, source, box, aspect, size):
+        assert size_inside(source, box, aspect) == size

@@ -4,7 +4,7 @@ import pytest
 
 from tav_core.errors import ClipError
 from tav_core.video.config import ClipConfig
-from tav_core.video.timeline import Timeline, pick_frames
+from tav_core.video.timeline import Timeline, count_left, pick_frames
 
 MS = Fraction(1, 1000)
 
@@ -76,3 +76,40 @@ class TestPickFrames:
         for way in mend.removeprefix("Lower ").rstrip(".").split(", or ") if mend.startswith("Lower") else ():
             name, value = way.split(" to ")
             assert pick_frames(timeline, ClipConfig(**settings | {name: int(value)}), name="")
+
+
+class TestGridAt:
+    @pytest.fixture
+    def timeline(self):
+        return Timeline(ticks=range(8), tick=Fraction(1, 24))
+
+    @pytest.mark.parametrize(
+        ("rate", "frames"),
+        [
+            (24, [0, 1, 2, 3, 4, 5, 6, 7]),
+            (12, [0, 2, 4, 6]),
+            (48, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]),
+            (30, [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]),
+            (9, [0, 2, 5]),
+            (Fraction(1, 100), [0]),
+        ],
+    )
+    def test_shows_what_is_shown_at_each_moment(self, timeline, rate, frames):
+        assert list(timeline.grid_at(Fraction(rate))) == frames
+
+    @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(25), Fraction(60)])
+    def test_lasts_as_long_as_the_source(self, rate):
+        timeline = Timeline(ticks=range(2400), tick=Fraction(1, 24))
+        assert abs(len(timeline.grid_at(rate)) / rate - 100) <= 1 / rate
+
+    def test_of_a_variable_rate_keeps_the_speed(self):
+        # One frame in each of four tenths of a second, but for the third, in which the second goes on.
+        timeline = Timeline(ticks=[0, 100, 300, 400], tick=MS)
+        assert list(timeline.grid_at(timeline.rate)) == list(timeline.even_grid())
+
+    def test_picks_and_counts_at_this_rate(self, timeline):
+        config, rate = ClipConfig(start=1, stride=2, num_frames=2), Fraction(12)
+        assert pick_frames(timeline, config, name="x", rate=rate) == [2, 6]
+        assert count_left(timeline, config, rate=rate) == 2 and count_left(timeline, config) == 4
+        with pytest.raises(ClipError, match="4 frames in x"):
+            pick_frames(timeline, ClipConfig(num_frames=5), name="x", rate=rate)

@@ -1,0 +1,48 @@
+"""What Sample Edit can say of a graph before anything runs: whether it fits the inversion that it starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...tav_core.errors import ConfigError
+from ...tav_core.sampling.config import EXACT, EditConfig
+from ..sockets.graph import find_feed, is_link, read_input, read_value
+
+INVERT = "TAVDDIMInvert"
+
+
+def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
+    """Checks the widgets of an edit against those of the inversion that is linked to it.
+
+    Args:
+        graph: the graph that is queued; None if it is not known.
+        num_steps: of the edit; None if it is linked.
+
+    Raises:
+        ConfigError: they do not fit, or a mask has no trajectory.
+    """
+    from ...tav_core.sampling.edit import check_exact_start, check_same_steps
+
+    if num_steps is not None:
+        EditConfig(num_steps=num_steps)
+    has_trajectory = is_link(read_input(graph, node, "trajectory"))
+    if is_link(read_input(graph, node, "mask")) and not has_trajectory:
+        raise mask_alone()
+    inversion = find_feed(graph, node, "trajectory")
+    if inversion is None or inversion.class_type != INVERT:
+        return
+    inverted = read_value(graph, inversion.node, "num_steps")
+    if num_steps is not None and isinstance(inverted, int):
+        check_same_steps(num_steps, inverted)
+    method, eta = read_value(graph, inversion.node, "method"), read_value(graph, node, "eta")
+    if method in EXACT and eta is not None:
+        check_exact_start(method, eta)
+
+
+def mask_alone() -> ConfigError:
+    """What is said of a mask without a trajectory, before anything runs or when the node does."""
+    return ConfigError(
+        got="a mask without a trajectory",
+        expected="the inversion's trajectory, which holds the clip outside the mask",
+        mend="Connect the trajectory of DDIM Invert.",
+    )

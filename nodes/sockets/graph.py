@@ -1,0 +1,89 @@
+"""The graph that is being queued: what a node can say of its inputs, and of the nodes they come from, before any runs.
+
+ComfyUI shows a node that is validated only its own widgets. So the graph of a request is kept while the request is
+handled, by a hook that ComfyUI has for extensions. Where the hook is not called there is no graph, and what is wrong is
+said when the node runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from ...tav_core.errors import TavError
+
+# Each request is handled in a context of its own, so that two users do not see each other's graph.
+QUEUED: ContextVar[Any] = ContextVar("tune_a_video_queued_graph", default=None)
+# Nodes that hold a text, and the inputs that they may hold it in.
+TEXT_INPUTS = ("text", "value", "string")
+
+
+class Feed(NamedTuple):
+    """A node that is linked to an input: its class, its id, and which of its outputs is linked."""
+
+    class_type: str
+    node: str
+    output: int
+
+
+def watch_graphs() -> None:
+    """Asks ComfyUI for each graph that is queued, before it is validated. Without a server there are none."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        server.add_on_prompt_handler(keep_graph)
+
+
+def keep_graph(request: Any) -> Any:
+    """ComfyUI's hook: keeps the graph of a request, and hands the request on as it is."""
+    QUEUED.set(request.get("prompt") if isinstance(request, dict) else None)
+    return request
+
+
+def read_input(graph: Any, node: Any, name: str) -> Any:
+    """A value or link of a node in an API-format graph; None if there is none. The graph may be malformed."""
+    about = graph.get(str(node)) if isinstance(graph, dict) else None
+    inputs = about.get("inputs") if isinstance(about, dict) else None
+    return inputs.get(name) if isinstance(inputs, dict) else None
+
+
+def is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], int)
+
+
+def read_value(graph: Any, node: Any, name: str) -> Any:
+    """The value of a widget; None if it is linked or not there."""
+    value = read_input(graph, node, name)
+    return None if is_link(value) else value
+
+
+def find_feed(graph: Any, node: Any, name: str) -> Feed | None:
+    """The node that is linked to an input; None if none is, or if it is not in the graph."""
+    link = read_input(graph, node, name)
+    about = graph.get(str(link[0])) if is_link(link) else None
+    kind = about.get("class_type") if isinstance(about, dict) else None
+    return Feed(kind, str(link[0]), link[1]) if isinstance(kind, str) else None
+
+
+def find_text(graph: Any, node: Any, name: str) -> str | None:
+    """The text that reaches an input through nodes that hold one; None if it is not plain text."""
+    for _ in range(4):
+        feed = find_feed(graph, node, name)
+        if feed is None:
+            return None
+        node, name = feed.node, next((n for n in TEXT_INPUTS if read_input(graph, feed.node, n) is not None), "")
+        text = read_input(graph, node, name)
+        if isinstance(text, str):
+            return text
+    return None
+
+
+def explain(check: Callable[[], Any]) -> bool | str:
+    """What `validate_inputs` of a node gives: True if the check passes, else the message of its error."""
+    try:
+        check()
+    except TavError as error:
+        return str(error)
+    return True

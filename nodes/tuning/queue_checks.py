@@ -1,0 +1,92 @@
+"""What One-Shot Tune can say of a graph before anything runs: its settings, its name, its previews, its clip."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ...tav_core.tuning.config import TuneConfig
+from ..sockets.bridge import one_frame
+from ..sockets.folders import check_name, motion_path
+from ..sockets.graph import explain, find_feed, is_link, read_input, read_value
+from .preview_judge import check_previews
+
+# Nodes that give a single frame.
+STILLS = ("LoadImage", "LoadImageMask", "LoadImageOutput", "EmptyImage")
+# How often a motion's file was found missing after this process had written it.
+WRITTEN: dict[Path, int] = {}
+MISSING: set[Path] = set()
+
+
+def check_queued(graph: Any, node: str | None, run_name: Any) -> None:
+    """Checks what the widgets say of a run, here and on the nodes that are linked to this one.
+
+    Args:
+        graph: the graph that is queued; None if it is not known.
+        run_name: the name of the run; None if it is linked.
+
+    Raises:
+        ConfigError: the name cannot be a file's, or settings contradict each other.
+        ClipError: the clip has one frame.
+    """
+    if isinstance(run_name, str):
+        check_name(run_name)
+    if read_input(graph, node, "run_name") is None:
+        return
+    check_settings_together(graph, node)
+    check_preview_links(graph, node)
+    check_clip(graph, node)
+
+
+def check_settings_together(graph: Any, node: str | None) -> None:
+    """Checks the settings of this node together with those of Tune Options, as far as they are not linked."""
+    options = find_feed(graph, node, "options")
+    holders = [node] if options is None else [node, options.node]
+    names = {field.name for field in dataclasses.fields(TuneConfig)} - {"seed", "modules", "betas"}
+    said = [(name, read_value(graph, holder, name)) for holder in holders for name in names]
+    known = {name: value for name, value in said if value is not None}
+    if not {"num_steps", "warmup_steps"} <= known.keys():
+        known.pop("warmup_steps", None)
+    TuneConfig(**known)
+
+
+def check_preview_links(graph: Any, node: str | None) -> None:
+    """Checks that there are previews for Stop Early to score; see `check_previews`."""
+    every, memory = read_value(graph, node, "preview_every"), read_value(graph, node, "memory")
+    if is_link(read_input(graph, node, "stop_early")) and every is not None and memory is not None:
+        links = (read_input(graph, node, name) for name in ("preview_positive", "preview_negative"))
+        check_previews(preview_every=every, guided=all(map(is_link, links)), memory=memory)
+
+
+def check_clip(graph: Any, node: str | None) -> None:
+    """Checks that the frames come from a node that gives more than one.
+
+    Raises:
+        ClipError: Load Clip is set to one frame, or a single image is linked.
+    """
+    feed = find_feed(graph, node, "frames")
+    alone = feed and feed.class_type in STILLS and read_value(graph, feed.node, "batch_size") in (None, 1)
+    if feed and (alone or read_value(graph, feed.node, "num_frames") == 1):
+        raise one_frame()
+
+
+def note_written(name: str) -> None:
+    """Notes that a run's motion was written, so that `times_lost` knows when its file has gone."""
+    WRITTEN.setdefault(motion_path(name), 0)
+    MISSING.discard(motion_path(name))
+
+
+def times_lost(name: str) -> int:
+    """How often a motion's file was found to have gone after it was written.
+
+    For ComfyUI's cache: the number stays the same while the file is there, so that a second queue costs nothing, and
+    changes when it has gone, so that the node writes it again. It is 0 for a name that is refused when the node runs.
+    """
+    if explain(lambda: check_name(name)) is not True:
+        return 0
+    path = motion_path(name)
+    if path in WRITTEN and not path.exists() and path not in MISSING:
+        MISSING.add(path)
+        WRITTEN[path] += 1
+    return WRITTEN.get(path, 0)

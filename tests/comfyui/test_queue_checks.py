@@ -1,0 +1,138 @@
+"""What widgets and links tell is said when a graph is queued, before any node runs; and how errors are shown."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.comfyui.graphs import CLIP, LABELS, OPTIONS, TUNE, changed, clip_graph, edit_graph, node, tune_graph
+from tests.comfyui.server import PACK, error_of
+from tests.comfyui.test_wrong_inputs import one_frame
+
+
+def with_node(graph, name, made, **links):
+    """A graph with one more node, which is linked to inputs of others: {node_input: output}."""
+    graph = {**graph, name: made}
+    for target, output in links.items():
+        at, _, socket = target.partition("__")
+        graph = changed(graph, at, **{socket: [name, output]})
+    return graph
+
+
+def still():
+    return with_node(tune_graph(), "still", node("LoadImage", image="frame.png"), tune__frames=0)
+
+
+def masked():
+    graph = changed(edit_graph(), "edit", trajectory=None)
+    return with_node(graph, "mask", node("SolidMask", value=1.0, width=96, height=96), edit__mask=0)
+
+
+def windows(length, overlap):
+    made = node("TAVContextWindows", model=["apply", 0], length=length, overlap=overlap)
+    return with_node(edit_graph(), "windows", made, invert__model=0)
+
+
+def stop(**changes):
+    judge = {"clip_model": "none", "prompt": "a", "source_prompt": "b", "patience": 2}
+    return with_node(tune_graph(**changes), "stop", node("TAVStopEarly", **judge), tune__stop_early=0)
+
+
+def report(**changes):
+    given = {"video_a": ["demo", 3], "fps": 8.0, "name": "x", "run_name": "", **LABELS, **changes}
+    return {"demo": node("TAVLoadDemoModel"), "report": node("TAVReport", **given)}
+
+
+def with_clip(**changes):
+    return with_node(tune_graph(), "load", node("TAVLoadClip", **{**CLIP, **changes}), tune__frames=0)
+
+
+WARM = {**OPTIONS, "warmup_steps": TUNE["num_steps"] + 1}
+# name: (graph, the node that is marked, words of its message)
+CASES = {
+    "a name that is a path": (tune_graph(run_name="../x"), "tune", "without folders"),
+    "a warm-up longer than the run": (
+        with_node(tune_graph(), "options", node("TAVTuneOptions", **WARM), tune__options=0),
+        "tune",
+        "warmup_steps 5 in a run of 4 steps",
+    ),
+    "no previews to score": (stop(), "tune", "preview_every 0"),
+    "previews without an edit to score": (stop(preview_every=2), "tune", "without preview_positive"),
+    "nothing to score with": (stop(preview_every=2), "stop", "Choose a clip_model"),
+    "one frame of a video": (with_clip(num_frames=1), "tune", "a single picture has no motion"),
+    "a picture for a video": (still(), "tune", "a single picture has no motion"),
+    "steps that differ": (changed(edit_graph(), "edit", num_steps=5), "edit", "5 sampling steps for an inversion of 3"),
+    "a mask alone": (masked(), "edit", "Connect the trajectory"),
+    "noise after an exact inversion": (
+        changed(changed(edit_graph(), "invert", method="o_belm"), "edit", eta=0.5),
+        "edit",
+        "eta 0.5 for an inversion by o_belm",
+    ),
+    "windows that overlap in full": (windows(8, 8), "windows", "an overlap below the length"),
+    "a report as a path": (report(name="a/b"), "report", "without folders"),
+    "a clip that is too short": (clip_graph(num_frames=500), "load", "Lower num_frames to 8"),
+    "a clip that is no video": (clip_graph(video="text.mp4"), "load", "cannot be read as a video"),
+    "a clip of an odd size": (clip_graph(width=100), "load", "Set width to 96 or 104"),
+    "an animation of one frame": (clip_graph(video="one.gif"), "load", "one frame in one.gif"),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(server):
+    """Files in ComfyUI's input folder that the cases name."""
+    from PIL import Image
+
+    folder = server.base / "input"
+    shutil.copy(PACK / "demo" / "clip.mp4", folder / "clip.mp4")
+    (folder / "text.mp4").write_text("this is no video")
+    for name in ("frame.png", "one.gif"):
+        Image.new("RGB", (96, 96)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def client(server, inputs):
+    client = server.connect()
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_is_said_before_anything_runs(client, case):
+    graph, marked, words = CASES[case]
+    errors = client.queue(graph)["node_errors"][marked]["errors"]
+    assert len(errors) == 1, "one message, once"
+    assert words in errors[0]["details"] and " Expected " in errors[0]["details"]
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        edit_graph(run_name="right"),
+        windows(8, 2),
+        clip_graph(),
+        clip_graph(num_frames=500, if_short="take what there is"),
+        changed(edit_graph(), "edit", trajectory=None, num_steps=5),
+    ],
+    ids=["an edit", "windows", "a clip", "a short clip that may be", "steps that no trajectory tells of"],
+)
+def test_what_is_right_is_queued(client, graph):
+    answer = client.queue(graph)
+    assert answer["node_errors"] == {}
+    client.server.post("/interrupt")
+    client.server.post("/queue", {"delete": [answer["prompt_id"]]})
+
+
+def test_widgets_that_are_linked_are_left_to_the_run(client):
+    graph = with_node(edit_graph(run_name="linked"), "five", node("PrimitiveInt", value=5), edit__num_steps=0)
+    assert "5 sampling steps for an inversion of 3" in error_of(client.run(graph))
+
+
+def test_an_error_is_shown_by_its_own_name_and_sentence(client):
+    """The page shows "type: message"; a pack's module is the path of its folder."""
+    done = client.run(one_frame())
+    (error,) = (about for kind, about in done["status"]["messages"] if kind == "execution_error")
+    assert error["exception_type"] == "ClipError"
+    assert error["exception_message"].startswith("Got one frame. Expected at least two")
+    assert "Choose a video in Load Clip" in error["exception_message"]
