@@ -28,7 +28,10 @@ class TuneOptions(io.ComfyNode):
             node_id="TAVTuneOptions",
             display_name="Tune Options (Tune-A-Video)",
             category=CATEGORY,
-            description="Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for group_norm.",
+            description=(
+                "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "
+                "group_norm."
+            ),
             search_aliases=["training options", "adamw", "learning rate schedule"],
             inputs=[
                 widget(TuneConfig, "lr_schedule"),
