@@ -85,10 +85,10 @@ def unet_2d(goldens, meta):
 
 @pytest.fixture
 def inflated(unet_2d, goldens):
-    """The goldens' tiny video UNet."""
+    """The goldens' tiny video UNet, in the original's modes."""
     from tav_core.models.unet import InflatedUNet
 
-    unet = InflatedUNet.from_2d(unet_2d)
+    unet = InflatedUNet.from_2d(unet_2d, group_norm="clip")
     unet.load_temporal(goldens("attn_temp"))
     return unet
 
@@ -109,11 +109,11 @@ def denoiser(inflated, schedule):
 
 @pytest.fixture
 def untuned(unet_2d, schedule):
-    """A denoiser as tuning finds it: temporal blocks that add nothing yet."""
+    """A denoiser as the original's tuning finds it: temporal blocks that add nothing yet."""
     from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
-    return UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d), schedule=schedule)
+    return UNetDenoiser(unet=InflatedUNet.from_2d(unet_2d, group_norm="clip"), schedule=schedule)
 
 
 @pytest.fixture

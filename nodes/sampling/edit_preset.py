@@ -26,7 +26,10 @@ class EditPreset(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Combo.Input(
-                    "goal", options=list(PRESETS), default=next(iter(PRESETS)), tooltip="What the edit should change."
+                    "goal",
+                    options=list(PRESETS),
+                    default=next(iter(PRESETS)),
+                    tooltip="What the edit should change; original is the paper's settings.",
                 )
             ],
             outputs=[

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...tav_core.models.attention_modes import MODES, POSITIONS
+from ...tav_core.models.attention_modes import GROUP_NORMS, MODES, POSITIONS
 from ...tav_core.tuning.config import TuneConfig
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
 
@@ -29,7 +29,10 @@ class TuneOptions(io.ComfyNode):
             display_name="Tune Options",
             category=CATEGORY,
             advanced=("max_grad_norm", "weight_decay", "epsilon", "beta1", "beta2", "attention_k", "recompute"),
-            description="Settings of One-Shot Tune that rarely need changing. The defaults are the paper's.",
+            description=(
+                "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "
+                "group_norm."
+            ),
             search_aliases=["training options", "adamw", "learning rate schedule"],
             inputs=[
                 widget(TuneConfig, "lr_schedule"),
@@ -73,6 +76,16 @@ class TuneOptions(io.ComfyNode):
                         "positions. The motion file notes the choice."
                     ),
                 ),
+                io.Combo.Input(
+                    "group_norm",
+                    options=list(GROUP_NORMS),
+                    default="frame",
+                    optional=True,
+                    tooltip=(
+                        "What the model's group norms take their statistics over: each frame, or the whole clip as in "
+                        "the paper. The motion file notes the choice."
+                    ),
+                ),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
@@ -86,9 +99,10 @@ class TuneOptions(io.ComfyNode):
         attention: str,
         attention_k: int,
         positions: str = "none",
+        group_norm: str = "frame",
         **settings: Any,
     ) -> io.NodeOutput:
         tuning = {**settings, "betas": (beta1, beta2), "modules": GROUPS[modules]}
         TuneConfig(**{**tuning, "warmup_steps": 0})
-        modes = {"attention": attention, "attention_k": attention_k, "positions": positions}
+        modes = {"attention": attention, "attention_k": attention_k, "positions": positions, "group_norm": group_norm}
         return io.NodeOutput({"tuning": tuning, "modes": modes})

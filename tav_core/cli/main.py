@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import TavError, explain_out_of_memory
 from ..metrics.scores import PAIRS
-from ..models.attention_modes import MODES, POSITIONS
+from ..models.attention_modes import GROUP_NORMS, MODES, POSITIONS
 from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
@@ -57,7 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--positions", choices=POSITIONS, default="none", help="position encoding of frames in temporal attention"
     )
     tune.add_argument(
-        "--group-norm", choices=("clip", "frame"), default="clip", help="group norm statistics: per clip or per frame"
+        "--group-norm",
+        choices=GROUP_NORMS,
+        default="frame",
+        help="what group norms take their statistics over; clip is the original's (default: frame)",
     )
     add_preset(tune, Preset.tuning)
     add_settings(tune, TuneConfig)

@@ -121,7 +121,8 @@ def add_preset(parser: argparse.ArgumentParser, settings: Callable[[Preset], dic
 def describe(settings: dict[str, Any]) -> str:
     """Settings as they are written on the command line."""
     given = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
-    return " ".join(name if value is True else f"{name} {value:g}" for name, value in given.items())
+    words = {name: f" {value:g}" if isinstance(value, float) else f" {value}" for name, value in given.items()}
+    return " ".join(name if given[name] is True else name + words[name] for name in given)
 
 
 def add_early_stop(parser: argparse.ArgumentParser) -> None:

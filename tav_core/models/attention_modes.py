@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import ConfigError
 
 MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full")
-GROUP_NORMS = ("clip", "frame")
+# What the group norms take their statistics over. The original spans the clip; each frame by itself scores higher.
+GROUP_NORMS = ("frame", "clip")
 # Position encodings of the temporal attention. The original has none: it sees the frames, but not their order.
 POSITIONS = ("none", "rotary")
 

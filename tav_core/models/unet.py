@@ -88,7 +88,7 @@ class InflatedUNet(SavedUNet):
         *,
         attention: str = "sparse_causal",
         attention_k: int = 2,
-        group_norm: str = "clip",
+        group_norm: str = "frame",
         backend: str = "sdpa",
         positions: str = "none",
         seed: int = 33,
@@ -102,7 +102,7 @@ class InflatedUNet(SavedUNet):
             unet: a Stable Diffusion UNet.
             attention: which frames attn1 attends to, one of `attention_modes.MODES`.
             attention_k: how far back "sparse_causal_k" also attends, in frames.
-            group_norm: statistics over the "clip" as in the original, or per "frame", which is exact 2-D behaviour.
+            group_norm: statistics per "frame", as in the 2-D UNet, or over the "clip" as in the original.
             backend: "sdpa", or "xformers" if it is installed.
             positions: position encoding of frames in the temporal attention: "none" as in the original, or "rotary".
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
@@ -245,7 +245,9 @@ def check_options(attention: str, attention_k: int, group_norm: str, backend: st
     check_positions(positions)
     if group_norm not in GROUP_NORMS:
         raise ConfigError(
-            got=f"group_norm {group_norm!r}", expected=f"one of {', '.join(GROUP_NORMS)}", mend="Use 'clip'."
+            got=f"group_norm {group_norm!r}",
+            expected=f"one of {', '.join(GROUP_NORMS)}",
+            mend="Use 'frame', or 'clip' as the original.",
         )
 
 

@@ -199,7 +199,7 @@ def test_unknown_positions_are_refused(unet_2d):
 def test_files_name_positions_only_where_there_are_some(unet_2d):
     """So that versions without this option can read the file, and older runs continue."""
     plain = recorded_modes(InflatedUNet.from_2d(unet_2d).modes)
-    assert plain == {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip"}
+    assert plain == {"attention": "sparse_causal", "attention_k": 2, "group_norm": "frame"}
     assert recorded_modes(InflatedUNet.from_2d(unet_2d, positions="rotary").modes) == {**plain, "positions": "rotary"}
 
 

@@ -15,14 +15,15 @@ EDIT = ["edit", "--model", "m", "--motion", "m", "--prompt", "p", "--out", "o"]
 
 
 def test_the_goals():
-    assert list(PRESETS) == ["subject", "background", "style"]
+    assert list(PRESETS) == ["subject", "background", "style", "original"]
 
 
 @pytest.mark.parametrize("goal", PRESETS)
 class TestPresets:
     def test_tuning(self, goal):
-        config = read_settings(parse([*TUNE, "--preset", goal]), TuneConfig)
-        assert config == TuneConfig(num_steps=PRESETS[goal].num_steps)
+        args = parse([*TUNE, "--preset", goal])
+        assert read_settings(args, TuneConfig) == TuneConfig(num_steps=PRESETS[goal].num_steps)
+        assert args.group_norm == ("clip" if goal == "original" else "frame")
 
     def test_editing(self, goal):
         args, preset = parse([*EDIT, "--preset", goal]), PRESETS[goal]
@@ -39,6 +40,20 @@ class TestPresets:
 
     def test_advice_is_a_sentence(self, goal):
         assert PRESETS[goal].advice.endswith(".")
+
+
+def test_the_original_is_the_papers_to_the_letter():
+    """configs/*.yaml: 500 steps at 3e-5, guidance 12.5, 50 sampling steps without eta; norms over the clip."""
+    args, edit = parse([*TUNE, "--preset", "original"]), parse([*EDIT, "--preset", "original"])
+    config = read_settings(args, TuneConfig)
+    assert (config.num_steps, config.learning_rate, config.betas, config.weight_decay) == (
+        500,
+        3e-5,
+        (0.9, 0.999),
+        0.01,
+    )
+    assert (args.attention, args.group_norm, args.positions) == ("sparse_causal", "clip", "none")
+    assert read_settings(edit, EditConfig) == EditConfig(num_steps=50, guidance_scale=12.5, eta=0.0)
 
 
 def test_without_a_preset_nothing_changes():

@@ -94,7 +94,7 @@ def test_an_applied_motion_is_the_tuned_model(untuned, unet_2d, clip_latents, co
 
 
 def test_strength_scales_the_queries_and_the_temporal_part(motion, unet_2d, context, close):
-    base = forward(InflatedUNet.from_2d(unet_2d), context)
+    base = forward(InflatedUNet.from_2d(unet_2d, group_norm="clip"), context)
     assert torch.equal(forward(motion.apply_to(unet_2d, strength=0, temporal_strength=0), context), base)
     name = next(iter(motion.deltas))
     half = motion.apply_to(unet_2d, strength=0.5).get_parameter(name)
@@ -207,7 +207,7 @@ class TestImportOriginal:
             saved[name] += 0.1
         motion = import_original(saved, unet_2d)
         assert set(motion.deltas) == set(queries)
-        original = InflatedUNet.from_2d(copy.deepcopy(unet_2d))
+        original = InflatedUNet.from_2d(copy.deepcopy(unet_2d), group_norm="clip")
         original.load_state_dict(saved)
         close(forward(motion.apply_to(unet_2d), context), forward(original, context), 1e-5)
 
