@@ -108,7 +108,7 @@ def join(pieces: list[Piece]) -> list[Piece]:
 
 def show(text: str) -> str:
     """Text with its escaped parentheses as parentheses."""
-    return text.translate(str.maketrans(ESCAPED))
+    return text.translate({ord(mark): parenthesis for mark, parenthesis in ESCAPED.items()})
 
 
 def refuse_doubled(text: str) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 # Each system has some of them. Python itself raises KeyboardInterrupt at SIGINT.
@@ -77,29 +77,34 @@ def handlers(signals: list[int], handler: Callable[[int, Any], None]) -> Iterato
             signal.signal(number, before[number])
 
 
-@contextmanager
-def console_events() -> Iterator[None]:
-    """On Windows, treats the end of the console as SIGBREAK: there the process ends when the event's handler returns,
-    so the handler waits until the run has been saved."""
-    if sys.platform != "win32":
-        yield
-        return
-    import _thread
-    import ctypes
+if sys.platform == "win32":
 
-    done = threading.Event()
+    @contextmanager
+    def console_events() -> Iterator[None]:
+        """Treats the end of the console as SIGBREAK. Windows ends the process when the event's handler returns, so the
+        handler waits until the run has been saved."""
+        import _thread
+        import ctypes
 
-    @ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
-    def on_event(event: int) -> bool:
-        if event not in CONSOLE_ENDS:
-            return False
-        _thread.interrupt_main(signal.SIGBREAK)
-        return done.wait(SECONDS)
+        done = threading.Event()
 
-    console = ctypes.windll.kernel32
-    console.SetConsoleCtrlHandler(on_event, True)
-    try:
-        yield
-    finally:
-        done.set()
-        console.SetConsoleCtrlHandler(on_event, False)
+        @ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
+        def on_event(event: int) -> bool:
+            if event not in CONSOLE_ENDS:
+                return False
+            _thread.interrupt_main(signal.SIGBREAK)
+            return done.wait(SECONDS)
+
+        console = ctypes.windll.kernel32
+        console.SetConsoleCtrlHandler(on_event, True)
+        try:
+            yield
+        finally:
+            done.set()
+            console.SetConsoleCtrlHandler(on_event, False)
+
+else:
+
+    def console_events() -> AbstractContextManager[None]:
+        """Elsewhere the end of a terminal is a signal."""
+        return nullcontext()

@@ -52,8 +52,9 @@ class BackgroundSaver:
         before, self.copies = self.copies, {}
         for name, tensor in tensors.items():
             kept = before.get(name)
-            fits = kept is not None and kept.shape == tensor.shape
-            self.copies[name] = kept if fits else empty_like(tensor, device="cpu", requires_grad=False)
+            if kept is None or kept.shape != tensor.shape:
+                kept = empty_like(tensor, device="cpu", requires_grad=False)
+            self.copies[name] = kept
             self.copies[name].copy_(tensor.detach())
 
     def check(self) -> None:
