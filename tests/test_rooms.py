@@ -23,7 +23,17 @@ GRAPH = import_graph()
 # Files of other projects that docstrings name as sources.
 ELSEWHERE = {"train_tuneavideo.py", "pipeline_tuneavideo.py", "tuneavideo/models/unet.py", "eval_knn.py"}
 # Modules that know no model and no video. Every room of the library may import them; they import each other alone.
-GROUND_NAMES = ("errors", "settings", "layouts", "paths", "atomic_files", "tensor_files", "lazy_names", "version")
+GROUND_NAMES = (
+    "errors",
+    "cancelling",
+    "settings",
+    "layouts",
+    "paths",
+    "atomic_files",
+    "tensor_files",
+    "lazy_names",
+    "version",
+)
 GROUND = {f"tav_core.{name}" for name in GROUND_NAMES}
 # Each room, from the ground up, with the rooms that it may import. The entry points of a house are named "house/".
 LIBRARY = {

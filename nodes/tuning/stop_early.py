@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..core.interrupt import interruptible
 from ..sockets.judges import clip_input
 from ..sockets.widgets import CATEGORY, EarlyStopType, schema
 from .preview_judge import PreviewJudge, check_judge
@@ -50,6 +51,7 @@ class StopEarly(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, clip_model: str, prompt: str, source_prompt: str, patience: int) -> io.NodeOutput:
         judge = PreviewJudge(clip_model, prompt.strip(), source_prompt.strip(), patience)
         check_judge(judge)

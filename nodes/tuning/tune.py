@@ -12,13 +12,14 @@ from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.video.config import ClipInfo
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images, to_context
 from ..sockets.folders import motion_path, run_path
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
 
 if TYPE_CHECKING:
-    from ..core.preview import Preview, Prompts
+    from ..core.preview import Prompts
     from .cockpit import Cockpit
 
 
@@ -112,6 +113,7 @@ class OneShotTune(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         model: Any,
@@ -130,6 +132,7 @@ class OneShotTune(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..core.preview import Preview
         from ..core.tuning import tune_model
+        from .cockpit import Cockpit
 
         options = options or {"tuning": {}, "modes": {}}
         config = TuneConfig(seed=tune_seed, **{**options["tuning"], **settings})
@@ -138,10 +141,12 @@ class OneShotTune(io.ComfyNode):
         check_previews(stop_early, preview_every=preview_every, guided=guided, memory=config.memory)
         check_run(run_name, config.resume)
         prompts = read_prompts(positive, preview_positive, preview_negative)
-        cockpit = open_cockpit(config, Preview(vae, model, prompts), preview_every, stop_early)
+        shown = Preview(vae, model, prompts) if preview_every and config.memory != "low" else None
+        cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every, judge=stop_early)
         about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
         run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "about": about}
-        motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
+        with cockpit.watching():
+            motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
         motion.save(motion_path(run_name))
         chart = draw_run(cockpit, run_name)
         return io.NodeOutput(motion, chart, ui=ui.PreviewImage(chart, cls=cls))
@@ -162,21 +167,12 @@ def read_prompts(positive: list, preview_positive: list | None, preview_negative
     )
 
 
-def open_cockpit(config: TuneConfig, preview: Preview, preview_every: int, judge: PreviewJudge | None) -> Cockpit:
-    """The cockpit that shows the run. It has no previews if none are asked for, or if memory is "low"."""
-    from .cockpit import Cockpit
-
-    shown = preview if preview_every and config.memory != "low" else None
-    return Cockpit(config.num_steps, shown, preview_every, judge=judge)
-
-
 def draw_run(cockpit: Cockpit, name: str) -> Tensor:
     """The chart of a finished run, as an IMAGE, with the loss of every step, including those before a resume."""
     from ...tav_core.tuning.state import read_losses
     from ..sockets.chart import to_image
 
-    cockpit.losses = read_losses(run_path(name))
-    return to_image(cockpit.draw())
+    return to_image(cockpit.finish(read_losses(run_path(name))))
 
 
 def check_frames(frames: Tensor) -> None:

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ...tav_core.video.audio import read_audio
 from ...tav_core.video.clip import read_clip
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
+from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint
 from ..sockets.widgets import CATEGORY, schema, widget
 
@@ -64,6 +65,7 @@ class LoadClip(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, video: str, **choice: Any) -> io.NodeOutput:
         path = Path(folder_paths.get_annotated_filepath(video))
         clip = read_clip(path, ClipConfig(**choice))

@@ -10,6 +10,7 @@ import torch
 from einops import einsum
 from torch import Tensor
 
+from ..cancelling import cancellable
 from ..errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
@@ -53,7 +54,7 @@ def measure_flow(frames: Tensor) -> FlowPair:
     grey = to_grey(frames)
     solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     ways = [
-        torch.from_numpy(np.stack([solver.calc(a, b, None) for a, b in zip(first, second, strict=True)]))
+        torch.from_numpy(np.stack([solver.calc(a, b, None) for a, b in cancellable(zip(first, second, strict=True))]))
         for first, second in ((grey[:-1], grey[1:]), (grey[1:], grey[:-1]))
     ]
     return FlowPair(*ways)

@@ -21,6 +21,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
+from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR, check_finite_frames
 from .config import LocalEditConfig
@@ -28,6 +29,8 @@ from .trajectory import Trajectory, check_all_kept
 
 if TYPE_CHECKING:
     from .edit import Correct
+
+FRAMES_AT_ONCE = 8
 
 
 def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, height: int, width: int) -> Tensor:
@@ -85,6 +88,11 @@ def feather_mask(mask: Tensor, feather: int) -> Tensor:
 
     The mask is dilated by half the feather, then box-blurred over the other half.
     """
+    return torch.cat([soften(part, feather) for part in cancellable(mask.split(FRAMES_AT_ONCE))])
+
+
+def soften(mask: Tensor, feather: int) -> Tensor:
+    """`feather_mask` on a few frames."""
     reach = feather // 2
     grown = pool(mask, feather - reach, max_pool2d)
     # count_include_pad=False ignores what is outside the picture, instead of counting it as not masked.

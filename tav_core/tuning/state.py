@@ -4,8 +4,9 @@
     input.mean, input.std, input.context                                what the run is tuned on: the clip, the text
     input.<part>                                                        and what else its conditioning holds
     losses                                                             one per step done
-    metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), and for early
-        stopping scored_by and scores (step to score)
+    metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), settings (what the
+        last steps were done with, as far as it changes them), and for early stopping scored_by and scores (step to
+        score)
 
 No random state is stored, because all random draws of a step come from the seed and the step's number. A resumed run
 uses the stored inputs, because the same clip encoded with other thread counts or kernels differs in its last digits.
@@ -32,6 +33,17 @@ if TYPE_CHECKING:
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
 # What each step learns from, besides the clip, the prompt and the seed.
 OBJECTIVE = ("window", "min_timestep", "max_timestep", "min_snr_gamma", "noise_offset")
+# Settings that change what a step does, besides those in a run's identity.
+TAUGHT_BY = (
+    "learning_rate",
+    "lr_schedule",
+    "warmup_steps",
+    "max_grad_norm",
+    "weight_decay",
+    "betas",
+    "epsilon",
+    "precision",
+)
 # The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.
 INPUT_TOLERANCE = 0.01
 
@@ -48,6 +60,8 @@ class RunState:
         self.path = None if path is None else Path(path)
         self.run = run
         self.saved: tuple[int, str, dict[int, float]] | None = None
+        # What the steps in the file were done with; empty for a new run, and for files of before this was saved.
+        self.settings: dict[str, Any] = {}
 
     def begin(self) -> None:
         """Restores the run from a file that exists already, or refuses to, as `config.resume` says.
@@ -69,6 +83,7 @@ class RunState:
         self.check_whole(tensors, metadata)
         self.check_steps(int(metadata["step"]))
         restore(self.run, tensors, metadata)
+        self.settings = read_settings(metadata)
         self.saved = self.reached
 
     def check_room(self) -> None:
@@ -97,11 +112,17 @@ class RunState:
             "step": str(self.run.step),
             "identity": json.dumps(identity(self.run)),
             "scaler": json.dumps(self.run.scaler.state_dict()),
+            "settings": json.dumps(settings(self.run)),
             "scored_by": self.run.scored_by,
             "scores": json.dumps(self.run.scores),
         }
         save_tensors(self.path, collect(self.run), metadata)
         self.saved = self.reached
+
+    def unused_settings(self) -> dict[str, tuple[Any, Any]]:
+        """The settings of the steps in the file that differ from those asked for: what they were, what is asked for."""
+        asked = settings(self.run)
+        return {name: (used, asked[name]) for name, used in self.settings.items() if used != asked[name]}
 
     def check_identity(self, metadata: dict[str, str]) -> None:
         """Raises ConfigError if the file belongs to a run of another model, other settings or other draws."""
@@ -197,6 +218,20 @@ def read_scores(metadata: dict[str, str]) -> dict[int, float] | None:
         return {int(step): float(value) for step, value in scores.items()}
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def settings(run: TuningRun) -> dict[str, Any]:
+    """The settings that change what a run's steps do."""
+    return {name: run.recorded[name] for name in TAUGHT_BY}
+
+
+def read_settings(metadata: dict[str, str]) -> dict[str, Any]:
+    """The settings in a file, as far as it has any that can be read: they are told, and decide nothing."""
+    try:
+        saved = json.loads(metadata.get("settings", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return {name: saved[name] for name in TAUGHT_BY if name in saved} if isinstance(saved, dict) else {}
 
 
 def is_finite(tensor: Tensor) -> bool:

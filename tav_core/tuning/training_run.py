@@ -78,6 +78,8 @@ class TuningRun:
         # A copy, because a restored state is written into it.
         self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
+        # What the motion records of the settings.
+        self.recorded: dict[str, Any] = as_json(asdict(config))
         self.step = 0
         self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -201,7 +203,7 @@ class TuningRun:
             height=self.mean.shape[3] * VAE_FACTOR,
             width=self.mean.shape[4] * VAE_FACTOR,
             modes=recorded_modes(self.base.modes),
-            config=as_json(asdict(self.config)),
+            config=self.recorded,
             steps_done=self.step,
             pack_version=__version__,
             **describe_clip(self.about),

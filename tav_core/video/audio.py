@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..cancelling import cancellable
+
 
 def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, Any] | None:
     """Reads a part of a video's first sound track.
@@ -41,7 +43,7 @@ def _decode(container: Any, stream: Any, start: float, end: float) -> dict[str, 
     resampler = av.AudioResampler(format="fltp", rate=stream.rate)
     container.seek(int(max(start - 1.0, 0) / stream.time_base), stream=stream)
     chunks, first = [], None
-    for frame in container.decode(stream):
+    for frame in cancellable(container.decode(stream)):
         if frame.time is None or frame.time >= end:
             break
         if frame.time + frame.samples / frame.sample_rate <= start:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError, explain_out_of_memory
 from ..paths import check_input_path
 from ..settings import is_number
@@ -129,7 +130,7 @@ def take_frames(source: Source, config: ClipConfig) -> VideoClip:
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
         frames = torch.empty(config.num_frames, config.height, config.width, 3)
-        for frame, image in zip(frames, source.images(picks), strict=True):
+        for frame, image in cancellable(zip(frames, source.images(picks), strict=True)):
             fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
     rate = source.timeline.rate

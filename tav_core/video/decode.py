@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from ..cancelling import cancellable
 from ..errors import ClipError
 from .timeline import Timeline
 from .to_rgb import orientation, to_rgb
@@ -98,7 +99,7 @@ class VideoFile:
     def _scan(self, container: av.container.InputContainer, stream: av.VideoStream) -> tuple[bool, Sequence[int]]:
         packets = [
             (packet.pts, packet.is_keyframe, packet.is_discard)
-            for packet in container.demux(stream)
+            for packet in cancellable(container.demux(stream))
             if packet.size and _is_shown(packet, stream.codec_context.name)
         ]
         if any(key for _, key, _ in packets):
@@ -138,7 +139,7 @@ class VideoFile:
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
             count = 0
-            for packet in container.demux(stream):
+            for packet in cancellable(container.demux(stream)):
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
                     if not count:
