@@ -15,7 +15,7 @@ import torch
 from PIL.Image import Image
 
 from ...tav_core.errors import OutOfMemory, explain_out_of_memory
-from ...tav_core.evaluation.preview import preview_score
+from ...tav_core.evaluation.preview import NUM_STEPS, preview_score
 from ...tav_core.tuning.early_stop import EarlyStop
 from ..core.live_preview import hide_live_preview, hide_output
 from ..sockets.chart import draw_chart
@@ -132,7 +132,7 @@ class Cockpit:
         """Renders a preview and says whether it could. Without enough memory, the run continues without it."""
         begun, step = time.monotonic(), motion.info.steps_done
         try:
-            self.on_preview(0, 1)
+            self.on_preview(0, 2 * NUM_STEPS)
             with explain_out_of_memory("rendering a preview", "Set preview_every to 0."):
                 self.strip = self.preview.render(motion, *self.parts, on_step=self.on_preview)
             self.preview_seconds = time.monotonic() - begun

@@ -18,6 +18,11 @@ PICTURES = """() => {
     const box = document.querySelector(`[data-node-id="${node.id}"]`);
     return box ? [...box.querySelectorAll('img')].filter(i => i.offsetHeight > 50).length : node.imgs?.length ?? 0;
 }"""
+# Whether the node shows what the run gave, and no longer the live preview.
+OUTPUT_ALONE = """() => {
+    const { id } = app.graph._nodes.find(n => n.type === 'TAVOneShotTune');
+    return app.nodeOutputs[id]?.images?.length === 1 && !app.nodePreviewImages[id];
+}"""
 COUNT_STEPS = "app.api.addEventListener('progress', event => { window.stepsDone = event.detail.value; })"
 # The nodes that the tuning node overlaps.
 OVERLAPS = """() => {
@@ -127,6 +132,7 @@ def test_the_states_of_a_run(page, server, renderer):
     page.wait_for_timeout(700)
     shoot(page, server, f"cockpit_resumed_{page.called}")
     wait_idle(server)
+    page.wait_for_function(OUTPUT_ALONE, timeout=30_000)
     page.wait_for_timeout(1500)
     shoot(page, server, f"cockpit_done_{page.called}")
     assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
@@ -136,6 +142,7 @@ def test_the_states_of_a_run(page, server, renderer):
     page.wait_for_timeout(1500)
     assert page.evaluate(PICTURES) <= 1, "the picture of the run before gives way"
     wait_idle(server)
+    page.wait_for_function(OUTPUT_ALONE, timeout=30_000)
     page.wait_for_timeout(1500)
     shoot(page, server, f"cockpit_earlier_{page.called}")
     assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
