@@ -109,13 +109,13 @@ def test_the_states_of_a_run(page, server, renderer):
     keep_tuning_alone(page)
     page.evaluate(COUNT_STEPS)
     assert page.evaluate(OVERLAPS) == []
-    set_widgets(page, run_name=name, num_steps=400, preview_every=4, save_every=20)
+    set_widgets(page, run_name=name, num_steps=400, preview_every=2, save_every=20)
     press_run(page)
-    wait_for_step(page, 4)
+    wait_for_step(page, 2)
     page.wait_for_timeout(700)
     shoot(page, server, f"cockpit_preview_{page.called}")
     assert page.evaluate(PICTURES) == 1
-    wait_for_step(page, 5)
+    wait_for_step(page, 3)
     page.wait_for_timeout(700)
     shoot(page, server, f"cockpit_runs_{page.called}")
     server.post("/interrupt")
@@ -125,7 +125,7 @@ def test_the_states_of_a_run(page, server, renderer):
     shoot(page, server, f"cockpit_stopped_{page.called}")
     assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
 
-    set_widgets(page, num_steps=done + 3)
+    set_widgets(page, num_steps=done + 2)
     page.evaluate("window.stepsDone = 0")
     press_run(page)
     wait_for_step(page, done + 1)
