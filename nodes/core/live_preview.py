@@ -6,7 +6,11 @@ page has no message that takes a picture off a node, but it does so by itself in
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+# The page takes a preview off 0.4 s after it was told. An output that comes before is shown as the preview.
+PAGE_SECONDS = 0.6
 
 
 def hide_output(node_id: str) -> None:
@@ -39,6 +43,7 @@ def hide_live_preview(node_id: str) -> None:
     others = {name: about for name, about in told.items() if name != node_id}
     for nodes in (others, told):
         send("progress_state", {"prompt_id": run.prompt_id, "nodes": nodes})
+    time.sleep(PAGE_SECONDS)
 
 
 def shown_at(run: Any, node_id: str) -> str:

@@ -192,6 +192,8 @@ class Cockpit:
             stop = self.early_stop
             best = stop.best.info.steps_done if stop is not None and stop.best is not None else None
             self.state = (text.describe_end(self.step, self.num_steps, best=best),)
+        # A page that is slow goes on showing the last live picture: it has to be the right one.
+        self.show(*self.state)
         hide_live_preview(self.node_id)
         return self.draw()
 
