@@ -17,6 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as OpenCV turns colour to grey."""
 # DIS refuses smaller frames: it finds no coarser level to begin on.
 SMALLEST_SIDE = 16
+FRAMES_AT_ONCE = 8
 
 
 class FlowPair(NamedTuple):
@@ -62,8 +63,10 @@ def measure_flow(frames: Tensor) -> FlowPair:
 
 def to_grey(frames: Tensor) -> np.ndarray:
     """Luma of frames `f h w 3` in [0, 1], `f h w` uint8, which is what DIS takes."""
-    luma = einsum(frames.detach().float().cpu().clamp(0, 1), torch.tensor(LUMA), "f h w c, c -> f h w")
-    return luma.mul(255).round().to(torch.uint8).numpy()
+    weights = torch.tensor(LUMA)
+    parts = (part.float().cpu().clamp(0, 1) for part in cancellable(frames.detach().split(FRAMES_AT_ONCE)))
+    lumas = (einsum(part, weights, "f h w c, c -> f h w") for part in parts)
+    return torch.cat([luma.mul(255).round().to(torch.uint8) for luma in lumas]).numpy()
 
 
 def import_opencv() -> ModuleType:

@@ -174,7 +174,10 @@ def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = Lo
     check_mask(mask, num_frames=num_frames, height=height, width=width)
     weights = rearrange(feather_mask(mask.float(), feather), "f h w -> f h w 1").to(source)
     # torch.lerp is exact at both ends, so that weights of 0 and 1 change no bit.
-    return torch.lerp(source, edited.to(source), weights)
+    parts = zip(
+        *(x.split(FRAMES_AT_ONCE) for x in (source, edited, weights.expand(num_frames, -1, -1, -1))), strict=True
+    )
+    return torch.cat([torch.lerp(old, new.to(old), share) for old, new, share in cancellable(parts)])
 
 
 def check_pair(source: Tensor, edited: Tensor) -> None:

@@ -15,7 +15,7 @@ from tests.comfyui.tune_files import steps_done
 
 MOST_SECONDS = 2.0
 # Enough for every part to take some ten seconds on two cores, which a test never waits for.
-SIDE, NUM_FRAMES, LONG = 192, 8, 4000
+SIDE, NUM_FRAMES, LONG = 128, 8, 4000
 CLIP = {"video": "long.mp4", "start": 0, "stride": 1, "width": SIDE, "height": SIDE, "fit": "crop"}
 # Seconds after a node has begun.
 EARLY, LATER = 0.2, 3.0
