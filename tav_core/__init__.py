@@ -5,7 +5,8 @@
 The rooms, from the bottom up: video/ (files to frames and back), models/ (networks and attention), checkpoints/ (disk
 to models), denoisers/ (noise prediction), metrics/ (scores), sampling/ (invert and edit), tuning/ (the training run),
 evaluation/ (previews and reports), cli/ (the command line). Beside them lies what all share: errors.py, settings.py,
-layouts.py (shapes of tensors), paths.py, atomic_files.py, tensor_files.py (safetensors), version.py.
+layouts.py (shapes of tensors), paths.py, atomic_files.py, tensor_files.py (safetensors), version.py,
+cancelling.py (how a host ends long work).
 
 Names are imported when they are first used, so that `import tav_core` costs nothing.
 """
@@ -33,7 +34,7 @@ HOMES = {
     "denoisers.control": ("Control", "add_controls"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
     "tuning.config": ("TuneConfig",),
-    "tuning.progress": ("TuneProgress",),
+    "tuning.progress": ("TuneProgress", "TuneStart"),
     "tuning.tune": ("tune",),
     "tuning.early_stop": ("EarlyStop",),
     "tuning.motion_info": ("MotionInfo",),

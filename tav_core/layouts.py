@@ -10,13 +10,17 @@ b  videos in the batch      f  frames      h w  height and width      c d  chann
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
+from .cancelling import cancellable
 from .errors import InputError, LatentsError
 
 # Every VAE of Stable Diffusion 1.x and 2.x halves height and width three times.
 VAE_FACTOR = 8
+# How many values are checked between two questions whether to go on.
+VALUES_AT_ONCE = 2**24
 
 FOLD = "b c f h w -> (b f) c h w"
 UNFOLD = "(b f) c h w -> b c f h w"
@@ -72,7 +76,11 @@ def check_values(latents: Tensor, *, channels: int | None = None) -> None:
 
 def all_finite(tensor: Tensor) -> bool:
     """Whether all values are finite numbers. True for tensors without values, which are used to count memory."""
-    return tensor.is_meta or not tensor.is_floating_point() or bool(tensor.isfinite().all())
+    if tensor.is_meta or not tensor.is_floating_point():
+        return True
+    rows = torch.atleast_1d(tensor)
+    at_once = max(1, VALUES_AT_ONCE * len(rows) // max(rows.numel(), 1))
+    return all(bool(part.isfinite().all()) for part in cancellable(rows.split(at_once)))
 
 
 def check_finite_frames(frames: Tensor, error: type[InputError]) -> None:

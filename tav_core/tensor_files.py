@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .atomic_files import whole_file
+from .cancelling import cancellable
 from .errors import InputError, explain_out_of_memory
 from .paths import check_input_path, check_output_path
 
@@ -80,7 +81,7 @@ def load_tensors(path: str | Path, *, error: type[InputError], what: str) -> tup
     with open_tensors(path, error=error, what=what) as file:
         # The handle's tensors are mapped from the file: if the file were cut short, a signal would end this process,
         # and Windows would not let it be replaced. The handle is not a dict: it has keys(), but no iteration.
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).clone() for name in cancellable(file.keys())}
         return tensors, dict(file.metadata() or {})
 
 
@@ -134,7 +135,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     import numpy as np
 
     total = hashlib.sha256()
-    for name in sorted(tensors):
+    for name in cancellable(sorted(tensors)):
         tensor = tensors[name].detach()
         total.update(f"{name} {tuple(tensor.shape)}".encode())
         total.update(np.packbits(tensor.signbit().cpu().numpy()).data)

@@ -25,6 +25,7 @@ ELSEWHERE = {"train_tuneavideo.py", "pipeline_tuneavideo.py", "tuneavideo/models
 # Modules that know no model and no video. Every room of the library may import them; they import each other alone.
 GROUND_NAMES = (
     "errors",
+    "cancelling",
     "settings",
     "layouts",
     "paths",

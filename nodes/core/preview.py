@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.evaluation.preview import render_preview
 from ...tav_core.tuning.motion import Motion
 from ..sockets.bridge import to_latent
+from .frames import decode_frames
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -45,14 +47,25 @@ class Preview:
     model: ModelPatcher
     prompts: Prompts
 
-    def render(self, motion: Motion, untuned: UNetDenoiser, base: Any, latents: Tensor) -> np.ndarray:
-        """A few frames at even distances in the clip, `f h w 3` in [0, 1]."""
+    def render(
+        self,
+        motion: Motion,
+        untuned: UNetDenoiser,
+        base: Any,
+        latents: Tensor,
+        *,
+        on_step: Callable[[int, int], None],
+    ) -> np.ndarray:
+        """A few frames at even distances in the clip, `f h w 3` in [0, 1].
+
+        Args:
+            on_step: called after each step with (steps done, steps in total).
+        """
         source, shown, negative = (
             None if each is None else each.to(device=latents.device) for each in self.prompts.outside_inference()
         )
         shown = source if shown is None else shown
         asked = {"source": source, "shown": shown, "negative": negative}
-        video = render_preview(motion, base, untuned.schedule, latents, **asked)
+        video = render_preview(motion, base, untuned.schedule, latents, **asked, on_step=on_step)
         with torch.inference_mode():
-            decoded = self.vae.decode(to_latent(video, self.model)["samples"])
-        return decoded.cpu().numpy()
+            return decode_frames(self.vae, to_latent(video, self.model)["samples"]).numpy()

@@ -20,6 +20,7 @@ from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
 from ..sockets.folders import shorter_run_path
+from .frames import encode_frames
 from .motion import carries_motion
 from .unet import check_model, read_schedule, read_unet
 
@@ -27,15 +28,23 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...tav_core.tuning.early_stop import EarlyStop
-    from ...tav_core.tuning.progress import TuneProgress
+    from ...tav_core.tuning.progress import TuneProgress, TuneStart
     from .preview import Prompts
 
 
 class Watcher(Protocol):
-    """Called after each tuning step to show the progress; an exception that it raises ends the run."""
+    """Shows a run. It is called after each tuning step; an exception that it raises ends the run."""
 
     # Ends the run when its scores stop improving; None to run all steps.
     early_stop: EarlyStop | None
+
+    def prepare(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """Called for what takes long before the first step, with how much of it is done if that is known."""
+        ...
+
+    def on_begin(self, start: TuneStart) -> None:
+        """Called once before the first step, with what was done of the run earlier."""
+        ...
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
         """Called once before the first step, with what is tuned and the latents it is tuned on."""
@@ -84,7 +93,9 @@ def tune_model(
             mend="Connect One-Shot Tune to the loader.",
         )
     device = comfy.model_management.get_torch_device()
-    latents = to_latents(vae.encode(frames[..., :3]), model)
+    count = lambda done, total: watcher.prepare("encoding the frames", done, total)  # noqa: E731
+    latents = to_latents(encode_frames(vae, frames[..., :3], on_frame=count), model)
+    watcher.prepare("reading the model")
     # Tuning needs the room that core's models take.
     comfy.model_management.unload_all_models()
     comfy.model_management.soft_empty_cache()
@@ -99,7 +110,7 @@ def tune_model(
             # Previews of a long clip show its beginning: they have no windows.
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.outside_inference().source
-            watched = {"on_step": watcher, "early_stop": watcher.early_stop}
+            watched = {"on_begin": watcher.on_begin, "on_step": watcher, "early_stop": watcher.early_stop}
             run = {"config": config, "about": about, **watched}
             try:
                 return tune(untuned, latents, context, state_path=state_path, **run)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from einops import rearrange
 
+from ..core.interrupt import interruptible
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema
 
@@ -55,6 +56,7 @@ class BlendInversions(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         latent: dict[str, Any],

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.sampling.config import METHODS, EditConfig, InvertConfig
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_samples
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget
@@ -45,6 +46,7 @@ class CompareInversions(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls, model: Any, conditioning: list, latent: dict[str, Any], vae: Any, num_steps: int, iterations: int
     ) -> io.NodeOutput:
@@ -60,6 +62,7 @@ def compare(
 ) -> list[MethodReport]:
     """One report per method, in the library's order. `samples` are a LATENT's, unscaled `f c h w`."""
     from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
+    from ..core.frames import decode_frames
     from ..core.sampling import run_stage
     from ..sockets.bridge import to_latent, to_latents
 
@@ -72,5 +75,5 @@ def compare(
 
     _, trips = run_stage(model, samples, stage, positive=conditioning, num_steps=total)
     # Decoded here and not in the stage: core may take the model off the device for the VAE.
-    decode = lambda latents: vae.decode(to_latent(latents, model)["samples"])  # noqa: E731
+    decode = lambda latents: decode_frames(vae, to_latent(latents, model)["samples"])  # noqa: E731
     return rate_trips(trips, to_latents(samples, model).to(trips[0].latents), decode)

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...tav_core.denoisers import windows
+from ..core.interrupt import interruptible
 from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.widgets import CATEGORY, schema, widget
 
@@ -52,6 +53,7 @@ class ContextWindows(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, model: Any, length: int, overlap: int) -> io.NodeOutput:
         from ..core.windows import add_windows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...tav_core.sampling.presets import PRESETS
+from ..core.interrupt import interruptible
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema
 
@@ -42,6 +43,7 @@ class EditPreset(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, goal: str) -> io.NodeOutput:
         preset = PRESETS[goal]
         text = show_text(cls, preset.advice)

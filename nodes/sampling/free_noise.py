@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows
 from ...tav_core.sampling.config import EditConfig
+from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
 
 
@@ -61,5 +62,6 @@ class FreeNoise(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, noise_seed: int, length: int, stride: int) -> io.NodeOutput:
         return io.NodeOutput(RescheduledNoise(noise_seed, length, stride))

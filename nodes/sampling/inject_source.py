@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ...tav_core.sampling.config import InjectionConfig
+from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class InjectSource(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         model: Any,

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.sampling.config import EditConfig, InvertConfig
+from ..core.interrupt import interruptible
 from ..sockets.bridge import as_inverted, check_samples, scale_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
 
@@ -71,6 +72,7 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         model: Any,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, LocalEditConfig
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_samples, check_start_is_whole
 from ..sockets.graph import QUEUED, explain
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
@@ -94,6 +95,7 @@ class SampleEdit(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         model: Any,

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tav_core.errors import ClipError, ConfigError, LatentsError
+from ...tav_core.layouts import all_finite
 from ...tav_core.models.conditioning import Conditioning, as_conditioning
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def check_images(images: Tensor, socket: str) -> Tensor:
     """
     floats = isinstance(images, Tensor) and images.is_floating_point()
     shape = tuple(images.shape) if isinstance(images, Tensor) else ()
-    if not floats or len(shape) != 4 or 0 in shape or shape[-1] not in (3, 4) or not images.isfinite().all():
+    if not floats or len(shape) != 4 or 0 in shape or shape[-1] not in (3, 4) or not all_finite(images):
         found = f"shape {shape}, {images.dtype}" if shape else f"type {type(images).__name__}"
         raise ClipError(
-            got=f"{socket} of {found}{', not all finite numbers' * (floats and not images.isfinite().all())}",
+            got=f"{socket} of {found}{', not all finite numbers' * (floats and not all_finite(images))}",
             expected="an IMAGE: f h w 3, finite floats in [0, 1], one image per frame",
             mend="Connect Load Clip or VAE Decode; convert masks and grey images to RGB first.",
         )

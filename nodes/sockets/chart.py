@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,31 +13,56 @@ from torch import Tensor
 SIZE = (512, 300)
 MARGIN, TEXT, FONT_SIZE = 10, 26, 18
 PAPER, AXIS, DOT, LINE, INK = (250, 250, 250), (200, 200, 200), (190, 205, 225), (30, 100, 200), (40, 40, 40)
-SMOOTHING = 20
+SMOOTHING, BAR = 20, 6
 
 
-def draw_chart(losses: Sequence[float], *, last: int, facts: Sequence[str], strip: np.ndarray | None) -> Image.Image:
+def draw_chart(
+    losses: Sequence[float],
+    *,
+    last: int,
+    facts: Sequence[str],
+    strip: np.ndarray | None,
+    share: float | None = None,
+) -> Image.Image:
     """Draws the loss of each step and its running mean, with lines of facts above and a preview below.
 
     Args:
         losses: the loss of every step so far.
         last: the step at the right end of the axis.
-        facts: lines of text.
+        facts: lines of text; one that is too wide is broken at a space.
         strip: the preview's frames, `f h w 3` in [0, 1]; None for no preview.
+        share: how much of what is going on is done, in [0, 1], shown as a bar at the top; None for no bar.
     """
     width, height = SIZE
     rows = [] if strip is None else [strip_image(strip, width - 2 * MARGIN)]
     sheet = Image.new("RGB", (width, height + sum(row.height + MARGIN for row in rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for line, text in enumerate(facts):
-        draw.text((MARGIN, MARGIN + line * TEXT), text, INK, ImageFont.load_default(FONT_SIZE))
-    box = (MARGIN, MARGIN + max(len(facts), 1) * TEXT, width - MARGIN, height - MARGIN)
+    font = ImageFont.load_default(FONT_SIZE)
+    lines = [line for fact in facts for line in break_line(fact, font, width - 2 * MARGIN)]
+    for number, line in enumerate(lines):
+        draw.text((MARGIN, MARGIN + number * TEXT), line, INK, font)
+    if share is not None:
+        draw.rectangle((0, 0, width, BAR), fill=AXIS)
+        draw.rectangle((0, 0, round(width * share), BAR), fill=LINE)
+    box = (MARGIN, MARGIN + max(len(lines), 1) * TEXT, width - MARGIN, height - MARGIN)
     draw.rectangle(box, outline=AXIS)
     if losses:
         plot(draw, losses, box, last=last)
     for row in rows:
         sheet.paste(row, (MARGIN, height))
     return sheet
+
+
+def break_line(text: str, font: Any, width: int) -> list[str]:
+    """A text in lines that are at most `width` pixels wide, broken at spaces."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def plot(draw: ImageDraw.ImageDraw, losses: Sequence[float], box: tuple[int, ...], *, last: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ...tav_core.models.attention_modes import MODES
+from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, Motion, schema
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ApplyMotion(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls, model: Any, motion: motions.Motion, strength: float, temporal_strength: float, attention: str
     ) -> io.NodeOutput:

@@ -1,9 +1,11 @@
-"""The cockpit: during a run, the node shows its loss, its pace, its memory, and previews of what it can render."""
+"""The cockpit: during a run, the node shows what is going on, its loss, its pace, its memory, and previews."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -13,9 +15,11 @@ import torch
 from PIL.Image import Image
 
 from ...tav_core.errors import OutOfMemory, explain_out_of_memory
-from ...tav_core.evaluation.preview import preview_score
+from ...tav_core.evaluation.preview import NUM_STEPS, preview_score
 from ...tav_core.tuning.early_stop import EarlyStop
+from ..core.live_preview import hide_live_preview, hide_output
 from ..sockets.chart import draw_chart
+from . import cockpit_text as text
 from .preview_judge import describe_judge, load_judge
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
     from ...tav_core.denoisers.denoiser import UNetDenoiser
     from ...tav_core.tuning.motion import Motion
-    from ...tav_core.tuning.progress import TuneProgress
+    from ...tav_core.tuning.progress import TuneProgress, TuneStart
     from ..core.preview import Preview
     from .preview_judge import PreviewJudge
 
@@ -33,9 +37,10 @@ WIDTH = 512
 
 
 class Cockpit:
-    """The callback of a tuning run inside a node.
+    """What a tuning run inside a node tells of itself.
 
     Args:
+        node_id: the node that shows it.
         num_steps: of the run.
         preview: renders what the run has learned; None for no previews.
         preview_every: steps between previews.
@@ -43,21 +48,59 @@ class Cockpit:
     """
 
     def __init__(
-        self, num_steps: int, preview: Preview | None, preview_every: int, *, judge: PreviewJudge | None = None
+        self,
+        node_id: str,
+        num_steps: int,
+        preview: Preview | None,
+        preview_every: int,
+        *,
+        judge: PreviewJudge | None = None,
     ) -> None:
-        self.preview, self.preview_every = preview, preview_every
+        self.node_id, self.preview = node_id, preview
+        self.preview_every = preview_every if preview is not None else 0
         self.early_stop = None if judge is None else self.score_by(judge)
         self.bar = comfy.utils.ProgressBar(num_steps)
-        self.num_steps, self.losses = num_steps, ()
+        self.num_steps, self.step = num_steps, 0
+        self.losses: Sequence[float] = ()
         self.strip: np.ndarray | None = None
-        self.facts, self.shown_at = ("there was nothing left to do",), 0.0
+        # What is going on, in lines; its share that is done, if it has one; what is known of the run besides.
+        self.state: tuple[str, ...] = ()
+        self.share: float | None = None
+        self.about: tuple[str, ...] = ()
+        self.resumed: tuple[str, ...] = ()
+        self.start: TuneStart | None = None
+        self.preview_seconds: float | None = None
+        self.shown_at = 0.0
         self.parts: tuple[Any, ...] = ()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Shows nothing of an earlier run within it; says what is saved if the user cancels."""
+        hide_output(self.node_id)
+        try:
+            yield
+        except comfy.model_management.InterruptProcessingException:
+            # ComfyUI forgets the cancel when it raises, so that this last picture is still shown.
+            self.show(text.describe_stop(self.step))
+            raise
+
+    def prepare(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """Says what is done before the first step."""
+        told, share = (f"{doing}, {done} of {total}", done / total) if total else (doing, None)
+        self.show(told, share=share, at_once=False)
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
         """Takes what previews are rendered from."""
         self.parts = (untuned, base, latents)
         if latents.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(latents.device)
+
+    def on_begin(self, start: TuneStart) -> None:
+        """Says what was done of the run earlier."""
+        self.start, self.step, self.losses = start, start.step, start.losses
+        self.resumed = () if start.is_done else text.describe_resume(start.step)
+        if start.is_done:
+            self.show(*text.describe_earlier(start.step, start.unused))
 
     def end(self) -> None:
         """Lets go of the models."""
@@ -70,29 +113,42 @@ class Cockpit:
             InterruptProcessingException: ComfyUI's own, if the user cancelled.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
-        self.losses = progress.losses
+        self.losses, self.step = progress.losses, progress.step
+        self.about = describe_training(progress)
         # Early stopping renders its own, at the same steps.
-        due = self.preview is not None and self.early_stop is None and progress.step % self.preview_every == 0
-        if due:
+        if self.preview_every and self.early_stop is None and progress.step % self.preview_every == 0:
             self.render(progress.motion())
-        now = time.monotonic()
-        if due or now - self.shown_at >= INTERVAL or progress.step == self.num_steps:
-            self.shown_at = now
-            self.facts = describe(progress, self.parts[2].device)
-            self.bar.update_absolute(progress.step, self.num_steps, ("JPEG", self.draw(), WIDTH))
+        left = text.estimate_seconds(
+            progress.eta_seconds,
+            steps_left=self.num_steps - self.step,
+            previews_left=text.count_multiples(self.preview_every, after=self.step, last=self.num_steps),
+            preview=self.preview_seconds,
+        )
+        memory = used_memory(self.parts[2].device)
+        last = self.step == self.num_steps
+        self.show(text.describe_step(self.step, self.num_steps, seconds_left=left, memory=memory), at_once=last)
 
     def render(self, motion: Motion) -> bool:
         """Renders a preview and says whether it could. Without enough memory, the run continues without it."""
+        begun, step = time.monotonic(), motion.info.steps_done
         try:
+            self.on_preview(0, 2 * NUM_STEPS)
             with explain_out_of_memory("rendering a preview", "Set preview_every to 0."):
-                self.strip = self.preview.render(motion, *self.parts)
+                self.strip = self.preview.render(motion, *self.parts, on_step=self.on_preview)
+            self.preview_seconds = time.monotonic() - begun
+            # The next step may be long: the preview is shown at once.
+            self.shown_at = 0.0
             return True
         except OutOfMemory:
-            done = motion.info.steps_done
-            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning continues.", done)
+            logging.warning("One-Shot Tune: no memory for a preview at step %d; tuning continues.", step)
             return False
         finally:
             comfy.model_management.soft_empty_cache()
+
+    def on_preview(self, done: int, total: int) -> None:
+        """Shows how far a preview is."""
+        told = text.describe_preview(self.step, self.num_steps, done=done, total=total)
+        self.show(told, share=done / total, at_once=not done)
 
     def score_by(self, judge: PreviewJudge) -> EarlyStop:
         """Early stopping, scored on the previews that this cockpit shows."""
@@ -111,18 +167,45 @@ class Cockpit:
         last, best = max(stop.scores), stop.best.info.steps_done
         return (f"score {stop.scores[last]:.2f} at step {last}, best {stop.scores[best]:.2f} at step {best}",)
 
+    def show(self, *state: str, share: float | None = None, at_once: bool = True) -> None:
+        """Sends the picture of the run in a state to the page.
+
+        Args:
+            state: what is going on, in lines.
+            share: how much of it is done, in [0, 1]; None if that is not known.
+            at_once: whether to send it even if the last picture is younger than `INTERVAL`.
+        """
+        self.state, self.share = state, share
+        now = time.monotonic()
+        if at_once or now - self.shown_at >= INTERVAL:
+            self.shown_at = now
+            self.bar.update_absolute(self.step, self.num_steps, ("JPEG", self.draw(), WIDTH))
+
+    def finish(self, losses: Sequence[float]) -> Image:
+        """The picture that stays on the node, in place of the live one.
+
+        Args:
+            losses: of every step of the run.
+        """
+        self.losses, self.share = losses, None
+        if self.start is not None and not self.start.is_done:
+            stop = self.early_stop
+            best = stop.best.info.steps_done if stop is not None and stop.best is not None else None
+            self.state = (text.describe_end(self.step, self.num_steps, best=best),)
+        # A page that is slow goes on showing the last live picture: it has to be the right one.
+        self.show(*self.state)
+        hide_live_preview(self.node_id)
+        return self.draw()
+
     def draw(self) -> Image:
         """The picture of the run as it is now."""
-        facts = (*self.facts, *self.describe_scores())
-        return draw_chart(self.losses, last=self.num_steps, facts=facts, strip=self.strip)
+        facts = (*self.state, *self.resumed, *self.about, *self.describe_scores())
+        return draw_chart(self.losses, last=self.num_steps, facts=facts, strip=self.strip, share=self.share)
 
 
-def describe(progress: TuneProgress, device: torch.device) -> tuple[str, ...]:
-    """Step, loss, learning rate, time left and memory, in three lines."""
-    minutes, seconds = divmod(int(progress.eta_seconds), 60)
-    left = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
-    where = f"step {progress.step} of {progress.num_steps}, {left} left, {used_memory(device)}"
-    return where, f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}", str(progress.plan)
+def describe_training(progress: TuneProgress) -> tuple[str, ...]:
+    """Loss, learning rate and what is recomputed, in two lines."""
+    return f"loss {progress.loss:.4f}, learning rate {progress.learning_rate:.2g}", str(progress.plan)
 
 
 def used_memory(device: torch.device) -> str:

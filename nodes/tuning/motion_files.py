@@ -10,6 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError, MotionError
+from ..core.interrupt import interruptible
 from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
 from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, Motion, schema
@@ -55,6 +56,7 @@ class SaveMotion(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, motion: motions.Motion, name: str, precision: str, overwrite: bool) -> io.NodeOutput:
         path = motion_path(name)
         if path.exists() and not overwrite:
@@ -93,6 +95,7 @@ class LoadMotion(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, motion_name: str) -> io.NodeOutput:
         from ...tav_core.tuning.motion import Motion
 
@@ -144,6 +147,7 @@ class ImportOriginal(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
         from ...tav_core.checkpoints.load import load_original_unet
         from ...tav_core.tuning.motion import import_original

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..core.interrupt import interruptible
 from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import clip_input
 from ..sockets.widgets import CATEGORY, EarlyStopType, schema
@@ -54,6 +55,7 @@ class StopEarly(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, clip_model: str, prompt: str, source_prompt: str, patience: int) -> io.NodeOutput:
         judge = PreviewJudge(clip_model, prompt.strip(), source_prompt.strip(), patience)
         check_judge(judge)

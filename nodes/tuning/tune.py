@@ -12,6 +12,7 @@ from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.video.config import ClipInfo
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images, one_frame, to_context
 from ..sockets.folders import motion_path, run_path, shorter_run_path
 from ..sockets.graph import QUEUED, explain, find_text
@@ -21,7 +22,7 @@ from .preview_judge import PreviewJudge, check_previews
 from .queue_checks import check_queued, note_written, times_lost
 
 if TYPE_CHECKING:
-    from ..core.preview import Preview, Prompts
+    from ..core.preview import Prompts
     from .cockpit import Cockpit
 
 NO_PROMPT = (
@@ -132,6 +133,7 @@ class OneShotTune(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         model: Any,
@@ -150,6 +152,7 @@ class OneShotTune(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..core.preview import Preview
         from ..core.tuning import tune_model
+        from .cockpit import Cockpit
 
         options = options or {"tuning": {}, "modes": {}}
         config = TuneConfig(seed=tune_seed, **{**options["tuning"], **settings})
@@ -159,12 +162,14 @@ class OneShotTune(io.ComfyNode):
             check_previews(preview_every=preview_every, guided=guided, memory=config.memory)
         check_run(run_name, config.resume)
         prompts = read_prompts(positive, preview_positive, preview_negative)
-        cockpit = open_cockpit(config, Preview(vae, model, prompts), preview_every, stop_early)
+        shown = Preview(vae, model, prompts) if preview_every and config.memory != "low" else None
+        cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every, judge=stop_early)
         about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
         if has_no_prompt(cls.hidden.prompt, cls.hidden.unique_id):
             warn(cls, NO_PROMPT)
         run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "about": about}
-        motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
+        with cockpit.watching():
+            motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
         motion.save(motion_path(run_name))
         note_written(run_name)
         chart = draw_run(cockpit, run_name)
@@ -194,24 +199,16 @@ def read_prompts(positive: list, preview_positive: list | None, preview_negative
     )
 
 
-def open_cockpit(config: TuneConfig, preview: Preview, preview_every: int, judge: PreviewJudge | None) -> Cockpit:
-    """The cockpit that shows the run. It has no previews if none are asked for, or if memory is "low"."""
-    from .cockpit import Cockpit
-
-    shown = preview if preview_every and config.memory != "low" else None
-    return Cockpit(config.num_steps, shown, preview_every, judge=judge)
-
-
 def draw_run(cockpit: Cockpit, name: str) -> Tensor:
     """The chart of a finished run, as an IMAGE, with the loss of every step, including those before a resume."""
     from ...tav_core.tuning.state import read_losses
     from ..sockets.chart import to_image
 
     state = run_path(name)
-    shorter = shorter_run_path(state, cockpit.num_steps)
     losses = read_losses(state)
-    cockpit.losses = losses if len(losses) <= cockpit.num_steps else read_losses(shorter)
-    return to_image(cockpit.draw())
+    if len(losses) > cockpit.num_steps:
+        losses = read_losses(shorter_run_path(state, cockpit.num_steps))
+    return to_image(cockpit.finish(losses))
 
 
 def check_frames(frames: Tensor) -> None:

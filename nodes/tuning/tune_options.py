@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ...tav_core.models.attention_modes import GROUP_NORMS, MODES, POSITIONS
 from ...tav_core.tuning.config import TuneConfig
+from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
 
 GROUPS = {
@@ -91,6 +92,7 @@ class TuneOptions(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         beta1: float,

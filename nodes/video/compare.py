@@ -8,6 +8,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...tav_core.cancelling import cancellable
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
 from ..sockets.widgets import CATEGORY, schema
 
@@ -41,6 +43,7 @@ class CompareVideos(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, **given: Any) -> io.NodeOutput:
         slots = [slot for slot in SLOTS if given.get(f"video_{slot}") is not None]
         videos = [check_images(given[f"video_{slot}"], f"video_{slot}").float().cpu() for slot in slots]
@@ -71,5 +74,5 @@ def fit_height(video: Tensor, height: int) -> Tensor:
     if video.shape[1] == height:
         return video
     width = max(1, round(video.shape[2] * height / video.shape[1]))
-    scaled = torch.nn.functional.interpolate(video.movedim(-1, 1), (height, width), mode="area")
-    return scaled.movedim(1, -1)
+    scale = lambda frame: torch.nn.functional.interpolate(frame.movedim(-1, 1), (height, width), mode="area")  # noqa: E731
+    return torch.cat([scale(frame) for frame in cancellable(video.split(1))]).movedim(1, -1)

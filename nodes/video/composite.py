@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.sampling.config import LocalEditConfig
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images, to_mask
 from ..sockets.widgets import CATEGORY, schema, widget
 
@@ -45,6 +46,7 @@ class CompositeEdit(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         source: Tensor,

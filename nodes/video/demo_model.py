@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ...tav_core.video.clip import read_clip
 from ..core.demo import CLIP, load_demo
+from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, schema
 
 NUM_FRAMES, SIZE = 8, 96
@@ -39,6 +40,7 @@ class LoadDemoModel(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls) -> io.NodeOutput:
         clip = read_clip(CLIP, num_frames=NUM_FRAMES, width=SIZE, height=SIZE)
         return io.NodeOutput(*load_demo(), clip.frames, clip.fps)

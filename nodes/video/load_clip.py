@@ -13,6 +13,7 @@ from ...tav_core.video.audio import read_audio
 from ...tav_core.video.clip import open_source, source_size, take_frames
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ...tav_core.video.sizes import size_inside
+from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint
 from ..sockets.graph import QUEUED
 from ..sockets.memory import memory_warning
@@ -101,6 +102,7 @@ class LoadClip(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         video: str,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...tav_core.errors import ConfigError
 from ...tav_core.metrics.scores import PAIRS, format_scores
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
 from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import NONE, CoreClipVision, clip_input, list_dinos, load_judges
@@ -84,6 +85,7 @@ class MeasureVideo(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(
         cls,
         frames: Tensor,

@@ -10,6 +10,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError
+from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
 from ..sockets.folders import check_name, run_path
 from ..sockets.graph import QUEUED, explain, is_link, read_input
@@ -64,6 +65,7 @@ class Report(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, fps: float, name: str, run_name: str, motion: Any = None, **given: Any) -> io.NodeOutput:
         from ...tav_core.evaluation.report import write_report
 

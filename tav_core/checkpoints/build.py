@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..cancelling import cancellable
 from ..errors import CheckpointError
 from ..models.families import ANY_FAMILY
 
@@ -85,7 +86,7 @@ class Builder(NamedTuple):
             tensors = {prefix + name: tensor for name, tensor in tensors.items()}
         self._check_fit(what, expected, tensors)
         # Copied, because tensors of a file opened with mmap would change with the file.
-        ready = {name: tensors[name].to(self.device, self.dtype, copy=True) for name in expected}
+        ready = {name: tensors[name].to(self.device, self.dtype, copy=True) for name in cancellable(expected)}
         self._check_numbers(what, ready, tensors)
         module.load_state_dict(ready, assign=True)
         _fill_positions(module, self.device)

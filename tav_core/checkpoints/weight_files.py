@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cancelling import cancellable
 from ..errors import CheckpointError
 from ..paths import check_input_path
 from ..tensor_files import load_header, open_tensors
@@ -95,7 +96,7 @@ def _other_type(path: Path) -> CheckpointError:
 def _open_safetensors(path: Path) -> WeightFile:
     def fetch(names: Iterable[str]) -> dict[str, Tensor]:
         with open_tensors(path, error=CheckpointError, what=WHOLE_FILE) as file:
-            return {name: file.get_tensor(name) for name in names}
+            return {name: file.get_tensor(name) for name in cancellable(names)}
 
     shapes, metadata = load_header(path, error=CheckpointError, what=WHOLE_FILE)
     return WeightFile(path=path, shapes=shapes, fetch=fetch, metadata=metadata)

@@ -56,13 +56,13 @@ def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Te
     """
     judge = load_clip_model(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)
-    texts = {"source": args.prompt, "shown": args.stop_early, "negative": ""}
-    prompts = {name: encode(args, checkpoint, text) for name, text in texts.items()}
+    source, shown, negative = (encode(args, checkpoint, text) for text in (args.prompt, args.stop_early, ""))
     latents = latents[:, :, : args.window or None]
 
     def score(motion: Motion) -> float:
         with torch.no_grad():
-            preview = render_preview(motion, checkpoint.unet, checkpoint.schedule, latents, **prompts)
+            model = (checkpoint.unet, checkpoint.schedule)
+            preview = render_preview(motion, *model, latents, source=source, shown=shown, negative=negative)
             frames = decode_latents(checkpoint.vae, preview)[0]
         return preview_score(frames, judge, prompt=args.stop_early, source_prompt=args.prompt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,6 +34,7 @@ def render_preview(
     source: Conditioning | Tensor,
     shown: Conditioning | Tensor,
     negative: Conditioning | Tensor | None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """Renders a preview: at most 8 evenly spaced frames of the edited clip, latents `1 c f h w`.
 
@@ -42,12 +44,23 @@ def render_preview(
         source: the prompt that was tuned on, or its text embeddings `1 m d`; the clip is inverted under it.
         shown: the prompt to render, likewise.
         negative: the negative prompt, likewise; None for no guidance.
+        on_step: called after each step of inversion and sampling with (steps done, steps in total).
     """
     tuned = UNetDenoiser(unet=motion.apply_to(base), schedule=schedule)
-    start = invert(tuned, latents, source, num_steps=NUM_STEPS, keep="ends")
+    total = 2 * NUM_STEPS
+    start = invert(
+        tuned, latents, source, num_steps=NUM_STEPS, keep="ends", on_step=lambda done, _: on_step(done, total)
+    )
     guidance_scale = 1.0 if negative is None else GUIDANCE_SCALE
     config = EditConfig(num_steps=NUM_STEPS, guidance_scale=guidance_scale)
-    video = edit(tuned, start, shown, shown if negative is None else negative, config=config)
+    video = edit(
+        tuned,
+        start,
+        shown,
+        shown if negative is None else negative,
+        config=config,
+        on_step=lambda done, *_: on_step(NUM_STEPS + done, total),
+    )
     last = video.shape[2] - 1
     chosen = torch.linspace(0, last, min(NUM_FRAMES, last + 1), dtype=torch.float32, device="cpu").round().long()
     return video[:, :, chosen.to(video.device)]

@@ -10,12 +10,14 @@ import torch
 from einops import einsum
 from torch import Tensor
 
+from ..cancelling import cancellable
 from ..errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as OpenCV turns colour to grey."""
 # DIS refuses smaller frames: it finds no coarser level to begin on.
 SMALLEST_SIDE = 16
+FRAMES_AT_ONCE = 8
 
 
 class FlowPair(NamedTuple):
@@ -53,7 +55,7 @@ def measure_flow(frames: Tensor) -> FlowPair:
     grey = to_grey(frames)
     solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     ways = [
-        torch.from_numpy(np.stack([solver.calc(a, b, None) for a, b in zip(first, second, strict=True)]))
+        torch.from_numpy(np.stack([solver.calc(a, b, None) for a, b in cancellable(zip(first, second, strict=True))]))
         for first, second in ((grey[:-1], grey[1:]), (grey[1:], grey[:-1]))
     ]
     return FlowPair(*ways)
@@ -61,9 +63,10 @@ def measure_flow(frames: Tensor) -> FlowPair:
 
 def to_grey(frames: Tensor) -> np.ndarray:
     """Luma of frames `f h w 3` in [0, 1], `f h w` uint8, which is what DIS takes."""
-    values = frames.detach().float().cpu().clamp(0, 1)
-    luma = einsum(values, values.new_tensor(LUMA), "f h w c, c -> f h w")
-    return luma.mul(255).round().to(torch.uint8).numpy()
+    weights = torch.tensor(LUMA, device="cpu", dtype=torch.float32)
+    parts = (part.float().cpu().clamp(0, 1) for part in cancellable(frames.detach().split(FRAMES_AT_ONCE)))
+    lumas = (einsum(part, weights, "f h w c, c -> f h w") for part in parts)
+    return torch.cat([luma.mul(255).round().to(torch.uint8) for luma in lumas]).numpy()
 
 
 def import_opencv() -> ModuleType:

@@ -9,6 +9,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cancelling import cancellable
+
 # As published: OpenAI's clip.py, and ImageNet's as torchvision and DINO use them.
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,4 +48,4 @@ def prepare_images(frames: Tensor, *, resize: int, crop: int, mean: Sequence[flo
 
 def encode_in_batches(encode: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     """Embeddings `f d`, float32 on the CPU, of frames `f h w 3`; encodes a few frames at a time."""
-    return torch.cat([encode(part).float().cpu() for part in frames.split(BATCH)])
+    return torch.cat([encode(part).float().cpu() for part in cancellable(frames.split(BATCH))])

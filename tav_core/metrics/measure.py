@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ConfigError, InputError
+from ..layouts import all_finite
 from ..video.sizes import check_frames
 from .flicker import second_differences
 from .flow import measure_flow
@@ -130,8 +131,9 @@ def as_floats(frames: Tensor) -> Tensor:
             expected=f"{FEWEST_FRAMES} or more, for the second difference",
             mend="Measure a longer video.",
         )
-    floats = tensor.detach().cpu().float() / (255 if tensor.dtype == torch.uint8 else 1)
-    if not torch.isfinite(floats).all():
+    floats = tensor.detach().cpu().float()
+    floats = floats / 255 if tensor.dtype == torch.uint8 else floats
+    if not all_finite(floats):
         raise InputError(
             got="frames with values that are not finite numbers",
             expected="values in [0, 1]",

@@ -9,11 +9,13 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cancelling import cancellable
 from .flow import FlowPair
 
 BINS = 8
 # |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5, from Sundaram et al., ECCV 2010, as the warping error of Lai et al. uses it.
 RELATIVE, ABSOLUTE = 0.01, 0.5
+FRAMES_AT_ONCE = 8
 
 
 def warp_frames(frames: Tensor, flow: Tensor) -> Tensor:
@@ -70,8 +72,14 @@ def warp_errors(frames: Tensor, flow: FlowPair) -> Tensor:
     Returns:
         `f-1`, in [0, 1]; nan for a frame without visible pixels, for example at a cut.
     """
-    here, visible = frames[:-1].to(flow.forward), visible_pixels(flow)
-    strayed = (here - warp_frames(frames[1:], flow.forward)).abs().mean(-1)
+    parts = zip(*(x.split(FRAMES_AT_ONCE) for x in (frames[:-1], frames[1:], *flow)), strict=True)
+    return torch.cat([errors_along(*part) for part in cancellable(parts)])
+
+
+def errors_along(here: Tensor, after: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
+    """`warp_errors` of a few frames, `f h w c`, with their successors."""
+    visible = visible_pixels(FlowPair(forward, backward))
+    strayed = (here.to(forward) - warp_frames(after, forward)).abs().mean(-1)
     return (strayed * visible).sum((1, 2)) / visible.sum((1, 2))
 
 
@@ -92,10 +100,11 @@ def angle_histogram(flow: Tensor) -> Tensor:
     Returns:
         `8` float64 with sum 1; all 0 if nothing moves.
     """
-    x, y = flow.double().unbind(-1)
-    step = 2 * math.pi / BINS
-    bins = torch.round(torch.atan2(y, x) / step).long().remainder(BINS)
-    weights = torch.bincount(bins.flatten(), weights=flow.double().norm(dim=-1).flatten(), minlength=BINS)
+    weights = torch.zeros(BINS, dtype=torch.float64)
+    for part in cancellable(flow.double().split(FRAMES_AT_ONCE)):
+        x, y = part.unbind(-1)
+        bins = torch.round(torch.atan2(y, x) / (2 * math.pi / BINS)).long().remainder(BINS)
+        weights += torch.bincount(bins.flatten(), weights=part.norm(dim=-1).flatten(), minlength=BINS)
     return weights / weights.sum().clamp(min=torch.finfo(torch.float64).tiny)
 
 

@@ -12,6 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..cancelling import check_cancelled, check_in_backward
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 # Four frames of 512x512: enough work for any device at a time.
 CHUNK_TOKENS = 16384
@@ -63,9 +65,14 @@ class TemporalLayer(nn.Module):
     attn_temp: nn.Module
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        # A compiled model cannot ask: it would be cut into parts here.
+        asks = not torch.compiler.is_compiling()
+        if asks:
+            check_cancelled()
         tokens = super().forward(hidden_states, *args, **kwargs)
         lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
-        return tokens + rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+        output = tokens + rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+        return check_in_backward(output) if asks else output
 
 
 def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..cancelling import cancellable
 from ..errors import ClipError, explain_out_of_memory
 from ..layouts import check_finite_frames, check_values
 from .schedule import draw_noise
@@ -56,7 +57,7 @@ def encode_frames(vae: AutoencoderKL, frames: Tensor) -> LatentMoments:
     _check_frames(frames, channels=vae.config.in_channels, factor=2 ** (len(vae.config.block_out_channels) - 1))
     vae = _in_full_precision(vae)
     means, stds = [], []
-    for frame in rearrange(frames, "f h w c -> f 1 c h w"):
+    for frame in cancellable(rearrange(frames, "f h w c -> f 1 c h w")):
         posterior = vae.encode(frame.to(vae.device, vae.dtype) * 2 - 1).latent_dist
         means.append(posterior.mean.float())
         stds.append(posterior.std.float())
@@ -81,7 +82,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     folded = rearrange(unscaled, "b c f h w -> (b f) 1 c h w")
     # Filled in place, because the frames of a long clip are large, and stacking a list would need them twice.
     frames = None
-    for i, frame in enumerate(folded):
+    for i, frame in enumerate(cancellable(folded)):
         image = rearrange((vae.decode(frame).sample.float() / 2 + 0.5).clamp(0, 1), "1 c h w -> h w c")
         frames = image.new_empty((len(folded), *image.shape), device="cpu") if frames is None else frames
         frames[i] = image

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..cancelling import cancellable
 from ..errors import ConfigError, LatentsError
 from ..layouts import check_latents
 from ..settings import is_number
@@ -30,7 +31,7 @@ def blend(one: Trajectory, other: Trajectory, weight: float) -> Trajectory:
     """
     check_alike(one, other)
     latents = torch.empty_like(one.latents)
-    for step, pair in enumerate(zip(one.latents, other.latents.to(latents.device), strict=True)):
+    for step, pair in enumerate(cancellable(zip(one.latents, other.latents.to(latents.device), strict=True))):
         latents[step] = slerp(*pair, weight)
     return replace(one, latents=latents, remainder=blend_remainders(one, other, weight))
 

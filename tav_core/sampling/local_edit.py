@@ -21,6 +21,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
+from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR, check_finite_frames
 from .config import LocalEditConfig
@@ -28,6 +29,8 @@ from .trajectory import Trajectory, check_all_kept
 
 if TYPE_CHECKING:
     from .edit import Correct
+
+FRAMES_AT_ONCE = 8
 
 
 def edit_mask(mask: Tensor | None, config: LocalEditConfig, *, num_frames: int, height: int, width: int) -> Tensor:
@@ -85,6 +88,11 @@ def feather_mask(mask: Tensor, feather: int) -> Tensor:
 
     The mask is dilated by half the feather, then box-blurred over the other half.
     """
+    return torch.cat([soften(part, feather) for part in cancellable(mask.split(FRAMES_AT_ONCE))])
+
+
+def soften(mask: Tensor, feather: int) -> Tensor:
+    """`feather_mask` on a few frames."""
     reach = feather // 2
     grown = pool(mask, feather - reach, max_pool2d)
     # count_include_pad=False ignores what is outside the picture, instead of counting it as not masked.
@@ -166,7 +174,10 @@ def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = Lo
     check_mask(mask, num_frames=num_frames, height=height, width=width)
     weights = rearrange(feather_mask(mask.float(), feather), "f h w -> f h w 1").to(source)
     # torch.lerp is exact at both ends, so that weights of 0 and 1 change no bit.
-    return torch.lerp(source, edited.to(source), weights)
+    parts = zip(
+        *(x.split(FRAMES_AT_ONCE) for x in (source, edited, weights.expand(num_frames, -1, -1, -1))), strict=True
+    )
+    return torch.cat([torch.lerp(old, new.to(old), share) for old, new, share in cancellable(parts)])
 
 
 def check_pair(source: Tensor, edited: Tensor) -> None:

@@ -4,8 +4,9 @@
     input.mean, input.std, input.context                                what the run is tuned on: the clip, the text
     input.<part>                                                        and what else its conditioning holds
     losses                                                             one per step done
-    metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), and for early
-        stopping scored_by and scores (step to score)
+    metadata: step, identity (what distinguishes this run from others), scaler (the fp16 loss scale), settings (what the
+        last steps were done with, as far as it changes them), and for early stopping scored_by and scores (step to
+        score)
 
 No random state is stored, because all random draws of a step come from the seed and the step's number. A resumed run
 uses the stored inputs, because the same clip encoded with other thread counts or kernels differs in its last digits.
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
 # What each step learns from, besides the clip, the prompt and the seed.
 OBJECTIVE = ("window", "min_timestep", "max_timestep", "min_snr_gamma", "noise_offset")
+# Settings that change what a step does, besides those in a run's identity.
+TAUGHT_BY = (
+    "learning_rate",
+    "lr_schedule",
+    "warmup_steps",
+    "max_grad_norm",
+    "weight_decay",
+    "betas",
+    "epsilon",
+    "precision",
+)
 # The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.
 INPUT_TOLERANCE = 0.01
 
@@ -51,6 +63,8 @@ class RunState:
         self.run = run
         self.saver = BackgroundSaver()
         self.saved: tuple[int, str, dict[int, float]] | None = None
+        # What the steps in the file were done with; empty for a new run, and for files of before this was saved.
+        self.settings: dict[str, Any] = {}
 
     def begin(self) -> None:
         """Restores the run from a file that exists already, or refuses to, as `config.resume` says.
@@ -72,6 +86,7 @@ class RunState:
         self.check_whole(tensors, metadata)
         self.check_steps(int(metadata["step"]))
         restore(self.run, tensors, metadata)
+        self.settings = read_settings(metadata)
         self.saved = self.reached
 
     def check_room(self) -> None:
@@ -124,6 +139,11 @@ class RunState:
         assert self.path is not None, "without a file, nothing is to be saved"
         save_tensors(self.path, tensors, metadata)
         self.saved = reached
+
+    def unused_settings(self) -> dict[str, tuple[Any, Any]]:
+        """The settings of the steps in the file that differ from those asked for: what they were, what is asked for."""
+        asked = settings(self.run)
+        return {name: (used, asked[name]) for name, used in self.settings.items() if used != asked[name]}
 
     def check_identity(self, metadata: dict[str, str]) -> None:
         """Raises ConfigError if the file belongs to a run of another model, other settings or other draws."""
@@ -221,6 +241,20 @@ def read_scores(metadata: dict[str, str]) -> dict[int, float] | None:
         return None
 
 
+def settings(run: TuningRun) -> dict[str, Any]:
+    """The settings that change what a run's steps do."""
+    return {name: run.recorded[name] for name in TAUGHT_BY}
+
+
+def read_settings(metadata: dict[str, str]) -> dict[str, Any]:
+    """The settings in a file, as far as it has any that can be read: they are told, and decide nothing."""
+    try:
+        saved = json.loads(metadata.get("settings", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return {name: saved[name] for name in TAUGHT_BY if name in saved} if isinstance(saved, dict) else {}
+
+
 def is_finite(tensor: Tensor) -> bool:
     return tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
 
@@ -289,6 +323,7 @@ def describe(run: TuningRun) -> dict[str, str]:
         "step": str(run.step),
         "identity": json.dumps(identity(run)),
         "scaler": json.dumps(run.scaler.state_dict()),
+        "settings": json.dumps(settings(run)),
         "scored_by": run.scored_by,
         "scores": json.dumps(run.scores),
     }

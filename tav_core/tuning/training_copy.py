@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor, nn
 
+from ..cancelling import check_cancelled, check_in_backward
 from ..errors import ConfigError
 from ..models.precision import hold_masters
 from ..models.unet import InflatedUNet, cast, copy_structure
@@ -34,4 +36,18 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype:
             )
         for name in chosen:
             hold_masters(copied, name, source=unet)
+    hear_cancels(copied)
     return copied
+
+
+def hear_cancels(unet: InflatedUNet) -> None:
+    """Lets the ResNets ask, forwards and backwards, whether the user has cancelled, as transformer blocks always do."""
+    from diffusers.models.resnet import ResnetBlock2D
+
+    def ask(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        check_cancelled()
+        return check_in_backward(output)
+
+    for module in unet.modules():
+        if isinstance(module, ResnetBlock2D):
+            module.register_forward_hook(ask)

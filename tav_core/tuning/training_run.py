@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +78,10 @@ class TuningRun:
         # A copy, because a restored state is written into it.
         self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
+        # Taken now, because it takes long: a run that is cancelled has to be saved at once.
+        self.base_hash = hash_base(self.base)
+        # What the motion records of the settings.
+        self.recorded: dict[str, Any] = as_json(asdict(config))
         self.step = 0
         self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -200,17 +203,12 @@ class TuningRun:
             height=self.mean.shape[3] * VAE_FACTOR,
             width=self.mean.shape[4] * VAE_FACTOR,
             modes=recorded_modes(self.base.modes),
-            config=as_json(asdict(self.config)),
+            config=self.recorded,
             steps_done=self.step,
             pack_version=__version__,
             **describe_clip(self.about),
         )
         return Motion(deltas=deltas, temporal=temporal, info=info)
-
-    @cached_property
-    def base_hash(self) -> str:
-        """The hash of the base model's weights."""
-        return hash_base(self.base)
 
 
 def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:

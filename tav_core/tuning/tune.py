@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ..denoisers.denoiser import UNetDenoiser
-from ..errors import OutOfMemory, TuningDiverged, explain_out_of_memory
+from ..errors import explain_out_of_memory
 from .config import TuneConfig
 from .motion import Motion
-from .progress import TuneProgress
+from .progress import Pace, TuneProgress, TuneStart
 from .run_lock import hold
 from .state import RunState
 from .training_run import TuningRun
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .early_stop import EarlyStop
 
 
+OnBegin = Callable[[TuneStart], None]
 OnStep = Callable[[TuneProgress], None]
 MEND = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
 
@@ -44,6 +45,7 @@ def tune(
     config: TuneConfig | None = None,
     state_path: str | Path | None = None,
     about: ClipInfo | None = None,
+    on_begin: OnBegin | None = None,
     on_step: OnStep | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Motion:
@@ -56,9 +58,10 @@ def tune(
         context: the source prompt as `encode_prompt` gives it, or its text embeddings alone, `1 m d`.
         config: see `TuneConfig`.
         state_path: a file for the state of the run, written every `config.save_every` steps, less often if copying it
-            for that would take over 2 % of the time; at the end; and when `on_step` raises or memory runs out. If it
-            exists already, `config.resume` says what happens. Only one run at a time can use it.
+            for that would take over 2 % of the time; at the end; and when the user cancels, `on_step` raises or memory
+            runs out. If it exists already, `config.resume` says what happens. Only one run at a time can use it.
         about: the clip's prompt, rate and how it was read, which the motion records: `clip.info(prompt)`.
+        on_begin: called once before the first step, with what was done of the run earlier.
         on_step: called after each step. If it raises, the state is saved and the run ends.
         early_stop: ends the run when its scores no longer improve, see `EarlyStop`.
 
@@ -81,7 +84,18 @@ def tune(
             state.check_room()
             if early_stop is not None:
                 early_stop.begin(run, state.path)
+            start = begin(run, state, early_stop)
+            if on_begin is not None:
+                on_begin(start)
             return go_on(run, state, on_step, early_stop)
+
+
+def begin(run: TuningRun, state: RunState, early_stop: EarlyStop | None) -> TuneStart:
+    """Where the run begins. If no step is left, its motion records the settings that its steps were done with."""
+    is_done = run.step >= run.config.num_steps or (early_stop is not None and early_stop.is_over)
+    unused = state.unused_settings() if is_done else {}
+    run.recorded |= {name: used for name, (used, _) in unused.items()}
+    return TuneStart(step=run.step, losses=tuple(run.losses), is_done=is_done, unused=unused)
 
 
 def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: EarlyStop | None) -> Motion:
@@ -89,17 +103,18 @@ def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: E
     if early_stop is not None and run.step:
         early_stop.look(run.progress(eta_seconds=0.0))
         state.save()
-    started, begun_at, last = time.monotonic(), run.step, run.config.num_steps
+    pace, last = Pace(), run.config.num_steps
     while run.step < last and not (early_stop and early_stop.is_over):
+        started = time.monotonic()
         try:
             with explain_out_of_memory(f"tuning on {run.num_frames} frames", MEND):
                 run.advance()
-        except (TuningDiverged, OutOfMemory, KeyboardInterrupt):
+        except BaseException:
             if not run.updating:
                 state.save()
             raise
-        pace = (time.monotonic() - started) / (run.step - begun_at)
-        progress = run.progress(eta_seconds=max(pace, 0.0) * (last - run.step))
+        pace.add(time.monotonic() - started)
+        progress = run.progress(eta_seconds=pace.seconds_for(last - run.step))
         try:
             if on_step is not None:
                 on_step(progress)

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import torch
 
+from ..cancelling import cancellable
 from ..errors import ClipError
 from .clock import Clock
 from .decode import VideoFile
@@ -82,7 +83,7 @@ def _decoded(
     from_tick = int((begin - ROLL) / stream.time_base)
     if container.format.name in SEEKABLE and not video.shifts and from_tick > (stream.start_time or 0):
         container.seek(from_tick, stream=stream)
-    for packet in map(clock.mend, packets(container, stream)):
+    for packet in cancellable(map(clock.mend, packets(container, stream))):
         if packet.pts is not None and packet.pts + (packet.duration or 0) < from_tick:
             continue
         try:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError, explain_out_of_memory
 from ..paths import check_input_path
 from ..settings import is_number
@@ -156,7 +157,7 @@ def _take_frames(source: Source, config: ClipConfig, rate: Fraction | None, may_
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
         frames = torch.empty(config.num_frames, config.height, config.width, 3, dtype=torch.float32, device="cpu")
-        for frame, image in zip(frames, source.images(picks), strict=True):
+        for frame, image in cancellable(zip(frames, source.images(picks), strict=True)):
             fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
     counted_at = rate or timeline.rate

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from ..cancelling import cancellable
 from ..errors import ClipError
 from .clock import Clock
 from .deinterlace import Timed, deinterlaced
@@ -154,7 +155,7 @@ class VideoFile:
             if keyframe is not None:
                 container.seek(keyframe, stream=stream)
             count, before = 0, None
-            for packet in map(clock.mend, packets(container, stream)):
+            for packet in cancellable(map(clock.mend, packets(container, stream))):
                 for frame in _decoded(decoder, packet, lenient=count == 0):
                     self.frames_decoded += 1
                     if not count and self._in_order and self._cut and not frame.key_frame:
@@ -192,7 +193,7 @@ def _scan(container: av.container.InputContainer, stream: av.VideoStream, clock:
     hidden = _hidden(stream.codec_context)
     return [
         Stamps(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard)
-        for packet in map(clock.mend, packets(container, stream))
+        for packet in cancellable(map(clock.mend, packets(container, stream)))
         if packet.size and not hidden(packet)
     ]
 

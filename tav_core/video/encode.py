@@ -13,6 +13,7 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
+from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
@@ -27,7 +28,7 @@ class EachFrame:
         self.height, self.width = frames.shape[1:3]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for number, frame in enumerate(self.frames.detach()):
+        for number, frame in enumerate(cancellable(self.frames.detach())):
             if frame.dtype != torch.uint8:
                 if not torch.isfinite(frame).all():
                     raise InputError(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..cancelling import cancellable
 from ..errors import ClipError
 from .timeline import Timeline
 from .to_rgb import over_white
@@ -45,7 +46,7 @@ class WebPFile(PictureSource):
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
         """Yields the RGB picture of each position (not decreasing), over white."""
         with _explained(self.path), Image.open(self.path) as file:
-            for position in positions:
+            for position in cancellable(positions):
                 file.seek(position)
                 image = to_rgb(file)
                 self.frames_decoded += 1
@@ -73,7 +74,7 @@ class ImageFolder(PictureSource):
             ClipError: a picture cannot be read, or differs in size from the first.
         """
         size = None
-        for position in positions:
+        for position in cancellable(positions):
             file = self.files[position]
             with _explained(file), Image.open(file) as opened:
                 image = to_rgb(ImageOps.exif_transpose(opened))

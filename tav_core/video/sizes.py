@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..cancelling import cancellable
 from ..errors import InputError
 from ..layouts import check_finite_frames
 from .config import SIZE_STEP, ClipConfig
@@ -98,7 +99,7 @@ def resize_frames(frames: torch.Tensor | np.ndarray, width: int, height: int, fi
     check_finite_frames(frames, InputError)
     pixels = frames.detach().cpu().float().div(255 if frames.dtype == torch.uint8 else 1).numpy()
     resized = np.empty((len(pixels), height, width, pixels.shape[-1]), np.float32)
-    for frame, result in zip(pixels, resized, strict=True):
+    for frame, result in cancellable(zip(pixels, resized, strict=True)):
         for channel in range(frame.shape[-1]):
             # Pillow's float pictures have a single channel.
             plane = Image.fromarray(np.ascontiguousarray(frame[..., channel]))

@@ -76,7 +76,7 @@ class Server:
             return json.loads(answer.read())
 
     def post(self, path: str, body: Any = None) -> Any:
-        data = json.dumps(body or {}).encode()
+        data = json.dumps({} if body is None else body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:

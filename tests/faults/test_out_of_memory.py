@@ -181,7 +181,7 @@ def cockpit(monkeypatch):
 def test_a_preview(cockpit, caplog, untuned, clip_latents, context, error):
     """The run continues without it."""
     preview = SimpleNamespace(render=exhausted(error))
-    shown = cockpit.Cockpit(4, preview, 2)
+    shown = cockpit.Cockpit("1", 4, preview, 2)
     shown.begin(untuned, None, clip_latents)
     motion = tune(untuned, clip_latents, context, config=TuneConfig(**FAST), on_step=shown)
     assert motion.info.steps_done == 4
@@ -189,12 +189,11 @@ def test_a_preview(cockpit, caplog, untuned, clip_latents, context, error):
 
 
 def test_another_error_of_a_preview_is_told(cockpit, untuned, clip_latents, context):
-    shown = cockpit.Cockpit(4, SimpleNamespace(render=exhausted(ValueError("a bug"))), 2)
+    shown = cockpit.Cockpit("1", 4, SimpleNamespace(render=exhausted(ValueError("a bug"))), 2)
     shown.begin(untuned, None, clip_latents)
     with pytest.raises(ValueError, match="a bug"):
         tune(untuned, clip_latents, context, config=TuneConfig(**FAST), on_step=shown)
 
 
 def test_the_time_left_of_more_than_a_day(cockpit):
-    progress = SimpleNamespace(step=1, num_steps=9, eta_seconds=100_000.9, loss=0.5, learning_rate=1e-5, plan="a plan")
-    assert "27:46:40 left" in cockpit.describe(progress, torch.device("cpu"))[0]
+    assert "27:46:40 left" in cockpit.text.describe_step(1, 9, seconds_left=100_000.9, memory="")

@@ -41,6 +41,12 @@ def test_node_ids_are_prefixed_and_never_twice():
     assert all(i.startswith("TAV") for i in ids)
 
 
+def test_every_node_hears_a_cancel():
+    bodies = [path.read_text() for path in python_files("nodes")]
+    heard = sum(len(re.findall(r"@classmethod\n    @interruptible\n    def execute\(", body)) for body in bodies)
+    assert heard == sum(body.count("def execute(") for body in bodies) >= 21
+
+
 def test_nothing_heavy_at_import():
     """What a node needs to compute is imported when it runs; ComfyUI's start waits for none of it."""
     # ComfyUI itself has loaded torch, numpy, Pillow and PyAV by then.

@@ -54,3 +54,17 @@ def test_label_and_image(chart):
     image = chart.to_image(chart.draw_chart([1.0], last=1, facts=(), strip=None))
     assert image.shape == (1, chart.SIZE[1], chart.SIZE[0], 3)
     assert image.min() >= 0 and image.max() <= 1
+
+
+def test_a_long_line_is_broken_and_nothing_is_cut_off(chart):
+    fact = "learning_rate 0.002 is not used, it was 0.001, " * 3
+    picture = np.asarray(chart.draw_chart([0.5], last=2, facts=(fact,), strip=None))
+    rows, columns = np.argwhere((picture == chart.INK).all(-1)).T
+    assert columns.max() < chart.SIZE[0] - chart.MARGIN and rows.max() > chart.MARGIN + 2 * chart.TEXT
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_a_share_is_a_bar_at_the_top(chart, share):
+    picture = chart.draw_chart([0.5], last=2, facts=("a preview",), strip=None, share=share)
+    filled = (np.asarray(picture)[chart.BAR // 2] == chart.LINE).all(-1).sum()
+    assert abs(filled - share * chart.SIZE[0]) <= 1

@@ -13,7 +13,7 @@ from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.models.latents import LatentMoments
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.precision import resolve_precision
-from tav_core.tensor_files import load_tensors
+from tav_core.tensor_files import load_tensors, save_tensors
 from tav_core.tuning import memory_plan
 from tav_core.tuning.config import RECOMPUTE, TuneConfig
 from tav_core.tuning.training_run import TuningRun
@@ -325,6 +325,68 @@ def test_progress_tells_step_loss_rate_and_time(untuned, clip_latents, context):
     assert [p.learning_rate for p in seen] == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4])
     assert seen[-1].eta_seconds == 0 < seen[0].eta_seconds
     assert equal(seen[-1].motion(), motion)
+
+
+def test_the_time_left_is_that_of_the_steps(untuned, clip_latents, context, monkeypatch):
+    """Neither previews, which `on_step` renders, nor a slow first step count for all steps that are left."""
+    clock, seen = iter([0, 9, 100, 102, 200, 202, 300, 302]), []
+    monkeypatch.setattr("tav_core.tuning.tune.time.monotonic", lambda: next(clock))
+    config = TuneConfig(num_steps=4, save_every=0, **FAST)
+    tune(untuned, clip_latents, context, config=config, on_step=lambda p: seen.append(p.eta_seconds))
+    assert seen == [27, 11, 2, 0]
+
+
+class TestBeginning:
+    """What a run says of what was done of it earlier."""
+
+    @pytest.fixture
+    def begin(self, untuned, clip_latents, context, tmp_path):
+        def run(*, on_step=None, **config):
+            seen = []
+            path = tmp_path / "state.safetensors"
+            given = {"config": TuneConfig(**{**FAST, **config}), "state_path": path, "on_step": on_step}
+            motion = tune(untuned, clip_latents, context, **given, on_begin=seen.append)
+            (start,) = seen
+            return start, motion
+
+        return run
+
+    def test_of_a_new_run(self, begin):
+        start, _ = begin(num_steps=2)
+        assert (start.step, start.losses, start.is_done, start.unused) == (0, (), False, {})
+
+    def test_of_a_run_that_goes_on(self, begin):
+        """The new learning rate is used from here on."""
+        begin(num_steps=2)
+        start, motion = begin(num_steps=3, learning_rate=5e-4)
+        assert (start.step, len(start.losses), start.is_done, start.unused) == (2, 2, False, {})
+        assert motion.info.config["learning_rate"] == 5e-4
+
+    def test_of_a_run_that_was_done_earlier(self, begin):
+        """Seen in kohya_ss #1924, robosat #169 and BasicSR #327: another learning rate, not used, without a word."""
+        begin(num_steps=2)
+        start, motion = begin(num_steps=2, learning_rate=5e-4, betas=(0.5, 0.9), save_every=7)
+        assert start.is_done and start.step == 2
+        assert start.unused == {"learning_rate": (1e-3, 5e-4), "betas": ([0.9, 0.999], [0.5, 0.9])}
+        assert motion.info.config["learning_rate"] == 1e-3, "the motion records what it was tuned with"
+        again, _ = begin(num_steps=2, learning_rate=1e-3)
+        assert again.is_done and not again.unused
+
+    def test_of_a_restart(self, begin):
+        begin(num_steps=2)
+        start, motion = begin(num_steps=2, learning_rate=5e-4, resume="restart")
+        assert (start.step, start.is_done, start.unused) == (0, False, {})
+        assert motion.info.config["learning_rate"] == 5e-4
+
+    @pytest.mark.parametrize("said", [None, "no JSON", "[]", '{"learning_rate": 0.5}'])
+    def test_of_files_without_settings_that_can_be_read(self, begin, tmp_path, said):
+        begin(num_steps=2)
+        path = tmp_path / "state.safetensors"
+        tensors, about = load_tensors(path, error=ConfigError, what="a state")
+        about.pop("settings")
+        save_tensors(path, tensors, about if said is None else about | {"settings": said})
+        start, _ = begin(num_steps=2, learning_rate=5e-4)
+        assert start.is_done and start.unused == ({"learning_rate": (0.5, 5e-4)} if said and "0.5" in said else {})
 
 
 def test_motion_records_its_origin(untuned, clip_latents, context):

@@ -1,0 +1,32 @@
+"""Frames through ComfyUI's VAE, one at a time: so that the user sees how far it is, and a cancel is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...tav_core.cancelling import cancellable
+from .interrupt import heard_inside
+
+
+def encode_frames(vae: Any, frames: Tensor, *, on_frame: Callable[[int, int], None]) -> Tensor:
+    """The samples of a LATENT, unscaled `f c h w`, of frames `f h w 3` in [0, 1].
+
+    Args:
+        on_frame: called before each frame with (frames done, frames in total).
+    """
+    samples = []
+    with heard_inside(vae.first_stage_model):
+        for frame in cancellable(frames.split(1)):
+            on_frame(len(samples), len(frames))
+            samples.append(vae.encode(frame))
+    return torch.cat(samples)
+
+
+def decode_frames(vae: Any, samples: Tensor) -> Tensor:
+    """Frames `f h w 3` in [0, 1] on the CPU, of the samples of a LATENT, unscaled `f c h w`."""
+    with heard_inside(vae.first_stage_model):
+        return torch.cat([vae.decode(part).cpu() for part in cancellable(samples.split(1))])
