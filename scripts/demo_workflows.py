@@ -45,12 +45,11 @@ def invert_demo(graph: WorkflowGraph, model: Output, demo: Node, empty: Node, **
 def quickstart(graph: WorkflowGraph) -> None:
     """Demo model, demo clip: tune, invert, edit, compare."""
     graph.note(
-        "## 1 Quickstart\n\n"
-        "Press **Run**. Nothing is downloaded. The first edit takes 2 to 3 minutes without a GPU.\n\n"
-        "- Then change the **edited prompt** and run again: only the edit is rendered anew.\n"
-        "- It knows circle, square, triangle and star in red, green, blue, yellow, purple and white, on such "
-        "backgrounds.\n"
-        "- Your own clip: template 02."
+        "Press **Run**. The first edit takes 2 to 3 minutes.",
+        "Then change the **edited prompt** and run again: only the edit is rendered anew.",
+        "It knows circle, square, triangle and star in red, green, blue, yellow, purple and white, on such "
+        "backgrounds. Nothing is downloaded.",
+        "Your own clip: template 02.",
     )
     demo, source, empty = load_demo(graph)
     shown = prompt(graph, demo, DEMO_EDITED, "Prompt of the previews")
@@ -70,11 +69,10 @@ def quickstart(graph: WorkflowGraph) -> None:
 def resume(graph: WorkflowGraph) -> None:
     """One run, tuned to 100 steps and then on to 300; an edit with each."""
     graph.note(
-        "## 5 Resume, and compare steps\n\n"
-        "Both tuning nodes are **one run**: they have the same *run_name*. The second continues the first; it waits "
-        "for it through its *fps*.\n\n"
-        "- A cancelled run continues when it is queued again.\n"
-        "- Raise the second *num_steps*: only the new steps are tuned."
+        "Both tuning nodes are **one run**: the second continues the first.",
+        "They have the same *run_name*. The second waits for the first through its *fps*.",
+        "A cancelled run continues when it is queued again.",
+        "Raise the second *num_steps*: only the new steps are tuned.",
     )
     demo, source, empty = load_demo(graph)
     shown = prompt(graph, demo, DEMO_EDITED, "Prompt of the previews")
@@ -100,27 +98,26 @@ def resume(graph: WorkflowGraph) -> None:
 def local_edit(graph: WorkflowGraph) -> None:
     """The demo clip edited inside a mask, beside an edit of the whole frame."""
     graph.note(
-        "## 10 Local edit\n\n"
-        "Press **Run**: the circle turns yellow, and nothing else changes.\n\n"
-        "- The mask goes to *Sample Edit* and *Composite Edit*. For your own clip, paint one, or take one per frame "
-        "from a segmentation node.\n"
-        "- Make it a little larger than the part that should change.\n"
-        "- *feather*: the soft edge, the same in both."
+        "Press **Run**: the circle turns yellow, and nothing else changes.",
+        "The mask goes to *Sample Edit* and *Composite Edit*. For your own clip, paint one, or take one per frame "
+        "from a segmentation node.",
+        "Make it a little larger than what should change.",
+        "*feather*: the soft edge, the same in both.",
     )
     demo, source, empty = load_demo(graph)
     edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
     graph.group("Tune", TUNE)
     model = tune_demo(graph, demo, source, run_name="local_edit", preview_every=0, fps=demo["fps"])[1]
-    graph.group("Mask", LOAD)
-    red = graph.add("ImageToMask", image=demo["frames"], channel="red")
-    close = graph.add("ThresholdMask", mask=red[0], value=0.55)
-    mask = graph.add("GrowMask", mask=close[0], expand=4)
-    graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
-    graph.group("Invert", INVERT, below=True)
+    graph.group("Invert", INVERT)
     inverted = invert_demo(graph, model, demo, empty)
     sockets = {"positive": edited[0], "negative": empty[0], **DEMO_EDIT}
     graph.group("Edit the whole", EDIT, below=True)
     whole = decode(graph, sample(graph, model, inverted, **sockets, folded=True), demo["vae"])
+    graph.group("Mask", LOAD, below=True)
+    red = graph.add("ImageToMask", image=demo["frames"], channel="red")
+    close = graph.add("ThresholdMask", mask=red[0], value=0.55)
+    mask = graph.add("GrowMask", mask=close[0], expand=4)
+    graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
     graph.group("Edit within the mask", EDIT)
     inside = decode(graph, sample(graph, model, inverted, **sockets, mask=mask[0], feather=4), demo["vae"])
     masked = {"source": demo["frames"], "edited": inside, "mask": mask[0]}
@@ -132,11 +129,10 @@ def local_edit(graph: WorkflowGraph) -> None:
 def inject_source(graph: WorkflowGraph) -> None:
     """A plain edit of the demo clip, and one that keeps the layout."""
     graph.note(
-        "## 11 Keep the layout\n\n"
-        "Press **Run**: the same edit twice, the second with **Inject Source**.\n\n"
-        "- *attention*, *features*: for which share of the steps the edit uses the clip's own.\n"
-        "- For edits of colour, material and style. If the edit should change a shape, lower both.\n"
-        "- *conditioning* is the prompt of *DDIM Invert*."
+        "Press **Run**: the same edit twice, once with **Inject Source**.",
+        "*attention*, *features*: for which share of the steps the edit uses the clip's own.",
+        "For edits of colour, material and style. If the edit should change a shape, lower both.",
+        "*conditioning* is the prompt of *DDIM Invert*.",
     )
     demo, source, empty = load_demo(graph)
     edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")

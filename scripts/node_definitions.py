@@ -40,12 +40,16 @@ def is_widget(spec: list) -> bool:
     return type_of(spec) in WIDGETS and not options_of(spec).get("forceInput")
 
 
+def choices_of(spec: list) -> list[Any] | None:
+    """The choices of a combo; None for other inputs."""
+    return spec[0] if isinstance(spec[0], list) else options_of(spec).get("options")
+
+
 def default_of(spec: list) -> Any:
     """The value that a widget shows at first."""
-    options = options_of(spec)
-    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+    choices = choices_of(spec)
     first = choices[0] if choices else ""
-    return options.get("default", first["key"] if isinstance(first, dict) else first)
+    return options_of(spec).get("default", first["key"] if isinstance(first, dict) else first)
 
 
 def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
@@ -65,7 +69,13 @@ def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
     return values + ["image"] * any(options_of(spec).get(key) for _, spec, _ in widgets for key in UPLOADS)
 
 
-def node_height(inputs: Inputs, num_outputs: int, *, is_ours: bool, may_lack_file: bool) -> int:
+def lacks_file(inputs: Inputs, given: dict[str, Any]) -> bool:
+    """Whether a value is not among its choices: the user is to put such a file there, or to choose another one."""
+    choices = {name: choices_of(spec) for name, spec, _ in inputs}
+    return any(choices[name] is not None and value not in choices[name] for name, value in given.items())
+
+
+def node_height(inputs: Inputs, num_outputs: int, *, is_ours: bool, lacks_file: bool) -> int:
     """The height, without its title, of a node that shows its sockets and widgets, in the higher of two renderers.
 
     Nodes 2.0 also writes the pack's name on nodes that are not ComfyUI's own, and an error on those that lack a file.
@@ -74,7 +84,7 @@ def node_height(inputs: Inputs, num_outputs: int, *, is_ours: bool, may_lack_fil
     widgets = [spec for _, spec, _ in inputs if is_widget(spec)]
     rows = sum(widget_height(spec) for spec in widgets)
     classic = sockets + sum(TEXT_HEIGHT if is_long_text(spec) else CLASSIC_ROW for spec in widgets)
-    return max(EDGE + sockets + rows + LINE_HEIGHT * (is_ours + may_lack_file), CLASSIC_EDGE + classic)
+    return max(EDGE + sockets + rows + LINE_HEIGHT * (is_ours + lacks_file), CLASSIC_EDGE + classic)
 
 
 def is_long_text(spec: list) -> bool:

@@ -12,6 +12,7 @@ from workflow_parts import (
     EDIT,
     LOAD,
     PREVIEW,
+    RESULT,
     SD15,
     SOURCE,
     TUNE,
@@ -25,6 +26,7 @@ from workflow_parts import (
     prompt,
     sample,
     save,
+    side_by_side,
     tune,
 )
 
@@ -32,12 +34,10 @@ from workflow_parts import (
 def your_clip(graph: WorkflowGraph) -> None:
     """The user's own clip and checkpoint, with the paper's settings."""
     graph.note(
-        "## 2 Tune on your clip\n\n"
-        "- **Load Clip**: upload a video.\n"
-        "- **Load Checkpoint**: any Stable Diffusion 1.x or 2.x.\n"
-        "- *Prompt of the clip*: what it shows. *Edited prompt*: what you want.\n"
-        "- Out of memory? Template 08.\n"
-        "- Another clip needs another *run_name*, or *resume* at restart."
+        "Upload a video in **Load Clip**, choose a Stable Diffusion 1.x or 2.x checkpoint.",
+        "*Prompt of the clip*: what it shows. *Edited prompt*: what you want.",
+        "Out of memory? Template 08.",
+        "Another clip needs another *run_name*, or *resume* at restart.",
     )
     text = "a panda is skiing on the beach"
     loader, source, empty = load_checkpoint(graph, source=SOURCE)
@@ -64,11 +64,9 @@ def edit(graph: WorkflowGraph, loader: Node, model: Output, inverted: Node, text
 def four_prompts(graph: WorkflowGraph) -> None:
     """A saved motion and one inversion, for several edits."""
     graph.note(
-        "## 3 One motion, four prompts\n\n"
-        "Tune once (template 02), then render as often as you like.\n\n"
-        "- **Load Motion**: choose it; press R if it is not listed yet.\n"
-        "- **Load Clip**: as it was tuned.\n"
-        "- **Prompts**: one per line. What follows runs once for each; the clip is inverted once."
+        "Write one prompt per line: what follows **Prompts** runs once for each.",
+        "Tune once (template 02), then choose the motion in **Load Motion**; press R if it is not listed yet.",
+        "**Load Clip**: as it was tuned. It is inverted once for all prompts.",
     )
     lines = (
         "an astronaut is skiing on the moon",
@@ -90,12 +88,11 @@ def four_prompts(graph: WorkflowGraph) -> None:
 def dreambooth(graph: WorkflowGraph) -> None:
     """A motion that was tuned on one checkpoint, applied to another one of the same family."""
     graph.note(
-        "## 4 DreamBooth swap\n\n"
-        "A motion also fits other checkpoints of its family.\n\n"
-        "- **Load Motion**: tuned on checkpoint A (template 02).\n"
-        "- **Load Checkpoint**: B, a DreamBooth model of your dog, say.\n"
-        "- *Edited prompt*: with B's words, such as `sks dog`.\n"
-        "- Too little of B? Lower *strength* to 0.8."
+        "A motion also fits other checkpoints of its family.",
+        "**Load Motion**: tuned on checkpoint A (template 02).",
+        "**Load Checkpoint**: B, a DreamBooth model of your dog, say.",
+        "*Edited prompt*: in B's words, such as `sks dog`.",
+        "Too little of B? Lower *strength* to 0.8.",
     )
     loader, empty = load_checkpoint(graph, checkpoint="my_dreambooth.safetensors")
     clip = load_clip(graph)
@@ -109,10 +106,9 @@ def dreambooth(graph: WorkflowGraph) -> None:
 def controlnet(graph: WorkflowGraph) -> None:
     """A ControlNet on the tuned model, with an edge image for each frame."""
     graph.note(
-        "## 6 ControlNet on the tuned model\n\n"
-        "The edges of each frame hold the shapes; tuned model and inverted latent hold the motion.\n\n"
-        "- For another ControlNet than canny, put the images that it needs in place of *Canny*'s.\n"
-        "- Too much of the source's shape? Lower *strength* or *end_percent*."
+        "The edges of each frame hold the shapes, the tuned model holds the motion.",
+        "For another ControlNet than canny, put the images that it needs in place of *Canny*'s.",
+        "Too much of the source's shape? Lower *strength* or *end_percent*.",
     )
     loader, empty = load_checkpoint(graph)
     edited = prompt(graph, loader, "a robot is skiing, chrome armour", "Edited prompt")
@@ -132,11 +128,10 @@ def controlnet(graph: WorkflowGraph) -> None:
 def stock_samplers(graph: WorkflowGraph) -> None:
     """ComfyUI's own sampler nodes, with a LoRA."""
     graph.note(
-        "## 7 Stock samplers, with a LoRA\n\n"
-        "*Apply Motion*'s MODEL works with ComfyUI's samplers.\n\n"
-        "- **Load LoRA**: before *Apply Motion*.\n"
-        "- *DDIM Invert* gives NOISE and SIGMAS, so that *SamplerCustomAdvanced* starts at the inverted latent.\n"
-        "- `ddim` and `euler` keep most of the clip."
+        "*Apply Motion*'s MODEL works with ComfyUI's samplers and LoRAs.",
+        "**Load LoRA**: before *Apply Motion*.",
+        "*DDIM Invert* gives NOISE and SIGMAS, so that *SamplerCustomAdvanced* starts at the inverted latent.",
+        "`ddim` and `euler` keep most of the clip.",
     )
     model, empty, loader = load_checkpoint(graph, lora="my_lora.safetensors")
     edited = prompt(graph, model, "a man is skiing, in the style of my lora", "Edited prompt")
@@ -154,12 +149,11 @@ def stock_samplers(graph: WorkflowGraph) -> None:
 def low_memory(graph: WorkflowGraph) -> None:
     """For small GPUs: fewer, smaller frames, and every setting that saves memory."""
     graph.note(
-        "## 8 Low memory\n\n"
-        "- **Load Clip**: 12 frames of 384x384; lower *num_frames* first.\n"
-        "- *memory* low: half precision, no previews.\n"
-        "- **Tune Options**: `temporal only` needs even less, and learns less.\n"
-        "- **VAE Decode (Tiled)**: smaller tiles need less.\n"
-        "- Start ComfyUI with `--lowvram`."
+        "Out of memory? Lower *num_frames* in **Load Clip** first.",
+        "*memory* low: half precision, no previews.",
+        "**Tune Options**: `temporal only` needs even less, and learns less.",
+        "**VAE Decode (Tiled)**: smaller tiles need less.",
+        "Start ComfyUI with `--lowvram`.",
     )
     loader, options = load_with_options(graph)
     clip = load_clip(graph, num_frames=12, width=384, height=384)
@@ -169,8 +163,9 @@ def low_memory(graph: WorkflowGraph) -> None:
     graph.group("Edit", EDIT, below=True)
     edited = prompt(graph, loader, "a panda is skiing", "Edited prompt")
     latent = sample(graph, model, inverted, edited[0], empty[0])
-    video = graph.add("VAEDecodeTiled", samples=latent, vae=loader[2], tile_size=256, overlap=64, folded=True)
-    save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
+    graph.group("Result", RESULT)
+    video = graph.add("VAEDecodeTiled", samples=latent, vae=loader[2], tile_size=256, overlap=64)
+    save(graph, side_by_side(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
 
 
 def load_with_options(graph: WorkflowGraph, **options: Any) -> tuple[Node, Node]:
@@ -193,11 +188,9 @@ def tune_own(
 def long_clip(graph: WorkflowGraph) -> None:
     """A clip that does not fit into memory as a whole: tuned, inverted and edited in windows."""
     graph.note(
-        "## 9 Long clip\n\n"
-        "- **Load Clip**: 64 frames. Time grows with their number, memory does not.\n"
-        "- **Tune Options**, *window*: each step learns from 16 neighbouring frames. More frames need more "
-        "*num_steps*.\n"
-        "- **Context Windows**: *length* is best near that window; if you see edges, raise *overlap*."
+        "Time grows with the number of frames, memory does not.",
+        "**Tune Options**, *window*: each step learns from 16 neighbouring frames. More frames need more *num_steps*.",
+        "**Context Windows**: *length* is best near that window; if you see edges, raise *overlap*.",
     )
     loader, options = load_with_options(graph, window=16)
     clip = load_clip(graph, num_frames=64)

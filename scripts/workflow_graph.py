@@ -11,12 +11,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from node_definitions import Inputs, is_widget, list_inputs, node_height, type_of, widget_values
+from node_definitions import Inputs, is_widget, lacks_file, list_inputs, node_height, type_of, widget_values
 
 PACK = "comfyui-tune-a-video"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}
-# In the page's pixels. A folded node is its title alone, which Nodes 2.0 draws a little higher than the classic page.
-TITLE, GROUP_TITLE, PADDING, FONT_SIZE, NODE_WIDTH, FOLDED = 30, 34, 12, 22, 330, 12
+# In the page's pixels. A folded node is its title alone.
+TITLE, GROUP_TITLE, PADDING, FONT_SIZE, NODE_WIDTH, NOTE_HEIGHT, FOLDED = 30, 34, 12, 22, 330, 230, 4
 NODE_GAP, COLUMN_GAP, GROUP_GAP, TALLEST = 14, 24, 18, 1029
 # What a dropped file may fill of the smaller screen: the page's own bars are at the left and at the top.
 SCREEN, BARS, SMALLEST = (1330, 680), (90, 100), 0.6
@@ -87,11 +87,12 @@ class WorkflowGraph:
         # Where the next node goes.
         self.left, self.top = PADDING, 0
 
-    def note(self, text: str, *, height: int = 250) -> None:
-        """Adds a note, at the top of the first column."""
+    def note(self, headline: str, *more: str) -> None:
+        """Adds a note, at the top of the first column: a headline, which the page draws larger, and a list."""
+        text = f"## {headline}\n\n" + "\n".join(f"- {line}" for line in more)
         self.top = GROUP_TITLE + TITLE
         node = Node(len(self.nodes) + 1, {}, {"type": "MarkdownNote", "inputs": [], "outputs": []})
-        self.place(node, [NODE_WIDTH, height])
+        self.place(node, [NODE_WIDTH, NOTE_HEIGHT])
         node.saved.update(properties={}, widgets_values=[text], **NOTE_COLORS)
 
     def group(self, title: str, color: str, *, below: bool = False) -> None:
@@ -137,8 +138,9 @@ class WorkflowGraph:
         wired = {name: value for name, value in given.items() if isinstance(value, Output)}
         node = Node(len(self.nodes) + 1, definition, {"type": kind, **({"title": title} if title else {})})
         is_ours = kind.startswith("TAV")
-        height = node_height(inputs, len(definition["output"]), is_ours=is_ours, may_lack_file=bool(models))
-        self.place(node, [NODE_WIDTH, height + room], folded=folded)
+        height = node_height(inputs, len(definition["output"]), is_ours=is_ours, lacks_file=lacks_file(inputs, given))
+        # Nodes 2.0 fits the view to a folded node as if it were not folded.
+        self.place(node, [NODE_WIDTH, height + room * (not folded)], folded=folded)
         node.saved["inputs"] = self.connect(node, inputs, wired)
         node.saved["outputs"] = [{"name": name, "type": type_, "links": []} for name, type_ in outputs]
         node.saved["properties"] = {
@@ -185,7 +187,7 @@ class WorkflowGraph:
         """
         boxes = [group.box() for group in self.groups]
         size = [max(box[axis] + box[axis + 2] for box in boxes) for axis in (0, 1)]
-        tallest = max(node.saved["pos"][1] + node.height for node in self.nodes) - GROUP_TITLE
+        tallest = max(node.saved["pos"][1] + node.saved["size"][1] for node in self.nodes) - GROUP_TITLE
         if tallest > TALLEST:
             raise ValueError(f"{self.name}: a column of {tallest} pixels, more than {TALLEST}")
         scale = round(max(SMALLEST, min(1.0, SCREEN[0] / size[0], SCREEN[1] / size[1])), 2)

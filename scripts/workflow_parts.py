@@ -27,7 +27,7 @@ CANNY = {
 # Room below the widgets: for a live preview, a chart, or a player, which Nodes 2.0 never draws smaller.
 PREVIEW = PLAYER = 246
 # Load Clip's own preview of the video.
-SCREENING = 268
+SCREENING = 230
 
 
 def load_demo(graph: WorkflowGraph) -> tuple[Node, Node, Node]:
@@ -138,14 +138,19 @@ def decode(graph: WorkflowGraph, latent: Output, vae: Output) -> Output:
     return graph.add("VAEDecode", samples=latent, vae=vae, folded=True)[0]
 
 
-def compare(
+def compare(graph: WorkflowGraph, *videos: Output, **look: Any) -> Output:
+    """A group: videos side by side. The nodes that save them belong into it as well."""
+    graph.group("Result", RESULT)
+    return side_by_side(graph, *videos, **look)
+
+
+def side_by_side(
     graph: WorkflowGraph,
     *videos: Output,
     labels: Iterable[str | Output] = ("source", "edit"),
     folded: bool = False,
 ) -> Output:
-    """A group: videos side by side. The nodes that save them belong into it as well."""
-    graph.group("Result", RESULT)
+    """A node: videos side by side."""
     shown = {f"video_{slot}": video for slot, video in zip("abcd", videos, strict=False)}
     named = {f"label_{slot}": label for slot, label in zip("abcd", labels, strict=False)}
     return graph.add("TAVCompareVideos", **shown, **named, folded=folded)["frames"]

@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-sync",
 )
 SHOTS = PACK / "out" / "browser"
-QUICKSTART = PACK / "workflows" / "1_quickstart.json"
+QUICKSTART = PACK / "workflows" / "01_quickstart.json"
 RUN_SECONDS = 600
 OURS = "app.graph._nodes.some(n => n.type.startsWith('TAV'))"
 DROP = """async (text) => {

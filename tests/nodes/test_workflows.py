@@ -38,6 +38,11 @@ CORE = {
     "VAEEncode",
 }
 TITLE = 30
+# The page fits a template into three quarters of the canvas, and draws no text at a zoom below the first of these.
+NO_TEXT, FILLED, EDGE = 8 / 14, 0.75, 10
+SCREENS = {(1920, 945): 0.62, (1440, 800): NO_TEXT}
+# A title of its own is shown in English to everybody. Several prompts would look alike without one.
+TITLED = {"CLIPTextEncode"}
 
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
@@ -56,9 +61,30 @@ def our_nodes() -> set[str]:
     return set(re.findall(r'node_id="(\w+)"', sources))
 
 
-def test_they_are_numbered_from_one():
-    numbers = sorted(int(path.stem.split("_")[0]) for path in WORKFLOWS)
-    assert numbers == [*range(1, len(WORKFLOWS) + 1)]
+def size_of(node) -> tuple[int, int]:
+    """What is seen of a node below its title."""
+    width, height = node["size"]
+    return (width, 0 if node["flags"].get("collapsed") else height)
+
+
+def test_they_are_numbered_from_one_in_the_order_of_their_names():
+    assert [int(path.stem.split("_")[0]) for path in WORKFLOWS] == [*range(1, len(WORKFLOWS) + 1)]
+    assert WORKFLOWS[0].stem == "01_quickstart"
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_fits_the_screen_at_a_zoom_that_shows_text(workflow, screen):
+    """As the page does it; Nodes 2.0 counts a folded node as if it were not folded."""
+    lefts, tops = zip(*(node["pos"] for node in workflow["nodes"]), strict=True)
+    rights, bottoms = zip(*(map(sum, zip(n["pos"], n["size"], strict=True)) for n in workflow["nodes"]), strict=True)
+    extent = max(rights) - min(lefts), max(bottoms) - min(tops) + TITLE
+    zoom = min(FILLED * side / (size + 2 * EDGE) for side, size in zip(screen, extent, strict=True))
+    assert zoom >= SCREENS[screen], zoom
+
+
+def test_titles_are_those_of_the_nodes_so_that_the_page_translates_them(workflow):
+    titled = {node["type"] for node in workflow["nodes"] if "title" in node}
+    assert titled <= TITLED
 
 
 def test_has_a_thumbnail(path):
@@ -84,7 +110,7 @@ def test_has_a_note_that_people_read(workflow):
 
 
 def test_nodes_do_not_overlap(workflow):
-    boxes = [(*node["pos"], *node["size"]) for node in workflow["nodes"]]
+    boxes = [(*node["pos"], *size_of(node)) for node in workflow["nodes"]]
     for (x, y, wide, high), (left, top, width, height) in combinations(boxes, 2):
         apart = x + wide <= left or left + width <= x or y + high <= top - TITLE or top + height <= y - TITLE
         assert apart, f"{x, y} and {left, top}"
@@ -93,7 +119,7 @@ def test_nodes_do_not_overlap(workflow):
 def test_nodes_lie_in_their_groups(workflow):
     boxes = [group["bounding"] for group in workflow["groups"]]
     for node in workflow["nodes"]:
-        (x, y), (wide, high) = node["pos"], node["size"]
+        (x, y), (wide, high) = node["pos"], size_of(node)
         inside = [left <= x and x + wide <= left + w and top <= y and y + high <= top + h for left, top, w, h in boxes]
         assert sum(inside) == (node["type"] != NOTE)
 
