@@ -42,8 +42,8 @@ def invert_demo(graph: WorkflowGraph, model: Output, demo: Node, empty: Node, **
     return invert_clip(graph, model, demo["vae"], demo["frames"], empty, num_steps=20, **look)[1]
 
 
-def quickstart(graph: WorkflowGraph) -> None:
-    """Demo model, demo clip: tune, invert, edit, compare."""
+def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
+    """Demo model, demo clip: tune, invert, edit, compare. Returns the edited prompt and what saves the video."""
     graph.note(
         "Press **Run**. The first edit takes 2 to 3 minutes.",
         "Then change the **edited prompt** and run again: only the edit is rendered anew.",
@@ -63,7 +63,13 @@ def quickstart(graph: WorkflowGraph) -> None:
     edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
     latent = sample(graph, model, inverted, edited[0], empty[0], **DEMO_EDIT)
     video = decode(graph, latent, demo["vae"])
-    save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
+    return edited, save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
+
+
+def trial(graph: WorkflowGraph) -> None:
+    """The quickstart as a form: a prompt in, a video out."""
+    edited, saved = quickstart(graph)
+    graph.show_as_form(inputs=[(edited, "text")], outputs=[saved])
 
 
 def resume(graph: WorkflowGraph) -> None:

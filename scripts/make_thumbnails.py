@@ -49,6 +49,7 @@ PICTURES = {
         "11  Keep the layout",
         {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
     ),
+    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
 }
 
 

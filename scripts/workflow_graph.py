@@ -84,6 +84,7 @@ class WorkflowGraph:
         self.nodes: list[Node] = []
         self.links: list[list[Any]] = []
         self.groups: list[Group] = []
+        self.form: dict[str, Any] = {}
         # Where the next node goes.
         self.left, self.top = PADDING, 0
 
@@ -151,6 +152,14 @@ class WorkflowGraph:
         node.saved["widgets_values"] = widget_values(inputs, given)
         return node
 
+    def show_as_form(self, *, inputs: list[tuple[Node, str]], outputs: list[Node]) -> None:
+        """Opens as a form with these widgets and results, instead of as a graph, where ComfyUI knows apps."""
+        shown = {
+            "inputs": [[str(node.id), name] for node, name in inputs],
+            "outputs": [str(each.id) for each in outputs],
+        }
+        self.form = {"linearMode": True, "linearData": shown}
+
     def connect(self, node: Node, inputs: Inputs, wired: dict[str, Output]) -> list[dict[str, Any]]:
         """A node's sockets: first the inputs that are not widgets, then the widgets with a link."""
         sockets = []
@@ -203,6 +212,6 @@ class WorkflowGraph:
                 for id_, (group, box) in enumerate(zip(self.groups, boxes, strict=True), start=1)
             ],
             "config": {},
-            "extra": {"ds": {"scale": scale, "offset": [round(edge / scale) for edge in BARS]}},
+            "extra": {"ds": {"scale": scale, "offset": [round(edge / scale) for edge in BARS]}, **self.form},
             "version": 0.4,
         }

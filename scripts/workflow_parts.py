@@ -156,7 +156,7 @@ def side_by_side(
     return graph.add("TAVCompareVideos", **shown, **named, folded=folded)["frames"]
 
 
-def save(graph: WorkflowGraph, images: Output, fps: Output, name: str, **sound: Output) -> None:
-    """Two nodes: frames as a video in the output folder, with room for the player."""
+def save(graph: WorkflowGraph, images: Output, fps: Output, name: str, **sound: Output) -> Node:
+    """Two nodes: frames as a video in the output folder, with room for the player. Returns the second."""
     video = graph.add("CreateVideo", images=images, fps=fps, **sound, folded=True)
-    graph.add("SaveVideo", video=video[0], filename_prefix=f"tune_a_video/{name}", room=PLAYER)
+    return graph.add("SaveVideo", video=video[0], filename_prefix=f"tune_a_video/{name}", room=PLAYER)
