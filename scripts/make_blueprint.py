@@ -19,41 +19,54 @@ NAME = "Video Edit (Tune-A-Video)"
 SUBGRAPHS = Path(__file__).resolve().parents[1] / "subgraphs"
 # The page's own ids of the nodes at the two ends of a subgraph.
 INPUT, OUTPUT = -10, -20
-SOCKETS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE", "frames": "IMAGE", "fps": "FLOAT"}
+# The id of the node on the outside, which none inside has.
+OUTER = 100
+SOCKETS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE", "frames": "IMAGE"}
+# The widgets that are shown outside, and their values.
+WIDGETS = {
+    "fps": 0.0,
+    "clip_prompt": SOURCE,
+    "edited_prompt": "a panda is skiing",
+    "num_steps": 500,
+    "run_name": "my_motion",
+}
+KINDS = {float: "FLOAT", int: "INT", str: "STRING"}
+TYPES = {**SOCKETS, **{name: KINDS[type(value)] for name, value in WIDGETS.items()}}
 DESCRIPTION = "Tunes a Stable Diffusion model on one clip, and renders the clip under an edited prompt."
 
 
 def outer_inputs() -> Node:
     """A node whose outputs are the inputs of the subgraph, as seen from inside."""
-    definition = {"output_name": list(SOCKETS), "output": list(SOCKETS.values())}
-    return Node(INPUT, definition, {"outputs": [{"name": name, "links": []} for name in SOCKETS]})
+    definition = {"output_name": list(TYPES), "output": list(TYPES.values())}
+    return Node(INPUT, definition, {"outputs": [{"name": name, "links": []} for name in TYPES]})
 
 
-def build(graph: WorkflowGraph) -> tuple[Node, Output, list[tuple[Node, str]]]:
-    """The inner graph: the node of its inputs, the output, and the widgets that are shown outside."""
+def build(graph: WorkflowGraph) -> tuple[Node, Output]:
+    """The inner graph: the node of its inputs, and the output."""
     ends = outer_inputs()
     graph.group("Prompts", LOAD)
-    source = prompt(graph, ends, SOURCE, "Prompt of the clip")
-    edited = prompt(graph, ends, "a panda is skiing", "Edited prompt")
+    source = prompt(graph, ends, ends["clip_prompt"], "Prompt of the clip")
+    edited = prompt(graph, ends, ends["edited_prompt"], "Edited prompt")
     empty = prompt(graph, ends, "", "Empty prompt")
     graph.group("Tune", TUNE)
-    sockets = {"model": ends["model"], "vae": ends["vae"], "frames": ends["frames"], "fps": ends["fps"]}
+    sockets = {name: ends[name] for name in ("model", "vae", "frames", "fps", "num_steps", "run_name")}
     tuned = graph.add("TAVOneShotTune", **sockets, positive=source[0], room=PREVIEW)
+    for node, name in ((source, "clip_prompt"), (edited, "edited_prompt")):
+        node.saved["widgets_values"] = [WIDGETS[name]]
     model = apply_motion(graph, ends["model"], tuned["motion"])
     _, inverted = invert(graph, model, ends["vae"], ends["frames"], empty, below=False, folded=False)
     graph.group("Edit", EDIT)
     latent = sample(graph, model, inverted, edited[0], empty[0])
-    video = decode(graph, latent, ends["vae"])
-    return ends, video, [(source, "text"), (edited, "text"), (tuned, "num_steps"), (tuned, "run_name")]
+    return ends, decode(graph, latent, ends["vae"])
 
 
 def to_blueprint(graph: WorkflowGraph) -> dict[str, Any]:
     """The file: a graph of one node, and the subgraph that the node stands for."""
-    ends, video, widgets = build(graph)
+    ends, video = build(graph)
     id_ = named("subgraph")
     graph.link(video, OUTPUT, 0, "IMAGE")
     outer = {
-        "id": 1,
+        "id": OUTER,
         "type": id_,
         "title": NAME,
         "pos": [0, 0],
@@ -61,14 +74,17 @@ def to_blueprint(graph: WorkflowGraph) -> dict[str, Any]:
         "flags": {},
         "order": 0,
         "mode": 0,
-        "inputs": [{"name": name, "type": type_, "link": None} for name, type_ in SOCKETS.items()],
+        "inputs": [
+            {"name": name, "type": type_, "link": None, **({"widget": {"name": name}} if name in WIDGETS else {})}
+            for name, type_ in TYPES.items()
+        ],
         "outputs": [{"name": "frames", "type": "IMAGE", "links": []}],
-        "properties": {"proxyWidgets": [[str(node.id), name] for node, name in widgets]},
-        "widgets_values": [],
+        "properties": {},
+        "widgets_values": list(WIDGETS.values()),
     }
     return {
         "revision": 0,
-        "last_node_id": 1,
+        "last_node_id": OUTER,
         "last_link_id": 0,
         "nodes": [outer],
         "links": [],
@@ -85,7 +101,7 @@ def inner(graph: WorkflowGraph, ends: Node) -> dict[str, Any]:
     right = max(node["pos"][0] for node in saved["nodes"]) + NODE_WIDTH
     inputs = [
         {"id": named(name), "name": name, "type": type_, "linkIds": socket["links"], "pos": [-60, 20 * row]}
-        for row, ((name, type_), socket) in enumerate(zip(SOCKETS.items(), ends.saved["outputs"], strict=True))
+        for row, ((name, type_), socket) in enumerate(zip(TYPES.items(), ends.saved["outputs"], strict=True))
     ]
     last = saved["links"][-1]
     shown = {"id": named("frames out"), "name": "frames", "type": "IMAGE", "linkIds": [last[0]], "pos": [right + 80, 0]}
