@@ -37,6 +37,8 @@ CORE = {
     "VAEDecodeTiled",
     "VAEEncode",
 }
+APPS = [path for path in WORKFLOWS if path.suffixes[0] == ".app"]
+BLUEPRINT = PACK / "subgraphs" / "Video Edit (Tune-A-Video).json"
 TITLE = 30
 # The page fits a template into three quarters of the canvas, and draws no text at a zoom below the first of these.
 NO_TEXT, FILLED, EDGE = 8 / 14, 0.75, 10
@@ -128,3 +130,31 @@ def test_groups_do_not_overlap(workflow):
     boxes = [group["bounding"] for group in workflow["groups"]]
     for (x, y, wide, high), (left, top, width, height) in combinations(boxes, 2):
         assert x + wide <= left or left + width <= x or y + high <= top or top + height <= y, f"{x, y} and {left, top}"
+
+
+@pytest.mark.parametrize("path", APPS, ids=lambda path: path.stem)
+def test_an_app_shows_widgets_and_results_that_are_there(path):
+    extra, nodes = (json.loads(path.read_text(encoding="utf-8"))[key] for key in ("extra", "nodes"))
+    kinds = {str(node["id"]): node["type"] for node in nodes}
+    assert extra["linearMode"] is True
+    assert [(kinds[node], name) for node, name in extra["linearData"]["inputs"]] == [("CLIPTextEncode", "text")]
+    assert [kinds[node] for node in extra["linearData"]["outputs"]] == ["SaveVideo"]
+
+
+def test_there_is_one_app():
+    assert [path.stem for path in APPS] == ["12_trial.app"]
+
+
+def test_the_links_of_the_blueprint_end_at_its_sockets():
+    saved = json.loads(BLUEPRINT.read_text(encoding="utf-8"))
+    (outer,), (inner,) = saved["nodes"], saved["definitions"]["subgraphs"]
+    assert outer["type"] == inner["id"] and outer["title"] == inner["name"] == BLUEPRINT.stem
+    assert [socket["name"] for socket in outer["inputs"]] == [socket["name"] for socket in inner["inputs"]]
+    assert {node["type"] for node in inner["nodes"]} - CORE <= our_nodes()
+    nodes = {node["id"]: node for node in inner["nodes"]}
+    ends = {-10: {"outputs": inner["inputs"]}, -20: {"inputs": inner["outputs"]}}
+    for link in inner["links"]:
+        source, target = ({**nodes, **ends}[link[end]] for end in ("origin_id", "target_id"))
+        assert source["outputs"][link["origin_slot"]]["type"] == link["type"]
+        assert target["inputs"][link["target_slot"]]["type"] == link["type"]
+    assert {node["id"] for node in saved["nodes"]}.isdisjoint(nodes)
