@@ -112,7 +112,7 @@ def shrink(graph: dict[str, Any]) -> dict[str, Any]:
             node.update(class_type="TAVLoadDemoModel", inputs={})
         inputs.update({key: value for key, value in SMALL.items() if not isinstance(inputs.get(key, []), list)})
         if "num_steps" in inputs:
-            fewer = min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS)
+            fewer = max(1, min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS))
             inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
     return graph
 
