@@ -20,6 +20,7 @@ from .sampling.edit_preset import EditPreset
 from .sampling.free_noise import FreeNoise
 from .sampling.inject_source import InjectSource
 from .sampling.invert import DDIMInvert
+from .sampling.prompts import Prompts
 from .sampling.sample_edit import SampleEdit
 from .sockets.error_names import shorten_error_names
 from .sockets.folders import register_motion_folder
@@ -52,6 +53,7 @@ NODES: list[type[io.ComfyNode]] = [
     CompareInversions,
     BlendInversions,
     InjectSource,
+    Prompts,
     SampleEdit,
     CompositeEdit,
     CompareVideos,

@@ -7,77 +7,96 @@ from typing import Any
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
     DEMO_EDIT,
+    DEMO_EDITED,
     DEMO_TUNING,
+    EDIT,
     INVERT,
     LOAD,
     PREVIEW,
-    RESULT,
     TUNE,
     apply_motion,
     compare,
-    edit,
-    invert,
+    decode,
+    invert_clip,
     load_demo,
+    prompt,
+    sample,
     save,
     tune,
 )
 
-
-def tune_and_invert(
-    graph: WorkflowGraph, demo: Node, source: Node, empty: Node, **settings: Any
-) -> tuple[Output, Node]:
-    """The demo's MODEL with the motion applied, and the inversion of its clip."""
-    motion = tune(graph, demo, demo["frames"], source, **settings)
-    model = apply_motion(graph, demo["model"], motion["motion"])
-    _, inverted = invert(graph, model, demo["vae"], demo["frames"], empty, num_steps=20)
-    return model, inverted
+# Fewer steps than an edit needs at best, so that the first one is there soon. Their scores are in docs/tuning-steps.md.
+QUICK_STEPS = 28
 
 
-def quickstart(graph: WorkflowGraph) -> None:
-    """Demo model, demo clip: tune, invert, edit, compare."""
+def tune_demo(
+    graph: WorkflowGraph, demo: Node, source: Node, *, folded: bool = False, **settings: Any
+) -> tuple[Node, Output]:
+    """Two nodes: the tuning, and the demo's MODEL with the motion applied, which may be folded."""
+    tuned = tune(graph, demo, demo["frames"], source, **{**DEMO_TUNING, **settings})
+    return tuned, apply_motion(graph, demo["model"], tuned["motion"], folded=folded)
+
+
+def invert_demo(graph: WorkflowGraph, model: Output, demo: Node, empty: Node, **look: Any) -> Node:
+    """Two nodes: the inversion of the demo's clip."""
+    return invert_clip(graph, model, demo["vae"], demo["frames"], empty, num_steps=20, **look)[1]
+
+
+def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
+    """Demo model, demo clip: tune, invert, edit, compare. Returns the edited prompt and what saves the video."""
     graph.note(
-        "## 1 Quickstart\n\n"
-        "Press **Run**. There is nothing to download. It takes a few minutes on a CPU, less on a GPU.\n\n"
-        "- *One-Shot Tune* learns how the clip moves; watch its loss and its previews.\n"
-        "- Then change the **edited prompt** and run again: the tuning is not repeated. The model knows circle, "
-        "square, triangle and star, in red, green, blue, yellow, purple and white, on such backgrounds.\n"
-        "- The video goes to `output/tune_a_video`, the motion to `models/tav_motion`.\n"
-        "- For a clip and a checkpoint of your own, open workflow 2."
+        "Press **Run**. The first edit takes 2 to 3 minutes.",
+        "Then change the **edited prompt** and run again: only the edit is rendered anew.",
+        "It knows circle, square, triangle and star in red, green, blue, yellow, purple and white, on such "
+        "backgrounds. Nothing is downloaded.",
+        "Your own clip: template 02.",
     )
-    demo, source, empty, edited = load_demo(graph)
+    demo, source, empty = load_demo(graph)
+    shown = prompt(graph, demo, DEMO_EDITED, "Prompt of the previews")
     graph.group("Tune", TUNE)
-    previews = {"preview_every": 25, "preview_positive": edited[0], "preview_negative": empty[0]}
-    about = {"run_name": "quickstart", "fps": demo["fps"]}
-    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **previews, **about)
-    video = edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT)
-    graph.group("Result", RESULT)
-    save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
+    previews = {"preview_every": 20, "preview_positive": shown[0], "preview_negative": empty[0]}
+    about = {"num_steps": QUICK_STEPS, "run_name": "quickstart", "fps": demo["fps"]}
+    model = tune_demo(graph, demo, source, **about, **previews)[1]
+    graph.group("Invert", INVERT)
+    inverted = invert_demo(graph, model, demo, empty, folded=False)
+    graph.group("Edit", EDIT)
+    edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
+    latent = sample(graph, model, inverted, edited[0], empty[0], **DEMO_EDIT)
+    video = decode(graph, latent, demo["vae"])
+    return edited, save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
+
+
+def trial(graph: WorkflowGraph) -> None:
+    """The quickstart as a form: a prompt in, a video out."""
+    edited, saved = quickstart(graph)
+    graph.show_as_form(inputs=[(edited, "text")], outputs=[saved])
 
 
 def resume(graph: WorkflowGraph) -> None:
     """One run, tuned to 100 steps and then on to 300; an edit with each."""
     graph.note(
-        "## 5 Resume, and compare steps\n\n"
-        "The two tuning nodes are **one run**, because they have the same *run_name*. The first tunes 100 steps "
-        "(*resume*: restart). The second continues this run to 300 steps (*resume*: continue).\n\n"
-        "- It waits for the first edit through its *fps*, which comes from that video.\n"
-        "- A cancelled run continues in the same way: queue it again.\n"
-        "- Raise the second *num_steps* and run again: only the new steps are tuned.\n"
-        "- More steps keep more of the clip, and change less of it.",
-        size=(400, 420),
+        "Both tuning nodes are **one run**: the second continues the first.",
+        "They have the same *run_name*. The second waits for the first through its *fps*.",
+        "A cancelled run continues when it is queued again.",
+        "Raise the second *num_steps*: only the new steps are tuned.",
     )
-    demo, source, empty, edited = load_demo(graph)
-    fps, videos = demo["fps"], []
-    for steps, mode in ((100, "restart"), (300, "continue")):
-        graph.group(f"Tune to {steps} steps", TUNE)
-        settings = {**DEMO_TUNING, "num_steps": steps, "preview_every": 50, "resume": mode, "run_name": "resume_demo"}
-        previews = {"preview_positive": edited[0], "preview_negative": empty[0]}
-        model, inverted = tune_and_invert(graph, demo, source, empty, **settings, **previews, fps=fps)
-        videos.append(edit(graph, model, demo["vae"], inverted, edited[0], empty[0], **DEMO_EDIT))
-        if mode == "restart":
-            made = graph.add("CreateVideo", images=videos[0], fps=fps)
-            fps = graph.add("GetVideoComponents", video=made[0], title="fps, when the first edit is done")["fps"]
-    graph.group("Result", RESULT)
+    demo, source, empty = load_demo(graph)
+    shown = prompt(graph, demo, DEMO_EDITED, "Prompt of the previews")
+    previews = {"preview_positive": shown[0], "preview_negative": empty[0], "preview_every": 50}
+    about = {**previews, "run_name": "resume_demo", "folded": True}
+    graph.group("Tune to 100 steps", TUNE)
+    tuned, model = tune_demo(graph, demo, source, **about, num_steps=100, resume="restart", fps=demo["fps"])
+    chart = graph.add("CreateVideo", images=tuned["loss plot"], fps=demo["fps"], folded=True)
+    waited = graph.add("GetVideoComponents", video=chart[0], folded=True)["fps"]
+    graph.group("Tune to 300 steps", TUNE)
+    models = [model, tune_demo(graph, demo, source, **about, num_steps=300, resume="continue", fps=waited)[1]]
+    graph.group("Prompt", LOAD)
+    edited, videos = prompt(graph, demo, DEMO_EDITED, "Edited prompt"), []
+    for steps, each in zip((100, 300), models, strict=True):
+        graph.group(f"Edit after {steps} steps", EDIT, below=True)
+        inverted = invert_demo(graph, each, demo, empty)
+        latent = sample(graph, each, inverted, edited[0], empty[0], **DEMO_EDIT, folded=True)
+        videos.append(decode(graph, latent, demo["vae"]))
     both = compare(graph, demo["frames"], *videos, labels=("source", "100 steps", "300 steps"))
     save(graph, both, demo["fps"], "resume")
 
@@ -85,32 +104,30 @@ def resume(graph: WorkflowGraph) -> None:
 def local_edit(graph: WorkflowGraph) -> None:
     """The demo clip edited inside a mask, beside an edit of the whole frame."""
     graph.note(
-        "## 10 Local edit\n\n"
-        "Press **Run**: the demo's circle turns yellow, and nothing else changes. There is nothing to download.\n\n"
-        "- The mask goes to both *Sample Edit* and *Composite Edit*. Here it is made from the red pixels; for your "
-        "own clip, paint one, or take one per frame from a segmentation node.\n"
-        "- Make it a little larger than the part that should change, with *Grow Mask*. To edit the background, put "
-        "*Invert Mask* after it.\n"
-        "- *feather* is the soft edge, the same in both. For some frames only, set *first_frame* and *last_frame* of "
-        "**Composite Edit**; the mask may then be left out.\n"
-        "- The second *Sample Edit* has no mask, to compare."
+        "Press **Run**: the circle turns yellow, and nothing else changes.",
+        "The mask goes to *Sample Edit* and *Composite Edit*. For your own clip, paint one, or take one per frame "
+        "from a segmentation node.",
+        "Make it a little larger than what should change.",
+        "*feather*: the soft edge, the same in both.",
     )
-    demo, source, empty, edited = load_demo(graph)
+    demo, source, empty = load_demo(graph)
+    edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
+    graph.group("Tune", TUNE)
+    model = tune_demo(graph, demo, source, run_name="local_edit", preview_every=0, fps=demo["fps"])[1]
+    graph.group("Invert", INVERT)
+    inverted = invert_demo(graph, model, demo, empty)
+    sockets = {"positive": edited[0], "negative": empty[0], **DEMO_EDIT}
+    graph.group("Edit the whole", EDIT, below=True)
+    whole = decode(graph, sample(graph, model, inverted, **sockets, folded=True), demo["vae"])
     graph.group("Mask", LOAD, below=True)
     red = graph.add("ImageToMask", image=demo["frames"], channel="red")
     close = graph.add("ThresholdMask", mask=red[0], value=0.55)
     mask = graph.add("GrowMask", mask=close[0], expand=4)
     graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
-    graph.group("Tune", TUNE)
-    about = {"run_name": "local_edit", "preview_every": 0, "fps": demo["fps"]}
-    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **about)
-    prompts = {"positive": edited[0], "negative": empty[0]}
-    sockets = {"model": model, "vae": demo["vae"], "inverted": inverted, **prompts, **DEMO_EDIT}
-    inside = edit(graph, **sockets, below=False, mask=mask[0], feather=4, title="Sample Edit: within the mask")
+    graph.group("Edit within the mask", EDIT)
+    inside = decode(graph, sample(graph, model, inverted, **sockets, mask=mask[0], feather=4), demo["vae"])
     masked = {"source": demo["frames"], "edited": inside, "mask": mask[0]}
     local = graph.add("TAVCompositeEdit", **masked, feather=4)
-    whole = edit(graph, **sockets, title="Sample Edit: whole")
-    graph.group("Result", RESULT)
     both = compare(graph, demo["frames"], whole, local["frames"], labels=("source", "whole", "local"))
     save(graph, both, demo["fps"], "local_edit")
 
@@ -118,24 +135,23 @@ def local_edit(graph: WorkflowGraph) -> None:
 def inject_source(graph: WorkflowGraph) -> None:
     """A plain edit of the demo clip, and one that keeps the layout."""
     graph.note(
-        "## 11 Keep the layout\n\n"
-        "Press **Run**: the same edit twice, the second with **Inject Source**. There is nothing to download.\n\n"
-        "- *attention*: how long the edit uses the clip's attention. *features*: how long it uses the clip's "
-        "features. Both are shares of the steps.\n"
-        "- Use it for edits of colour, material and style. If the edit should change a shape, lower both.\n"
-        "- *conditioning* must be the prompt that *DDIM Invert* used."
+        "Press **Run**: the same edit twice, once with **Inject Source**.",
+        "*attention*, *features*: for which share of the steps the edit uses the clip's own.",
+        "For edits of colour, material and style. If the edit should change a shape, lower both.",
+        "*conditioning* is the prompt of *DDIM Invert*.",
     )
-    demo, source, empty, edited = load_demo(graph)
+    demo, source, empty = load_demo(graph)
+    edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
     graph.group("Tune", TUNE)
-    about = {"run_name": "inject_demo", "fps": demo["fps"]}
-    model, inverted = tune_and_invert(graph, demo, source, empty, **DEMO_TUNING, **about)
-    graph.group("Source", INVERT, below=True)
-    sockets = {"trajectory": inverted["trajectory"], "conditioning": empty[0]}
-    injected = graph.add("TAVInjectSource", model=model, **sockets)["model"]
-    videos = [
-        edit(graph, each, demo["vae"], inverted, edited[0], empty[0], below=bool(below), **DEMO_EDIT)
-        for below, each in enumerate((model, injected))
-    ]
-    graph.group("Result", RESULT)
+    model = tune_demo(graph, demo, source, run_name="inject_demo", fps=demo["fps"])[1]
+    graph.group("Invert", INVERT)
+    inverted = invert_demo(graph, model, demo, empty, folded=False)
+    sockets = {"positive": edited[0], "negative": empty[0], **DEMO_EDIT}
+    graph.group("Plain edit", EDIT, below=True)
+    videos = [decode(graph, sample(graph, model, inverted, **sockets, folded=True), demo["vae"])]
+    graph.group("Keep the layout", EDIT)
+    about = {"trajectory": inverted["trajectory"], "conditioning": empty[0]}
+    injected = graph.add("TAVInjectSource", model=model, **about)["model"]
+    videos.append(decode(graph, sample(graph, injected, inverted, **sockets), demo["vae"]))
     both = compare(graph, demo["frames"], *videos, labels=("source", "plain", "layout kept"))
     save(graph, both, demo["fps"], "inject_source")

@@ -32,23 +32,24 @@ EDITS = {
 # For each workflow, the title and rows of label and video. If a row needs a model that is not in the pack, a video of
 # the same kind from the demo model replaces it.
 PICTURES = {
-    "1_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
-    "2_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "green"}),
-    "3_one_motion_four_prompts": ("3  One motion, four prompts", {prompt: key for key, prompt in EDITS.items()}),
-    "4_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "star"}),
-    "5_resume_and_compare_steps": (
+    "01_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
+    "02_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "green"}),
+    "03_one_motion_four_prompts": ("3  One motion, four prompts", {prompt: key for key, prompt in EDITS.items()}),
+    "04_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "star"}),
+    "05_resume_and_compare_steps": (
         "5  Resume, and compare steps",
         {"source": "source", "after 100 steps": "square", "after 300 steps": "later"},
     ),
-    "6_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "yellow"}),
-    "7_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
-    "8_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
-    "9_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
+    "06_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "yellow"}),
+    "07_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
+    "08_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
+    "09_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
     "10_local_edit": ("10  Local edit", {"edit of the whole": "yellow", "edit within the mask": "local"}),
     "11_keep_the_layout": (
         "11  Keep the layout",
         {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
     ),
+    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
 }
 
 

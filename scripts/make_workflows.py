@@ -13,25 +13,27 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from demo_workflows import inject_source, local_edit, quickstart, resume
+from demo_workflows import inject_source, local_edit, quickstart, resume, trial
 from own_workflows import controlnet, dreambooth, four_prompts, long_clip, low_memory, stock_samplers, your_clip
 from workflow_graph import WorkflowGraph
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 
 
-ALL: dict[str, Callable[[WorkflowGraph], None]] = {
-    "1_quickstart": quickstart,
-    "2_tune_on_your_clip": your_clip,
-    "3_one_motion_four_prompts": four_prompts,
-    "4_dreambooth_swap": dreambooth,
-    "5_resume_and_compare_steps": resume,
-    "6_controlnet": controlnet,
-    "7_stock_samplers_with_lora": stock_samplers,
-    "8_low_memory": low_memory,
-    "9_long_clip": long_clip,
+ALL: dict[str, Callable[[WorkflowGraph], object]] = {
+    "01_quickstart": quickstart,
+    "02_tune_on_your_clip": your_clip,
+    "03_one_motion_four_prompts": four_prompts,
+    "04_dreambooth_swap": dreambooth,
+    "05_resume_and_compare_steps": resume,
+    "06_controlnet": controlnet,
+    "07_stock_samplers_with_lora": stock_samplers,
+    "08_low_memory": low_memory,
+    "09_long_clip": long_clip,
     "10_local_edit": local_edit,
     "11_keep_the_layout": inject_source,
+    # ComfyUI lists names that end so as apps.
+    "12_trial.app": trial,
 }
 
 

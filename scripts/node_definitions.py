@@ -9,7 +9,9 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC}
 UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
 # The page adds a second widget to widgets with these names; it says how the seed changes from run to run.
 SEEDS = ("seed", "noise_seed")
-SLOT_HEIGHT, WIDGET_HEIGHT, TEXT_HEIGHT, EDGE = 22, 26, 110, 16
+# Measured in the page, in its pixels: first in Nodes 2.0, then in the classic renderer.
+SLOT_HEIGHT, ROW_HEIGHT, STRING_HEIGHT, TEXT_HEIGHT, LINE_HEIGHT, EDGE = 20, 28, 36, 70, 24, 14
+CLASSIC_ROW, CLASSIC_EDGE = 24, 14
 
 Inputs = list[tuple[str, list, bool]]
 
@@ -38,12 +40,16 @@ def is_widget(spec: list) -> bool:
     return type_of(spec) in WIDGETS and not options_of(spec).get("forceInput")
 
 
+def choices_of(spec: list) -> list[Any] | None:
+    """The choices of a combo; None for other inputs."""
+    return spec[0] if isinstance(spec[0], list) else options_of(spec).get("options")
+
+
 def default_of(spec: list) -> Any:
     """The value that a widget shows at first."""
-    options = options_of(spec)
-    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+    choices = choices_of(spec)
     first = choices[0] if choices else ""
-    return options.get("default", first["key"] if isinstance(first, dict) else first)
+    return options_of(spec).get("default", first["key"] if isinstance(first, dict) else first)
 
 
 def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
@@ -63,10 +69,30 @@ def widget_values(inputs: Inputs, given: dict[str, Any]) -> list[Any]:
     return values + ["image"] * any(options_of(spec).get(key) for _, spec, _ in widgets for key in UPLOADS)
 
 
-def node_height(inputs: Inputs, num_outputs: int) -> int:
-    """The height of a node that shows its sockets and widgets."""
-    sockets = sum(not is_widget(spec) for _, spec, _ in inputs)
+def lacks_file(inputs: Inputs, given: dict[str, Any]) -> bool:
+    """Whether a value is not among its choices: the user is to put such a file there, or to choose another one."""
+    choices = {name: choices_of(spec) for name, spec, _ in inputs}
+    return any(choices[name] is not None and value not in choices[name] for name, value in given.items())
+
+
+def node_height(inputs: Inputs, num_outputs: int, *, is_ours: bool, lacks_file: bool) -> int:
+    """The height, without its title, of a node that shows its sockets and widgets, in the higher of two renderers.
+
+    Nodes 2.0 also writes the pack's name on nodes that are not ComfyUI's own, and an error on those that lack a file.
+    """
+    sockets = SLOT_HEIGHT * max(sum(not is_widget(spec) for _, spec, _ in inputs), num_outputs, 1)
     widgets = [spec for _, spec, _ in inputs if is_widget(spec)]
-    texts = sum(bool(options_of(spec).get("multiline")) for spec in widgets)
-    rows = SLOT_HEIGHT * max(sockets, num_outputs, 1)
-    return rows + TEXT_HEIGHT * texts + WIDGET_HEIGHT * (len(widgets) - texts) + EDGE
+    rows = sum(widget_height(spec) for spec in widgets)
+    classic = sockets + sum(TEXT_HEIGHT if is_long_text(spec) else CLASSIC_ROW for spec in widgets)
+    return max(EDGE + sockets + rows + LINE_HEIGHT * (is_ours + lacks_file), CLASSIC_EDGE + classic)
+
+
+def is_long_text(spec: list) -> bool:
+    return bool(options_of(spec).get("multiline"))
+
+
+def widget_height(spec: list) -> int:
+    """The height of a widget in Nodes 2.0."""
+    if is_long_text(spec):
+        return TEXT_HEIGHT
+    return STRING_HEIGHT if type_of(spec) == "STRING" else ROW_HEIGHT

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from workflow_graph import WorkflowGraph
+from typing import Any
+
+from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
     CANNY,
+    CHECKPOINT,
     CONTROLNET,
     EDIT,
+    LOAD,
+    PREVIEW,
     RESULT,
+    SD15,
     SOURCE,
     TUNE,
     apply_motion,
     compare,
-    edit,
+    decode,
     invert,
     invert_saved,
-    load_own,
+    load_checkpoint,
+    load_clip,
     prompt,
     sample,
     save,
+    side_by_side,
     tune,
 )
 
@@ -26,97 +34,93 @@ from workflow_parts import (
 def your_clip(graph: WorkflowGraph) -> None:
     """The user's own clip and checkpoint, with the paper's settings."""
     graph.note(
-        "## 2 Tune on your clip\n\n"
-        "- **Load Clip**: upload a video. 24 frames of 512x512 are taken; raise *stride* to span more time.\n"
-        "- **Load Checkpoint**: any Stable Diffusion 1.x or 2.x model.\n"
-        "- Say what the clip shows in *prompt of the clip*, and what you want in *edited prompt*. *Prompt of the "
-        "previews* is what you see while it tunes.\n"
-        "- The settings are the paper's. If memory runs out, see workflow 8.\n"
-        "- Another clip needs another *run_name*, or *resume* at restart.",
+        "Upload a video in **Load Clip**, choose a Stable Diffusion 1.x or 2.x checkpoint.",
+        "*Prompt of the clip*: what it shows. *Edited prompt*: what you want.",
+        "Out of memory? Template 08.",
+        "Another clip needs another *run_name*, or *resume* at restart.",
     )
-    texts = "a panda is skiing on the beach", SOURCE
-    loader, clip, source, empty, edited = load_own(graph, texts[0], source=texts[1])
-    shown = prompt(graph, loader, texts[0], "Prompt of the previews")
+    text = "a panda is skiing on the beach"
+    loader, source, empty = load_checkpoint(graph, source=SOURCE)
+    shown = prompt(graph, loader, text, "Prompt of the previews")
+    clip = load_clip(graph)
     graph.group("Tune", TUNE)
     about = {"preview_positive": shown[0], "preview_negative": empty[0], "fps": clip["fps"]}
     motion = tune(graph, loader, clip["frames"], source, **about)
     model = apply_motion(graph, loader[0], motion["motion"])
-    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
-    video = edit(graph, model, loader[2], inverted, edited[0], empty[0])
-    graph.group("Result", RESULT)
-    save(graph, video, clip["fps"], "edit", title="Save Video: the edit, with the clip's sound", audio=clip["audio"])
-    graph.column()
-    both = compare(graph, clip["frames"], video)
-    save(graph, both, clip["fps"], "comparison", title="Save Video: side by side")
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
+    video = edit(graph, loader, model, inverted, text, empty)
+    both = compare(graph, clip["frames"], video, folded=True)
+    save(graph, video, clip["fps"], "edit", audio=clip["audio"])
+    save(graph, both, clip["fps"], "comparison")
+
+
+def edit(graph: WorkflowGraph, loader: Node, model: Output, inverted: Node, text: str, empty: Node) -> Output:
+    """A group: the edited prompt, and the frames of its edit."""
+    graph.group("Edit", EDIT, below=True)
+    edited = prompt(graph, loader, text, "Edited prompt")
+    return decode(graph, sample(graph, model, inverted, edited[0], empty[0]), loader[2])
 
 
 def four_prompts(graph: WorkflowGraph) -> None:
-    """A saved motion and one inversion, for four edits."""
+    """A saved motion and one inversion, for several edits."""
     graph.note(
-        "## 3 One motion, four prompts\n\n"
-        "Tune once (workflow 2), then render as often as you like.\n\n"
-        "- **Load Motion**: choose the motion; press R if it is not listed yet.\n"
-        "- **Load Clip**: the clip, with the settings that it was tuned with.\n"
-        "- Write four prompts. The clip is inverted once for all of them.\n"
-        "- A prompt that you do not change costs nothing in the next run."
+        "Write one prompt per line: what follows **Prompts** runs once for each.",
+        "Tune once (template 02), then choose the motion in **Load Motion**; press R if it is not listed yet.",
+        "**Load Clip**: as it was tuned. It is inverted once for all prompts.",
     )
-    edits = {
-        "astronaut": "an astronaut is skiing on the moon",
-        "panda": "a panda is skiing",
-        "sunset": "a man is skiing on the beach at sunset",
-        "painting": "a man is skiing, oil painting",
-    }
-    loader, clip, empty, *prompts = load_own(graph, *edits.values())
+    lines = (
+        "an astronaut is skiing on the moon",
+        "a panda is skiing",
+        "a man is skiing on the beach at sunset",
+        "a man is skiing, oil painting",
+    )
+    loader, empty = load_checkpoint(graph)
+    clip = load_clip(graph)
     model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
     graph.group("Edit", EDIT)
-    videos = []
-    for label, positive in zip(edits, prompts, strict=True):
-        if len(videos) == 2:
-            graph.column()
-        latent = sample(graph, model, inverted, positive[0], empty[0], title=f"Sample Edit: {label}")
-        videos.append(graph.add("VAEDecode", samples=latent, vae=loader[2])[0])
-    graph.group("Result", RESULT)
-    save(graph, compare(graph, *videos, labels=edits), clip["fps"], "four_prompts")
+    prompts = graph.add("TAVPrompts", prompts="\n".join(lines), room=40)
+    encoded = prompt(graph, loader, prompts[0])
+    video = decode(graph, sample(graph, model, inverted, encoded[0], empty[0]), loader[2])
+    both = compare(graph, clip["frames"], video, labels=("source", prompts[0]))
+    save(graph, both, clip["fps"], "four_prompts")
 
 
 def dreambooth(graph: WorkflowGraph) -> None:
     """A motion that was tuned on one checkpoint, applied to another one of the same family."""
     graph.note(
-        "## 4 DreamBooth swap\n\n"
-        "A motion is stored as differences, so it also fits other checkpoints of the same family.\n\n"
-        "- **Load Motion**: a motion that was tuned on checkpoint A (workflow 2).\n"
-        "- **Load Checkpoint B**: a DreamBooth model of your dog, say, or of a style. It gives CLIP and VAE too.\n"
-        "- In the *edited prompt* use the words that B was trained on, such as `sks dog`.\n"
-        "- If too little of B shows, lower *strength* in Apply Motion to 0.8."
+        "A motion also fits other checkpoints of its family.",
+        "**Load Motion**: tuned on checkpoint A (template 02).",
+        "**Load Checkpoint**: B, a DreamBooth model of your dog, say.",
+        "*Edited prompt*: in B's words, such as `sks dog`.",
+        "Too little of B? Lower *strength* to 0.8.",
     )
-    own = {"checkpoint": "my_dreambooth.safetensors", "title": "Load Checkpoint B"}
-    loader, clip, empty, edited = load_own(graph, "sks dog is skiing", **own)
+    loader, empty = load_checkpoint(graph, checkpoint="my_dreambooth.safetensors")
+    clip = load_clip(graph)
     model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
-    video = edit(graph, model, loader[2], inverted, edited[0], empty[0], below=False)
-    graph.group("Result", RESULT)
+    graph.group("Edit", EDIT)
+    edited = prompt(graph, loader, "sks dog is skiing", "Edited prompt")
+    video = decode(graph, sample(graph, model, inverted, edited[0], empty[0]), loader[2])
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "dreambooth")
 
 
 def controlnet(graph: WorkflowGraph) -> None:
     """A ControlNet on the tuned model, with an edge image for each frame."""
     graph.note(
-        "## 6 ControlNet on the tuned model\n\n"
-        "The edges of each frame hold the shapes; the tuned model and the inverted latent hold the motion.\n\n"
-        "- **Load ControlNet Model**: one for your checkpoint's family. For another kind than canny, put the images "
-        "that it needs in place of *Canny*'s, one per frame.\n"
-        "- If the edit keeps too much of the source's shape, lower *strength* or *end_percent*.\n"
-        "- The inversion does not use the ControlNet."
+        "The edges of each frame hold the shapes, the tuned model holds the motion.",
+        "For another ControlNet than canny, put the images that it needs in place of *Canny*'s.",
+        "Too much of the source's shape? Lower *strength* or *end_percent*.",
     )
-    loader, clip, empty, edited = load_own(graph, "a robot is skiing, chrome armour")
+    loader, empty = load_checkpoint(graph)
+    edited = prompt(graph, loader, "a robot is skiing, chrome armour", "Edited prompt")
+    clip = load_clip(graph)
+    graph.group("ControlNet", LOAD, below=True)
+    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY])
+    edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5)
     model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
-    graph.group("ControlNet", EDIT)
-    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY], wide=360)
-    edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5, wide=360)
-    prompts = {"positive": edited[0], "negative": empty[0]}
-    sockets = {**prompts, "control_net": control[0], "image": edges[0]}
-    guided = graph.add("ControlNetApplyAdvanced", **sockets, strength=0.7, end_percent=0.8, wide=360)
-    video = edit(graph, model, loader[2], inverted, guided["positive"], guided["negative"])
-    graph.group("Result", RESULT)
+    graph.group("Edit", EDIT)
+    sockets = {"positive": edited[0], "negative": empty[0], "control_net": control[0], "image": edges[0]}
+    guided = graph.add("ControlNetApplyAdvanced", **sockets, strength=0.7, end_percent=0.8)
+    video = decode(graph, sample(graph, model, inverted, guided["positive"], guided["negative"]), loader[2])
     both = compare(graph, clip["frames"], edges[0], video, labels=("source", "edges", "edit"))
     save(graph, both, clip["fps"], "controlnet")
 
@@ -124,73 +128,75 @@ def controlnet(graph: WorkflowGraph) -> None:
 def stock_samplers(graph: WorkflowGraph) -> None:
     """ComfyUI's own sampler nodes, with a LoRA."""
     graph.note(
-        "## 7 Stock samplers, with a LoRA\n\n"
-        "The MODEL of *Apply Motion* works with all of ComfyUI's samplers.\n\n"
-        "- **Load LoRA**: before *Apply Motion*, so that inversion and edit both have it.\n"
-        "- *DDIM Invert* gives NOISE and SIGMAS: *SamplerCustomAdvanced* then starts at the inverted latent.\n"
-        "- In *KSamplerSelect*, `ddim` and `euler` keep most of the clip.\n"
-        "- Steps are set in *DDIM Invert*, guidance in *CFGGuider*."
+        "*Apply Motion*'s MODEL works with ComfyUI's samplers and LoRAs.",
+        "**Load LoRA**: before *Apply Motion*.",
+        "*DDIM Invert* gives NOISE and SIGMAS, so that *SamplerCustomAdvanced* starts at the inverted latent.",
+        "`ddim` and `euler` keep most of the clip.",
     )
-    text = "a man is skiing, in the style of my lora"
-    model, clip, empty, edited, loader = load_own(graph, text, lora="my_lora.safetensors")
+    model, empty, loader = load_checkpoint(graph, lora="my_lora.safetensors")
+    edited = prompt(graph, model, "a man is skiing, in the style of my lora", "Edited prompt")
+    clip = load_clip(graph)
     tuned, encoded, inverted = invert_saved(graph, model, loader[2], clip, empty)
     graph.group("Edit", EDIT)
     guider = graph.add("CFGGuider", model=tuned, positive=edited[0], negative=empty[0], cfg=12.5)
     sampler = graph.add("KSamplerSelect", sampler_name="ddim")
     sockets = {"guider": guider[0], "sampler": sampler[0], "latent_image": encoded[0]}
-    sampled = graph.add("SamplerCustomAdvanced", noise=inverted["noise"], sigmas=inverted["sigmas"], **sockets)
-    video = graph.add("VAEDecode", samples=sampled[0], vae=loader[2])
-    graph.group("Result", RESULT)
-    save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "stock_samplers")
+    start = {"noise": inverted["noise"], "sigmas": inverted["sigmas"]}
+    video = decode(graph, graph.add("SamplerCustomAdvanced", **start, **sockets, room=PREVIEW)[0], loader[2])
+    save(graph, compare(graph, clip["frames"], video), clip["fps"], "stock_samplers")
 
 
 def low_memory(graph: WorkflowGraph) -> None:
     """For small GPUs: fewer, smaller frames, and every setting that saves memory."""
     graph.note(
-        "## 8 Low memory\n\n"
-        "- **Load Clip** takes 12 frames of 384x384. If memory still runs out, lower *num_frames* first.\n"
-        "- **One-Shot Tune**, *memory* low: frozen weights in half precision, activations recomputed, no previews.\n"
-        "- **Tune Options**: with *modules* at `temporal only`, tuning needs even less memory, but learns less of the "
-        "clip.\n"
-        "- **VAE Decode (Tiled)** decodes in pieces of *tile_size*.\n"
-        "- Starting ComfyUI with `--lowvram` helps while rendering."
+        "Out of memory? Lower *num_frames* in **Load Clip** first.",
+        "*memory* low: half precision, no previews.",
+        "**Tune Options**: `temporal only` needs even less, and learns less.",
+        "**VAE Decode (Tiled)**: smaller tiles need less.",
+        "Start ComfyUI with `--lowvram`.",
     )
-    small = {"num_frames": 12, "width": 384, "height": 384}
-    loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, **small)
-    graph.group("Tune", TUNE)
-    options = graph.add("TAVTuneOptions")
+    loader, options = load_with_options(graph)
+    clip = load_clip(graph, num_frames=12, width=384, height=384)
     settings = {"memory": "low", "preview_every": 0, "run_name": "my_small_motion", "options": options[0]}
-    graph.column()
-    motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
-    model = apply_motion(graph, loader[0], motion["motion"])
-    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
+    model, empty = tune_own(graph, loader, clip, settings)
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
     graph.group("Edit", EDIT, below=True)
+    edited = prompt(graph, loader, "a panda is skiing", "Edited prompt")
     latent = sample(graph, model, inverted, edited[0], empty[0])
-    video = graph.add("VAEDecodeTiled", samples=latent, vae=loader[2], tile_size=256, overlap=64)
     graph.group("Result", RESULT)
-    save(graph, compare(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
+    video = graph.add("VAEDecodeTiled", samples=latent, vae=loader[2], tile_size=256, overlap=64)
+    save(graph, side_by_side(graph, clip["frames"], video[0]), clip["fps"], "low_memory")
+
+
+def load_with_options(graph: WorkflowGraph, **options: Any) -> tuple[Node, Node]:
+    """A group: a checkpoint, and options of the tuning."""
+    graph.group("Load", LOAD, below=True)
+    loader = graph.add("CheckpointLoaderSimple", ckpt_name=CHECKPOINT, models=[SD15])
+    return loader, graph.add("TAVTuneOptions", **options)
+
+
+def tune_own(
+    graph: WorkflowGraph, loader: Node, clip: Node, settings: dict[str, Any], *, folded: bool = False
+) -> tuple[Output, Node]:
+    """The prompts below the clip, and a group: tuning. Returns the MODEL with the motion, and the empty prompt."""
+    source, empty = prompt(graph, loader, SOURCE, "Prompt of the clip"), prompt(graph, loader, "", "Empty prompt")
+    graph.group("Tune", TUNE)
+    motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
+    return apply_motion(graph, loader[0], motion["motion"], folded=folded), empty
 
 
 def long_clip(graph: WorkflowGraph) -> None:
     """A clip that does not fit into memory as a whole: tuned, inverted and edited in windows."""
     graph.note(
-        "## 9 Long clip\n\n"
-        "- **Load Clip** takes 64 frames. Time grows with their number, memory does not.\n"
-        "- **Tune Options**, *window*: each step learns from 16 neighbouring frames. A clip of more frames needs more "
-        "*num_steps*.\n"
-        "- **Context Windows**: inversion and edit run window by window. Keep *length* near the window of tuning; if "
-        "you see the edges of windows, raise *overlap*.\n"
-        "- Its MODEL goes to both *DDIM Invert* and *Sample Edit*."
+        "Time grows with the number of frames, memory does not.",
+        "**Tune Options**, *window*: each step learns from 16 neighbouring frames. More frames need more *num_steps*.",
+        "**Context Windows**: *length* is best near that window; if you see edges, raise *overlap*.",
     )
-    loader, clip, source, empty, edited = load_own(graph, "a panda is skiing", source=SOURCE, num_frames=64)
-    graph.group("Tune", TUNE)
-    options = graph.add("TAVTuneOptions", window=16)
+    loader, options = load_with_options(graph, window=16)
+    clip = load_clip(graph, num_frames=64)
     settings = {"num_steps": 1000, "preview_every": 200, "run_name": "my_long_motion", "options": options[0]}
-    graph.column()
-    motion = tune(graph, loader, clip["frames"], source, **settings, fps=clip["fps"])
-    model = apply_motion(graph, loader[0], motion["motion"])
+    model, empty = tune_own(graph, loader, clip, settings, folded=True)
     model = graph.add("TAVContextWindows", model=model)["model"]
-    _, inverted = invert(graph, model, loader[2], clip["frames"], empty)
-    video = edit(graph, model, loader[2], inverted, edited[0], empty[0])
-    graph.group("Result", RESULT)
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
+    video = edit(graph, loader, model, inverted, "a panda is skiing", empty)
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "long_clip")

@@ -1,7 +1,8 @@
 """Builds graphs in the format that ComfyUI's page saves and opens, from the node definitions of a server.
 
-Nodes are added in the order in which they run, in columns from left to right; coloured groups hold the columns. A
-node's size is computed from its sockets and widgets, so that nothing overlaps.
+Nodes are added in the order in which they run, in columns from left to right; coloured groups lie in the columns. A
+node's size is what it takes in either renderer of the page, so that nothing overlaps. The page fits a template into the
+screen, and draws no text at a small zoom, so five columns of `TALLEST` are what a screen of 1440x800 can show.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from node_definitions import Inputs, is_widget, list_inputs, node_height, type_of, widget_values
+from node_definitions import Inputs, is_widget, lacks_file, list_inputs, node_height, type_of, widget_values
 
 PACK = "comfyui-tune-a-video"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}
-# In the page's pixels. The page's own bars are at the left and at the top of the screen.
-TITLE, GROUP_TITLE, PADDING, FONT_SIZE, NODE_WIDTH = 30, 50, 24, 24, 320
-SCREEN, BARS, SMALLEST = (1620, 850), (90, 110), 0.6
-NODE_GAP, COLUMN_GAP, GROUP_GAP = 40, 60, 50
+# In the page's pixels. A folded node is its title alone.
+TITLE, GROUP_TITLE, PADDING, FONT_SIZE, NODE_WIDTH, NOTE_HEIGHT, FOLDED = 30, 34, 12, 22, 330, 230, 4
+NODE_GAP, COLUMN_GAP, GROUP_GAP, TALLEST = 14, 24, 18, 1029
+# What a dropped file may fill of the smaller screen: the page's own bars are at the left and at the top.
+SCREEN, BARS, SMALLEST = (1330, 680), (90, 100), 0.6
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Node:
     definition: dict[str, Any]
     saved: dict[str, Any]
 
+    @property
+    def height(self) -> int:
+        """What is seen of it below its title."""
+        return FOLDED if self.saved["flags"].get("collapsed") else self.saved["size"][1]
+
     def __getitem__(self, name: str | int) -> Output:
         slot = name if isinstance(name, int) else self.definition["output_name"].index(name)
         return Output(self, slot, self.definition["output"][slot])
@@ -50,7 +57,7 @@ class Node:
 
 @dataclass
 class Group:
-    """A coloured box around nodes."""
+    """A coloured box around nodes, as wide as a column."""
 
     title: str
     color: str
@@ -60,10 +67,8 @@ class Group:
 
     def box(self) -> list[int]:
         """Left, top, width and height."""
-        boxes = [(*node.saved["pos"], *node.saved["size"]) for node in self.nodes]
-        right = max(x + width for x, _, width, _ in boxes) + PADDING
-        bottom = max(y + height for _, y, _, height in boxes) + PADDING
-        return [self.left, self.top, right - self.left, bottom - self.top]
+        bottom = max(node.saved["pos"][1] + node.height for node in self.nodes) + PADDING
+        return [self.left, self.top, NODE_WIDTH + 2 * PADDING, bottom - self.top]
 
 
 class WorkflowGraph:
@@ -79,42 +84,38 @@ class WorkflowGraph:
         self.nodes: list[Node] = []
         self.links: list[list[Any]] = []
         self.groups: list[Group] = []
-        # Where the next node goes, and how far to the right the nodes of its group reach.
-        self.left = self.top = self.right = 0
+        self.form: dict[str, Any] = {}
+        # Where the next node goes.
+        self.left, self.top = PADDING, 0
 
-    def note(self, text: str, *, size: tuple[int, int] = (400, 380)) -> None:
-        """Adds a note, left of all groups."""
+    def note(self, headline: str, *more: str) -> None:
+        """Adds a note, at the top of the first column: a headline, which the page draws larger, and a list."""
+        text = f"## {headline}\n\n" + "\n".join(f"- {line}" for line in more)
         self.top = GROUP_TITLE + TITLE
-        node = Node(len(self.nodes) + 1, {}, {"type": "MarkdownNote", "title": "Read me", "inputs": [], "outputs": []})
-        self.place(node, list(size))
+        node = Node(len(self.nodes) + 1, {}, {"type": "MarkdownNote", "inputs": [], "outputs": []})
+        self.place(node, [NODE_WIDTH, NOTE_HEIGHT])
         node.saved.update(properties={}, widgets_values=[text], **NOTE_COLORS)
 
     def group(self, title: str, color: str, *, below: bool = False) -> None:
         """Starts a group; the nodes that follow are in it.
 
         Args:
-            below: put it below the last group; by default it goes to the right of everything.
+            below: put it below what is in the column; by default it begins a column.
         """
-        boxes = [group.box() for group in self.groups]
-        left, top = max((x + width for x, _, width, _ in boxes), default=self.right) + GROUP_GAP, 0
         if below:
-            left, top, _, height = boxes[-1]
-            top += height + GROUP_GAP
-            self.right = left
-        self.groups.append(Group(title, color, left, top))
-        self.left, self.top = left + PADDING, top + GROUP_TITLE + TITLE
-
-    def column(self) -> None:
-        """Starts a column within the group."""
-        self.left, self.top = self.right - PADDING + COLUMN_GAP, self.groups[-1].top + GROUP_TITLE + TITLE
+            self.top += PADDING * bool(self.groups) + GROUP_GAP - NODE_GAP - TITLE
+        else:
+            self.left, self.top = self.left + NODE_WIDTH + 2 * PADDING + COLUMN_GAP, 0
+        self.groups.append(Group(title, color, self.left - PADDING, self.top))
+        self.top += GROUP_TITLE + TITLE
 
     def add(
         self,
         kind: str,
         *,
         title: str = "",
-        wide: int = NODE_WIDTH,
         room: int = 0,
+        folded: bool = False,
         models: list[dict[str, str]] | None = None,
         **given: Any,
     ) -> Node:
@@ -122,9 +123,9 @@ class WorkflowGraph:
 
         Args:
             kind: the node's id.
-            title: replaces the node's own title.
-            wide: its width.
+            title: replaces the node's own title, which the page translates.
             room: extra height for what it shows below its widgets.
+            folded: show its title alone.
             models: files that it needs, with `name`, `url` and `directory`; the page offers to download them.
             given: values of widgets and outputs of other nodes, by name. Other widgets keep their defaults.
 
@@ -137,17 +138,27 @@ class WorkflowGraph:
             raise ValueError(f"{kind} has no input {', '.join(sorted(unknown))}")
         wired = {name: value for name, value in given.items() if isinstance(value, Output)}
         node = Node(len(self.nodes) + 1, definition, {"type": kind, **({"title": title} if title else {})})
-        self.place(node, [wide, node_height(inputs, len(definition["output"])) + room])
+        is_ours = kind.startswith("TAV")
+        height = node_height(inputs, len(definition["output"]), is_ours=is_ours, lacks_file=lacks_file(inputs, given))
+        # Nodes 2.0 fits the view to a folded node as if it were not folded.
+        self.place(node, [NODE_WIDTH, height + room * (not folded)], folded=folded)
         node.saved["inputs"] = self.connect(node, inputs, wired)
         node.saved["outputs"] = [{"name": name, "type": type_, "links": []} for name, type_ in outputs]
-        maker = PACK if kind.startswith("TAV") else "comfy-core"
         node.saved["properties"] = {
-            "cnr_id": maker,
+            "cnr_id": PACK if is_ours else "comfy-core",
             "Node name for S&R": kind,
             **({"models": models} if models else {}),
         }
         node.saved["widgets_values"] = widget_values(inputs, given)
         return node
+
+    def show_as_form(self, *, inputs: list[tuple[Node, str]], outputs: list[Node]) -> None:
+        """Opens as a form with these widgets and results, instead of as a graph, where ComfyUI knows apps."""
+        shown = {
+            "inputs": [[str(node.id), name] for node, name in inputs],
+            "outputs": [str(each.id) for each in outputs],
+        }
+        self.form = {"linearMode": True, "linearData": shown}
 
     def connect(self, node: Node, inputs: Inputs, wired: dict[str, Output]) -> list[dict[str, Any]]:
         """A node's sockets: first the inputs that are not widgets, then the widgets with a link."""
@@ -168,20 +179,26 @@ class WorkflowGraph:
         source.node.saved["outputs"][source.slot]["links"].append(len(self.links))
         return len(self.links)
 
-    def place(self, node: Node, size: list[int]) -> None:
+    def place(self, node: Node, size: list[int], *, folded: bool = False) -> None:
         """Puts a node below the last one of its column."""
-        node.saved.update(pos=[self.left, self.top], size=size, flags={}, order=len(self.nodes), mode=0)
-        self.top += size[1] + TITLE + NODE_GAP
-        self.right = max(self.right, self.left + size[0] + (PADDING if self.groups else 0))
+        flags = {"collapsed": True} if folded else {}
+        node.saved.update(pos=[self.left, self.top], size=size, flags=flags, order=len(self.nodes), mode=0)
+        self.top += node.height + TITLE + NODE_GAP
         self.nodes.append(node)
         if self.groups:
             self.groups[-1].nodes.append(node)
 
     def to_json(self) -> dict[str, Any]:
-        """The graph as the page saves it."""
+        """The graph as the page saves it.
+
+        Raises:
+            ValueError: it is too tall for the smaller screen.
+        """
         boxes = [group.box() for group in self.groups]
         size = [max(box[axis] + box[axis + 2] for box in boxes) for axis in (0, 1)]
-        # The page does not draw text at a small scale.
+        tallest = max(node.saved["pos"][1] + node.saved["size"][1] for node in self.nodes) - GROUP_TITLE
+        if tallest > TALLEST:
+            raise ValueError(f"{self.name}: a column of {tallest} pixels, more than {TALLEST}")
         scale = round(max(SMALLEST, min(1.0, SCREEN[0] / size[0], SCREEN[1] / size[1])), 2)
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{self.name}")),
@@ -195,6 +212,6 @@ class WorkflowGraph:
                 for id_, (group, box) in enumerate(zip(self.groups, boxes, strict=True), start=1)
             ],
             "config": {},
-            "extra": {"ds": {"scale": scale, "offset": [round(edge / scale) for edge in BARS]}},
+            "extra": {"ds": {"scale": scale, "offset": [round(edge / scale) for edge in BARS]}, **self.form},
             "version": 0.4,
         }

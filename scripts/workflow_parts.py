@@ -24,133 +24,139 @@ CANNY = {
     "url": f"{FACE}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/{CONTROLNET}",
     "directory": "controlnet",
 }
-WIDTH, PLAYER, CHART, PREVIEW = 400, 400, 320, 220
+# Room below the widgets: for a live preview, a chart, or a player, which Nodes 2.0 never draws smaller.
+PREVIEW = PLAYER = 246
+# Load Clip's own preview of the video.
+SCREENING = 230
 
 
-def load_demo(graph: WorkflowGraph) -> tuple[Node, ...]:
-    """A group: the demo model; its source, empty and edited prompts."""
-    graph.group("Load", LOAD)
-    demo = graph.add("TAVLoadDemoModel", wide=WIDTH)
-    source = prompt(graph, demo, DEMO_SOURCE, "Prompt of the clip")
-    empty = prompt(graph, demo, "", "Empty prompt")
-    return demo, source, empty, prompt(graph, demo, DEMO_EDITED, "Edited prompt")
+def load_demo(graph: WorkflowGraph) -> tuple[Node, Node, Node]:
+    """A group: the demo model; its source and empty prompts."""
+    graph.group("Load", LOAD, below=True)
+    demo = graph.add("TAVLoadDemoModel")
+    return demo, prompt(graph, demo, DEMO_SOURCE, "Prompt of the clip"), prompt(graph, demo, "", "Empty prompt")
 
 
-def load_own(
-    graph: WorkflowGraph,
-    *edits: str,
-    source: str = "",
-    checkpoint: str = CHECKPOINT,
-    title: str = "",
-    lora: str = "",
-    **clip: Any,
+def load_checkpoint(
+    graph: WorkflowGraph, *, source: str = "", checkpoint: str = CHECKPOINT, lora: str = ""
 ) -> tuple[Node, ...]:
-    """A group: a checkpoint and a clip of the user's own.
+    """A group: a checkpoint of the user's own.
 
     Args:
-        edits: edited prompts.
         source: a prompt that says what the clip shows.
-        title: title of the checkpoint's node.
         lora: a LoRA to apply to the checkpoint.
-        clip: settings of Load Clip.
 
     Returns:
-        The nodes with MODEL, CLIP and VAE (with a LoRA: without VAE), the clip, and the prompts: source if there is
-        one, empty, edited; with a LoRA also the checkpoint's own node.
+        The nodes with MODEL, CLIP and VAE (with a LoRA: without VAE), and the prompts: source if there is one, empty;
+        with a LoRA also the checkpoint's own node.
     """
-    graph.group("Load", LOAD)
+    graph.group("Load", LOAD, below=True)
     models = [SD15] if checkpoint == CHECKPOINT else None
-    loader = graph.add("CheckpointLoaderSimple", ckpt_name=checkpoint, title=title, wide=WIDTH, models=models)
-    model = loader
+    loader = model = graph.add("CheckpointLoaderSimple", ckpt_name=checkpoint, models=models)
     if lora:
         sockets = {"model": loader[0], "clip": loader[1]}
-        model = graph.add("LoraLoader", **sockets, lora_name=lora, strength_model=0.8, wide=WIDTH)
-    frames = graph.add("TAVLoadClip", video=CLIP, wide=WIDTH, room=PLAYER, **clip)
-    graph.column()
+        model = graph.add("LoraLoader", **sockets, lora_name=lora, strength_model=0.8)
     prompts = [prompt(graph, model, source, "Prompt of the clip")] if source else []
     prompts.append(prompt(graph, model, "", "Empty prompt"))
-    for number, text in enumerate(edits, start=1):
-        prompts.append(prompt(graph, model, text, f"Edited prompt {number}" if len(edits) > 1 else "Edited prompt"))
-    return (model, frames, *prompts, *([loader] if lora else []))
+    return (model, *prompts, *([loader] if lora else []))
 
 
-def prompt(graph: WorkflowGraph, loader: Node, text: str, title: str) -> Node:
+def load_clip(graph: WorkflowGraph, **settings: Any) -> Node:
+    """A group: a clip of the user's own."""
+    graph.group("Clip", LOAD)
+    return graph.add("TAVLoadClip", video=CLIP, room=SCREENING, **settings)
+
+
+def prompt(graph: WorkflowGraph, loader: Node, text: str | Output, title: str = "") -> Node:
     """A prompt, encoded by a loader's CLIP."""
-    return graph.add("CLIPTextEncode", clip=loader[1], text=text, title=title, wide=WIDTH)
+    return graph.add("CLIPTextEncode", clip=loader[1], text=text, title=title, folded=isinstance(text, Output))
 
 
 def tune(graph: WorkflowGraph, loader: Node, frames: Output, positive: Node, **settings: Any) -> Node:
     """A node: tuning, with room for its chart and previews. `loader` has MODEL and VAE."""
     sockets = {"model": loader[0], "vae": loader[2], "frames": frames, "positive": positive[0]}
-    return graph.add("TAVOneShotTune", **sockets, **settings, wide=420, room=CHART)
+    return graph.add("TAVOneShotTune", **sockets, **settings, room=PREVIEW)
 
 
-def apply_motion(graph: WorkflowGraph, model: Output, motion: Output) -> Output:
+def apply_motion(graph: WorkflowGraph, model: Output, motion: Output, *, folded: bool = False) -> Output:
     """A node: the MODEL with the motion applied."""
-    return graph.add("TAVApplyMotion", model=model, motion=motion)["model"]
+    return graph.add("TAVApplyMotion", model=model, motion=motion, folded=folded)["model"]
 
 
 def invert(
+    graph: WorkflowGraph, model: Output, vae: Output, frames: Output, empty: Node, *, below: bool = True, **how: Any
+) -> tuple[Node, Node]:
+    """A group: the clip's latents, and their inversion."""
+    graph.group("Invert", INVERT, below=below)
+    return invert_clip(graph, model, vae, frames, empty, **how)
+
+
+def invert_clip(
     graph: WorkflowGraph,
     model: Output,
     vae: Output,
     frames: Output,
     empty: Node,
     *,
-    below: bool = False,
+    folded: bool = True,
     **settings: Any,
 ) -> tuple[Node, Node]:
-    """A group: the clip's latents, and their inversion."""
-    graph.group("Invert", INVERT, below=below)
-    encoded = graph.add("VAEEncode", pixels=frames, vae=vae)
+    """Two nodes: the clip's latents, and their inversion; folded where there is no room for its previews."""
+    encoded = graph.add("VAEEncode", pixels=frames, vae=vae, folded=folded)
     conditions = {"model": model, "conditioning": empty[0], "latent": encoded[0]}
-    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=PREVIEW)
+    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=PREVIEW, folded=folded)
 
 
-def invert_saved(graph: WorkflowGraph, model: Node, vae: Output, clip: Node, empty: Node) -> tuple[Output, Node, Node]:
+def invert_saved(
+    graph: WorkflowGraph, model: Node, vae: Output, clip: Node, empty: Node, *, folded: bool = False
+) -> tuple[Output, Node, Node]:
     """Two groups: a saved motion, and an inversion. Returns the MODEL, the clip's latents and their inversion."""
     graph.group("Motion", TUNE)
     motion = graph.add("TAVLoadMotion", motion_name=MOTION)
     patched = apply_motion(graph, model[0], motion[0])
-    return patched, *invert(graph, patched, vae, clip["frames"], empty, below=True)
+    return patched, *invert(graph, patched, vae, clip["frames"], empty, folded=folded)
 
 
 def sample(
-    graph: WorkflowGraph, model: Output, inverted: Node, positive: Output, negative: Output, **settings: Any
-) -> Output:
-    """A node: the latents of an edit."""
-    start = {"latent": inverted[0], "trajectory": inverted[1]}
-    return graph.add(
-        "TAVSampleEdit", model=model, positive=positive, negative=negative, **start, **settings, room=PREVIEW
-    )[0]
-
-
-def edit(
     graph: WorkflowGraph,
     model: Output,
-    vae: Output,
     inverted: Node,
     positive: Output,
     negative: Output,
     *,
-    below: bool = True,
+    folded: bool = False,
     **settings: Any,
 ) -> Output:
-    """A group: the frames of an edit."""
-    graph.group("Edit", EDIT, below=below)
-    latent = sample(graph, model, inverted, positive, negative, **settings)
-    return graph.add("VAEDecode", samples=latent, vae=vae)[0]
+    """A node: the latents of an edit."""
+    prompts, start = {"positive": positive, "negative": negative}, {"latent": inverted[0], "trajectory": inverted[1]}
+    about = {**prompts, **start, **settings}
+    return graph.add("TAVSampleEdit", model=model, **about, room=PREVIEW, folded=folded)[0]
 
 
-def compare(graph: WorkflowGraph, *videos: Output, labels: Iterable[str] = ("source", "edit")) -> Output:
+def decode(graph: WorkflowGraph, latent: Output, vae: Output) -> Output:
+    """A node: the frames of an edit."""
+    return graph.add("VAEDecode", samples=latent, vae=vae, folded=True)[0]
+
+
+def compare(graph: WorkflowGraph, *videos: Output, **look: Any) -> Output:
+    """A group: videos side by side. The nodes that save them belong into it as well."""
+    graph.group("Result", RESULT)
+    return side_by_side(graph, *videos, **look)
+
+
+def side_by_side(
+    graph: WorkflowGraph,
+    *videos: Output,
+    labels: Iterable[str | Output] = ("source", "edit"),
+    folded: bool = False,
+) -> Output:
     """A node: videos side by side."""
     shown = {f"video_{slot}": video for slot, video in zip("abcd", videos, strict=False)}
     named = {f"label_{slot}": label for slot, label in zip("abcd", labels, strict=False)}
-    return graph.add("TAVCompareVideos", **shown, **named)["frames"]
+    return graph.add("TAVCompareVideos", **shown, **named, folded=folded)["frames"]
 
 
-def save(graph: WorkflowGraph, images: Output, fps: Output, name: str, *, title: str = "", **sound: Output) -> None:
-    """Two nodes: frames as a video in the output folder, with room for the player."""
-    video = graph.add("CreateVideo", images=images, fps=fps, **sound)
-    prefix = f"tune_a_video/{name}"
-    graph.add("SaveVideo", video=video[0], filename_prefix=prefix, title=title, wide=WIDTH, room=PLAYER)
+def save(graph: WorkflowGraph, images: Output, fps: Output, name: str, **sound: Output) -> Node:
+    """Two nodes: frames as a video in the output folder, with room for the player. Returns the second."""
+    video = graph.add("CreateVideo", images=images, fps=fps, **sound, folded=True)
+    return graph.add("SaveVideo", video=video[0], filename_prefix=f"tune_a_video/{name}", room=PLAYER)

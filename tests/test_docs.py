@@ -189,7 +189,7 @@ def test_every_page_of_docs_is_listed():
 @pytest.mark.parametrize("name", ["README.md", *(f"docs/README.{language}.md" for language in LANGUAGES)])
 def test_every_readme_lists_all_workflows_in_order(name):
     there = sorted((ROOT / "workflows").glob("*.json"), key=lambda path: int(path.stem.partition("_")[0]))
-    row = re.compile(r"^\| \[[^\]]+\]\((?:\.\./)?workflows/(\w+)\.json\) \|", re.MULTILINE)
+    row = re.compile(r"^\| \[[^\]]+\]\((?:\.\./)?workflows/([\w.]+)\.json\) \|", re.MULTILINE)
     assert row.findall(read(ROOT / name)) == [path.stem for path in there]
 
 

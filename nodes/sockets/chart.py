@@ -14,6 +14,7 @@ SIZE = (512, 300)
 MARGIN, TEXT, FONT_SIZE = 10, 26, 18
 PAPER, AXIS, DOT, LINE, INK = (250, 250, 250), (200, 200, 200), (190, 205, 225), (30, 100, 200), (40, 40, 40)
 SMOOTHING, BAR = 20, 6
+LABEL_LINES, LABEL_MARGIN = 3, 6
 
 
 def draw_chart(
@@ -90,10 +91,24 @@ def strip_image(frames: np.ndarray, width: int) -> Image.Image:
     return picture.resize((width, max(1, round(picture.height * width / picture.width))))
 
 
-def draw_label(text: str, width: int) -> np.ndarray:
-    """A label as a picture `h w 3` in [0, 1]; text wider than `width` is cut off."""
-    sheet = Image.new("RGB", (width, TEXT), PAPER)
-    ImageDraw.Draw(sheet).text((6, TEXT // 2), text, INK, ImageFont.load_default(FONT_SIZE), anchor="lm")
+def break_label(text: str, width: int, most: int = LABEL_LINES) -> list[str]:
+    """A label in as many lines as it needs at a width, but no more than `most`; the last one holds all that is left."""
+    font, lines, words = ImageFont.load_default(FONT_SIZE), [], text.split()
+    while words and len(lines) < most - 1:
+        count = 1
+        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width - 2 * LABEL_MARGIN:
+            count += 1
+        lines.append(" ".join(words[:count]))
+        words = words[count:]
+    return [*lines, " ".join(words)] if words or not lines else lines
+
+
+def draw_label(text: str, width: int, *, most: int = 1) -> np.ndarray:
+    """A label as a picture `h w 3` in [0, 1] with room for `most` lines; what does not fit in is cut off."""
+    sheet = Image.new("RGB", (width, most * TEXT), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    for row, line in enumerate(break_label(text, width, most)):
+        draw.text((LABEL_MARGIN, row * TEXT + TEXT // 2), line, INK, font, anchor="lm")
     return np.asarray(sheet, dtype=np.float32) / 255
 
 

@@ -124,7 +124,7 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     comparison = {"vae": DEMO.vae, "num_steps": STEPS, "iterations": 2}
     for name, images in IMAGES.items():
         yield f"tune, frames: {name}", lambda x=images: tune.check_frames(x)
-        yield f"compare, video_b: {name}", lambda x=images: CompareVideos.execute(video_a=CLIP, video_b=x)
+        yield f"compare, video_b: {name}", lambda x=images: CompareVideos.execute(video_a=[CLIP], video_b=[x])
         yield f"measure, frames: {name}", lambda x=images: MeasureVideo.execute(x, **measure)
         yield f"measure, source: {name}", lambda x=images: MeasureVideo.execute(CLIP, **measure, source=x)
         yield f"report, video_a: {name}", lambda x=images: Report.execute(8.0, "bad", "", video_a=x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -19,7 +20,7 @@ from tests.comfyui.server import PACK, Server, error_of
 from tests.comfyui.ui_to_api import NOTES, inputs_of, is_widget, to_api
 
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
-TUNING, CONTROLNET = "2_tune_on_your_clip", "6_controlnet"
+TUNING, CONTROLNET = "02_tune_on_your_clip", "06_controlnet"
 # What the runs are made small with, wherever a node has such an input.
 SMALL = {"width": 96, "height": 96, "num_frames": 8, "preview_every": 0, "video": "clip.mp4"}
 STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
@@ -53,7 +54,7 @@ def name(request) -> str:
 
 @pytest.fixture(scope="module")
 def run(server: Server, definitions: dict[str, Any]) -> Callable[[str], Run]:
-    """Runs a workflow with the demo model, once. All but the tuning ones need the motion of workflow 2."""
+    """Runs a workflow with the demo model, once. All but the tuning ones need the motion of workflow 02."""
     make_files(server)
 
     @cache
@@ -111,7 +112,7 @@ def shrink(graph: dict[str, Any]) -> dict[str, Any]:
             node.update(class_type="TAVLoadDemoModel", inputs={})
         inputs.update({key: value for key, value in SMALL.items() if not isinstance(inputs.get(key, []), list)})
         if "num_steps" in inputs:
-            fewer = min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS)
+            fewer = max(1, min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS))
             inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
     return graph
 
@@ -182,7 +183,7 @@ def test_the_controlnet_changes_every_frame_of_the_edit(server, run):
 
 
 def test_resume_goes_on_after_the_first_run(run):
-    done = run("5_resume_and_compare_steps")
+    done = run("05_resume_and_compare_steps")
     first, second = done.ids("TAVOneShotTune")
     begun = [message["data"]["node"] for message in done.messages if message["type"] == "executing"]
     assert begun.index(first) < begun.index(second)
@@ -191,6 +192,39 @@ def test_resume_goes_on_after_the_first_run(run):
     assert min(went_on) > done.graph[first]["inputs"]["num_steps"]
 
 
+@pytest.mark.parametrize("which", ["01_quickstart", "05_resume_and_compare_steps"])
+def test_a_new_edited_prompt_reruns_the_sampling_alone(server, run, which):
+    done = run(which)
+    graph = {key: {**node, "inputs": dict(node["inputs"])} for key, node in done.graph.items()}
+    feeds = {node["inputs"]["positive"][0] for node in graph.values() if node["class_type"] == "TAVSampleEdit"}
+    (edited,) = feeds
+    graph[edited]["inputs"]["text"] = "a green circle on a blue background"
+    client = server.connect()
+    history = client.run(graph)
+    client.close()
+    assert history["status"]["status_str"] == "success", error_of(history)
+    ran = [m["data"]["node"] for m in client.messages if m["type"] == "executing" and m["data"]["node"]]
+    kinds = Counter(graph[key]["class_type"] for key in ran)
+    edits = len(done.ids("TAVSampleEdit"))
+    assert kinds == Counter(
+        {"CLIPTextEncode": 1, "TAVSampleEdit": edits, "VAEDecode": edits}
+        | dict.fromkeys(("TAVCompareVideos", "CreateVideo", "SaveVideo"), 1)
+    )
+
+
+def test_every_prompt_of_the_list_is_rendered_from_one_inversion(server, run):
+    done = run("03_one_motion_four_prompts")
+    (decode,), (compare,), (prompts,) = done.ids("VAEDecode"), done.ids("TAVCompareVideos"), done.ids("TAVPrompts")
+    lines = done.graph[prompts]["inputs"]["prompts"].splitlines()
+    begun = Counter(message["data"]["node"] for message in done.messages if message["type"] == "executing")
+    assert len(lines) == 4 and begun[done.ids("TAVDDIMInvert")[0]] == 1
+    edits, joined = show(server, done.graph, decode), show(server, done.graph, compare)
+    assert len(edits) == len(lines) * SMALL["num_frames"]
+    # The clip and four edits, in rows of three and two.
+    assert len(joined) == SMALL["num_frames"]
+    assert joined.shape[2] == 3 * SMALL["width"] + 2 * 4
+
+
 def test_every_key_of_the_lora_applies(run):
-    done = run("7_stock_samplers_with_lora")
+    done = run("07_stock_samplers_with_lora")
     assert done.ids("LoraLoader") and "lora key not loaded" not in done.log
