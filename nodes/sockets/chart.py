@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,24 @@ MARGIN, TEXT, FONT_SIZE = 10, 26, 18
 PAPER, AXIS, DOT, LINE, INK = (250, 250, 250), (200, 200, 200), (190, 205, 225), (30, 100, 200), (40, 40, 40)
 SMOOTHING, BAR = 20, 6
 LABEL_LINES, LABEL_MARGIN = 3, 6
+# For letters that Pillow's own font lacks: what Windows, macOS and Linux come with, or are given for Chinese, Japanese
+# and Korean. Pillow looks for these names in the system's folders.
+SYSTEM_FONTS = (
+    "DejaVuSans.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc",
+    "arial.ttf",
+    "msyh.ttc",
+    "malgun.ttf",
+    "YuGothM.ttc",
+    "Arial Unicode.ttf",
+    "PingFang.ttc",
+    "AppleSDGothicNeo.ttc",
+)
+# A code point that is no character: every font draws its box for missing letters.
+NO_CHARACTER = "\uffff"
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_chart(
@@ -92,24 +111,60 @@ def strip_image(frames: np.ndarray, width: int) -> Image.Image:
 
 
 def break_label(text: str, width: int, most: int = LABEL_LINES) -> list[str]:
-    """A label in as many lines as it needs at a width, but no more than `most`; the last one holds all that is left."""
-    font, lines, words = ImageFont.load_default(FONT_SIZE), [], text.split()
-    while words and len(lines) < most - 1:
-        count = 1
-        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width - 2 * LABEL_MARGIN:
-            count += 1
-        lines.append(" ".join(words[:count]))
-        words = words[count:]
-    return [*lines, " ".join(words)] if words or not lines else lines
+    """A label in as many lines as it needs at a width, but no more than `most`; the last one holds all that is left.
+
+    Lines end between words, and within a word that is wider than a line, as in scripts that have no spaces.
+    """
+    text = " ".join(text.split())
+    font, lines = font_for(text), []
+    while text and len(lines) < most - 1:
+        length = fitting(text, font, width - 2 * LABEL_MARGIN)
+        lines.append(text[:length].rstrip())
+        text = text[length:].lstrip()
+    return [*lines, text] if text or not lines else lines
+
+
+def fitting(text: str, font: Font, room: int) -> int:
+    """How many letters of a text make its first line: all that fit in, up to the last space if there is one."""
+    count = 1
+    while count < len(text) and font.getlength(text[: count + 1]) <= room:
+        count += 1
+    if count < len(text) and text[count] != " ":
+        count = text.rfind(" ", 0, count) + 1 or count
+    return count
 
 
 def draw_label(text: str, width: int, *, most: int = 1) -> np.ndarray:
     """A label as a picture `h w 3` in [0, 1] with room for `most` lines; what does not fit in is cut off."""
     sheet = Image.new("RGB", (width, most * TEXT), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    draw, font = ImageDraw.Draw(sheet), font_for(text)
     for row, line in enumerate(break_label(text, width, most)):
         draw.text((LABEL_MARGIN, row * TEXT + TEXT // 2), line, INK, font, anchor="lm")
     return np.asarray(sheet, dtype=np.float32) / 255
+
+
+def font_for(text: str) -> Font:
+    """The first font that has every letter of a text; where none has, the one that lacks the fewest."""
+    letters = set("".join(text.split()))
+    own = ImageFont.load_default(FONT_SIZE)
+    return min([own, *system_fonts()], key=lambda font: sum(lacks(font, letter) for letter in letters))
+
+
+@lru_cache
+def system_fonts() -> tuple[Font, ...]:
+    """Those of `SYSTEM_FONTS` that are there."""
+    found = []
+    for name in SYSTEM_FONTS:
+        try:
+            found.append(ImageFont.truetype(name, FONT_SIZE))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def lacks(font: Font, letter: str) -> bool:
+    """Whether a font draws its box for missing letters instead of a letter."""
+    return bytes(font.getmask(letter)) == bytes(font.getmask(NO_CHARACTER))
 
 
 def to_image(picture: Image.Image) -> Tensor:

@@ -68,3 +68,29 @@ def test_a_share_is_a_bar_at_the_top(chart, share):
     picture = chart.draw_chart([0.5], last=2, facts=("a preview",), strip=None, share=share)
     filled = (np.asarray(picture)[chart.BAR // 2] == chart.LINE).all(-1).sum()
     assert abs(filled - share * chart.SIZE[0]) <= 1
+
+
+def test_labels_break_at_spaces_or_within_long_words(chart):
+    lines = chart.break_label("an astronaut is skiing on the moon", 128)
+    assert len(lines) > 1 and " ".join(lines) == "an astronaut is skiing on the moon"
+    assert "".join(chart.break_label("a" * 40, 128)) == "a" * 40
+    lines = chart.break_label("宇航员在月球上滑雪身后是地球", 128)
+    assert len(lines) > 1 and "".join(lines) == "宇航员在月球上滑雪身后是地球"
+    assert chart.break_label("", 128) == [""]
+
+
+@pytest.mark.parametrize(("one", "other"), [("猫", "熊"), ("스", "키"), ("雪", "パ"), ("é", "ü"), ("д", "ж")])
+def test_letters_are_drawn_and_not_as_one_box(chart, one, other):
+    fonts = [font for font in chart.system_fonts() if not (chart.lacks(font, one) or chart.lacks(font, other))]
+    if not fonts:
+        pytest.skip(f"NO FONT of this system has the letters {one} and {other}: install fonts-noto-cjk, fonts-dejavu")
+    assert not np.array_equal(chart.draw_label(one, 96), chart.draw_label(other, 96))
+
+
+def test_latin_labels_keep_pillows_own_font(chart):
+    assert chart.font_for("a man is skiing").getname() == chart.ImageFont.load_default(18).getname()
+
+
+def test_labels_are_drawn_where_no_font_has_the_letters(chart, monkeypatch):
+    monkeypatch.setattr(chart, "system_fonts", tuple)
+    assert chart.draw_label("猫", 96, most=2).shape == (2 * chart.TEXT, 96, 3)
