@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.comfyui.server import PACK
-from tests.comfyui.test_browser import browser, page, shoot  # noqa: F401
+from tests.comfyui.test_browser import browser, open_page, page, shoot  # noqa: F401
 
 NAMES = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 # The names of ours in the order in which the dialog shows them.
