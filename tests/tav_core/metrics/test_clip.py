@@ -218,6 +218,10 @@ class TestErrors:
         with pytest.raises(CheckpointError, match="patch_embedding"):
             load_clip_model(dino_folder / "model.safetensors")
 
+    def test_a_prompt_that_is_not_unicode(self, clip_folder):
+        with pytest.raises(PromptError, match="not Unicode text"):
+            load_clip_model(clip_folder).encode_text("a \ud83c")
+
     def test_a_prompt_too_long(self, clip_folder):
         with pytest.raises(PromptError, match="76 tokens"):
             load_clip_model(clip_folder).encode_text("cat " * 76)
