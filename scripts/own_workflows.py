@@ -91,7 +91,7 @@ def dreambooth(graph: WorkflowGraph) -> None:
         "A motion also fits other checkpoints of its family.",
         "**Load Motion**: tuned on checkpoint A (template 02).",
         "**Load Checkpoint**: B, a DreamBooth model of your dog, say.",
-        "*Edited prompt*: in B's words, such as `sks dog`.",
+        "*Edited prompt*: in B's words, such as *sks dog*.",
         "Too little of B? Lower *strength* to 0.8.",
     )
     loader, empty = load_checkpoint(graph, checkpoint="my_dreambooth.safetensors")
@@ -131,7 +131,7 @@ def stock_samplers(graph: WorkflowGraph) -> None:
         "*Apply Motion*'s MODEL works with ComfyUI's samplers and LoRAs.",
         "**Load LoRA**: before *Apply Motion*.",
         "*DDIM Invert* gives NOISE and SIGMAS, so that *SamplerCustomAdvanced* starts at the inverted latent.",
-        "`ddim` and `euler` keep most of the clip.",
+        "*ddim* and *euler* keep most of the clip.",
     )
     model, empty, loader = load_checkpoint(graph, lora="my_lora.safetensors")
     edited = prompt(graph, model, "a man is skiing, in the style of my lora", "Edited prompt")
@@ -151,9 +151,9 @@ def low_memory(graph: WorkflowGraph) -> None:
     graph.note(
         "Out of memory? Lower *num_frames* in **Load Clip** first.",
         "*memory* low: half precision, no previews.",
-        "**Tune Options**: `temporal only` needs even less, and learns less.",
+        "**Tune Options**: *temporal only* needs even less, and learns less.",
         "**VAE Decode (Tiled)**: smaller tiles need less.",
-        "Start ComfyUI with `--lowvram`.",
+        "Start ComfyUI with **--lowvram**.",
     )
     loader, options = load_with_options(graph)
     clip = load_clip(graph, num_frames=12, width=384, height=384)
