@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError
+from ..core.interrupt import interruptible
 from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, schema
 
@@ -44,6 +45,7 @@ class Prompts(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(cls, prompts: str) -> io.NodeOutput:
         return io.NodeOutput(split_prompts(prompts))
 
