@@ -100,7 +100,7 @@ def angle_histogram(flow: Tensor) -> Tensor:
     Returns:
         `8` float64 with sum 1; all 0 if nothing moves.
     """
-    weights = torch.zeros(BINS, dtype=torch.float64)
+    weights = torch.zeros(BINS, dtype=torch.float64, device="cpu")
     for part in cancellable(flow.double().split(FRAMES_AT_ONCE)):
         x, y = part.unbind(-1)
         bins = torch.round(torch.atan2(y, x) / (2 * math.pi / BINS)).long().remainder(BINS)

@@ -65,6 +65,8 @@ class RunState:
         self.saved: tuple[int, str, dict[int, float]] | None = None
         # What the steps in the file were done with; empty for a new run, and for files of before this was saved.
         self.settings: dict[str, Any] = {}
+        # Taken now, because the model's hash takes long: a run that is cancelled has to be saved at once.
+        self.identity = identity(run)
 
     def begin(self) -> None:
         """Restores the run from a file that exists already, or refuses to, as `config.resume` says.
@@ -153,7 +155,7 @@ class RunState:
             raise self.refusal("its identity cannot be read") from error
         if not isinstance(saved, dict):
             raise self.refusal("its identity is no object")
-        for name, value in identity(self.run).items():
+        for name, value in self.identity.items():
             if saved.get(name) != value:
                 raise self.another_run(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +79,6 @@ class TuningRun:
         # A copy, because a restored state is written into it.
         self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
-        # Taken now, because it takes long: a run that is cancelled has to be saved at once.
-        self.base_hash = hash_base(self.base)
         # What the motion records of the settings.
         self.recorded: dict[str, Any] = as_json(asdict(config))
         self.step = 0
@@ -209,6 +208,11 @@ class TuningRun:
             **describe_clip(self.about),
         )
         return Motion(deltas=deltas, temporal=temporal, info=info)
+
+    @cached_property
+    def base_hash(self) -> str:
+        """The hash of the base model's weights."""
+        return hash_base(self.base)
 
 
 def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,6 @@ from tests.comfyui.server import PACK
 NO_PLAYWRIGHT = (
     "NO PACKAGE playwright, so nothing was tried in a browser: pip install -r tests/comfyui/requirements.txt"
 )
-playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -64,6 +63,7 @@ DROP = """async (text) => {
 
 @pytest.fixture(scope="module")
 def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(f"no Chromium: set CHROMIUM, or install one of {', '.join(BROWSERS)}")

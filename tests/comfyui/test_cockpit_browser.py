@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.comfyui.test_browser import QUICKSTART, browser, drop, playwright, shoot  # noqa: F401
+from tests.comfyui.test_browser import QUICKSTART, browser, drop, shoot  # noqa: F401
 from tests.comfyui.tune_files import steps_done
 
 SIZES = [(1920, 945), (1440, 800)]

@@ -41,6 +41,8 @@ def nodes_without_comfyui(base: Path, *names: str) -> Iterator[SimpleNamespace]:
     """Some modules of `nodes/`, each by its room and name, "sockets.folders"; they come by their last names."""
     io = MagicMock()
     io.ComfyNode = type("ComfyNode", (), {})
+    comfy = types.ModuleType("comfy")
+    comfy.model_management = MagicMock()
     latest = types.ModuleType("comfy_api.latest")
     latest.io, latest.ui = io, MagicMock()
     packages = {}
@@ -49,6 +51,8 @@ def nodes_without_comfyui(base: Path, *names: str) -> Iterator[SimpleNamespace]:
         packages[name].__path__ = [str(folder)]
     stand_ins = {
         "folder_paths": fake_folder_paths(base),
+        "comfy": comfy,
+        "comfy.model_management": comfy.model_management,
         "comfy_api": types.ModuleType("comfy_api"),
         "comfy_api.latest": latest,
         **packages,

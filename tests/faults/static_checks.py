@@ -47,6 +47,7 @@ REMOTE = {"trust_remote_code", "use_auth_token", "token"}
 # What a rule would find, and why it may stay: (rule, file, what).
 ALLOWED = {
     ("code", "tav_core/checkpoints/weight_files.py", "pickle.UnpicklingError"): "the error's name alone",
+    ("code", "tav_core/cli/signals.py", "ctypes"): "on Windows, to hear that the console is closed",
     ("shell", "run.py", "subprocess"): "it makes the environment and starts Python in it; lists of words, no shell",
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
     ("import by name", "tav_core/lazy_names.py", "import_module"): "modules of the package, by names that stand there",

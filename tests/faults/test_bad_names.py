@@ -156,5 +156,8 @@ def test_a_graph_with_missing_links_has_no_prompt(pack, graph, node):
 
 
 def test_the_prompt_of_a_graph(pack):
-    graph = {"1": {"inputs": {"positive": ["2", 0]}}, "2": {"inputs": {"text": "a {cat} <b>"}}}
+    graph = {
+        "1": {"inputs": {"positive": ["2", 0]}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a {cat} <b>"}},
+    }
     assert pack.tune.find_prompt(graph, "1") == "a {cat} <b>"

@@ -59,6 +59,17 @@ def steps_of(path):
     return load_tensors(path, error=ConfigError, what="a state")[1]["step"]
 
 
+@pytest.fixture(autouse=True)
+def _no_nohup():
+    """The tests may have been started under nohup, which has a run ignore SIGHUP."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def signal_in_step(monkeypatch):
     """Sends this process a signal in the middle of its third step, and again at once, as a closing terminal does."""
