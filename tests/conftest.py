@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ def relative_error(got: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
