@@ -7,7 +7,10 @@ page has no message that takes a picture off a node, but it does so by itself in
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # The page takes a preview off 0.4 s after it was told. An output that comes before is shown as the preview.
 PAGE_SECONDS = 0.6
@@ -20,6 +23,17 @@ def hide_output(node_id: str) -> None:
     run = get_progress_state()
     empty = {"node": node_id, "display_node": shown_at(run, node_id), "output": {"images": []}}
     send("executed", {**empty, "prompt_id": run.prompt_id})
+
+
+def show_live_preview(node_id: str, picture: tuple[str, Image, int], step: int, num_steps: int) -> None:
+    """Shows a picture on a running node, without telling that it has made progress: it is still at this step.
+
+    Args:
+        picture: its format, the picture, and the longest side that it is sent with.
+    """
+    from comfy_execution.progress import get_progress_state
+
+    get_progress_state().update_progress(node_id, step, num_steps, picture)
 
 
 def hide_live_preview(node_id: str) -> None:

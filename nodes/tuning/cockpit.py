@@ -17,7 +17,7 @@ from PIL.Image import Image
 from ...tav_core.errors import OutOfMemory, explain_out_of_memory
 from ...tav_core.evaluation.preview import NUM_STEPS, preview_score
 from ...tav_core.tuning.early_stop import EarlyStop
-from ..core.live_preview import hide_live_preview, hide_output
+from ..core.live_preview import hide_live_preview, hide_output, show_live_preview
 from ..sockets.chart import draw_chart
 from . import cockpit_text as text
 from .preview_judge import describe_judge, load_judge
@@ -80,7 +80,6 @@ class Cockpit:
         try:
             yield
         except comfy.model_management.InterruptProcessingException:
-            # ComfyUI forgets the cancel when it raises, so that this last picture is still shown.
             self.show(text.describe_stop(self.step))
             raise
 
@@ -126,7 +125,9 @@ class Cockpit:
         )
         memory = used_memory(self.parts[2].device)
         last = self.step == self.num_steps
-        self.show(text.describe_step(self.step, self.num_steps, seconds_left=left, memory=memory), at_once=last)
+        self.show(
+            text.describe_step(self.step, self.num_steps, seconds_left=left, memory=memory), at_once=last, is_step=True
+        )
 
     def render(self, motion: Motion) -> bool:
         """Renders a preview and says whether it could. Without enough memory, the run continues without it."""
@@ -167,19 +168,24 @@ class Cockpit:
         last, best = max(stop.scores), stop.best.info.steps_done
         return (f"score {stop.scores[last]:.2f} at step {last}, best {stop.scores[best]:.2f} at step {best}",)
 
-    def show(self, *state: str, share: float | None = None, at_once: bool = True) -> None:
+    def show(self, *state: str, share: float | None = None, at_once: bool = True, is_step: bool = False) -> None:
         """Sends the picture of the run in a state to the page.
 
         Args:
             state: what is going on, in lines.
             share: how much of it is done, in [0, 1]; None if that is not known.
             at_once: whether to send it even if the last picture is younger than `INTERVAL`.
+            is_step: whether a step was taken, which ComfyUI's progress counts.
         """
         self.state, self.share = state, share
         now = time.monotonic()
         if at_once or now - self.shown_at >= INTERVAL:
             self.shown_at = now
-            self.bar.update_absolute(self.step, self.num_steps, ("JPEG", self.draw(), WIDTH))
+            picture = ("JPEG", self.draw(), WIDTH)
+            if is_step:
+                self.bar.update_absolute(self.step, self.num_steps, picture)
+            else:
+                show_live_preview(self.node_id, picture, self.step, self.num_steps)
 
     def finish(self, losses: Sequence[float]) -> Image:
         """The picture that stays on the node, in place of the live one.

@@ -23,7 +23,13 @@ OUTPUT_ALONE = """() => {
     const { id } = app.graph._nodes.find(n => n.type === 'TAVOneShotTune');
     return app.nodeOutputs[id]?.images?.length === 1 && !app.nodePreviewImages[id];
 }"""
-COUNT_STEPS = "app.api.addEventListener('progress', event => { window.stepsDone = event.detail.value; })"
+COUNT_STEPS = """() => {
+    const { id } = app.graph._nodes.find(n => n.type === 'TAVOneShotTune');
+    app.api.addEventListener('progress_state', ({ detail }) => {
+        const tuning = detail.nodes[id];
+        if (tuning?.state === 'running') window.stepsDone = tuning.value;
+    });
+}"""
 # The nodes that the tuning node overlaps.
 OVERLAPS = """() => {
     const scale = app.canvas.ds.scale;

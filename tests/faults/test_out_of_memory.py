@@ -29,7 +29,16 @@ CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 HOST = MemoryError()
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 # What the cockpit and its neighbours import of ComfyUI.
-CORE = ("comfy", "comfy.model_management", "comfy.utils", "comfy_api", "comfy_api.latest", "folder_paths")
+CORE = (
+    "comfy",
+    "comfy_execution",
+    "comfy_execution.progress",
+    "comfy.model_management",
+    "comfy.utils",
+    "comfy_api",
+    "comfy_api.latest",
+    "folder_paths",
+)
 ERRORS = pytest.mark.parametrize("error", [CUDA, HOST, CPU], ids=["device", "host", "PyTorch on a CPU"])
 FAST = {"num_steps": 4, "learning_rate": 1e-3, "memory": "speed", "save_every": 0}
 
