@@ -94,7 +94,7 @@ MUTATIONS = (
     ),
     Mutation(
         "resuming: the moments of the optimizer are left out",
-        "tav_core/tuning/state.py",
+        "tav_core/tuning/state_contents.py",
         'if f"exp_avg.{name}" in tensors:',
         'if f"exp_avg.{name}" in tensors and False:',
         ("tests/tav_core/tuning/test_tune.py::TestResume",),
@@ -129,7 +129,7 @@ MUTATIONS = (
     ),
     Mutation(
         "early stopping: a resumed run forgets its scores",
-        "tav_core/tuning/state.py",
+        "tav_core/tuning/state_contents.py",
         'run.scored_by, run.scores = metadata.get("scored_by", ""), scores',
         'run.scored_by, run.scores = metadata.get("scored_by", ""), {}',
         ("tests/tav_core/tuning/test_early_stop.py",),
