@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...tav_core.video.clip import as_rate, open_source
 from ...tav_core.video.config import ClipConfig
-from ...tav_core.video.timeline import Timeline, count_left, pick_frames
+from ...tav_core.video.timeline import Timeline, pick_frames, shorten
 from ..sockets.bridge import one_frame
 from ..sockets.folders import fingerprint
 from ..sockets.graph import explain, read_value
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The times of all frames are read from the whole file. A larger one is looked at when the node runs.
 LARGEST_LOOKED_AT = 2**29
+# What is done with a video that has too few frames: the words of the widget.
+REFUSE, TAKE_WHAT_IS_THERE = SHORT = ("refuse", "take what there is")
 
 
 def describe_range(timeline: Timeline, clip: VideoClip) -> str:
@@ -50,8 +52,7 @@ def check_length(
     if len(timeline) == 1 and config.num_frames > 1:
         raise one_frame(f"one frame in {name}")
     if may_be_short:
-        left = count_left(timeline, config, rate=forced)
-        config = dataclasses.replace(config, num_frames=max(1, min(left, config.num_frames)))
+        config = shorten(timeline, config, rate=forced)
     pick_frames(timeline, config, name=name, rate=forced)
     return config
 
@@ -69,7 +70,7 @@ async def why_refused(path: Path, graph: Any, node: str | None) -> bool | str:
     def check() -> None:
         config = ClipConfig(**said)
         timeline = read_timeline(path, fingerprint(path))
-        may_be_short = extra["if_short"] not in (None, "refuse")
+        may_be_short = extra["if_short"] == TAKE_WHAT_IS_THERE
         check_length(timeline, config, path.name, rate=extra["force_rate"] or None, may_be_short=may_be_short)
 
     return await asyncio.to_thread(explain, check)

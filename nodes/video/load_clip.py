@@ -19,10 +19,9 @@ from ..sockets.graph import QUEUED
 from ..sockets.memory import memory_warning
 from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
-from .clip_range import check_length, describe_range, why_refused
+from .clip_range import REFUSE, SHORT, TAKE_WHAT_IS_THERE, check_length, describe_range, why_refused
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
-SHORT = ("refuse", "take what there is")
 
 
 def list_videos() -> list[str]:
@@ -84,7 +83,7 @@ class LoadClip(io.ComfyNode):
                 io.Combo.Input(
                     "if_short",
                     options=list(SHORT),
-                    default=SHORT[0],
+                    default=REFUSE,
                     optional=True,
                     tooltip="What to do with a video that has too few frames: refuse it, or take those that it has.",
                 ),
@@ -108,11 +107,11 @@ class LoadClip(io.ComfyNode):
         video: str,
         keep_aspect: bool = False,
         force_rate: float = 0.0,
-        if_short: str = SHORT[0],
+        if_short: str = REFUSE,
         **choice: Any,
     ) -> io.NodeOutput:
         path, config = Path(folder_paths.get_annotated_filepath(video)), ClipConfig(**choice)
-        source, rate, may_be_short = open_source(path), force_rate or None, if_short != SHORT[0]
+        source, rate, may_be_short = open_source(path), force_rate or None, if_short == TAKE_WHAT_IS_THERE
         config = check_length(source.timeline, config, path.name, rate=rate, may_be_short=may_be_short)
         if keep_aspect:
             size = source_size(source)

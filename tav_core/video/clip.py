@@ -19,7 +19,7 @@ from .config import ClipConfig, ClipInfo
 from .decode import StampsGoBackError, VideoFile
 from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
 from .sizes import fit_image
-from .timeline import count_left, pick_frames
+from .timeline import pick_frames, shorten
 
 Source: TypeAlias = VideoFile | WebPFile | ImageFolder
 
@@ -151,8 +151,7 @@ def take_frames(
 def _take_frames(source: Source, config: ClipConfig, rate: Fraction | None, may_be_short: bool) -> VideoClip:
     timeline = source.timeline
     if may_be_short:
-        left = count_left(timeline, config, rate=rate)
-        config = replace(config, num_frames=max(1, min(config.num_frames, left)))
+        config = shorten(timeline, config, rate=rate)
     picks = pick_frames(timeline, config, name=source.path.name, rate=rate)
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -94,6 +94,14 @@ def count_left(timeline: Timeline, config: ClipConfig, *, rate: Fraction | None 
     """How many frames a source has from `start` on, one per `stride`, whatever `num_frames` is."""
     total = len(timeline) if rate is None else len(timeline.grid_at(rate))
     return len(range(config.start, total, config.stride))
+
+
+def shorten(timeline: Timeline, config: ClipConfig, *, rate: Fraction | None = None) -> ClipConfig:
+    """The settings for as many frames as there are, if a source has fewer than asked for; see `count_left`.
+
+    They ask for one frame where there is none, which `pick_frames` refuses.
+    """
+    return replace(config, num_frames=max(1, min(config.num_frames, count_left(timeline, config, rate=rate))))
 
 
 def _too_short(total: int, config: ClipConfig, name: str) -> ClipError:
