@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ...tav_core.video.audio import read_audio
 from ...tav_core.video.clip import open_source, source_size, take_frames
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
+from ...tav_core.video.decode import VideoFile
 from ...tav_core.video.sizes import size_inside
 from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint
@@ -121,7 +122,9 @@ class LoadClip(io.ComfyNode):
             warn(cls, warning)
         clip = take_frames(source, config, rate=rate, may_be_short=may_be_short)
         show_text(cls, "\n".join(filter(None, (describe_range(source.timeline, clip), warning))))
-        audio = read_audio(path, start=clip.config.start / clip.source_fps, duration=clip.num_frames / clip.fps)
+        opened = source if isinstance(source, VideoFile) else None
+        start, duration = clip.config.start / clip.source_fps, clip.num_frames / clip.fps
+        audio = read_audio(path, start=start, duration=duration, video=opened)
         return io.NodeOutput(clip.frames, clip.fps, clip.num_frames, audio)
 
     @classmethod

@@ -24,13 +24,16 @@ JITTER = 0.03
 """Seconds by which stamps may be off, as rounded ones are, before the sound is set where they say."""
 
 
-def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, Any] | None:
+def read_audio(
+    path: str | Path, *, start: float, duration: float, video: VideoFile | None = None
+) -> dict[str, Any] | None:
     """Reads a part of a video's sound track; where there is more than one, the track that ffmpeg would choose.
 
     Args:
         path: a video, GIF or folder that `read_clip` has read.
         start: where the part begins, in seconds after the first frame of the video is shown.
         duration: how long the part is, in seconds.
+        video: the file, if it has been opened already: to open it reads it from end to end.
 
     Returns:
         {"waveform": float32 `1 channels samples` in [-1, 1], "sample_rate": int}, the format of ComfyUI's AUDIO. It is
@@ -45,7 +48,7 @@ def read_audio(path: str | Path, *, start: float, duration: float) -> dict[str, 
             stream = audio_stream(container)
             if stream is None:
                 return None
-            video = VideoFile(path)
+            video = video or VideoFile(path)
             begin = video.start_time() + Fraction(start)
             return _part(_decoded(container, stream, video, begin), stream, float(begin), duration)
     except (av.FFmpegError, ClipError, OSError):

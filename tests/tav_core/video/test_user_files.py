@@ -13,11 +13,19 @@ import torch
 from PIL import Image
 
 from tav_core.video.audio import read_audio
-from tav_core.video.clip import open_source, read_clip
+from tav_core.video.clip import open_source, read_clip, take_frames
+from tav_core.video.config import ClipConfig
 from tests.tav_core.video.field_coded import field_coded, level
 from tests.tav_core.video.test_clip import copy_stream
 
 DATA = Path(__file__).parents[2] / "data" / "video"
+SOUNDING = (
+    "video_starts_late.mp4",
+    "audio_ts_start.ts",
+    "audio_starts_late.mkv",
+    "audio_flv.flv",
+    "vfr_flash_click_ok.mp4",
+)
 RIGHT = np.load(DATA / "frames_by_ffmpeg.npz")
 # At a variable rate, the frames of a clip are even steps in time, not ffmpeg's frames one by one.
 EVEN_RATE = sorted(set(RIGHT.files) - {"vfr_flash_click_ok.mp4"})
@@ -99,6 +107,16 @@ def test_it_clicks_when_it_flashes_at_a_variable_rate():
     starts = [flash for n, flash in enumerate(flashes) if n == 0 or flash - flashes[n - 1] > 0.2]
     assert clicks(audio) == pytest.approx([0, *starts], abs=0.05)
     assert audio["waveform"].shape[-1] == round(45 / clip.fps * audio["sample_rate"])
+
+
+@pytest.mark.parametrize("name", SOUNDING)
+def test_the_sound_is_the_same_from_a_file_that_is_open(name):
+    """Also after its frames have been read."""
+    source = open_source(DATA / name)
+    take_frames(source, ClipConfig(num_frames=2, width=64, height=64))
+    part = {"start": 0.1, "duration": 1.5}
+    again, opened = read_audio(DATA / name, **part), read_audio(DATA / name, **part, video=source)
+    assert torch.equal(opened["waveform"], again["waveform"])
 
 
 def clicks(audio):
