@@ -23,7 +23,11 @@ def relative_error(got: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
-    # A shell lets what it starts in the background ignore Ctrl-C.
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _usual_ctrl_c():
+    """A shell lets what it starts in the background ignore Ctrl-C."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
