@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-from tests.comfyui.graphs import APPLY, EDIT, EDITED, LABELS, node, text, tune_graph
+from tests.comfyui.graphs import EDIT, EDITED, LABELS, changed, motion_graph, node, text, tune_graph
 from tests.comfyui.tune_files import steps_done
 
 MOST_SECONDS = 2.0
 # Enough for every part to take some ten seconds on two cores, which a test never waits for.
-SIDE, NUM_FRAMES, LONG = 128, 8, 4000
+SIDE, NUM_FRAMES, LONG, STEPS = 128, 8, 4000, 100
 CLIP = {"video": "long.mp4", "start": 0, "stride": 1, "width": SIDE, "height": SIDE, "fit": "crop"}
 # Seconds after a node has begun.
 EARLY, LATER = 0.2, 3.0
@@ -135,21 +135,10 @@ def motion(server):
 
 
 def sampling(motion, **more):
-    return {
-        "demo": node("TAVLoadDemoModel"),
-        "load": node("TAVLoadClip", **CLIP, num_frames=NUM_FRAMES),
-        "empty": text(""),
-        "edited": text(EDITED),
-        "motion": node("TAVLoadMotion", motion_name=motion),
-        "apply": node("TAVApplyMotion", model=["demo", 0], motion=["motion", 0], **APPLY),
-        "encode": node("VAEEncode", pixels=["load", 0], vae=["demo", 2]),
-        "invert": node(
-            "TAVDDIMInvert", model=["apply", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
-        ),
-        "decode": node("VAEDecode", samples=["invert", 0], vae=["demo", 2]),
-        "show": node("PreviewImage", images=["decode", 0]),
-        **more,
-    }
+    """The clip inverted under a saved motion, at a number of steps that takes long."""
+    graph = motion_graph(motion) | {"clip": node("TAVLoadClip", **CLIP, num_frames=NUM_FRAMES), "edited": text(EDITED)}
+    graph = changed(graph, "encode", pixels=["clip", 0])
+    return {**changed(graph, "invert", num_steps=STEPS), **more}
 
 
 @pytest.mark.parametrize("after", [EARLY, LATER])
@@ -160,7 +149,7 @@ def test_while_a_clip_is_inverted(server, client, clip, motion, after):
 @pytest.mark.parametrize("after", [EARLY, LATER])
 def test_while_an_edit_is_sampled(server, client, clip, motion, after):
     links = {"model": ["apply", 0], "positive": ["edited", 0], "negative": ["empty", 0], "latent": ["encode", 0]}
-    edit = node("TAVSampleEdit", **links, **{**EDIT, "num_steps": 20})
+    edit = node("TAVSampleEdit", **links, **{**EDIT, "num_steps": STEPS})
     graph = sampling(motion, edit=edit, decode=node("VAEDecode", samples=["edit", 0], vae=["demo", 2]))
     assert interrupt(server, client, graph, at="edit", after=after) < MOST_SECONDS
 
@@ -168,7 +157,7 @@ def test_while_an_edit_is_sampled(server, client, clip, motion, after):
 @pytest.mark.parametrize("after", [EARLY, LATER])
 def test_while_inversions_are_compared(server, client, clip, motion, after):
     links = {"model": ["apply", 0], "conditioning": ["empty", 0], "latent": ["encode", 0], "vae": ["demo", 2]}
-    graph = sampling(motion, compare=node("TAVCompareInversions", **links, num_steps=20, iterations=3))
+    graph = sampling(motion, compare=node("TAVCompareInversions", **links, num_steps=STEPS, iterations=3))
     graph = {name: about for name, about in graph.items() if name not in ("invert", "decode", "show")}
     assert interrupt(server, client, graph, at="compare", after=after) < MOST_SECONDS
 
