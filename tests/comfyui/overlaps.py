@@ -14,10 +14,10 @@ BOXES = """() => app.graph._nodes.map(node => {
 })"""
 
 
-def overlaps(page: Any) -> list[tuple[str, str]]:
-    """The pairs of nodes that cover each other by more than a pixel."""
+def overlaps(page: Any, *, by: float = 1) -> list[tuple[str, str]]:
+    """The pairs of nodes that cover each other by more than so many pixels."""
     found = []
     for (one, x, y, wide, high), (other, left, top, width, height) in combinations(page.evaluate(BOXES), 2):
-        apart = x + wide <= left + 1 or left + width <= x + 1 or y + high <= top + 1 or top + height <= y + 1
+        apart = x + wide <= left + by or left + width <= x + by or y + high <= top + by or top + height <= y + by
         found += [] if apart else [(one, other)]
     return found

@@ -1,39 +1,17 @@
-"""The quickstart in a real browser: dropped on the canvas, run, watched. Screenshots are kept in out/browser.
-
-Needs playwright and a Chromium: at CHROMIUM, or one of those named in BROWSERS.
-"""
+"""The templates in a real browser: listed, opened, and the quickstart dropped on the canvas, run, watched."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.comfyui.overlaps import overlaps
+from tests.comfyui.page import OURS, QUICKSTART, drop, press_run, shoot
 from tests.comfyui.server import PACK
 
-NO_PLAYWRIGHT = (
-    "NO PACKAGE playwright, so nothing was tried in a browser: pip install -r tests/comfyui/requirements.txt"
-)
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-SHOTS = PACK / "out" / "browser"
-QUICKSTART = PACK / "workflows" / "01_quickstart.json"
 # What opens as a form has no zoom.
 TEMPLATES = sorted(path for path in (PACK / "workflows").glob("*.json") if path.suffixes[0] != ".app")
 RUN_SECONDS = 600
@@ -49,76 +27,6 @@ VIEWS = [
 OPEN = """async ([text, name]) => {
     await app.loadGraphData(JSON.parse(text), true, true, name, { openSource: 'template' });
 }"""
-OURS = "app.graph._nodes.some(n => n.type.startsWith('TAV'))"
-DROP = """async (text) => {
-    const data = new DataTransfer();
-    data.items.add(new File([text], 'quickstart.json', { type: 'application/json' }));
-    const canvas = document.querySelector('#graph-canvas');
-    const box = canvas.getBoundingClientRect();
-    const where = { clientX: box.width / 2, clientY: box.height / 2, bubbles: true, cancelable: true };
-    for (const kind of ['dragenter', 'dragover', 'drop'])
-        canvas.dispatchEvent(new DragEvent(kind, { ...where, dataTransfer: data }));
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no Chromium: set CHROMIUM, or install one of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, server):
-    """Opens ComfyUI's page of a size, in the classic renderer or in Nodes 2.0."""
-    opened = []
-
-    def open_one(size: tuple[int, int], *, is_new: bool = False) -> Any:
-        server.post("/api/settings/Comfy.TutorialCompleted", True)
-        server.post("/api/settings/Comfy.VueNodes.Enabled", is_new)
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        opened.append(page)
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server.url)
-        page.wait_for_function("window.app?.vueAppReady", timeout=120_000)
-        # Front ends of 0.8 stay covered while they load their extensions.
-        page.wait_for_function("!document.querySelector('.p-blockui-mask')", timeout=120_000)
-        return page
-
-    yield open_one
-    for page in opened:
-        page.close()
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page((1920, 945))
-
-
-def shoot(page, server, name: str) -> Path:
-    """Keeps a screenshot, by ComfyUI's version."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    path = SHOTS / f"{server.version}_{name}.png"
-    page.screenshot(path=path)
-    return path
-
-
-def drop(page, path: Path) -> None:
-    """Drops a workflow on the canvas and waits until the graph is there."""
-    page.evaluate(DROP, path.read_text())
-    page.wait_for_function(OURS, timeout=30_000)
-    page.wait_for_timeout(800)
-    # Front ends of 0.8 cover the graph with a list of the models that are to be downloaded.
-    page.keyboard.press("Escape")
-    page.wait_for_timeout(800)
-    page.keyboard.press(".")
-    page.wait_for_timeout(800)
 
 
 def test_templates_are_listed_and_open_by_a_click(page, server):
@@ -209,7 +117,7 @@ def set_widget(workflow: dict[str, Any], kind: str, index: int, value: Any) -> N
 def run_once(page, server) -> bool:
     """Presses Run and waits for the end; whether a preview was seen in the tuning node on the way."""
     before = len(server.get("/history"))
-    page.get_by_role("button", name="Run", exact=True).first.click()
+    press_run(page)
     return wait_for_end(page, server, before)
 
 

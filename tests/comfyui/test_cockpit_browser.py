@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.comfyui.test_browser import QUICKSTART, browser, drop, shoot  # noqa: F401
+from tests.comfyui.overlaps import overlaps
+from tests.comfyui.page import QUICKSTART, drop, press_run, shoot
 from tests.comfyui.tune_files import steps_done
 
 SIZES = [(1920, 945), (1440, 800)]
@@ -30,40 +31,24 @@ COUNT_STEPS = """() => {
         if (tuning?.state === 'running') window.stepsDone = tuning.value;
     });
 }"""
-# The nodes that the tuning node overlaps.
-OVERLAPS = """() => {
-    const scale = app.canvas.ds.scale;
-    const area = n => {
-        const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect();
-        const [width, height] = box ? [box.width / scale, box.height / scale] : [n.size[0], n.size[1] + 30];
-        return { left: n.pos[0], top: n.pos[1] - 30, right: n.pos[0] + width, bottom: n.pos[1] - 30 + height };
-    };
-    const own = app.graph._nodes.find(n => n.type === 'TAVOneShotTune'), a = area(own);
-    return app.graph._nodes.filter(n => n !== own).filter(n => {
-        const b = area(n);
-        return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-    }).map(n => n.title);
-}"""
 
 
 @pytest.fixture(params=RENDERERS)
 def renderer(request, server):
-    server.post("/api/settings/Comfy.TutorialCompleted", True)
-    server.post("/api/settings/Comfy.VueNodes.Enabled", RENDERERS[request.param])
     yield request.param
     server.post("/api/settings/Comfy.VueNodes.Enabled", False)
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def page(browser, server, renderer, request):  # noqa: F811
-    width, height = request.param
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(server.url)
-    page.wait_for_function("window.app?.vueAppReady", timeout=120_000)
-    page.wait_for_function("!document.querySelector('.p-blockui-mask')", timeout=120_000)
-    page.called = f"{renderer.replace(' ', '_')}_{width}"
-    yield page
-    page.close()
+def page(open_page, renderer, request):
+    page = open_page(request.param, is_new=RENDERERS[renderer])
+    page.called = f"{renderer.replace(' ', '_')}_{request.param[0]}"
+    return page
+
+
+def covered_by_tuning(page) -> list[tuple[str, str]]:
+    """The nodes that the tuning node covers or that cover it."""
+    return [pair for pair in overlaps(page, by=0) if any("TAVOneShotTune" in name for name in pair)]
 
 
 def set_widgets(page, **values):
@@ -79,10 +64,6 @@ def set_widgets(page, **values):
 
 def wait_for_step(page, step):
     page.wait_for_function(f"window.stepsDone >= {step}", timeout=1000 * RUN_SECONDS)
-
-
-def press_run(page):
-    page.get_by_role("button", name="Run", exact=True).first.click()
 
 
 def wait_idle(server):
@@ -114,7 +95,7 @@ def test_the_states_of_a_run(page, server, renderer):
     assert bool(page.evaluate("document.querySelectorAll('[data-node-id]').length")) == RENDERERS[renderer]
     keep_tuning_alone(page)
     page.evaluate(COUNT_STEPS)
-    assert page.evaluate(OVERLAPS) == []
+    assert covered_by_tuning(page) == []
     set_widgets(page, run_name=name, num_steps=400, preview_every=2, save_every=20)
     press_run(page)
     wait_for_step(page, 2)
@@ -129,7 +110,7 @@ def test_the_states_of_a_run(page, server, renderer):
     page.wait_for_timeout(1500)
     done = steps_done(state)
     shoot(page, server, f"cockpit_stopped_{page.called}")
-    assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
+    assert page.evaluate(PICTURES) == 1 and covered_by_tuning(page) == []
 
     set_widgets(page, num_steps=done + 2)
     page.evaluate("window.stepsDone = 0")
@@ -141,7 +122,7 @@ def test_the_states_of_a_run(page, server, renderer):
     page.wait_for_function(OUTPUT_ALONE, timeout=30_000)
     page.wait_for_timeout(1500)
     shoot(page, server, f"cockpit_done_{page.called}")
-    assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
+    assert page.evaluate(PICTURES) == 1 and covered_by_tuning(page) == []
 
     set_widgets(page, learning_rate=0.5e-4)
     press_run(page)
@@ -151,4 +132,4 @@ def test_the_states_of_a_run(page, server, renderer):
     page.wait_for_function(OUTPUT_ALONE, timeout=30_000)
     page.wait_for_timeout(1500)
     shoot(page, server, f"cockpit_earlier_{page.called}")
-    assert page.evaluate(PICTURES) == 1 and page.evaluate(OVERLAPS) == []
+    assert page.evaluate(PICTURES) == 1 and covered_by_tuning(page) == []

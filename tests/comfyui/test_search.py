@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-# The fixtures are used by their names.
-from tests.comfyui.test_browser import browser, page, shoot  # noqa: F401
+from tests.comfyui.page import shoot
 
 WORDS = ("tune a video", "train", "training", "style transfer", "motion transfer", "video to video")
 # Where the host knows no search aliases, titles alone are searched.
@@ -14,7 +13,7 @@ OURS = {"Training: One-Shot Tune", "Video to Video: Sample Edit"}
 
 
 @pytest.fixture
-def search(page):  # noqa: F811
+def search(page):
     """Types words into the search that a double click on the canvas opens; gives the titles found, in order."""
     page.evaluate("app.graph.clear()")
     page.mouse.dblclick(1200, 900)
@@ -30,7 +29,7 @@ def search(page):  # noqa: F811
     return titles
 
 
-def test_the_words_of_users_find_tuning_or_editing_among_the_first_three(search, page, server, definitions):  # noqa: F811
+def test_the_words_of_users_find_tuning_or_editing_among_the_first_three(search, page, server, definitions):
     aliases = definitions["TAVOneShotTune"].get("search_aliases")
     found = {words: search(words)[:3] for words in (WORDS if aliases else BY_TITLE)}
     shoot(page, server, "search")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.comfyui.page import shoot
 from tests.comfyui.server import PACK
-from tests.comfyui.test_browser import browser, open_page, page, shoot  # noqa: F401
 
 NAMES = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 # The names of ours in the order in which the dialog shows them.
@@ -12,7 +12,7 @@ SHOWN = """(names) => [...document.querySelectorAll('*')]
     .map(e => e.textContent.trim())"""
 
 
-def test_templates_stand_in_the_order_of_their_numbers(page, server):  # noqa: F811
+def test_templates_stand_in_the_order_of_their_numbers(page, server):
     assert NAMES[0] == "01_quickstart"
     page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     page.wait_for_timeout(3000)
