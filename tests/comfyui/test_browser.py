@@ -116,22 +116,26 @@ def set_widget(workflow: dict[str, Any], kind: str, index: int, value: Any) -> N
 
 def run_once(page, server) -> bool:
     """Presses Run and waits for the end; whether a preview was seen in the tuning node on the way."""
-    before = len(server.get("/history"))
+    before = set(server.get("/history"))
     press_run(page)
     return wait_for_end(page, server, before)
 
 
-def wait_for_end(page, server, before: int) -> bool:
-    """Waits until the history has more prompts than before; whether a preview was seen in the tuning node till then."""
+def wait_for_end(page, server, before: set[str]) -> bool:
+    """Waits until a prompt has ended that was not there before, as other tests leave some that failed.
+
+    Returns:
+        Whether a preview was seen in the tuning node till then.
+    """
     seen, deadline = False, time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
-        history = server.get("/history")
-        done = [entry for entry in history.values() if entry["status"]["completed"] or is_failed(entry)]
+        new = [entry for name, entry in server.get("/history").items() if name not in before]
+        done = [entry for entry in new if entry["status"]["completed"] or is_failed(entry)]
         if not seen and page.evaluate("Object.keys(app.nodePreviewImages ?? {}).length > 0"):
             seen = True
             page.wait_for_timeout(1000)
             shoot(page, server, "cockpit")
-        if len(done) > before and server.get("/queue")["queue_running"] == []:
+        if done and server.get("/queue")["queue_running"] == []:
             assert not any(map(is_failed, done)), done[-1]["status"]
             return seen
         page.wait_for_timeout(500)
