@@ -34,7 +34,7 @@ HOMES = {
     "denoisers.control": ("Control", "add_controls"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
     "tuning.config": ("TuneConfig",),
-    "tuning.progress": ("TuneProgress", "TuneStart"),
+    "tuning.progress": ("TuneProgress", "TuneStart", "TuneWatcher"),
     "tuning.tune": ("tune",),
     "tuning.early_stop": ("EarlyStop",),
     "tuning.motion_info": ("MotionInfo",),

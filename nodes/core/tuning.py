@@ -16,6 +16,7 @@ from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
+from ...tav_core.tuning.progress import TuneWatcher
 from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
@@ -28,22 +29,17 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...tav_core.tuning.early_stop import EarlyStop
-    from ...tav_core.tuning.progress import TuneProgress, TuneStart
     from .preview import Prompts
 
 
-class Watcher(Protocol):
-    """Shows a run. It is called after each tuning step; an exception that it raises ends the run."""
+class Watcher(TuneWatcher, Protocol):
+    """Shows a run, from before its models are read to its end."""
 
     # Ends the run when its scores stop improving; None to run all steps.
     early_stop: EarlyStop | None
 
     def prepare(self, doing: str, done: int = 0, total: int = 0) -> None:
         """Called for what takes long before the first step, with how much of it is done if that is known."""
-        ...
-
-    def on_begin(self, start: TuneStart) -> None:
-        """Called once before the first step, with what was done of the run earlier."""
         ...
 
     def begin(self, untuned: UNetDenoiser, base: Any, latents: Tensor) -> None:
@@ -53,8 +49,6 @@ class Watcher(Protocol):
     def end(self) -> None:
         """Called once at the end, to let go of the models."""
         ...
-
-    def __call__(self, progress: TuneProgress) -> None: ...
 
 
 def tune_model(
@@ -110,8 +104,7 @@ def tune_model(
             # Previews of a long clip show its beginning: they have no windows.
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.outside_inference().source
-            watched = {"on_begin": watcher.on_begin, "on_step": watcher, "early_stop": watcher.early_stop}
-            run = {"config": config, "about": about, **watched}
+            run = {"config": config, "about": about, "on_step": watcher, "early_stop": watcher.early_stop}
             try:
                 return tune(untuned, latents, context, state_path=state_path, **run)
             except FewerSteps:

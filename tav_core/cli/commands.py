@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from ..sampling.invert import invert
 from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
-from ..tuning.progress import TuneProgress
 from ..tuning.tune import tune
 from ..video.clip import VideoClip, read_clip
 from ..video.write import check_video, write_video
@@ -44,6 +42,7 @@ from .local_edit import load_local_edit
 from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
+from .tuning_bar import TuningBar
 
 # Bytes. Most file systems take names of 255, and a temporary file's is longer by 14.
 MAX_NAME = 200
@@ -59,26 +58,19 @@ def run_tune(args: argparse.Namespace) -> None:
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
     latents = encode_frames(checkpoint.vae, clip.frames)
-    early_stop = read_early_stop(args, checkpoint, latents.mean)
-    with progress_bar("tune", config.num_steps) as bar, raise_between_steps() as check:
-
-        def on_step(progress: TuneProgress) -> None:
-            if bar.n == 0:
-                bar.write(f"memory: {progress.plan}", file=sys.stderr)
-            bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
-            bar.update(progress.step - bar.n)
-            check()
-
-        motion = tune(
-            denoiser,
-            latents,
-            context,
-            config=config,
-            state_path=args.out / "state.safetensors",
-            about=clip.info(args.prompt),
-            on_step=on_step,
-            early_stop=early_stop,
-        )
+    with raise_between_steps() as check:
+        early_stop = read_early_stop(args, checkpoint, latents.mean, check)
+        with progress_bar("tune", config.num_steps) as bar:
+            motion = tune(
+                denoiser,
+                latents,
+                context,
+                config=config,
+                state_path=args.out / "state.safetensors",
+                about=clip.info(args.prompt),
+                on_step=TuningBar(bar, check),
+                early_stop=early_stop,
+            )
     for step, score in early_stop.scores.items() if early_stop else ():
         print(f"{step:>8} steps  {score:+.2f}{'  kept' * (step == motion.info.steps_done)}")
     print(motion.save(args.out / "motion.safetensors"))

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from ..tuning.motion import Motion
 
 
-def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> EarlyStop | None:
+def read_early_stop(
+    args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor, check: Callable[[], None]
+) -> EarlyStop | None:
     """The early stopping that the options ask for; None for none.
+
+    Args:
+        latents: the clip, `1 c f h w`; if tuning uses windows, the previews show the first one.
+        check: called between the steps of a preview; if it raises, the run ends there.
 
     Raises:
         ConfigError: there is a preview prompt without CLIP weights to score with, or weights without a prompt.
@@ -43,17 +49,15 @@ def read_early_stop(args: argparse.Namespace, checkpoint: Checkpoint, latents: T
             expected="a CLIP to score the previews with",
             mend="Give the folder or file of any CLIP that has both its image and its text tower.",
         )
-    score = score_previews(args, checkpoint, latents)
+    score = score_previews(args, checkpoint, latents, check)
     by = f"{args.stop_early} | {args.clip_model}"
     return EarlyStop(score=score, every=args.score_every, patience=args.patience, by=by)
 
 
-def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Callable[[Motion], float]:
-    """A function that scores a motion by rendering a preview with it.
-
-    Args:
-        latents: the clip, `1 c f h w`; if tuning uses windows, the previews show the first one.
-    """
+def score_previews(
+    args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor, check: Callable[[], None]
+) -> Callable[[Motion], float]:
+    """A function that scores a motion by rendering a preview with it; the arguments are `read_early_stop`'s."""
     judge = load_clip_model(args.clip_model, device=checkpoint.unet.device)
     judge.encode_text(args.stop_early)
     source, shown, negative = (encode(args, checkpoint, text) for text in (args.prompt, args.stop_early, ""))
@@ -61,8 +65,16 @@ def score_previews(args: argparse.Namespace, checkpoint: Checkpoint, latents: Te
 
     def score(motion: Motion) -> float:
         with torch.no_grad():
-            model = (checkpoint.unet, checkpoint.schedule)
-            preview = render_preview(motion, *model, latents, source=source, shown=shown, negative=negative)
+            preview = render_preview(
+                motion,
+                checkpoint.unet,
+                checkpoint.schedule,
+                latents,
+                source=source,
+                shown=shown,
+                negative=negative,
+                on_step=lambda done, total: check(),
+            )
             frames = decode_latents(checkpoint.vae, preview)[0]
         return preview_score(frames, judge, prompt=args.stop_early, source_prompt=args.prompt)
 

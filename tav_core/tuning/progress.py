@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from .memory_plan import MemoryPlan
@@ -57,6 +57,19 @@ class TuneProgress:
     losses: Sequence[float]
     plan: MemoryPlan
     motion: Callable[[], Motion]
+
+
+@runtime_checkable
+class TuneWatcher(Protocol):
+    """Watches a run. It is what `tune` takes as `on_step` from who wants to know how the run begins, too."""
+
+    def on_begin(self, start: TuneStart) -> None:
+        """Called once before the first step, with what was done of the run earlier."""
+        ...
+
+    def __call__(self, progress: TuneProgress) -> None:
+        """Called after each step. If it raises, the state is saved and the run ends."""
+        ...
 
 
 class Pace:

@@ -146,7 +146,7 @@ class RunState:
             raise self.refusal("its identity is no object")
         for name, value in self.identity.items():
             if saved.get(name) != value:
-                raise self.another_run(name)
+                raise self.another_run(name, saved.get(name), value)
 
     def check_inputs(self, tensors: dict[str, Tensor]) -> None:
         """Raises ConfigError if the file belongs to a run on another clip or prompt."""
@@ -186,12 +186,19 @@ class RunState:
         assert self.path is not None, "only a file that exists is checked"
         return not_a_state(self.path, why)
 
-    def another_run(self, what: str) -> ConfigError:
+    def another_run(self, what: str, saved: Any = None, asked: Any = None) -> ConfigError:
+        """The error for a file whose clip, prompt, or setting differs. A setting that is None has its default."""
+        values = "" if saved == asked or what == "model" else f" ({told(saved)}, and asked for is {told(asked)})"
         return ConfigError(
-            got=f"the state of another run, {self.path}: its {what} is not the one asked for",
-            expected="the same model, clip, prompt, modules, modes, seed and window as when it was saved",
+            got=f"the state of another run, {self.path}: its {what} is not the one asked for{values}",
+            expected=f"the {what} that the run began with",
             mend="Choose another name for the run, or set resume to 'restart'.",
         )
+
+
+def told(value: Any) -> str:
+    """A setting in words; None is how its default is saved."""
+    return "the default" if value is None else str(value)
 
 
 def read_losses(path: Path) -> list[float]:

@@ -20,7 +20,7 @@ from ..denoisers.denoiser import UNetDenoiser
 from ..errors import explain_out_of_memory
 from .config import TuneConfig
 from .motion import Motion
-from .progress import Pace, TuneProgress, TuneStart
+from .progress import Pace, TuneProgress, TuneStart, TuneWatcher
 from .run_lock import hold
 from .state import RunState
 from .training_run import TuningRun
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from .early_stop import EarlyStop
 
 
-OnBegin = Callable[[TuneStart], None]
-OnStep = Callable[[TuneProgress], None]
+OnStep = Callable[[TuneProgress], None] | TuneWatcher
 MEND = "Use memory 'low', a window, fewer frames, a smaller size, or fp16/bf16 precision."
 
 
@@ -45,7 +44,6 @@ def tune(
     config: TuneConfig | None = None,
     state_path: str | Path | None = None,
     about: ClipInfo | None = None,
-    on_begin: OnBegin | None = None,
     on_step: OnStep | None = None,
     early_stop: EarlyStop | None = None,
 ) -> Motion:
@@ -61,8 +59,8 @@ def tune(
             for that would take over 2 % of the time; at the end; and when the user cancels, `on_step` raises or memory
             runs out. If it exists already, `config.resume` says what happens. Only one run at a time can use it.
         about: the clip's prompt, rate and how it was read, which the motion records: `clip.info(prompt)`.
-        on_begin: called once before the first step, with what was done of the run earlier.
-        on_step: called after each step. If it raises, the state is saved and the run ends.
+        on_step: called after each step. If it raises, the state is saved and the run ends. A `TuneWatcher` is also
+            called once before the first step, with what was done of the run earlier.
         early_stop: ends the run when its scores no longer improve, see `EarlyStop`.
 
     Returns:
@@ -85,8 +83,8 @@ def tune(
             if early_stop is not None:
                 early_stop.begin(run, state.path)
             start = begin(run, state, early_stop)
-            if on_begin is not None:
-                on_begin(start)
+            if isinstance(on_step, TuneWatcher):
+                on_step.on_begin(start)
             return go_on(run, state, on_step, early_stop)
 
 

@@ -117,9 +117,10 @@ def other_clip(path):
 
 @pytest.mark.parametrize("cancels", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_cancels_at_moments_that_a_clock_chooses(server, client, cancels):
-    """Each keeps its steps, and the motion at the end is that of an unbroken run."""
+    """Each keeps its steps, and the motion at the end is that of an unbroken run. A busy machine, which does no step in
+    the time that the clock chooses, is given more time."""
     chance, done, stopped = random.Random(0), [0], f"stopped_{cancels}"
-    for _ in range(cancels):
+    while len(done) <= cancels or (done[-1] == 0 and len(done) <= 4 * cancels):
         answer = client.queue(tune_graph(run_name=stopped, num_steps=ENDLESS, save_every=0))
         time.sleep(chance.uniform(0.5, 6))
         server.post("/interrupt")
@@ -184,7 +185,7 @@ def test_two_prompts_of_one_run_name(server, client):
     answers = [client.queue(tune_graph(run_name="twice", num_steps=steps)) for steps in (3, 5)]
     other = client.queue(tune_graph(run_name="twice", num_steps=5, tune_seed=34))
     assert [error_of(client.wait(answer["prompt_id"])) for answer in answers] == ["", ""]
-    assert "its seed is not the one asked for" in error_of(client.wait(other["prompt_id"]))
+    assert "its seed is not the one asked for (33, and asked for is 34)" in error_of(client.wait(other["prompt_id"]))
     assert error_of(client.run(tune_graph(run_name="once", num_steps=5))) == ""
     assert same_tensors(state_path(server, "twice"), state_path(server, "once"))
 

@@ -278,9 +278,15 @@ def test_every_command_with_a_checkpoint_takes_a_vae(place, sd1, capsys):
 
 
 def test_tuning_goes_on_where_it_stopped(place, capsys):
-    assert tune(place, "--num-steps", "2", "--prompt", "a cat runs") == 0
-    assert "0step" not in capsys.readouterr().err.split("tune:")[0]
-    assert tune(place, "--num-steps", "3", "--prompt", "a cat runs", "--out", f"{place / 'longer'}") == 0
+    """A run that is done says which settings it did not use; one that goes on says where."""
+    go = lambda steps, *more: tune(place, "--num-steps", steps, "--prompt", "a cat runs", *more, out="longer")  # noqa: E731
+    assert go("2") == 0 and "earlier" not in capsys.readouterr().err
+    assert go("2", "--learning-rate", "1e-3") == 0
+    told = capsys.readouterr().err
+    assert "done earlier: 2 steps" in told and "learning_rate 0.001 is not used" in told and "3e-05" in told
+    assert go("3", "--learning-rate", "1e-3") == 0
+    told = capsys.readouterr().err
+    assert "resumed at step 2" in told and "memory: " in told and "not used" not in told
     assert Motion.load(place / "longer" / "motion.safetensors").info.steps_done == 3
 
 
@@ -365,7 +371,11 @@ class TestErrors:
         fails(capsys, edit(place, "--scheduler", "Eular", "--prompt", "x"), "'Eular'", "EulerDiscreteScheduler")
 
     def test_another_run_in_the_folder(self, place, capsys):
-        fails(capsys, tune(place, "--prompt", "another prompt"), "state of another run", "restart")
+        fails(capsys, tune(place, "--prompt", "another prompt"), "state of another run", "its prompt is not", "restart")
+
+    def test_a_run_with_another_objective_in_the_folder(self, place, capsys):
+        again = tune(place, "--num-steps", "2", "--prompt", "a cat runs", "--min-snr-gamma", "5")
+        fails(capsys, again, "its min_snr_gamma is not the one asked for (the default, and asked for is 5.0)")
 
     def test_no_space_on_the_disk(self, place, capsys, monkeypatch):
         def full(*args):
@@ -411,6 +421,30 @@ def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
     assert main(["info", f"{place / 'stopped' / 'state.safetensors'}"]) == 0
     assert capsys.readouterr().out.split()[-1] == "2"
+
+
+def test_ctrl_c_in_a_preview_saves_and_exits_130(place, tmp_path, capsys, monkeypatch):
+    """It is heard at the preview's next step, and not after the preview."""
+    import signal
+
+    from tav_core.models.unet import InflatedUNet
+
+    calls, honest = [], InflatedUNet.forward
+
+    def forward(unet, *args, **more):
+        if not torch.is_grad_enabled():
+            calls.append(1)
+            if len(calls) == 3:
+                signal.raise_signal(signal.SIGINT)  # in the middle of the preview's third step
+        return honest(unet, *args, **more)
+
+    monkeypatch.setattr(InflatedUNet, "forward", forward)
+    judge = save_clip(make_clip(), tmp_path)
+    scored = ["--stop-early", "a dog runs", "--clip-model", f"{judge}", "--score-every", "1"]
+    assert tune(place, "--num-steps", "3", "--prompt", "x", *scored, out="unscored") == 130
+    assert "cancelled" in capsys.readouterr().err and len(calls) == 3
+    assert main(["info", f"{place / 'unscored' / 'state.safetensors'}"]) == 0
+    assert capsys.readouterr().out.split()[-1] == "1"
 
 
 def test_options_have_the_settings_defaults():

@@ -341,12 +341,23 @@ class TestBeginning:
 
     @pytest.fixture
     def begin(self, untuned, clip_latents, context, tmp_path):
-        def run(*, on_step=None, **config):
-            seen = []
-            path = tmp_path / "state.safetensors"
-            given = {"config": TuneConfig(**{**FAST, **config}), "state_path": path, "on_step": on_step}
-            motion = tune(untuned, clip_latents, context, **given, on_begin=seen.append)
-            (start,) = seen
+        class Watcher:
+            def __init__(self):
+                self.starts, self.steps = [], []
+
+            def on_begin(self, start):
+                assert not self.steps, "it hears of the beginning before the first step"
+                self.starts.append(start)
+
+            def __call__(self, progress):
+                self.steps.append(progress.step)
+
+        def run(**config):
+            given, watcher = TuneConfig(**{**FAST, **config}), Watcher()
+            state = tmp_path / "state.safetensors"
+            motion = tune(untuned, clip_latents, context, config=given, state_path=state, on_step=watcher)
+            (start,) = watcher.starts
+            assert watcher.steps == list(range(start.step + 1, given.num_steps + 1))
             return start, motion
 
         return run

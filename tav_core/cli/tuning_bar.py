@@ -1,0 +1,49 @@
+"""What `python -m tav_core tune` tells of its run: how it begins, its progress, and which settings are not used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from ..tuning.progress import TuneProgress, TuneStart
+
+
+class TuningBar:
+    """Shows a run as a progress bar; a `TuneWatcher`.
+
+    Args:
+        bar: counts the run's steps.
+        check: called before the first step and after each; if it raises, the run ends.
+    """
+
+    def __init__(self, bar: tqdm, check: Callable[[], None]) -> None:
+        self.bar, self.check = bar, check
+        self.begun_at = 0
+
+    def on_begin(self, start: TuneStart) -> None:
+        """Says what was done of the run earlier. A run that is done says which settings it did not use."""
+        self.begun_at = start.step
+        self.bar.update(start.step)
+        if start.is_done:
+            self.tell(f"done earlier: {start.step} steps")
+        elif start.step:
+            self.tell(f"resumed at step {start.step}")
+        for name, (used, asked) in start.unused.items():
+            self.tell(f"{name} {asked} is not used: the steps were done with {used}. --resume restart uses it.")
+        self.check()
+
+    def __call__(self, progress: TuneProgress) -> None:
+        """Counts a step."""
+        if progress.step == self.begun_at + 1:
+            self.tell(f"memory: {progress.plan}")
+        self.bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
+        self.bar.update(progress.step - self.bar.n)
+        self.check()
+
+    def tell(self, line: str) -> None:
+        """Prints a line beside the bar, where the bar is printed too."""
+        self.bar.write(line, file=sys.stderr)
