@@ -35,6 +35,7 @@ from .video.composite import CompositeEdit
 from .video.demo_model import LoadDemoModel
 from .video.load_clip import LoadClip
 from .video.measure import MeasureVideo
+from .video.range_route import add_range_route
 from .video.report import Report
 
 NODES: list[type[io.ComfyNode]] = [
@@ -72,6 +73,7 @@ class TuneAVideoExtension(ComfyExtension):
         register_motion_folder()
         shorten_error_names()
         watch_graphs()
+        add_range_route()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -4,57 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...tav_core.video.clip import as_rate, open_source
+from ...tav_core.errors import TavError
+from ...tav_core.video.clip import as_rate, open_source, source_size
 from ...tav_core.video.config import ClipConfig
+from ...tav_core.video.sizes import size_inside
 from ...tav_core.video.timeline import Timeline, pick_frames, shorten
 from ..sockets.bridge import one_frame
 from ..sockets.folders import fingerprint
 from ..sockets.graph import explain, read_value
 
 if TYPE_CHECKING:
-    from ...tav_core.video.clip import VideoClip
+    from fractions import Fraction
+
+    from ...tav_core.video.clip import Source
 
 # The times of all frames are read from the whole file. A larger one is looked at when the node runs.
 LARGEST_LOOKED_AT = 2**29
 # What is done with a video that has too few frames: the words of the widget.
 REFUSE, TAKE_WHAT_IS_THERE = SHORT = ("refuse", "take what there is")
+# The widgets besides the fields of `ClipConfig`.
+OPTIONS = ("keep_aspect", "force_rate", "if_short")
 
 
-def describe_range(timeline: Timeline, clip: VideoClip) -> str:
-    """For example "40 frames, 24 fps, taking 0-23, 1.0 s"; the frames are counted at a rate that was forced."""
-    config, rate = clip.config, clip.source_fps
-    forced = rate != float(timeline.rate)
-    total = len(timeline.grid_at(as_rate(rate))) if forced else len(timeline)
-    last = config.start + (clip.num_frames - 1) * config.stride
+@dataclass(frozen=True, kw_only=True)
+class ClipChoice:
+    """What the widgets of Load Clip ask for."""
+
+    config: ClipConfig
+    keep_aspect: bool = False
+    force_rate: float = 0.0
+    if_short: str = REFUSE
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second that the video is brought to; None for its own.
+
+        Raises:
+            ConfigError: no video can have this rate.
+        """
+        return as_rate(self.force_rate) if self.force_rate else None
+
+    @property
+    def may_be_short(self) -> bool:
+        return self.if_short == TAKE_WHAT_IS_THERE
+
+    def for_length(self, timeline: Timeline, name: str) -> ClipConfig:
+        """The settings, with as many frames as there are if there may be fewer.
+
+        Raises:
+            ClipError: the video has too few frames, or is a picture.
+            ConfigError: no video can have the rate.
+        """
+        if len(timeline) == 1 and self.config.num_frames > 1:
+            raise one_frame(f"one frame in {name}")
+        config = shorten(timeline, self.config, rate=self.rate) if self.may_be_short else self.config
+        pick_frames(timeline, config, name=name, rate=self.rate)
+        return config
+
+    def for_source(self, source: Source, timeline: Timeline) -> ClipConfig:
+        """The settings for a video: those for its length, and for its size if the aspect ratio is kept."""
+        config = self.for_length(timeline, source.path.name)
+        if not self.keep_aspect:
+            return config
+        width, height = size_inside(source_size(source), (config.width, config.height), source.pixel_aspect)
+        return replace(config, width=width, height=height, fit="crop")
+
+
+def describe_range(timeline: Timeline, config: ClipConfig, rate: Fraction | None) -> str:
+    """For example "40 frames, 24 fps, taking 0-23, 1.0 s"; the frames are counted at a rate that is forced."""
+    counted_at, total = rate or timeline.rate, len(timeline if rate is None else timeline.grid_at(rate))
+    last = config.start + (config.num_frames - 1) * config.stride
     every = f" in steps of {config.stride}" if config.stride > 1 else ""
-    frames = f"{total} frame{'s' * (total != 1)}, {rate:.6g} fps{' (forced)' * forced}"
-    size = f"{clip.frames.shape[2]}x{clip.frames.shape[1]}"
-    return f"{frames}, taking {config.start}-{last}{every}, {clip.num_frames / clip.fps:.1f} s, {size}"
+    frames = f"{total} frame{'s' * (total != 1)}, {float(counted_at):.6g} fps{' (forced)' * (rate is not None)}"
+    seconds = float(config.num_frames * config.stride / counted_at)
+    return f"{frames}, taking {config.start}-{last}{every}, {seconds:.1f} s, {config.width}x{config.height}"
 
 
-def check_length(
-    timeline: Timeline, config: ClipConfig, name: str, *, rate: float | None, may_be_short: bool
-) -> ClipConfig:
-    """Checks that a video has the frames that are asked for.
+def preview_range(path: Path, widgets: dict[str, Any]) -> str:
+    """What `describe_range` will say of a video with the widgets as they are, or why it will be refused.
 
-    Returns:
-        The settings, with as many frames as there are if there may be fewer.
-
-    Raises:
-        ClipError: the video has too few frames, or is a picture.
-        ConfigError: no video can have this rate.
+    Nothing is said of a video that takes long to look at.
     """
-    forced = None if rate is None else as_rate(rate)
-    if len(timeline) == 1 and config.num_frames > 1:
-        raise one_frame(f"one frame in {name}")
-    if may_be_short:
-        config = shorten(timeline, config, rate=forced)
-    pick_frames(timeline, config, name=name, rate=forced)
-    return config
+    if path.stat().st_size > LARGEST_LOOKED_AT:
+        return ""
+    names = [each.name for each in dataclasses.fields(ClipConfig)]
+    try:
+        config = ClipConfig(**{name: widgets[name] for name in names if name in widgets})
+        choice = ClipChoice(config=config, **{name: widgets[name] for name in OPTIONS if name in widgets})
+        timeline = read_timeline(path, fingerprint(path))
+        fitted = choice.for_source(open_source(path), timeline) if choice.keep_aspect else None
+        return describe_range(timeline, fitted or choice.for_length(timeline, path.name), choice.rate)
+    except TavError as error:
+        # Without what was expected: the node has room for two or three lines.
+        return f"Got {error.got}. {error.mend}"
 
 
 async def why_refused(path: Path, graph: Any, node: str | None) -> bool | str:
@@ -65,13 +112,11 @@ async def why_refused(path: Path, graph: Any, node: str | None) -> bool | str:
     said = {field.name: read_value(graph, node, field.name) for field in dataclasses.fields(ClipConfig)}
     if path.stat().st_size > LARGEST_LOOKED_AT or None in said.values():
         return True
-    extra = {name: read_value(graph, node, name) for name in ("force_rate", "if_short")}
+    options = {name: read_value(graph, node, name) for name in OPTIONS}
 
     def check() -> None:
-        config = ClipConfig(**said)
-        timeline = read_timeline(path, fingerprint(path))
-        may_be_short = extra["if_short"] == TAKE_WHAT_IS_THERE
-        check_length(timeline, config, path.name, rate=extra["force_rate"] or None, may_be_short=may_be_short)
+        given = {name: value for name, value in options.items() if value is not None}
+        ClipChoice(config=ClipConfig(**said), **given).for_length(read_timeline(path, fingerprint(path)), path.name)
 
     return await asyncio.to_thread(explain, check)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,16 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...tav_core.video.audio import read_audio
-from ...tav_core.video.clip import open_source, source_size, take_frames
+from ...tav_core.video.clip import open_source, take_frames
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ...tav_core.video.decode import VideoFile
-from ...tav_core.video.sizes import size_inside
 from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint
 from ..sockets.graph import QUEUED
 from ..sockets.memory import memory_warning
 from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
-from .clip_range import REFUSE, SHORT, TAKE_WHAT_IS_THERE, check_length, describe_range, why_refused
+from .clip_range import OPTIONS, REFUSE, SHORT, ClipChoice, describe_range, why_refused
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 
@@ -103,25 +101,16 @@ class LoadClip(io.ComfyNode):
 
     @classmethod
     @interruptible
-    def execute(
-        cls,
-        video: str,
-        keep_aspect: bool = False,
-        force_rate: float = 0.0,
-        if_short: str = REFUSE,
-        **choice: Any,
-    ) -> io.NodeOutput:
-        path, config = Path(folder_paths.get_annotated_filepath(video)), ClipConfig(**choice)
-        source, rate, may_be_short = open_source(path), force_rate or None, if_short == TAKE_WHAT_IS_THERE
-        config = check_length(source.timeline, config, path.name, rate=rate, may_be_short=may_be_short)
-        if keep_aspect:
-            size = source_size(source)
-            width, height = size_inside(size, (config.width, config.height), source.pixel_aspect)
-            config = replace(config, width=width, height=height, fit="crop")
+    def execute(cls, video: str, **widgets: Any) -> io.NodeOutput:
+        path = Path(folder_paths.get_annotated_filepath(video))
+        options = {name: widgets.pop(name) for name in OPTIONS if name in widgets}
+        source, choice = open_source(path), ClipChoice(config=ClipConfig(**widgets), **options)
+        config = choice.for_source(source, source.timeline)
         if warning := memory_warning(config.num_frames, config.width, config.height):
             warn(cls, warning)
-        clip = take_frames(source, config, rate=rate, may_be_short=may_be_short)
-        show_text(cls, "\n".join(filter(None, (describe_range(source.timeline, clip), warning))))
+        clip = take_frames(source, config, rate=choice.force_rate or None, may_be_short=choice.may_be_short)
+        taken = describe_range(source.timeline, clip.config, choice.rate)
+        show_text(cls, "\n".join(filter(None, (taken, warning))))
         opened = source if isinstance(source, VideoFile) else None
         start, duration = clip.config.start / clip.source_fps, clip.num_frames / clip.fps
         audio = read_audio(path, start=start, duration=duration, video=opened)
