@@ -51,9 +51,10 @@ MAX_NAME = 200
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
     config = read_settings(args, TuneConfig)
+    # First what is quick to check: a checkpoint has gigabytes.
+    clip = read_clip(args.clip, read_clip_config(args))
     checkpoint = load_model(args, precision=config.precision)
     context = encode(args, checkpoint, args.prompt)
-    clip = read_clip(args.clip, read_clip_config(args))
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
@@ -122,10 +123,11 @@ def load_inversion(
     args: argparse.Namespace,
 ) -> tuple[Denoiser, Checkpoint, VideoClip, torch.Tensor, Conditioning]:
     """The tuned model, its checkpoint, the clip, its latents, and the prompt to invert under."""
-    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    motion = Motion.load(args.motion)
     prompt = source_prompt(motion.info) if args.source_prompt else args.prompt
-    context = encode(args, checkpoint, prompt)
     clip = read_clip(args.clip, read_clip_config(args, motion.info))
+    checkpoint = load_model(args)
+    context = encode(args, checkpoint, prompt)
     latents = encode_frames(checkpoint.vae, clip.frames).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents)
     return denoiser, checkpoint, clip, latents, context

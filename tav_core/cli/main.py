@@ -34,13 +34,14 @@ from .options import (
     add_vae,
     add_windows,
 )
+from .parser import Parser
 from .signals import Ended, raise_when_ended
 from .streams import lasting_streams
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """All commands and their options; the defaults and help texts of settings come from their dataclasses."""
-    parser = argparse.ArgumentParser(prog="python -m tav_core", description="One-shot video tuning (Tune-A-Video).")
+    parser = Parser(prog="python -m tav_core", description="One-shot video tuning (Tune-A-Video).")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
 

@@ -303,6 +303,30 @@ def fails(capsys, status, *said):
 class TestErrors:
     """Each says what it got, what it expected and what to do."""
 
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--step", "4"], "unrecognized argument: --step (did you mean --num-steps?)"),
+            (["--learning-rat=1e-3x"], "--learning-rate"),
+            (["--num_steps", "4"], "(did you mean --num-steps?)"),
+            (["--xyzzy"], "unrecognized argument: --xyzzy\n"),
+            (["--memory", "chekpoint"], "invalid choice: 'chekpoint'"),
+        ],
+    )
+    def test_options_that_do_not_exist(self, place, capsys, options, said):
+        """Said at once, in two lines, by the command that they were given to."""
+        with pytest.raises(SystemExit) as ended:
+            tune(place, "--prompt", "x", *options)
+        printed = capsys.readouterr().err
+        assert ended.value.code == 2 and said in printed, printed
+        assert printed.startswith("error: ") and printed.count("\n") == 2
+        assert printed.endswith("See all options: python -m tav_core tune --help\n")
+
+    @pytest.mark.parametrize("clip", ["nowhere.mp4", "text.mp4"])
+    def test_a_wrong_clip_is_said_before_the_checkpoint_is_read(self, place, capsys, monkeypatch, clip):
+        monkeypatch.setattr("tav_core.cli.commands.load_model", None)
+        fails(capsys, tune(place, "--prompt", "x", clip=clip), clip)
+
     def test_missing_clip(self, place, capsys):
         fails(capsys, tune(place, "--prompt", "x", clip="gone.mp4"), "gone.mp4", "does not exist")
 
