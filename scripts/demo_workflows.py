@@ -45,7 +45,7 @@ def invert_demo(graph: WorkflowGraph, model: Output, demo: Node, empty: Node, **
 def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
     """Demo model, demo clip: tune, invert, edit, compare. Returns the edited prompt and what saves the video."""
     graph.note(
-        "Press **Run**. The first edit takes 2 to 3 minutes.",
+        "Press **Run**. The first edit takes 1 to 3 minutes.",
         "Then change the **edited prompt** and run again: only the edit is rendered anew.",
         "It knows circle, square, triangle and star in red, green, blue, yellow, purple and white, on such "
         "backgrounds. Nothing is downloaded.",
@@ -69,7 +69,7 @@ def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
 def trial(graph: WorkflowGraph) -> None:
     """The quickstart as a form: a prompt in, a video out."""
     edited, saved = quickstart(graph)
-    graph.show_as_form(inputs=[(edited, "text")], outputs=[saved])
+    graph.show_as_form(inputs=[(edited, "text", "edited prompt")], outputs=[saved])
 
 
 def resume(graph: WorkflowGraph) -> None:

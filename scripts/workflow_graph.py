@@ -152,10 +152,18 @@ class WorkflowGraph:
         node.saved["widgets_values"] = widget_values(inputs, given)
         return node
 
-    def show_as_form(self, *, inputs: list[tuple[Node, str]], outputs: list[Node]) -> None:
-        """Opens as a form with these widgets and results, instead of as a graph, where ComfyUI knows apps."""
+    def show_as_form(self, *, inputs: list[tuple[Node, str, str]], outputs: list[Node]) -> None:
+        """Opens as a form instead of as a graph, where ComfyUI knows apps.
+
+        Args:
+            inputs: the widgets of the form: the node, the widget's name, and the label that the form gives it.
+            outputs: the nodes whose results it shows.
+        """
+        for node, name, label in inputs:
+            socket = {"name": name, "type": "STRING", "link": None, "widget": {"name": name}, "label": label}
+            node.saved["inputs"].append(socket)
         shown = {
-            "inputs": [[str(node.id), name] for node, name in inputs],
+            "inputs": [[str(node.id), name] for node, name, _ in inputs],
             "outputs": [str(each.id) for each in outputs],
         }
         self.form = {"linearMode": True, "linearData": shown}

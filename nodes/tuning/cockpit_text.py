@@ -25,8 +25,9 @@ def describe_resume(step: int) -> tuple[str, ...]:
 
 
 def describe_stop(step: int) -> str:
-    """A run that the user has cancelled."""
-    return f"stopped at step {step} and saved: Run goes on" if step else "stopped before step 1"
+    """A run that the user has cancelled; step 0 also if it was not yet known what was done of the run earlier."""
+    done = f"stopped at step {step} and saved" if step else "stopped before a step was done"
+    return f"{done}; press Run to go on"
 
 
 def describe_end(step: int, num_steps: int, *, best: int | None) -> str:

@@ -15,7 +15,7 @@ from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
 from ..models.conditioning import Conditioning
-from ..models.latents import decode_latents, encode_frames
+from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
 from ..sampling.config import EditConfig
 from ..sampling.edit import edit
@@ -30,12 +30,14 @@ from .early_stop import read_early_stop
 from .inputs import (
     check_room,
     encode,
+    encode_clip,
     find_device,
     find_scheduler,
     load_denoiser,
     load_injection,
     load_model,
-    load_start,
+    load_trajectory,
+    random_start,
     source_prompt,
 )
 from .local_edit import load_local_edit
@@ -58,10 +60,10 @@ def run_tune(args: argparse.Namespace) -> None:
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
-    latents = encode_frames(checkpoint.vae, clip.frames)
+    latents = encode_clip(checkpoint, clip)
     with raise_between_steps() as check:
         early_stop = read_early_stop(args, checkpoint, latents.mean, check)
-        with progress_bar("tune", config.num_steps) as bar:
+        with TuningBar(config.num_steps, check) as bar:
             motion = tune(
                 denoiser,
                 latents,
@@ -69,7 +71,7 @@ def run_tune(args: argparse.Namespace) -> None:
                 config=config,
                 state_path=args.out / "state.safetensors",
                 about=clip.info(args.prompt),
-                on_step=TuningBar(bar, check),
+                on_step=bar,
                 early_stop=early_stop,
             )
     for step, score in early_stop.scores.items() if early_stop else ():
@@ -128,7 +130,7 @@ def load_inversion(
     clip = read_clip(args.clip, read_clip_config(args, motion.info))
     checkpoint = load_model(args)
     context = encode(args, checkpoint, prompt)
-    latents = encode_frames(checkpoint.vae, clip.frames).mean
+    latents = encode_clip(checkpoint, clip).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents)
     return denoiser, checkpoint, clip, latents, context
 
@@ -147,11 +149,15 @@ def print_reconstruction(
 
 def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
-    config, scheduler = read_settings(args, EditConfig), find_scheduler(args.scheduler)
-    motion, checkpoint = Motion.load(args.motion), load_model(args)
+    scheduler = find_scheduler(args.scheduler)
+    motion, trajectory = Motion.load(args.motion), load_trajectory(args)
+    if trajectory is not None:
+        args.num_steps = len(trajectory.timesteps)
+    config = read_settings(args, EditConfig)
+    checkpoint = load_model(args)
     negative = source_prompt(motion.info) if args.negative_source else args.negative
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
-    start = load_start(args, motion.info, config, checkpoint)
+    start = random_start(args, motion.info, config, checkpoint) if trajectory is None else trajectory
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps

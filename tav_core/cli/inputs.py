@@ -14,23 +14,28 @@ from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
+from ..models.latents import LatentMoments, encode_frames
 from ..models.memory import check_sampling
 from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
 from ..sampling.blend import blend
 from ..sampling.config import EditConfig, InjectionConfig
+from ..sampling.edit import check_same_steps
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo
+from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .options import read_clip_config, read_settings
+from .progress import tell
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
     """Loads the checkpoint; on a GPU in the precision used for computing, unless --dtype says otherwise."""
+    tell(f"reading {args.model}")
     device = find_device(args.device)
     own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     return load_checkpoint(
@@ -41,6 +46,12 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
         tokenizer=args.tokenizer,
         vae=args.vae,
     )
+
+
+def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:
+    """The clip's latents."""
+    tell(f"encoding {clip.num_frames} frames")
+    return encode_frames(checkpoint.vae, clip.frames)
 
 
 def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list[str]) -> Conditioning:
@@ -98,19 +109,32 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
 
 
-def load_start(
+def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
+    """The trajectory to start from, blended with another one if asked for; None for a random start.
+
+    Raises:
+        ConfigError: the options do not go together, or it was inverted in another number of steps than they say.
+    """
+    if not args.trajectory:
+        if args.blend:
+            raise ConfigError(
+                got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory."
+            )
+        return None
+    if args.free_noise:
+        raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Leave one out.")
+    # It stays on the CPU, because the GPU needs only one of its steps at a time.
+    start = Trajectory.load(args.trajectory)
+    if args.num_steps is not None:
+        check_same_steps(args.num_steps, len(start.timesteps))
+    return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
+
+
+def random_start(
     args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
-) -> Trajectory | torch.Tensor:
-    """The trajectory, blended with another one if asked for; without one, random noise of the given or tuned size."""
+) -> torch.Tensor:
+    """Random noise of the given or tuned size."""
     device = checkpoint.unet.device
-    if args.trajectory:
-        if args.free_noise:
-            raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Leave one out.")
-        # It stays on the CPU, because the GPU needs only one of its steps at a time.
-        start = Trajectory.load(args.trajectory)
-        return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
-    if args.blend:
-        raise ConfigError(got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory.")
     clip = read_clip_config(args, tuned)
     size = (clip.num_frames, clip.height // VAE_FACTOR, clip.width // VAE_FACTOR)
     shape = (1, checkpoint.unet.config.in_channels, *size)

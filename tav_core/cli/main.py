@@ -38,6 +38,8 @@ from .parser import Parser
 from .signals import Ended, raise_when_ended
 from .streams import lasting_streams
 
+STEPS = f"default: as many as the inversion had, {EditConfig().num_steps} from random noise"
+
 
 def build_parser() -> Parser:
     """All commands and their options; the defaults and help texts of settings come from their dataclasses."""
@@ -128,7 +130,8 @@ def build_parser() -> Parser:
         "--out", type=Path, required=True, help="folder for the videos, which are named after their prompts"
     )
     add_preset(edit, Preset.editing)
-    add_settings(edit, EditConfig)
+    add_setting(edit, EditConfig, "num_steps", default=None, help=f"Sampling steps ({STEPS}).")
+    add_settings(edit, EditConfig, leave_out=("num_steps",))
     add_local_edit(edit)
     add_injection(edit)
 

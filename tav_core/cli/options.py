@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,10 +182,13 @@ def add_injection(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, InjectionConfig, prefix="inject-")
 
 
-def add_settings(parser: argparse._ActionsContainer, config: type, **how: Any) -> None:
-    """Adds one option per field of a settings dataclass, see `add_setting`."""
+def add_settings(
+    parser: argparse._ActionsContainer, config: type, *, leave_out: Sequence[str] = (), **how: Any
+) -> None:
+    """Adds one option per field of a settings dataclass, except for those left out; see `add_setting`."""
     for field in dataclasses.fields(config):
-        add_setting(parser, config, field.name, **how)
+        if field.name not in leave_out:
+            add_setting(parser, config, field.name, **how)
 
 
 def add_setting(
@@ -226,7 +229,8 @@ def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, 
 
 
 def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:
-    """Builds a settings dataclass from parsed options."""
+    """Builds a settings dataclass from parsed options. An option that is None has the setting's default."""
     start = prefix.replace("-", "_")
     values = {field.name: getattr(args, start + field.name) for field in dataclasses.fields(config)}
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    given = {name: value for name, value in values.items() if value is not None}
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from tqdm import tqdm
+
+
+def tell(line: str) -> None:
+    """Says what is being done, where bars are shown too."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def progress_bar(name: str, total: int) -> tqdm:

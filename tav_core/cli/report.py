@@ -102,14 +102,14 @@ def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[s
     """Measures one video; a progress line says which part is running. Without a CLIP, the prompt is ignored."""
     if judges["clip"] is None:
         about["prompt"] = None
-    with tqdm(total=None, desc=label, bar_format="{desc}: {postfix} {elapsed}") as bar:
+    with tqdm(total=None, desc=label, bar_format="{desc} {elapsed}") as bar:
         return measure_video(
             frames,
             **judges,
             **about,
             motion=measures_flow(args),
             pairs=args.pairs,
-            on_step=lambda step: bar.set_postfix_str(step),
+            on_step=lambda step: bar.set_description(f"{label}: {step}"),
         )
 
 

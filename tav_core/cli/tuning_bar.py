@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from .progress import progress_bar
 
+if TYPE_CHECKING:
     from ..tuning.progress import TuneProgress, TuneStart
 
 
 class TuningBar:
-    """Shows a run as a progress bar; a `TuneWatcher`.
+    """Shows a run as a progress bar, within a `with` statement; a `TuneWatcher`.
 
     Args:
-        bar: counts the run's steps.
+        num_steps: of the run.
         check: called before the first step and after each; if it raises, the run ends.
     """
 
-    def __init__(self, bar: tqdm, check: Callable[[], None]) -> None:
-        self.bar, self.check = bar, check
+    def __init__(self, num_steps: int, check: Callable[[], None]) -> None:
+        self.bar, self.check = progress_bar("tune", num_steps), check
         self.begun_at = 0
+
+    def __enter__(self) -> TuningBar:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Says what a run that was cancelled has saved."""
+        if isinstance(error, KeyboardInterrupt) and self.bar.n:
+            self.tell(f"stopped at step {self.bar.n} and saved: the same command goes on there")
+        self.bar.close()
 
     def on_begin(self, start: TuneStart) -> None:
         """Says what was done of the run earlier. A run that is done says which settings it did not use."""

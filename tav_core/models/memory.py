@@ -18,7 +18,7 @@ from ..errors import OutOfMemory
 if TYPE_CHECKING:
     from .unet import InflatedUNet
 
-GB = 1e9
+GIB = 2**30
 # A factor for kernels' workspaces and the gaps that an allocator leaves.
 HEADROOM = 1.1
 SAMPLING_ACTIVATIONS = 16.8
@@ -54,8 +54,8 @@ def check_sampling(unet: InflatedUNet, shape: Sequence[int], *, guided: bool, co
         fitting = shape[2] * free // needed
         mends = [f"windows of {fitting} frames or fewer"] * (fitting >= 3) + ["fewer frames", "a smaller size"]
         raise OutOfMemory(
-            got=f"{shape[2]} frames at once, which needs about {needed / GB:.1f} GB",
-            expected=f"no more than the {free / GB:.1f} GB that are free",
+            got=f"{shape[2]} frames at once, which needs about {needed / GIB:.1f} GiB",
+            expected=f"no more than the {free / GIB:.1f} GiB that are free",
             mend=f"Use {', or '.join(mends)}; or close what else holds memory.",
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import OutOfMemory
-from ..models.memory import GB, HEADROOM, activation_bytes, free_memory, parameter_bytes
+from ..models.memory import GIB, HEADROOM, activation_bytes, free_memory, parameter_bytes
 
 if TYPE_CHECKING:
     from ..models.unet import InflatedUNet
@@ -63,8 +63,8 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         levels = f" of {self.recompute.num_levels} levels" if self.recompute.num_levels else ""
-        free = "" if self.free is None else f" of {self.free / GB:.1f} GB free"
-        return f"recomputes {self.recompute.what}{levels}, about {self.needed / GB:.1f} GB{free}"
+        free = "" if self.free is None else f" of {self.free / GIB:.1f} GiB free"
+        return f"recomputes {self.recompute.what}{levels}, needs about {self.needed / GIB:.1f} GiB{free}"
 
 
 def plan_tuning(
@@ -106,7 +106,7 @@ def does_not_fit(plan: MemoryPlan, activations: float, shape: Sequence[int], *, 
     fitting = int(num_frames * (activations - (plan.needed - plan.free)) / activations)
     mends = ["memory 'low'"] * could_lower + [f"{fitting} frames"] * (fitting >= 2) + ["a smaller size"]
     return OutOfMemory(
-        got=f"tuning on {num_frames} frames, which needs about {plan.needed / GB:.1f} GB",
-        expected=f"no more than the {plan.free / GB:.1f} GB that are free",
+        got=f"tuning on {num_frames} frames, which needs about {plan.needed / GIB:.1f} GiB",
+        expected=f"no more than the {plan.free / GIB:.1f} GiB that are free",
         mend=f"Use {', or '.join(mends)}; or close what else holds memory.",
     )

@@ -137,7 +137,10 @@ def test_an_app_shows_widgets_and_results_that_are_there(path):
     extra, nodes = (json.loads(path.read_text(encoding="utf-8"))[key] for key in ("extra", "nodes"))
     kinds = {str(node["id"]): node["type"] for node in nodes}
     assert extra["linearMode"] is True
-    assert [(kinds[node], name) for node, name in extra["linearData"]["inputs"]] == [("CLIPTextEncode", "text")]
+    ((shown, name),) = extra["linearData"]["inputs"]
+    assert (kinds[shown], name) == ("CLIPTextEncode", "text")
+    sockets = next(node["inputs"] for node in nodes if str(node["id"]) == shown)
+    assert [socket["label"] for socket in sockets if socket["name"] == name] == ["edited prompt"]
     assert [kinds[node] for node in extra["linearData"]["outputs"]] == ["SaveVideo"]
 
 

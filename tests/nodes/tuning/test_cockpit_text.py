@@ -24,8 +24,8 @@ def test_each_state_in_words(text):
     )
     assert text.describe_preview(20, 25, done=7, total=20) == "step 20 of 25: rendering a preview, 7 of 20"
     assert text.describe_resume(25) == ("resumed at step 25",) and text.describe_resume(0) == ()
-    assert text.describe_stop(25) == "stopped at step 25 and saved: Run goes on"
-    assert text.describe_stop(0) == "stopped before step 1"
+    assert text.describe_stop(25) == "stopped at step 25 and saved; press Run to go on"
+    assert text.describe_stop(0) == "stopped before a step was done; press Run to go on"
     assert text.describe_end(25, 25, best=None) == "done: 25 steps"
     assert text.describe_end(6, 25, best=4) == "stopped early at step 6 of 25, the motion is that of step 4"
 

@@ -113,6 +113,16 @@ def test_edit_writes_a_video_for_each_prompt_at_the_rate_of_the_source(place):
     assert clip.source_frames == 4
 
 
+def test_an_edit_takes_as_many_steps_as_the_inversion(place, capsys):
+    """Without --num-steps; a random start takes the setting's default."""
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}"]
+    assert main(["edit", *files, *start, "--prompt", "a cow", "--out", f"{place / 'as inverted'}"]) == 0
+    told = capsys.readouterr().err
+    assert "2/2" in told and f"reading {place / 'model'}" in told
+    assert (place / "as inverted" / "a-cow.mp4").is_file()
+
+
 def test_edit_from_random_noise_with_another_scheduler(place):
     more = ["--scheduler", "EulerDiscreteScheduler", "--format", "png", "--prompt", "a cow", "--fps", "5"]
     assert edit(place, *more, out="random") == 0
@@ -358,6 +368,11 @@ class TestErrors:
         more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-frames", "9"]
         fails(capsys, edit(place, *more), "9 frames for an inversion of 4", "invert the clip again with 9")
 
+    def test_what_is_wrong_is_said_before_the_checkpoint_is_read(self, place, capsys, monkeypatch):
+        monkeypatch.setattr("tav_core.cli.commands.load_model", None)
+        trajectory = ["--trajectory", f"{place / 'trajectory.safetensors'}"]
+        fails(capsys, edit(place, *trajectory, "--num-steps", "9", "--prompt", "x"), "an inversion of 2")
+
     def test_step_count_other_than_the_inversions(self, place, capsys):
         more = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--prompt", "x", "--num-steps", "5"]
         fails(capsys, edit(place, *more), "5 sampling steps for an inversion of 2")
@@ -441,7 +456,9 @@ def test_ctrl_c_saves_between_steps_and_exits_130(place, capsys, monkeypatch):
     monkeypatch.setattr(TuningRun, "loss", interrupted)
     before = signal.getsignal(signal.SIGINT)
     assert tune(place, "--num-steps", "5", "--prompt", "x", out="stopped") == 130
-    assert "cancelled" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "encoding 4 frames" in told and "stopped at step 2 and saved: the same command goes on there" in told
+    assert told.endswith("cancelled\n")
     assert signal.getsignal(signal.SIGINT) is before
     assert main(["info", f"{place / 'stopped' / 'state.safetensors'}"]) == 0
     assert capsys.readouterr().out.split()[-1] == "2"

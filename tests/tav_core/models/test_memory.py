@@ -31,7 +31,7 @@ def test_sampling_that_does_not_fit_names_what_would(unet, monkeypatch):
     clip = (1, 4, 256, 64, 64)
     monkeypatch.setattr(memory, "free_memory", lambda device: int(6e9))
     with pytest.raises(
-        OutOfMemory, match=r"256 frames at once.* about 24\.8 GB.* 6\.0 GB.* windows of 61 frames"
+        OutOfMemory, match=r"256 frames at once.* about 23\.1 GiB.* 5\.6 GiB.* windows of 61 frames"
     ) as no:
         memory.check_sampling(unet, clip, guided=True)
     fitting = int(str(no.value).split("windows of ")[1].split(" frames")[0])

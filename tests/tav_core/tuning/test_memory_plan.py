@@ -43,8 +43,8 @@ def test_auto_takes_the_fastest_that_fits(plan):
 
 
 def test_a_plan_in_words(plan):
-    assert str(plan(14)) == "recomputes blocks of 2 levels, about 9.9 GB of 14.0 GB free"
-    assert str(plan(None)).startswith("recomputes blocks, about ")
+    assert str(plan(14)) == "recomputes blocks of 2 levels, needs about 9.2 GiB of 13.0 GiB free"
+    assert str(plan(None)).startswith("recomputes blocks, needs about ")
 
 
 def test_unknown_memory_takes_the_middle(plan):
@@ -57,7 +57,7 @@ def test_a_mode_or_recompute_asked_for_is_taken(plan):
 
 
 def test_too_little_says_what_would_fit(plan):
-    with pytest.raises(OutOfMemory, match=r"24 frames.* about 4\.5 GB.* 3\.5 GB that are.*Use 16 frames"):
+    with pytest.raises(OutOfMemory, match=r"24 frames.* about 4\.2 GiB.* 3\.3 GiB that are.*Use 16 frames"):
         plan(3.5)
     with pytest.raises(OutOfMemory, match=r"Use memory 'low', or 5 frames"):
         plan(8, memory="speed")

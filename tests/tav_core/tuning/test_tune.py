@@ -134,7 +134,7 @@ def test_memory_modes_give_one_result(untuned, clip_latents, context):
 def test_what_does_not_fit_is_said_before_the_run(untuned, clip_latents, context, monkeypatch):
     monkeypatch.setattr(memory_plan, "free_memory", lambda device: 10_000_000)
     seen = []
-    with pytest.raises(OutOfMemory, match=r"needs about .* GB.*0\.0 GB that are free.*Use"):
+    with pytest.raises(OutOfMemory, match=r"needs about .* GiB.*0\.0 GiB that are free.*Use"):
         tune(untuned, clip_latents, context, config=TuneConfig(memory="speed"), on_step=seen.append)
     assert not seen
 
