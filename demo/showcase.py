@@ -41,7 +41,7 @@ from tav_core.tensor_files import load_tensors
 from .make_clip import CLIP, FPS, NAME
 from .oracle.scores import Scores, score
 from .study.report import format_table, save_results
-from .study.settings import EDIT, MODEL, TUNE
+from .study.settings import EDIT, MODEL, TUNE_BEST
 from .world.clips import Edit, clip_named
 from .world.world import SIZE
 
@@ -61,7 +61,7 @@ class Showcase:
 
     out: Path = OUT
     model: Path = MODEL
-    tuning: TuneConfig = TUNE
+    tuning: TuneConfig = TUNE_BEST
     sampling: EditConfig = EDIT
 
     @property

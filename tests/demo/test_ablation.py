@@ -130,7 +130,7 @@ def test_the_committed_figures_are_those_of_the_tables():
     """The tables of both pages come from the JSON that a run wrote."""
     kept = json.loads((ablation.MODEL.parent / "ablation.json").read_text())
     docs = ablation.MODEL.parents[1] / "docs"
-    pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("ablation.md", "pieces.md"))
+    pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("ablation.md", "pieces.md", "defaults.md"))
     tables = [format_table(kept["table"], kept["spread"]), format_parts(kept["parts"])]
     for line in "\n".join(tables).splitlines():
         assert line in pages

@@ -53,7 +53,7 @@ def small(model, tmp_path):
     return demo.Showcase(
         out=tmp_path / "out",
         model=model,
-        tuning=dataclasses.replace(demo.TUNE, num_steps=STEPS),
+        tuning=dataclasses.replace(demo.TUNE_BEST, num_steps=STEPS),
         sampling=dataclasses.replace(demo.EDIT, num_steps=2),
     )
 
