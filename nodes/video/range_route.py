@@ -11,7 +11,7 @@ import folder_paths
 from .clip_range import preview_range
 
 if TYPE_CHECKING:
-    from aiohttp.web import Request, Response
+    from aiohttp import web
 
 ROUTE = "/tune_a_video/clip_range"
 
@@ -25,7 +25,7 @@ def add_range_route() -> None:
         server.routes.post(ROUTE)(answer)
 
 
-async def answer(request: Request) -> Response:
+async def answer(request: web.Request) -> web.Response:
     """Takes the widgets by name, as JSON. Gives a `text`, which is empty if nothing can be said."""
     from aiohttp import web
 

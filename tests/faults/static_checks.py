@@ -51,6 +51,7 @@ ALLOWED = {
     ("shell", "run.py", "subprocess"): "it makes the environment and starts Python in it; lists of words, no shell",
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
     ("import by name", "tav_core/lazy_names.py", "import_module"): "modules of the package, by names that stand there",
+    ("network", "nodes/video/range_route.py", "aiohttp.web"): "it answers ComfyUI's own page, and calls nobody",
     ("hub", "tav_core/checkpoints/transformers_folder.py", "from_pretrained"): "local_files_only is among **given",
     ("format", "tav_core/checkpoints/load.py", "format"): "the texts stand in the code",
 }
@@ -73,6 +74,7 @@ FOLDER_USERS = {
     "nodes/sockets/folders.py",
     "nodes/video/report.py",
     "nodes/video/load_clip.py",
+    "nodes/video/range_route.py",
     "nodes/sockets/judges.py",
 }
 

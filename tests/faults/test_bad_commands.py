@@ -117,7 +117,8 @@ def test_what_cannot_be_parsed(place, capsys, line):
     before = contents(place)
     with pytest.raises(SystemExit) as ended:
         main(words(line, place) if line else [])
-    assert ended.value.code == 2 and "usage:" in capsys.readouterr().err and contents(place) == before
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and told.startswith("error: ") and " --help\n" in told and contents(place) == before
 
 
 def test_info_shows_and_never_interprets(place, tmp_path, capsys):
