@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +76,17 @@ class ClipChoice:
         return replace(config, width=width, height=height, fit="crop")
 
 
+def read_choice(widgets: Mapping[str, Any]) -> ClipChoice:
+    """The choice of widgets by name; those that are not there have their defaults.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    names = [each.name for each in dataclasses.fields(ClipConfig)]
+    config = ClipConfig(**{name: widgets[name] for name in names if name in widgets})
+    return ClipChoice(config=config, **{name: widgets[name] for name in OPTIONS if name in widgets})
+
+
 def describe_range(timeline: Timeline, config: ClipConfig, rate: Fraction | None) -> str:
     """For example "40 frames, 24 fps, taking 0-23, 1.0 s"; the frames are counted at a rate that is forced."""
     counted_at, total = rate or timeline.rate, len(timeline if rate is None else timeline.grid_at(rate))
@@ -92,10 +104,8 @@ def preview_range(path: Path, widgets: dict[str, Any]) -> str:
     """
     if path.stat().st_size > LARGEST_LOOKED_AT:
         return ""
-    names = [each.name for each in dataclasses.fields(ClipConfig)]
     try:
-        config = ClipConfig(**{name: widgets[name] for name in names if name in widgets})
-        choice = ClipChoice(config=config, **{name: widgets[name] for name in OPTIONS if name in widgets})
+        choice = read_choice(widgets)
         timeline = read_timeline(path, fingerprint(path))
         fitted = choice.for_source(open_source(path), timeline) if choice.keep_aspect else None
         return describe_range(timeline, fitted or choice.for_length(timeline, path.name), choice.rate)
@@ -116,7 +126,7 @@ async def why_refused(path: Path, graph: Any, node: str | None) -> bool | str:
 
     def check() -> None:
         given = {name: value for name, value in options.items() if value is not None}
-        ClipChoice(config=ClipConfig(**said), **given).for_length(read_timeline(path, fingerprint(path)), path.name)
+        read_choice(said | given).for_length(read_timeline(path, fingerprint(path)), path.name)
 
     return await asyncio.to_thread(explain, check)
 

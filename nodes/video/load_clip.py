@@ -18,7 +18,7 @@ from ..sockets.graph import QUEUED
 from ..sockets.memory import memory_warning
 from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
-from .clip_range import OPTIONS, REFUSE, SHORT, ClipChoice, describe_range, why_refused
+from .clip_range import REFUSE, SHORT, describe_range, read_choice, why_refused
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
 
@@ -103,8 +103,7 @@ class LoadClip(io.ComfyNode):
     @interruptible
     def execute(cls, video: str, **widgets: Any) -> io.NodeOutput:
         path = Path(folder_paths.get_annotated_filepath(video))
-        options = {name: widgets.pop(name) for name in OPTIONS if name in widgets}
-        source, choice = open_source(path), ClipChoice(config=ClipConfig(**widgets), **options)
+        source, choice = open_source(path), read_choice(widgets)
         config = choice.for_source(source, source.timeline)
         if warning := memory_warning(config.num_frames, config.width, config.height):
             warn(cls, warning)

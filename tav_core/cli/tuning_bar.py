@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .progress import progress_bar
+from .progress import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..tuning.progress import TuneProgress, TuneStart
@@ -31,7 +30,7 @@ class TuningBar:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Says what a run that was cancelled has saved."""
         if isinstance(error, KeyboardInterrupt) and self.bar.n:
-            self.tell(f"stopped at step {self.bar.n} and saved: the same command goes on there")
+            tell(f"stopped at step {self.bar.n} and saved: the same command goes on there")
         self.bar.close()
 
     def on_begin(self, start: TuneStart) -> None:
@@ -39,21 +38,17 @@ class TuningBar:
         self.begun_at = start.step
         self.bar.update(start.step)
         if start.is_done:
-            self.tell(f"done earlier: {start.step} steps")
+            tell(f"done earlier: {start.step} steps")
         elif start.step:
-            self.tell(f"resumed at step {start.step}")
+            tell(f"resumed at step {start.step}")
         for name, (used, asked) in start.unused.items():
-            self.tell(f"{name} {asked} is not used: the steps were done with {used}. --resume restart uses it.")
+            tell(f"{name} {asked} is not used: the steps were done with {used}. --resume restart uses it.")
         self.check()
 
     def __call__(self, progress: TuneProgress) -> None:
         """Counts a step."""
         if progress.step == self.begun_at + 1:
-            self.tell(f"memory: {progress.plan}")
+            tell(f"memory: {progress.plan}")
         self.bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
         self.bar.update(progress.step - self.bar.n)
         self.check()
-
-    def tell(self, line: str) -> None:
-        """Prints a line beside the bar, where the bar is printed too."""
-        self.bar.write(line, file=sys.stderr)
