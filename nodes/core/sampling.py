@@ -21,6 +21,7 @@ from ...tav_core.layouts import fold, unfold
 from ...tav_core.models.conditioning import Conditioning
 from ...tav_core.models.schedule import NoiseSchedule
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning, first_context
+from .terminal_bar import terminal_bar
 from .unet import read_schedule
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
 
     result: Result
 
-    def __init__(self, stage: Stage[Result], schedule: NoiseSchedule, context: Conditioning) -> None:
+    def __init__(
+        self, stage: Stage[Result], schedule: NoiseSchedule, context: Conditioning, *, name: str, num_steps: int
+    ) -> None:
         self.stage, self.schedule, self.context = stage, schedule, context
+        self.name, self.num_steps = name, num_steps
 
     def sample(
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
@@ -72,8 +76,10 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
         def report(done: int, total: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             callback(done - 1, denoiser.clean, None, total)
+            bar.update(done - bar.n)
 
-        latents, self.result = self.stage(denoiser, rearrange(latent_image, TO_LATENTS), report)
+        with terminal_bar(self.name, self.num_steps) as bar:
+            latents, self.result = self.stage(denoiser, rearrange(latent_image, TO_LATENTS), report)
         return rearrange(latents, TO_SAMPLES)
 
 
@@ -86,6 +92,7 @@ def run_stage(
     negative: list | None = None,
     guidance_scale: float = 1.0,
     num_steps: int,
+    name: str,
 ) -> tuple[Tensor, Result]:
     """Runs a stage on a MODEL.
 
@@ -94,6 +101,7 @@ def run_stage(
         stage: takes a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all); returns
             latents of the same shape, and a result of any kind.
         positive, negative: CONDITIONING; without a negative there is no guidance.
+        num_steps, name: of the bar in the terminal.
 
     Returns:
         The stage's latents as unscaled samples `f c h w`, where core keeps what nodes hand on, and its result.
@@ -112,6 +120,6 @@ def run_stage(
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)
-    sampler = StageSampler(stage, schedule, first_context(positive))
+    sampler = StageSampler(stage, schedule, first_context(positive), name=name, num_steps=num_steps)
     sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return sampled.to(comfy.model_management.intermediate_device()), sampler.result

@@ -73,7 +73,7 @@ def compare(
         tell = lambda: report(next(done), total)  # noqa: E731
         return latents, round_trips(denoiser, latents, denoiser.context, **how, on_step=tell)
 
-    _, trips = run_stage(model, samples, stage, positive=conditioning, num_steps=total)
+    _, trips = run_stage(model, samples, stage, positive=conditioning, num_steps=total, name="Compare")
     # Decoded here and not in the stage: core may take the model off the device for the VAE.
     decode = lambda latents: decode_frames(vae, to_latent(latents, model)["samples"])  # noqa: E731
     return rate_trips(trips, to_latents(samples, model).to(trips[0].latents), decode)

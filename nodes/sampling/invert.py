@@ -91,7 +91,7 @@ class DDIMInvert(io.ComfyNode):
             return trajectory.noise, trajectory
 
         start = check_samples(latent)
-        samples, trajectory = run_stage(model, start, stage, positive=conditioning, num_steps=num_steps)
+        samples, trajectory = run_stage(model, start, stage, positive=conditioning, num_steps=num_steps, name="Invert")
         stock = for_stock_samplers(model, samples, trajectory.timesteps)
         return io.NodeOutput(as_inverted(samples, trajectory), trajectory, *stock)
 

@@ -130,7 +130,7 @@ class SampleEdit(io.ComfyNode):
             return edit(denoiser, start, *prompts, config=config, on_step=count, correct=correct), None
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
-        edited, _ = run_stage(model, samples, stage, num_steps=num_steps, **guided)
+        edited, _ = run_stage(model, samples, stage, num_steps=num_steps, name="Edit", **guided)
         return io.NodeOutput({"samples": edited})
 
     @classmethod

@@ -18,12 +18,14 @@ from ...tav_core.errors import OutOfMemory, explain_out_of_memory
 from ...tav_core.evaluation.preview import NUM_STEPS, preview_score
 from ...tav_core.tuning.early_stop import EarlyStop
 from ..core.live_preview import hide_live_preview, hide_output, show_live_preview
+from ..core.terminal_bar import terminal_bar
 from ..sockets.chart import draw_chart
 from . import cockpit_text as text
 from .preview_judge import describe_judge, load_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from tqdm import tqdm
 
     from ...tav_core.denoisers.denoiser import UNetDenoiser
     from ...tav_core.tuning.motion import Motion
@@ -60,6 +62,7 @@ class Cockpit:
         self.preview_every = preview_every if preview is not None else 0
         self.early_stop = None if judge is None else self.score_by(judge)
         self.bar = comfy.utils.ProgressBar(num_steps)
+        self.terminal: tqdm | None = None
         self.num_steps, self.step = num_steps, 0
         self.losses: Sequence[float] = ()
         self.strip: np.ndarray | None = None
@@ -82,6 +85,9 @@ class Cockpit:
         except comfy.model_management.InterruptProcessingException:
             self.show(text.describe_stop(self.step))
             raise
+        finally:
+            if self.terminal is not None:
+                self.terminal.close()
 
     def prepare(self, doing: str, done: int = 0, total: int = 0) -> None:
         """Says what is done before the first step."""
@@ -100,6 +106,8 @@ class Cockpit:
         self.resumed = () if start.is_done else text.describe_resume(start.step)
         if start.is_done:
             self.show(*text.describe_earlier(start.step, start.unused))
+        else:
+            self.terminal = terminal_bar("Tune", self.num_steps, start.step)
 
     def end(self) -> None:
         """Lets go of the models."""
@@ -114,6 +122,8 @@ class Cockpit:
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.losses, self.step = progress.losses, progress.step
         self.about = describe_training(progress)
+        self.terminal.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+        self.terminal.update()
         # Early stopping renders its own, at the same steps.
         if self.preview_every and self.early_stop is None and progress.step % self.preview_every == 0:
             self.render(progress.motion())

@@ -48,6 +48,15 @@ def test_the_cockpit_shows_the_curve_and_previews(server, client):
     assert done["outputs"]["tune"]["images"], "the loss plot stays in the node"
 
 
+def test_the_terminal_shows_a_bar_of_tuning_inversion_and_edit(server, client):
+    before = len(server.log_text())
+    assert error_of(client.run(edit_graph(run_name="terminal", num_steps=3))) == ""
+    told = server.log_text()[before:]
+    for name, last in (("Tune", "3/3"), ("Invert", "3/3"), ("Edit", "3/3")):
+        assert f"{name}: 100%" in told and f"| {last} [" in told[told.index(f"{name}: 100%") :]
+    assert "loss=" in told
+
+
 def jpeg_of(message: bytes) -> bytes:
     return message[message.index(b"\xff\xd8") :]
 
