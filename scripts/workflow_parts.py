@@ -24,8 +24,9 @@ CANNY = {
     "url": f"{FACE}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/{CONTROLNET}",
     "directory": "controlnet",
 }
-# Room below the widgets: for a live preview, a chart, or a player, which Nodes 2.0 never draws smaller.
-PREVIEW = PLAYER = 246
+# Room below the widgets: for a live preview or a chart, and for a player. Nodes 2.0 never draws them smaller, and that of
+# ComfyUI 0.8 draws a preview as a square as wide as the node, with its size below.
+PREVIEW, PLAYER = 278, 246
 # Load Clip's own preview of the video.
 SCREENING = 230
 
