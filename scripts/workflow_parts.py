@@ -24,8 +24,8 @@ CANNY = {
     "url": f"{FACE}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/{CONTROLNET}",
     "directory": "controlnet",
 }
-# Room below the widgets: for a live preview or a chart, and for a player. Nodes 2.0 never draws them smaller, and that of
-# ComfyUI 0.8 draws a preview as a square as wide as the node, with its size below.
+# Room below the widgets: for a live preview or a chart, and for a player. Nodes 2.0 draws none smaller; in ComfyUI
+# 0.8, it draws a preview as a square as wide as the node, with its size below.
 PREVIEW, PLAYER = 278, 246
 # Load Clip's own preview of the video.
 SCREENING = 230

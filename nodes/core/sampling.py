@@ -48,7 +48,7 @@ class CoreDenoiser:
     context: Conditioning
     clean: Tensor | None = None
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
         alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
         sigma = self.schedule.sigma(timestep)
         noisy = fold(latents) / alpha**0.5

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...tav_core.checkpoints.ldm_configs import unet_config
-from ...tav_core.checkpoints.refusals import refuse_in_channels, wrong_family
+from ...tav_core.checkpoints.refusals import refuse_in_channels, refuse_pictures, wrong_family
 from ...tav_core.errors import CheckpointError
 from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
 from ...tav_core.models.parameter_names import is_temporal
@@ -39,7 +39,8 @@ def check_model(model: ModelPatcher) -> None:
     if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
         refused = find_refused_core_class(type(model.model.model_config).__name__)
         raise wrong_family(where, refused, mend=f"Load a {ANY_FAMILY} checkpoint.")
-    refuse_in_channels(where, config["in_channels"], config["out_channels"])
+    for refuse in (refuse_in_channels, refuse_pictures):
+        refuse(where, config["in_channels"], config["out_channels"])
 
 
 def predicts_velocity(model: ModelPatcher) -> bool:

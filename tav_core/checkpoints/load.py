@@ -49,6 +49,11 @@ class Checkpoint:
     architecture: str
     path: Path
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether it is InstructPix2Pix's, whose UNet sees a picture beside the latents: for `instruct` alone."""
+        return self.unet.config.in_channels == 2 * self.vae.config.latent_channels
+
 
 @torch.inference_mode(False)
 def load_checkpoint(
@@ -137,7 +142,7 @@ def _check_parts(checkpoint: Checkpoint) -> None:
     unet, text, vae = checkpoint.unet.config, checkpoint.text_encoder.config, checkpoint.vae.config
     pairs = (
         (unet.cross_attention_dim, text.hidden_size, "a UNet for text embeddings of width {}, a text encoder of {}"),
-        (unet.in_channels, vae.latent_channels, "a UNet for latents of {} channels, a VAE of {}"),
+        (unet.out_channels, vae.latent_channels, "a UNet for latents of {} channels, a VAE of {}"),
     )
     mend = "Choose another checkpoint; this one was put together from parts of different models."
     for wanted, found, what in pairs:

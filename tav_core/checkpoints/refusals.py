@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..models.families import SUPPORTED
-from ..models.unsupported import Refused, find_refused_channels, find_refused_config
+from ..models.unsupported import INSTRUCT, Refused, find_refused_channels, find_refused_config
 
 
 def wrong_family(path: Path, refused: Refused, *, detail: str = "", mend: str = "") -> CheckpointError:
@@ -33,6 +33,16 @@ def refuse_in_channels(path: Path, in_channels: int, out_channels: int) -> None:
     if refused := find_refused_channels(in_channels, out_channels):
         channels = f"{in_channels} input channels, {out_channels} output channels"
         raise wrong_family(path, refused, detail=channels)
+
+
+def refuse_pictures(path: Path, in_channels: int, out_channels: int) -> None:
+    """Refuses InstructPix2Pix's UNet where there is no picture to give it.
+
+    Raises:
+        CheckpointError: the UNet takes twice the channels that it gives.
+    """
+    if in_channels == 2 * out_channels:
+        raise wrong_family(path, INSTRUCT, mend="Use it for instructions, and choose a text-to-image checkpoint here.")
 
 
 def refuse_unet_config(path: Path, config: Mapping[str, Any]) -> None:

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 def add_named_controls(
-    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, tuned: MotionInfo
+    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, tuned: MotionInfo | None
 ) -> UNetDenoiser:
     """Adds the controls that the options name to a denoiser.
 
     Args:
         latents: the clip's latents, `1 c f h w`; the control videos are read with the same length and size.
         tuned: how the tuned clip was read; the control videos are read in the same way, unless options say otherwise.
+            None if no clip was tuned on.
 
     Raises:
         ConfigError: an option must be given once, or once for each --control.

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from ..checkpoints.load import Checkpoint, load_checkpoint
+from ..checkpoints.refusals import wrong_family
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
 from ..models.latents import LatentMoments, encode_frames
@@ -19,6 +20,7 @@ from ..models.memory import check_sampling
 from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
+from ..models.unsupported import INSTRUCT
 from ..sampling.blend import blend
 from ..sampling.config import EditConfig, InjectionConfig
 from ..sampling.edit import check_same_steps
@@ -33,12 +35,19 @@ from .options import read_clip_config, read_settings
 from .progress import tell
 
 
-def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoint:
-    """Loads the checkpoint; on a GPU in the precision used for computing, unless --dtype says otherwise."""
+def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictures: bool = False) -> Checkpoint:
+    """Loads the checkpoint; on a GPU in the precision used for computing, unless --dtype says otherwise.
+
+    Args:
+        takes_pictures: whether it should be InstructPix2Pix's.
+
+    Raises:
+        CheckpointError: it is InstructPix2Pix's and should not be, or the reverse.
+    """
     tell(f"reading {args.model}")
     device = find_device(args.device)
     own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
-    return load_checkpoint(
+    checkpoint = load_checkpoint(
         args.model,
         dtype=DTYPES[args.dtype] if args.dtype else own,
         device=device,
@@ -46,6 +55,15 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16") -> Checkpoi
         tokenizer=args.tokenizer,
         vae=args.vae,
     )
+    if checkpoint.takes_pictures and not takes_pictures:
+        raise wrong_family(checkpoint.path, INSTRUCT, mend="Use it with the command instruct.")
+    if takes_pictures and not checkpoint.takes_pictures:
+        raise CheckpointError(
+            got=f"a text-to-image checkpoint: {checkpoint.path}",
+            expected="an InstructPix2Pix checkpoint, such as timbrooks/instruct-pix2pix, whose UNet sees a picture",
+            mend="Choose such a one, or use tune and edit with this one.",
+        )
+    return checkpoint
 
 
 def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:

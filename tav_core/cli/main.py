@@ -1,4 +1,4 @@
-"""The command line: `python -m tav_core tune | invert | reconstruct | edit | report | info`.
+"""The command line: `python -m tav_core tune | invert | reconstruct | edit | generate | instruct | report | info`.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -37,6 +37,7 @@ from .options import (
 from .parser import Parser
 from .signals import Ended, raise_when_ended
 from .streams import lasting_streams
+from .zero_shot_options import add_generate, add_instruct
 
 STEPS = f"default: as many as the inversion had, {EditConfig().num_steps} from random noise"
 
@@ -135,6 +136,8 @@ def build_parser() -> Parser:
     add_local_edit(edit)
     add_injection(edit)
 
+    add_generate(commands.add_parser("generate", help="make videos from prompts, with any checkpoint and no tuning"))
+    add_instruct(commands.add_parser("instruct", help="edit a clip as an instruction says, with InstructPix2Pix"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
     info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
@@ -195,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import commands
+    from . import commands, zero_shot
 
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
-        getattr(commands, f"run_{args.command}")(args)
+        home = zero_shot if args.command in ("generate", "instruct") else commands
+        getattr(home, f"run_{args.command}")(args)

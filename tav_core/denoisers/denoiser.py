@@ -24,7 +24,7 @@ class Denoiser(Protocol):
         """The noise level of each timestep."""
         ...
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
         """The noise in latents `b c f h w` at one timestep, given what they are to show; shaped like the latents."""
         ...
 
@@ -44,7 +44,7 @@ class UNetDenoiser:
     schedule: NoiseSchedule
     controls: tuple[ReadyControl, ...] = ()
 
-    def predict(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
+    def predict(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
         context = as_conditioning(context)
         context.check(width=self.unet.config.cross_attention_dim)
@@ -52,7 +52,7 @@ class UNetDenoiser:
         residuals = sum_residuals(self.controls, noisy, timestep, context, schedule=self.schedule)
         return self.unet(noisy, timestep, context, **residuals).to(latents.dtype)
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)
 
     def pick_frames(self, frames: Sequence[int]) -> UNetDenoiser:

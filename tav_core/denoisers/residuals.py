@@ -35,7 +35,7 @@ class ReadyControl(Protocol):
         """The argument of diffusers' UNet that takes the residuals of this kind."""
         ...
 
-    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
+    def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
         """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w`."""
         ...
 
@@ -54,7 +54,7 @@ class ReadyControlNet:
     frames: FrameCount
     goes_to: str = "down_block_additional_residuals"
 
-    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
+    def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
         """The residuals of the skip connections, in order, and then that of the middle block."""
         check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
         self.frames.value = latents.shape[2]
@@ -76,7 +76,7 @@ class ReadyAdapter:
     config: ControlConfig
     goes_to: str = "down_intrablock_additional_residuals"
 
-    def residuals(self, latents: Tensor, timestep: int, context: Conditioning) -> list[Tensor]:
+    def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
         """The residuals, one per resolution, the finest first."""
         check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
         videos = latents.shape[0]
@@ -104,7 +104,7 @@ def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> 
         )
 
 
-def share_done(timestep: int, schedule: NoiseSchedule) -> float:
+def share_done(timestep: float, schedule: NoiseSchedule) -> float:
     """The share of sampling that is done after the step at a timestep: above 0, and 1 after the last step.
 
     It is the share of the steps if their number divides that of the schedule, else a little less. It depends on the
@@ -116,7 +116,12 @@ def share_done(timestep: int, schedule: NoiseSchedule) -> float:
 
 
 def sum_residuals(
-    controls: Sequence[ReadyControl], latents: Tensor, timestep: int, context: Conditioning, *, schedule: NoiseSchedule
+    controls: Sequence[ReadyControl],
+    latents: Tensor,
+    timestep: float,
+    context: Conditioning,
+    *,
+    schedule: NoiseSchedule,
 ) -> dict[str, Any]:
     """What controls add at a step, as arguments of diffusers' UNet; empty if no control acts in this step."""
     done = share_done(timestep, schedule)

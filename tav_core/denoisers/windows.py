@@ -50,11 +50,11 @@ class ContextWindows:
         """How far the windows may be shifted to the left. Over all shifts, frames are in an overlap equally often."""
         return range(0, self.length - self.overlap, max(self.overlap, 1))
 
-    def shift_at(self, timestep: int) -> int:
+    def shift_at(self, timestep: float) -> int:
         """The shift of a step, drawn at random with the timestep as seed."""
         return random.Random(timestep).choice(self.shifts) if self.shifting else 0
 
-    def at(self, num_frames: int, timestep: int) -> list[range]:
+    def at(self, num_frames: int, timestep: float) -> list[range]:
         """The windows of a step, in order, of `length` frames each; a clip that is no longer is one window.
 
         The first and the last window are moved if they would reach beyond the clip.
@@ -118,7 +118,7 @@ class WindowedDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         from ..models.conditioning import as_conditioning
 
         context, num_frames = as_conditioning(context), latents.shape[2]

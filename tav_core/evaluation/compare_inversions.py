@@ -59,7 +59,7 @@ class CountingDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
         self.calls += 1
         return self.denoiser.epsilon(latents, timestep, context)
 

@@ -57,12 +57,12 @@ class Chunked(nn.Module):
 class TemporalLayer(nn.Module):
     """A mixin for a transformer block that adds temporal attention after it: `(b f) n d` in and out.
 
-    The block then has two more submodules, `norm_temp` and `attn_temp`.
+    The block then has two more submodules, `norm_temp` and `attn_temp`; where they are None, nothing is added.
     """
 
     frames: FrameCount
-    norm_temp: nn.Module
-    attn_temp: nn.Module
+    norm_temp: nn.Module | None
+    attn_temp: nn.Module | None
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         # A compiled model cannot ask: it would be cut into parts here.
@@ -70,9 +70,14 @@ class TemporalLayer(nn.Module):
         if asks:
             check_cancelled()
         tokens = super().forward(hidden_states, *args, **kwargs)
-        lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
-        output = tokens + rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+        output = tokens if self.attn_temp is None else tokens + self.attend_over_time(tokens)
         return check_in_backward(output) if asks else output
+
+    def attend_over_time(self, tokens: Tensor) -> Tensor:
+        """The temporal attention's output, `(b f) n d` in and out."""
+        assert self.norm_temp is not None and self.attn_temp is not None
+        lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
+        return rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
 
 
 def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:

@@ -18,6 +18,8 @@ from .precision import usual_defaults
 
 INFLATION = "inflation"
 MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
+# Whether a UNet has temporal blocks; those saved before there was a choice have.
+TEMPORAL = "temporal"
 
 
 class SavedUNet(UNet2DConditionModel):
@@ -33,7 +35,7 @@ class SavedUNet(UNet2DConditionModel):
     @property
     def modes(self) -> dict[str, Any]:
         """The modes as `set_modes` takes them."""
-        return dict(self.config[INFLATION])
+        return {name: self.config[INFLATION][name] for name in MODES}
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Writes weights and modes as diffusers does; `from_pretrained` of this class reads them.
@@ -91,7 +93,7 @@ class SavedUNet(UNet2DConditionModel):
             CheckpointError: the config of a 2-D UNet, or one with unknown modes.
         """
         given = {name: kwargs.pop(name) for name in MODES if name in kwargs}
-        modes = {**read_modes(config), **given}
+        modes = {TEMPORAL: True, **read_modes(config), **given}
         flat = {name: value for name, value in config.items() if name != INFLATION}
         unet, unused = UNet2DConditionModel.from_config(flat, return_unused_kwargs=True, **kwargs)
         inflated = cls.from_2d(unet, **modes)
@@ -111,7 +113,7 @@ def read_modes(config: Mapping[str, Any]) -> dict[str, Any]:
             expected="that of a video UNet, written by InflatedUNet.save_pretrained",
             mend="Read it as diffusers' UNet2DConditionModel, then call InflatedUNet.from_2d.",
         )
-    if not isinstance(modes, Mapping) or set(modes) != set(MODES):
+    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL} != set(MODES):
         raise CheckpointError(
             got=f"the modes {modes} in the UNet's config",
             expected=f"a value for each of {', '.join(MODES)}",

@@ -75,11 +75,21 @@ class NoiseSchedule:
     def num_train_timesteps(self) -> int:
         return len(self.alphas)
 
-    def alpha(self, timestep: int) -> float:
-        """The alpha at a timestep; `final_alpha` for any timestep before 0."""
-        return self.alphas[timestep] if timestep >= 0 else self.final_alpha
+    def alpha(self, timestep: float) -> float:
+        """The alpha at a timestep; `final_alpha` for any timestep before 0.
 
-    def sigma(self, timestep: int) -> float:
+        Between two timesteps, sigma is interpolated, as k-diffusion and diffusers' Euler schedulers do.
+        """
+        if timestep < 0:
+            return self.final_alpha
+        lower = int(timestep)
+        if lower == timestep:
+            return self.alphas[lower]
+        share = timestep - lower
+        sigma = (1 - share) * self.sigma(lower) + share * self.sigma(lower + 1)
+        return 1 / (1 + sigma**2)
+
+    def sigma(self, timestep: float) -> float:
         """The noise level sqrt((1 - alpha) / alpha) at a timestep, where x_t / sqrt(alpha) = x_0 + sigma epsilon.
 
         k-diffusion and ComfyUI measure noise in this way (arXiv 2206.00364). Before timestep 0, alpha is `final_alpha`.
@@ -109,7 +119,7 @@ class NoiseSchedule:
         """The timestep one inference step nearer to the clean latents; if it is negative, alpha is `final_alpha`."""
         return timestep - self.num_train_timesteps // num_steps
 
-    def epsilon_from(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+    def epsilon_from(self, output: Tensor, noisy: Tensor, timestep: float) -> Tensor:
         """Epsilon from the UNet's prediction for `noisy` at `timestep`; all of the same shape."""
         if self.prediction_type == "epsilon":
             return output

@@ -4,7 +4,7 @@ What changes (Tune-A-Video, arXiv 2212.11565, section 4.2, and its code):
     convolutions     none: they run on every frame, folded into the batch
     attn1            attends to the frames that the attention mode gives
     attn2            all frames of a video share one text
-    after each block a temporal attention over the frames at each pixel: `norm_temp`, `attn_temp`
+    after each block a temporal attention over the frames at each pixel, `norm_temp` and `attn_temp`, if asked for
     group norms      those of the ResNets and the output take their statistics over all frames of a clip
 
 The parameter names are the published ones, as in the original's files and in the 2-D UNet.
@@ -33,7 +33,7 @@ from .conditioning import Conditioning, as_conditioning
 from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .parameter_names import check_same_shapes, is_temporal
 from .precision import usual_defaults
-from .saved_unet import INFLATION, MODES, SavedUNet
+from .saved_unet import INFLATION, MODES, TEMPORAL, SavedUNet
 from .unet_inputs import added_arguments, join_channels
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -44,7 +44,7 @@ class InflatedBlock(TemporalLayer, BasicTransformerBlock):
 
     attn1: Attention
     attn2: Attention
-    attn_temp: Attention
+    attn_temp: Attention | None
 
 
 class ChunkedFeedForward(Chunked, FeedForward):
@@ -91,6 +91,7 @@ class InflatedUNet(SavedUNet):
         group_norm: str = "frame",
         backend: str = "sdpa",
         positions: str = "none",
+        temporal: bool = True,
         seed: int = 33,
     ) -> InflatedUNet:
         """Inflates a 2-D UNet. The given one is not changed; the weights are shared with it, not copied.
@@ -105,6 +106,8 @@ class InflatedUNet(SavedUNet):
             group_norm: statistics per "frame", as in the 2-D UNet, or over the "clip" as in the original.
             backend: "sdpa", or "xformers" if it is installed.
             positions: position encoding of frames in the temporal attention: "none" as in the original, or "rotary".
+            temporal: whether there are temporal blocks. Without them, the UNet takes less time and memory, and cannot
+                be tuned: for what needs no tuning (sampling/zero_shot).
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
 
         Raises:
@@ -117,7 +120,12 @@ class InflatedUNet(SavedUNet):
         inflated.frames = FrameCount()
         with torch.random.fork_rng(devices=[]), usual_defaults():
             torch.manual_seed(seed)
-            replace_modules(inflated, BasicTransformerBlock, lambda block: inflate_block(block, inflated.frames))
+            replace_modules(
+                inflated,
+                BasicTransformerBlock,
+                lambda block: inflate_block(block, inflated.frames, temporal=temporal),
+            )
+        inflated.register_to_config(**{INFLATION: {TEMPORAL: temporal}})
         inflated.set_modes(
             attention=attention, attention_k=attention_k, group_norm=group_norm, backend=backend, positions=positions
         )
@@ -135,11 +143,14 @@ class InflatedUNet(SavedUNet):
         """Sets in place which frames are attended to, whether their order counts, and what the group norms span."""
         check_options(attention, attention_k, group_norm, backend, positions)
         modes = (attention, attention_k, group_norm, backend, positions)
-        self.register_to_config(**{INFLATION: dict(zip(MODES, modes, strict=True))})
+        kept = {TEMPORAL: self.config[INFLATION].get(TEMPORAL, True)}
+        self.register_to_config(**{INFLATION: {**dict(zip(MODES, modes, strict=True)), **kept}})
         for block in self.blocks().values():
             block.attn1.set_processor(SelfAttention(frames=self.frames, mode=attention, k=attention_k, backend=backend))
             block.attn2.set_processor(TextAttention(frames=self.frames, backend=backend))
-            block.attn_temp.set_processor(SelfAttention(frames=self.frames, backend=backend, positions=positions))
+            if block.attn_temp is not None:
+                over_time = SelfAttention(frames=self.frames, backend=backend, positions=positions)
+                block.attn_temp.set_processor(over_time)
         norm = nn.GroupNorm if group_norm == "frame" else ClipGroupNorm
         for owner, name in self.clip_norms():
             setattr(owner, name, recast(getattr(owner, name), norm, frames=self.frames))
@@ -251,11 +262,14 @@ def check_options(attention: str, attention_k: int, group_norm: str, backend: st
         )
 
 
-def inflate_block(block: BasicTransformerBlock, frames: FrameCount) -> InflatedBlock:
+def inflate_block(block: BasicTransformerBlock, frames: FrameCount, *, temporal: bool) -> InflatedBlock:
     """Adds to a spatial block a temporal attention of the same width and heads, whose output starts at zero."""
     weight = block.norm1.weight
     inflated = recast(block, InflatedBlock, frames=frames)
     inflated.ff = recast(block.ff, ChunkedFeedForward)
+    if not temporal:
+        inflated.norm_temp = inflated.attn_temp = None
+        return inflated
     inflated.norm_temp = nn.LayerNorm(block.dim, eps=block.norm1.eps)
     inflated.attn_temp = Attention(
         query_dim=block.dim,

@@ -171,9 +171,10 @@ REFUSED = (
     ),
     Refused(title="a depth-to-image model", why=MORE_INPUT, in_channels=5),
     Refused(title="an upscaler", why=MORE_INPUT, in_channels=7),
-    Refused(title="an InstructPix2Pix model", why=MORE_INPUT, in_channels=8),
     Refused(title="an inpainting model", why=MORE_INPUT, in_channels=9),
 )
+# It is loaded, and refused where there is no picture to give it.
+INSTRUCT = Refused(title="an InstructPix2Pix model", why="Its UNet is given a picture beside the latents.")
 # The same for files given as a ControlNet or a T2I-Adapter.
 REFUSED_NETS = (
     Refused(
@@ -206,8 +207,11 @@ def find_refused_config(config: Mapping[str, Any]) -> Refused | None:
 
 
 def find_refused_channels(in_channels: int, out_channels: int) -> Refused | None:
-    """What a UNet is that takes more channels than it gives: an image, a mask or a depth map beside the latents."""
-    if in_channels == out_channels:
+    """What a UNet is that takes more channels than it gives: a mask or a depth map beside the latents.
+
+    One that takes twice as many is InstructPix2Pix's, which is taken: a picture goes beside the latents.
+    """
+    if in_channels in (out_channels, 2 * out_channels):
         return None
     found = (refused for refused in REFUSED if refused.in_channels == in_channels)
     return next(found, Refused(title="an image-conditioned model", why=MORE_INPUT))

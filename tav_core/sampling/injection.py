@@ -110,7 +110,7 @@ class InjectedDenoiser:
     def schedule(self) -> NoiseSchedule:
         return self.denoiser.schedule
 
-    def epsilon(self, latents: Tensor, timestep: int, context: Conditioning | Tensor) -> Tensor:
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         """The noise in latents `b c f h w`, as a `Denoiser` gives it.
 
         Raises:

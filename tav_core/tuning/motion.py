@@ -107,6 +107,7 @@ class Motion:
         inflated.load_temporal(self.temporal)
         with torch.no_grad():
             for block in inflated.blocks().values():
+                assert block.attn_temp is not None, "inflated with temporal blocks above"
                 for parameter in block.attn_temp.to_out[0].parameters():
                     parameter.mul_(temporal_strength)
             for name, delta in self.deltas.items():

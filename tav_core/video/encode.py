@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
@@ -46,10 +47,12 @@ def choose_mp4_encoder(available: Collection[str] | None = None) -> str:
     return next((name for name in H264_ENCODERS if name in names), "mpeg4")
 
 
-def write_mp4(path: Path, frames: EachFrame, rate: Fraction) -> None:
+def write_mp4(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
     width, height = frames.width + frames.width % 2, frames.height + frames.height % 2
     encoder = choose_mp4_encoder()
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        if comment:
+            container.metadata["comment"] = comment
         stream = container.add_stream(encoder, rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if encoder == "libx264":
@@ -85,8 +88,11 @@ def _timed(frame: av.VideoFrame, time: int, tick: Fraction) -> av.VideoFrame:
     return frame
 
 
-def write_gif(path: Path, frames: EachFrame, rate: Fraction) -> None:
-    """Writes a GIF. Its delays are hundredths of a second, rounded so that the mean rate is kept."""
+def write_gif(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
+    """Writes a GIF. Its delays are hundredths of a second, rounded so that the mean rate is kept.
+
+    ffmpeg's muxer has no place for the comment.
+    """
     tick = Fraction(1, 100)
     times = [round(number * 100 / rate) for number in range(len(frames.frames) + 1)]
     options = {"loop": "0", "final_delay": str(times[-1] - times[-2])}
@@ -115,8 +121,11 @@ def _clip_palette(frames: EachFrame, most_pixels: int = 4_000_000) -> Image.Imag
     return Image.fromarray(sample).quantize(256, method=Image.Quantize.FASTOCTREE)
 
 
-def write_webp(path: Path, frames: EachFrame, rate: Fraction) -> None:
-    """Writes an animated WebP, each frame encoded separately: libwebp's animation encoder would merge equal frames."""
+def write_webp(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
+    """Writes an animated WebP, each frame encoded separately: libwebp's animation encoder would merge equal frames.
+
+    ffmpeg's muxer has no place for the comment.
+    """
     if "libwebp" not in av.codecs_available:
         raise ConfigError(
             got="a build of PyAV without libwebp", expected="one with it, as on PyPI", mend="Save as .mp4 or .gif."
@@ -135,7 +144,10 @@ def write_webp(path: Path, frames: EachFrame, rate: Fraction) -> None:
         container.mux(stream.encode())
 
 
-def write_folder(path: Path, frames: EachFrame, rate: Fraction) -> None:
+def write_folder(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
     path.mkdir()
+    notes = PngInfo()
+    if comment:
+        notes.add_itxt("Comment", comment)
     for number, pixels in enumerate(frames):
-        Image.fromarray(pixels).save(path / f"{number:05d}.png")
+        Image.fromarray(pixels).save(path / f"{number:05d}.png", pnginfo=notes)

@@ -26,7 +26,9 @@ FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
 """The highest frame rate per file ending: browsers slow down GIF frames under 20 ms and WebP frames under 11 ms."""
 
 
-def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: float | Fraction) -> Path:
+def write_video(
+    path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: float | Fraction, comment: str = ""
+) -> Path:
     """Saves frames under a temporary name beside `path`, then moves them into place; a failure leaves nothing behind.
 
     Args:
@@ -36,6 +38,7 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
             ... Missing parent folders are made. An existing file, or folder of such PNGs, is replaced.
         frames: `f h w 3` RGB, torch or numpy, float in [0, 1] (clamped) or uint8.
         fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not store it.
+        comment: how the video was made, for whoever finds the file: kept in .mp4, and in the PNGs of a folder.
 
     Returns:
         The path written.
@@ -49,7 +52,7 @@ def write_video(path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: flo
     pixels = EachFrame(check_frames(frames, channels=3))
     write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
     with whole_file(target) as temporary, _explained(target):
-        write(temporary, pixels, rate)
+        write(temporary, pixels, rate, comment)
     return target
 
 

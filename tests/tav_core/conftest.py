@@ -107,6 +107,19 @@ def sd2():
     )
 
 
+def widen_input(parts):
+    """Parts like others, but for a UNet that sees a picture beside the latents, as InstructPix2Pix's does."""
+    from diffusers import UNet2DConditionModel
+
+    config = {name: value for name, value in parts.unet.config.items() if not name.startswith("_")}
+    unet = UNet2DConditionModel(**config | {"in_channels": 8})
+    weights = parts.unet.state_dict()
+    name = "conv_in.weight"
+    weights[name] = torch.cat([weights[name], 0.5 * weights[name].flip(1)], dim=1)
+    unet.load_state_dict(weights)
+    return SimpleNamespace(**{**vars(parts), "unet": unet.eval().requires_grad_(False)})
+
+
 @pytest.fixture(scope="session")
 def write_folder():
     """Writes parts as a diffusers folder: write_folder(parts, path)."""

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from tav_core.checkpoints.load import load_checkpoint
 from tav_core.errors import CheckpointError
+from tests.tav_core.conftest import widen_input
 
 pytestmark = pytest.mark.usefixtures("offline")
 PARTS = ("unet", "vae", "text_encoder")
@@ -190,7 +191,15 @@ def test_a_file_without_a_part_says_which(sd1, to_ldm, tmp_path, prefix, part):
         load_checkpoint(save(tensors, tmp_path / "part.safetensors"))
 
 
-@pytest.mark.parametrize("channels, family", [(9, "inpainting"), (8, "InstructPix2Pix"), (5, "depth")])
+def test_instruct_pix2pix_is_read_with_its_input_for_a_picture(sd1, to_ldm, tmp_path):
+    told = widen_input(sd1)
+    checkpoint = load_checkpoint(save(to_ldm(told), tmp_path / "ip2p.safetensors"))
+    assert checkpoint.takes_pictures
+    assert torch.equal(checkpoint.unet.conv_in.weight, told.unet.conv_in.weight)
+    assert not load_checkpoint(save(to_ldm(sd1), tmp_path / "sd.safetensors")).takes_pictures
+
+
+@pytest.mark.parametrize("channels, family", [(9, "inpainting"), (5, "depth")])
 def test_image_conditioned_models_are_refused_by_name(sd1, to_ldm, tmp_path, channels, family):
     tensors = to_ldm(sd1)
     tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(32, channels, 3, 3)

@@ -1,0 +1,168 @@
+"""The commands `generate` and `instruct`: videos without tuning."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..checkpoints.load import Checkpoint
+from ..denoisers.denoiser import UNetDenoiser
+from ..errors import ConfigError
+from ..models.latents import decode_latents
+from ..models.unet import InflatedUNet
+from ..sampling.zero_shot.config import ZeroShotConfig
+from ..sampling.zero_shot.generate import LATENT_CHANNELS, OnLatents, generate
+from ..sampling.zero_shot.instruct import encode_pictures, instruct
+from ..sampling.zero_shot.instruct_config import InstructConfig
+from ..sampling.zero_shot.motion_field import MotionField
+from ..tuning.motion import Motion
+from ..version import __version__
+from ..video.clip import read_clip
+from ..video.config import ClipConfig
+from ..video.mask import to_mask
+from ..video.write import check_video, write_video
+from .commands import name_videos
+from .controls import add_named_controls
+from .inputs import check_room, encode, load_model
+from .options import read_clip_config, read_settings
+from .progress import progress_bar, tell
+from .zero_shot_options import FPS
+
+
+def run_generate(args: argparse.Namespace) -> None:
+    """Makes one video per prompt and writes the videos, named after their prompts."""
+    config, field = read_settings(args, ZeroShotConfig), read_camera(args)
+    fps = FPS if args.fps is None else args.fps
+    paths = prepare_videos(args, fps)
+    foreground = read_foreground(args.foreground, config)
+    motion = Motion.load(args.motion) if args.motion else None
+    checkpoint = load_model(args)
+    told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
+    shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
+    tuned = None if motion is None else motion.info
+    denoiser = add_named_controls(args, load_untuned(args, checkpoint, motion), shape, tuned)
+    at_once = min(config.chunk_size, config.num_frames)
+    check_room(denoiser, shape[:, :, :at_once], guided=config.guidance_scale > 1)
+    with progress_bar("generate", 0) as bar:
+        latents = generate(
+            denoiser, told, avoided, config=config, motion=field, foreground=foreground, on_step=counted_by(bar)
+        )
+    about = {**dataclasses.asdict(config), **camera_of(args), "negative": args.negative, "motion": args.motion}
+    write_videos(paths, checkpoint, latents, fps=fps, prompts=args.prompt, about=about)
+
+
+def run_instruct(args: argparse.Namespace) -> None:
+    """Edits a clip as each instruction says and writes the videos, named after the instructions."""
+    config = read_settings(args, InstructConfig)
+    clip = read_clip(args.clip, read_clip_config(args))
+    fps = clip.fps if args.fps is None else args.fps
+    paths = prepare_videos(args, fps)
+    checkpoint = load_model(args, takes_pictures=True)
+    told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
+    tell(f"encoding {clip.num_frames} frames")
+    pictures = encode_pictures(checkpoint.vae, clip.frames)
+    denoiser = load_untuned(args, checkpoint, None)
+    # Three predictions at once: as for a guided batch, and half as much again.
+    check_room(denoiser, pictures.repeat(3, 2, 1, 1, 1), guided=False)
+    videos = []
+    with progress_bar("instruct", config.num_steps * len(told)) as bar:
+        for one in told:
+            videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
+    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative}
+    write_videos(paths, checkpoint, torch.cat(videos), fps=fps, prompts=args.prompt, about=about)
+
+
+def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion | None) -> UNetDenoiser:
+    """The checkpoint's UNet with attention across frames, or a tuned one if there is a motion."""
+    if motion is None:
+        modes = {"attention": args.attention, "backend": args.backend}
+        unet = InflatedUNet.from_2d(checkpoint.unet, temporal=False, **modes)
+    else:
+        strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
+        unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
+    return UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+
+
+def camera_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The camera's options that were given."""
+    given = {name: getattr(args, name) for name in ("move", "zoom", "turn", "path")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_camera(args: argparse.Namespace) -> MotionField | None:
+    """The motion field that the options ask for; None if there are none.
+
+    Raises:
+        ConfigError: a point of the path is not two numbers.
+    """
+    given = camera_of(args)
+    if not given:
+        return None
+    if "path" in given:
+        given["path"] = [read_point(text) for text in given["path"]]
+    if "move" in given:
+        given["move"] = tuple(given["move"])
+    return MotionField(**given)
+
+
+def read_point(text: str) -> tuple[float, float]:
+    """A point "X,Y" of a path."""
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            got=f"the point {text!r} in --path",
+            expected="two numbers with a comma between them, such as 40,-12",
+            mend="Give the points one after the other: --path 0,0 40,-12 80,0.",
+        ) from error
+    return x, y
+
+
+def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
+    """The mask of what moves by itself, one for each frame."""
+    if path is None:
+        return None
+    how = ClipConfig(num_frames=config.num_frames, width=config.width, height=config.height)
+    return to_mask(read_clip(path, how).frames)
+
+
+def prepare_videos(args: argparse.Namespace, fps: float) -> list[Path]:
+    """The path of each prompt's video, after checks of all that can be known of them."""
+    paths = name_videos(args)
+    for path in paths:
+        check_video(path, fps=fps)
+    return paths
+
+
+def counted_by(bar: tqdm) -> OnLatents:
+    """Moves a bar to the steps done, whose number is known once the first one is."""
+
+    def on_step(done: int, total: int, latents: Tensor) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return on_step
+
+
+def write_videos(
+    paths: Sequence[Path],
+    checkpoint: Checkpoint,
+    latents: Tensor,
+    *,
+    fps: float,
+    prompts: Sequence[str],
+    about: dict[str, Any],
+) -> None:
+    """Decodes and writes videos, each with the settings that made it in its file."""
+    for path, video, prompt in zip(paths, latents.split(1), prompts, strict=True):
+        frames = decode_latents(checkpoint.vae, video)[0]
+        notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
+        print(write_video(path, frames, fps=fps, comment=json.dumps(notes, default=str, ensure_ascii=False)))

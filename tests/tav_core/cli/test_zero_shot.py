@@ -1,0 +1,119 @@
+"""`generate` and `instruct` at the command line, end to end on tiny checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tav_core.cli.main import main
+from tav_core.video.clip import read_clip
+from tav_core.video.config import ClipConfig
+from tav_core.video.write import write_video
+from tests.tav_core.conftest import widen_input
+
+SIZE = ["--width", "64", "--height", "64", "--num-frames", "3", "--num-steps", "3"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, sd1, write_folder):
+    """A folder with a tiny checkpoint, one of InstructPix2Pix's kind, and a clip."""
+    place = tmp_path_factory.mktemp("zero_shot")
+    write_folder(sd1, place / "model")
+    write_folder(widen_input(sd1), place / "ip2p")
+    write_video(place / "clip.mp4", np.random.default_rng(0).random((4, 64, 64, 3), dtype=np.float32), fps=12)
+    return place
+
+
+def generate(place, *more, model="model", out="made"):
+    return main(["generate", "--model", f"{place / model}", "--out", f"{place / out}", *SIZE, *more])
+
+
+def instruct(place, *more, model="ip2p", out="told"):
+    files = ["--model", f"{place / model}", "--clip", f"{place / 'clip.mp4'}", "--out", f"{place / out}"]
+    return main(["instruct", *files, *SIZE, *more])
+
+
+def comment_of(path):
+    with av.open(str(path)) as video:
+        return json.loads(video.metadata["comment"])
+
+
+def test_each_prompt_gives_a_video_that_says_how_it_was_made(place):
+    prompts = ["--prompt", "a cat runs", "--prompt", "a dog, 빨간"]
+    assert generate(place, *prompts, "--move", "12", "-4", "--zoom", "1.02", "--seed", "5") == 0
+    for name in ("a-cat-runs.mp4", "a-dog-빨간.mp4"):
+        video = read_clip(place / "made" / name, ClipConfig(num_frames=3, width=64, height=64))
+        assert video.num_frames == 3 and video.fps == 8
+    about = comment_of(place / "made" / "a-dog-빨간.mp4")
+    expected = {"prompt": "a dog, 빨간", "seed": 5, "move": [12, -4], "zoom": 1.02, "num_steps": 3, "motion": None}
+    assert expected.items() <= about.items()
+
+
+def test_pictures_say_it_too(place):
+    assert generate(place, "--prompt", "a cat", "--format", "png", out="pictures") == 0
+    with Image.open(place / "pictures" / "a-cat" / "00002.png") as picture:
+        assert json.loads(picture.text["Comment"])["prompt"] == "a cat"
+
+
+def test_the_camera_decides_and_a_seed_gives_the_same_bytes(place):
+    for out, more in (("still", []), ("moved", ["--move", "16", "0"]), ("again", ["--move", "16", "0"])):
+        assert generate(place, "--prompt", "a cat", *more, out=out) == 0
+    still, moved, again = ((place / out / "a-cat.mp4").read_bytes() for out in ("still", "moved", "again"))
+    assert moved == again and moved != still
+
+
+def test_a_path_and_a_foreground_are_taken(place):
+    write_video(place / "mask", torch.ones(3, 64, 64, 3), fps=8)
+    more = ["--path", "0,0", "24,0", "24,8", "--foreground", f"{place / 'mask'}"]
+    assert generate(place, "--prompt", "a cat", *more, out="path") == 0
+    assert comment_of(place / "path" / "a-cat.mp4")["path"] == ["0,0", "24,0", "24,8"]
+
+
+def test_a_tuned_model_starts_from_noise(place):
+    from tests.tav_core.cli.test_main import SIZE as CLIP_SIZE
+
+    tuned = ["--model", f"{place / 'model'}", "--clip", f"{place / 'clip.mp4'}", "--out", f"{place / 'run'}"]
+    assert main(["tune", *tuned, *CLIP_SIZE, "--prompt", "a cat", "--num-steps", "1", "--memory", "speed"]) == 0
+    motion = place / "run" / "motion.safetensors"
+    assert generate(place, "--prompt", "a dog", "--motion", f"{motion}", out="tuned") == 0
+    assert comment_of(place / "tuned" / "a-dog.mp4")["motion"] == f"{motion}"
+
+
+def test_each_instruction_gives_a_video_at_the_clips_rate(place):
+    told = ["--instruction", "make it snow", "--instruction", "make it night"]
+    assert instruct(place, *told, "--image-guidance-scale", "1.5", "--sampler", "ddim") == 0
+    video = read_clip(place / "told" / "make-it-night.mp4", ClipConfig(num_frames=3, width=64, height=64))
+    assert video.num_frames == 3 and video.fps == 12
+    assert comment_of(place / "told" / "make-it-snow.mp4")["image_guidance_scale"] == 1.5
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--path", "0,0", "1;2"], r"the point '1;2'"),
+        (["--zoom", "0"], "zoom 0"),
+        (["--width", "100"], "a multiple of 8"),
+        (["--t0", "0.95"], "t0 below t1"),
+        (["--num-steps", "1", "--move", "1", "1"], "2 steps or more"),
+        (["--foreground", "nowhere"], "nowhere"),
+        (["--fps", "0"], "0 frames per second"),
+        (["--fps", "0"], "0 frames per second"),
+    ],
+)
+def test_wrong_options_are_told_in_words(place, capsys, more, message):
+    assert generate(place, "--prompt", "a cat", *more, out="wrong") == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (place / "wrong").exists() or not list((place / "wrong").iterdir())
+
+
+def test_models_of_the_other_kind_are_refused(place, capsys):
+    assert generate(place, "--prompt", "a cat", model="ip2p") == 1
+    assert "Use it with the command instruct" in capsys.readouterr().err
+    assert instruct(place, "--instruction", "make it snow", model="model") == 1
+    assert "an InstructPix2Pix checkpoint" in capsys.readouterr().err
