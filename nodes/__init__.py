@@ -16,12 +16,16 @@ from comfy_api.latest import ComfyExtension, io
 from .sampling.blend_inversions import BlendInversions
 from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
+from .sampling.cross_frame_model import CrossFrameModel
 from .sampling.edit_preset import EditPreset
 from .sampling.free_noise import FreeNoise
 from .sampling.inject_source import InjectSource
 from .sampling.invert import DDIMInvert
+from .sampling.motion_field import MotionField
 from .sampling.prompts import Prompts
 from .sampling.sample_edit import SampleEdit
+from .sampling.smooth_background import SmoothBackground
+from .sampling.zero_shot_start import ZeroShotStart
 from .sockets.error_names import shorten_error_names
 from .sockets.folders import register_motion_folder
 from .sockets.graph import watch_graphs
@@ -61,6 +65,10 @@ NODES: list[type[io.ComfyNode]] = [
     MeasureVideo,
     Report,
     EditPreset,
+    CrossFrameModel,
+    MotionField,
+    ZeroShotStart,
+    SmoothBackground,
 ]
 
 

@@ -102,6 +102,12 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     Raises:
         MotionError: the message names the first difference, or says that the MODEL already has a motion.
     """
+    if any(isinstance(patch, FrameAttention) for patch in model.object_patches.values()):
+        raise MotionError(
+            got="a MODEL of Cross-Frame Model",
+            expected="the MODEL of a checkpoint loader, with or without LoRAs",
+            mend="Connect Apply Motion to the loader; it has an attention widget of its own.",
+        )
     if carries_motion(model):
         raise MotionError(
             got="a MODEL that has a motion on it already",

@@ -28,8 +28,11 @@ PREFIX = "diffusion_model."
 LDM_PREFIX = "model.diffusion_model."
 
 
-def check_model(model: ModelPatcher) -> None:
+def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
     """Checks that a MODEL is Stable Diffusion 1.x or 2.x.
+
+    Args:
+        takes_pictures: whether InstructPix2Pix, whose UNet sees a picture beside the latents, is taken too.
 
     Raises:
         CheckpointError: it is not; the message names its family.
@@ -39,8 +42,9 @@ def check_model(model: ModelPatcher) -> None:
     if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
         refused = find_refused_core_class(type(model.model.model_config).__name__)
         raise wrong_family(where, refused, mend=f"Load a {ANY_FAMILY} checkpoint.")
-    for refuse in (refuse_in_channels, refuse_pictures):
-        refuse(where, config["in_channels"], config["out_channels"])
+    refuse_in_channels(where, config["in_channels"], config["out_channels"])
+    if not takes_pictures:
+        refuse_pictures(where, config["in_channels"], config["out_channels"])
 
 
 def predicts_velocity(model: ModelPatcher) -> bool:

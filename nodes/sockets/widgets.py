@@ -15,6 +15,7 @@ Motion = io.Custom("TAV_MOTION")
 Trajectory = io.Custom("TAV_TRAJECTORY")
 TuneOptionsType = io.Custom("TAV_TUNE_OPTIONS")
 EarlyStopType = io.Custom("TAV_EARLY_STOP")
+MotionFieldType = io.Custom("TAV_MOTION_FIELD")
 
 
 def widget(config: type, name: str, **changes: Any) -> io.Input:

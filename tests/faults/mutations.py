@@ -253,6 +253,27 @@ MUTATIONS = (
         "",
         ("tests/faults/test_bad_videos.py::test_what_is_no_video_by_itself",),
     ),
+    Mutation(
+        "motion field: pixel centres are divided by the field's size",
+        "tav_core/sampling/zero_shot/motion_field.py",
+        "return own + (flows - 0.5) / scale",
+        "return own + flows / scale",
+        ("tests/tav_core/sampling/zero_shot/test_motion_field.py",),
+    ),
+    Mutation(
+        "zero-shot: moved frames get no fresh noise",
+        "tav_core/sampling/zero_shot/generate.py",
+        "self.noised(warp(at_t0, places), own)",
+        "warp(at_t0, places)",
+        ("tests/tav_core/sampling/zero_shot/test_generate.py",),
+    ),
+    Mutation(
+        "instruct: the text leads away from no picture at all",
+        "tav_core/denoisers/instruct.py",
+        "self.guidance_scale * (told - shown)",
+        "self.guidance_scale * (told - free)",
+        ("tests/tav_core/sampling/zero_shot/test_instruct.py",),
+    ),
 )
 
 

@@ -172,22 +172,30 @@ class Run:
 
     def render(self, motion: MotionField | None, foreground: Tensor | None) -> Tensor:
         """The clean latents of all frames, `1 c f h w`."""
+        mask = None if foreground is None else self.at_latent_size(foreground)
+        start = self.prepare(motion)
+        videos = [self.from_t1(start(frames), frames, self.places(motion, frames), mask) for frames in self.plan.chunks]
+        return torch.cat([videos[0], *(video[:, :, 1:] for video in videos[1:])], dim=2)
+
+    def prepare(self, motion: MotionField | None) -> Callable[[Sequence[int]], Tensor]:
+        """Draws all noise, and denoises frame 0 up to where it is moved.
+
+        Returns:
+            A function that gives the latents at t1 of frame 0 and some others, `1 c f h w`.
+        """
         plan, noise = self.plan, self.draw(1)
         others = self.draw(self.config.num_frames - 1)
-        mask = None if foreground is None else self.at_latent_size(foreground)
-        if plan.moved:
-            # What the steps at t1 and t0 take in.
-            latents = [noise, *self.denoise(noise, (0,), plan.timesteps[: plan.to_t0])]
-            at_t1, at_t0 = latents[plan.to_t1], latents[plan.to_t0]
-        videos = []
-        for frames in plan.chunks:
-            places, own = self.places(motion, frames), others[:, :, [frame - 1 for frame in frames]]
-            if plan.moved:
-                start = torch.cat([at_t1, self.noised(warp(at_t0, places), own)], dim=2)
-            else:
-                start = self.to_t1(torch.cat([noise, own], dim=2), frames)
-            videos.append(self.from_t1(start, frames, places, mask))
-        return torch.cat([videos[0], *(video[:, :, 1:] for video in videos[1:])], dim=2)
+        # What the steps from the first one to that at t0 take in.
+        latents = [noise, *self.denoise(noise, (0,), plan.timesteps[: plan.to_t0])] if plan.moved else [noise]
+
+        def start(frames: Sequence[int]) -> Tensor:
+            own = others[:, :, [frame - 1 for frame in frames]]
+            if not plan.moved:
+                return self.to_t1(torch.cat([noise, own], dim=2), frames)
+            moved = warp(latents[plan.to_t0], self.places(motion, frames))
+            return torch.cat([latents[plan.to_t1], self.noised(moved, own)], dim=2)
+
+        return start
 
     def draw(self, num_frames: int) -> Tensor:
         """Fresh noise, `1 c f h w`."""
