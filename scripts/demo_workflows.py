@@ -13,6 +13,7 @@ from workflow_parts import (
     INVERT,
     LOAD,
     PREVIEW,
+    RESULT,
     TUNE,
     apply_motion,
     compare,
@@ -70,6 +71,34 @@ def trial(graph: WorkflowGraph) -> None:
     """The quickstart as a form: a prompt in, a video out."""
     edited, saved = quickstart(graph)
     graph.show_as_form(inputs=[(edited, "text", "edited prompt")], outputs=[saved])
+
+
+def text_to_video(graph: WorkflowGraph) -> None:
+    """A video from a prompt, with nothing tuned; the stock sampler makes its second half."""
+    graph.note(
+        "A video from text alone: **nothing is tuned**. Press **Run**; it takes half a minute.",
+        "*Motion Field* moves the camera; what it looks at moves the other way.",
+        "Frames attend to the first one, so they show the same thing.",
+        "With Stable Diffusion: load your checkpoint, 512x512, 50 steps, t0 0.88, t1 0.94, cfg 7.5.",
+    )
+    graph.group("Load", LOAD, below=True)
+    demo = graph.add("TAVLoadDemoModel")
+    shown, empty = prompt(graph, demo, "a red circle on a blue background"), prompt(graph, demo, "", "Empty prompt")
+    graph.group("Camera", INVERT)
+    field = graph.add("TAVMotionField", move_x=4.0, move_y=1.5)
+    space = graph.add("EmptyLatentImage", width=96, height=96, batch_size=8)
+    graph.group("Start", TUNE)
+    model = graph.add("TAVCrossFrameModel", model=demo["model"])["model"]
+    prompts = {"model": model, "positive": shown[0], "negative": empty[0]}
+    moments = {"start_seed": 7, "num_steps": 20, "cfg": 4.0, "t0": 0.6, "t1": 0.7}
+    start = graph.add("TAVZeroShotStart", **prompts, **moments, latent=space[0], motion_field=field[0])
+    graph.group("Sample", EDIT)
+    sampler = graph.add("KSamplerSelect", sampler_name="euler")
+    given = {"sampler": sampler[0], "sigmas": start["sigmas"], "latent_image": start["latent"]}
+    latent = graph.add("SamplerCustom", **prompts, **given, add_noise=False, cfg=4.0, room=PREVIEW)
+    video = decode(graph, latent[0], demo["vae"])
+    graph.group("Result", RESULT)
+    save(graph, video, demo["fps"], "text_to_video")
 
 
 def resume(graph: WorkflowGraph) -> None:

@@ -50,6 +50,7 @@ PICTURES = {
         {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
     ),
     "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
+    "13_text_to_video": ("13  Text to video", {f"{SOURCE}, the camera moves": "made", "no motion field": "still"}),
 }
 
 
@@ -151,6 +152,29 @@ def local_graph() -> dict[str, Any]:
     }
 
 
+def zero_shot_graph() -> dict[str, Any]:
+    """Videos from text, with a motion field and without one."""
+    graph = {
+        "demo": node("TAVLoadDemoModel"),
+        "shown": text(SOURCE),
+        "empty": text(""),
+        "cross": node("TAVCrossFrameModel", model=["demo", 0], attention="first"),
+        "field": node("TAVMotionField", move_x=4.0, move_y=1.5, zoom=1.0, turn=0.0, path=""),
+        "space": node("EmptyLatentImage", width=96, height=96, batch_size=8),
+        "sampler": node("KSamplerSelect", sampler_name="euler"),
+    }
+    prompts = {"model": ["cross", 0], "positive": ["shown", 0], "negative": ["empty", 0], "cfg": 4.0}
+    for key, field in (("made", {"motion_field": ["field", 0]}), ("still", {})):
+        moments = {"start_seed": 7, "num_steps": 20, "t0": 0.6, "t1": 0.7}
+        graph[f"{key}_start"] = node("TAVZeroShotStart", **prompts, **moments, latent=["space", 0], **field)
+        start = {"sigmas": [f"{key}_start", 1], "latent_image": [f"{key}_start", 0]}
+        quiet = {"add_noise": False, "noise_seed": 0, "sampler": ["sampler", 0]}
+        graph[f"{key}_latent"] = node("SamplerCustom", **prompts, **quiet, **start)
+        graph[f"{key}_frames"] = node("VAEDecode", samples=[f"{key}_latent", 0], vae=["demo", 2])
+        graph[key] = save(f"{key}_frames")
+    return graph
+
+
 def ask(url: str, body: Any = None) -> bytes:
     """The server's answer to a request."""
     data = None if body is None else json.dumps(body).encode()
@@ -207,6 +231,7 @@ def main() -> None:
     url = parser.parse_args().url
     videos = render(url, first_graph())
     videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["square"]}))
+    videos |= render(url, zero_shot_graph())
     for name, (title, rows) in PICTURES.items():
         path = WORKFLOWS / f"{name}.jpg"
         draw(title, {label: videos[key] for label, key in rows.items()}).save(path, quality=QUALITY)

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from demo_workflows import inject_source, local_edit, quickstart, resume, trial
+from demo_workflows import inject_source, local_edit, quickstart, resume, text_to_video, trial
 from own_workflows import controlnet, dreambooth, four_prompts, long_clip, low_memory, stock_samplers, your_clip
 from workflow_graph import WorkflowGraph
 
@@ -34,6 +34,7 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "11_keep_the_layout": inject_source,
     # ComfyUI lists names that end so as apps.
     "12_trial.app": trial,
+    "13_text_to_video": text_to_video,
 }
 
 

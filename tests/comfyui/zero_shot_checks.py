@@ -44,7 +44,7 @@ def go_on(latent: dict, sigmas: torch.Tensor, model=MODEL) -> torch.Tensor:
 
 
 def as_latents(samples: torch.Tensor) -> torch.Tensor:
-    """A stock sampler's result as the library's: DDIM ends at the noise of timestep 0, where x is 4 in 10,000 smaller."""
+    """A stock sampler's result as the library's, whose x is 4 in 10,000 smaller: DDIM ends at timestep 0."""
     return scaled(samples) * CHECKPOINT.schedule.final_alpha**0.5
 
 
