@@ -21,6 +21,7 @@ from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
 from ..sockets.folders import shorter_run_path
+from .cross_frame import looks_across_frames
 from .frames import encode_frames
 from .motion import carries_motion
 from .unet import check_model, read_schedule, read_unet
@@ -80,9 +81,9 @@ def tune_model(
         Other errors: see `tune`.
     """
     check_model(model)
-    if carries_motion(model):
+    if looks_across_frames(model):
         raise MotionError(
-            got="a MODEL that has a motion on it",
+            got="a MODEL that has a motion on it" if carries_motion(model) else "a MODEL of Cross-Frame Model",
             expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect One-Shot Tune to the loader.",
         )

@@ -20,7 +20,7 @@ class MotionField(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        pixels = {"default": 12.0, "min": -512.0, "max": 512.0, "step": 1.0}
+        pixels = {"default": 12.0, "min": -512.0, "max": 512.0, "step": 0.5}
         return schema(
             node_id="TAVMotionField",
             display_name="Motion Field",
