@@ -56,6 +56,12 @@ NODES |= {f"nodes/{room}": {"nodes/sockets", "nodes/core"} for room in ("tuning"
 NODES["nodes/"] = set(NODES)
 DEMO = {"demo/world": set(), "demo/oracle": {"demo/world"}, "demo/trainers": {"demo/world"}}
 DEMO["demo/study"] = {"demo/world", "demo/oracle"}
+# The second world, from its pen up.
+DEMO["demo/creatures/drawing"] = set()
+DEMO |= {f"demo/creatures/{room}": {"demo/creatures/drawing"} for room in ("subjects", "places")}
+DEMO["demo/creatures"] = {name for name in DEMO if name.startswith("demo/creatures/")}
+DEMO["demo/creatures/oracle"] = {*DEMO["demo/creatures"], "demo/creatures", "demo/oracle"}
+DEMO["demo/creatures/trainers"] = {name for name in DEMO if name != "demo/study"}
 DEMO["demo/"] = set(DEMO)
 TABLE = {
     **LIBRARY,

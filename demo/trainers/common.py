@@ -27,16 +27,16 @@ _CHUNK = 500
 class Log:
     """Appends rows (stage, step, what, value, seconds) to the log and prints them with the remaining time."""
 
-    def __init__(self, stage: str, num_steps: int):
-        self.stage, self.num_steps, self.start = stage, num_steps, time.monotonic()
-        LOG.parent.mkdir(parents=True, exist_ok=True)
-        if not LOG.exists():
-            LOG.write_text("stage,step,what,value,seconds\n")
+    def __init__(self, stage: str, num_steps: int, path: Path = LOG):
+        self.stage, self.num_steps, self.start, self.path = stage, num_steps, time.monotonic(), path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_text("stage,step,what,value,seconds\n")
 
     def write(self, step: int, first: int = 0, **values: float) -> None:
         """Log `values` at `step` of a run whose first step was `first`."""
         seconds = time.monotonic() - self.start
-        with LOG.open("a", newline="") as file:
+        with self.path.open("a", newline="") as file:
             rows = [(self.stage, step, what, f"{value:.6g}", f"{seconds:.0f}") for what, value in values.items()]
             csv.writer(file, lineterminator="\n").writerows(rows)
         left = seconds / max(1, step - first) * (self.num_steps - step)

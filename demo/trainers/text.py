@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..world import palette, sdf
+from ..world.captions import vocabulary
 from ..world.vocabulary import MAX_LENGTH, write_tokenizer
 from .common import CACHE, MODEL, SEED, Log, learning_rate, load_stills, set_learning_rate
 
@@ -69,7 +70,7 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     return tokenizer(texts, **kwargs).input_ids
 
 
-def _decorate(text: str, rng: random.Random) -> str:
+def decorate(text: str, rng: random.Random) -> str:
     """The caption as people might type it, because words without meaning here must not change the embedding."""
     opening = rng.choice(_OPENINGS) if rng.random() < 0.2 else ""
     return opening + text + (rng.choice(_CLOSINGS) if rng.random() < 0.2 else "")
@@ -92,7 +93,7 @@ def train_text() -> None:
     """Write the tokenizer, train the text model, and save both into the model's folder."""
     torch.manual_seed(SEED)
     rng = random.Random(SEED)
-    model = make_text_model(write_tokenizer(MODEL / "tokenizer"))
+    model = make_text_model(write_tokenizer(MODEL / "tokenizer", vocabulary()))
     tokenizer = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
     heads = nn.ModuleDict({name: nn.Linear(WIDTH, len(words)) for name, words in ATTRIBUTES.items()})
     parameters = [*model.parameters(), *heads.parameters()]
@@ -103,7 +104,7 @@ def train_text() -> None:
         set_learning_rate(optimizer, learning_rate(step, NUM_STEPS, PEAK_RATE, 50))
         chosen = rng.choices(texts, k=BATCH)
         read = [read_caption(text) for text in chosen]
-        ids = tokenize(tokenizer, [_decorate(text, rng) for text in chosen])
+        ids = tokenize(tokenizer, [decorate(text, rng) for text in chosen])
         truth = {name: [one[name] for one in read] for name in ATTRIBUTES}
         loss, right = _loss(model(ids).last_hidden_state, ids, heads, truth, model.config.eos_token_id)
         optimizer.zero_grad()

@@ -8,8 +8,6 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from .captions import vocabulary
-
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_LENGTH = 77
 
@@ -44,9 +42,12 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     return merges
 
 
-def write_tokenizer(folder: Path) -> int:
-    """Write vocab.json, merges.txt and the tokenizer's configuration into `folder`; returns the vocabulary's size."""
-    letters, merges = byte_letters(), learn_merges(vocabulary())
+def write_tokenizer(folder: Path, words: list[str]) -> int:
+    """Write vocab.json, merges.txt and the tokenizer's configuration into `folder`; returns the vocabulary's size.
+
+    words: those that become one token each.
+    """
+    letters, merges = byte_letters(), learn_merges(words)
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
     folder.mkdir(parents=True, exist_ok=True)
     ids = {token: i for i, token in enumerate(dict.fromkeys(tokens))}

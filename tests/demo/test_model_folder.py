@@ -16,7 +16,7 @@ from demo.oracle.oracle import read_frame
 from demo.trainers import index
 from demo.trainers.common import MODEL
 from demo.trainers.text import make_text_model, save_text_model, write_tokenizer
-from demo.world.captions import phrase
+from demo.world.captions import phrase, vocabulary
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -72,7 +72,7 @@ def test_the_folder_is_written_as_it_is(tmp_path, monkeypatch):
 
 
 def test_the_text_model_is_small_on_disk_and_read_in_full_precision(tmp_path):
-    model = make_text_model(write_tokenizer(tmp_path / "tokenizer"))
+    model = make_text_model(write_tokenizer(tmp_path / "tokenizer", vocabulary()))
     wanted = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
     save_text_model(model, tmp_path / "text_encoder")
     assert (tmp_path / "text_encoder" / "model.safetensors").stat().st_size < 2.2 * model.num_parameters()

@@ -23,11 +23,12 @@ def model(tmp_path_factory):
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
     from demo.trainers.text import make_text_model
+    from demo.world.captions import vocabulary
     from demo.world.vocabulary import write_tokenizer
 
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    text = make_text_model(write_tokenizer(folder / "tokenizer"))
+    text = make_text_model(write_tokenizer(folder / "tokenizer", vocabulary()))
     widths = (32, 32)
     unet = UNet2DConditionModel(
         block_out_channels=widths,

@@ -10,7 +10,7 @@ from demo.world.vocabulary import END, START, byte_letters, learn_merges, write_
 def tokenizer(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("tokenizer")
-    size = write_tokenizer(folder)
+    size = write_tokenizer(folder, vocabulary())
     loaded = transformers.CLIPTokenizer.from_pretrained(folder)
     assert len(loaded) == size
     return loaded

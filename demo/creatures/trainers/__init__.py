@@ -1,0 +1,1 @@
+"""How the model of the second world and its oracle are trained, stage by stage."""

@@ -1,0 +1,103 @@
+"""The text model, which is trained to tell what captions say, and then frozen."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from ...trainers.common import Log, learning_rate, set_learning_rate
+from ...trainers.text import WIDTH, decorate, make_text_model, save_text_model, tokenize
+from ...world.vocabulary import write_tokenizer
+from ..captions import PLAIN, WHERE, vocabulary
+from ..stills import SEED
+from ..styles import STYLES
+from ..subjects import SUBJECTS
+from ..things import THINGS
+from .paths import CACHE, LOG, MODEL
+from .stills import load_stills
+
+NUM_STEPS, BATCH, PEAK_RATE = 800, 64, 1e-3
+# Class 0 of each means "not said".
+SAID = {
+    "subject": ("", *SUBJECTS),
+    "place": ("", *WHERE),
+    "thing": ("", *THINGS),
+    "style": ("", *(style for style in STYLES if style != PLAIN)),
+}
+
+
+def read_caption(text: str) -> dict[str, int]:
+    """The class of each part that a caption names; 0 if it does not name one."""
+    sentence, _, style = text.partition(", ")
+    rest = sentence
+    for phrase in WHERE.values():
+        rest = rest.removesuffix(phrase)
+    words = {
+        "subject": rest.split(),
+        "place": [name for name, phrase in WHERE.items() if sentence.endswith(phrase)],
+        "thing": rest.split(),
+        "style": [style.removesuffix(" style")],
+    }
+    return {
+        name: next((row for row, word in enumerate(classes) if word and word in words[name]), 0)
+        for name, classes in SAID.items()
+    }
+
+
+def loss_of(hidden: Tensor, ids: Tensor, heads: nn.ModuleDict, truth: dict[str, list[int]], end: int):
+    """Cross entropy at the end token and all the padding after it: in Stable Diffusion these carry the summary."""
+    after = (ids == end).float()
+    total, right = 0.0, 1.0
+    for name, head in heads.items():
+        target, logits = torch.tensor(truth[name]), head(hidden)
+        each = F.cross_entropy(logits.transpose(1, 2), target[:, None].expand(ids.shape), reduction="none")
+        total = total + (each * after).sum() / after.sum()
+        right = min(right, (((logits.argmax(-1) == target[:, None]) * after).sum() / after.sum()).item())
+    return total, right
+
+
+def train_text() -> None:
+    """Writes the tokenizer, trains the text model, and saves both into the model's folder."""
+    torch.manual_seed(SEED)
+    rng = random.Random(SEED)
+    model = make_text_model(write_tokenizer(MODEL / "tokenizer", vocabulary()))
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
+    heads = nn.ModuleDict({name: nn.Linear(WIDTH, len(words)) for name, words in SAID.items()})
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=1e-3)
+    texts = [*sorted({text for row in load_stills()[1] for text in row}), *[""] * 20]
+    log = Log("text", NUM_STEPS, LOG)
+    for step in range(NUM_STEPS):
+        set_learning_rate(optimizer, learning_rate(step, NUM_STEPS, PEAK_RATE, 50))
+        chosen = rng.choices(texts, k=BATCH)
+        read = [read_caption(text) for text in chosen]
+        ids = tokenize(tokenizer, [decorate(text, rng) for text in chosen])
+        truth = {name: [one[name] for one in read] for name in SAID}
+        loss, right = loss_of(model(ids).last_hidden_state, ids, heads, truth, model.config.eos_token_id)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if (step + 1) % 50 == 0:
+            log.write(step + 1, loss=loss.item(), right=right)
+    save_text_model(model, MODEL / "text_encoder")
+
+
+@torch.no_grad()
+def embed_captions() -> tuple[Tensor, Tensor]:
+    """Embeddings `n 77 c` float32 of all different captions, the empty one first, and `stills captions` indices into
+    them; computed by the text model as saved, then cached."""
+    kept = CACHE / "embeddings.pt"
+    if not kept.exists():
+        model = CLIPTextModel.from_pretrained(MODEL / "text_encoder").float()
+        tokenizer = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
+        rows = load_stills()[1]
+        texts = ["", *sorted({text for row in rows for text in row})]
+        position = {text: index for index, text in enumerate(texts)}
+        table = torch.cat([model(part).last_hidden_state for part in tokenize(tokenizer, texts).split(256)])
+        torch.save((table, torch.tensor([[position[text] for text in row] for row in rows])), kept)
+    return torch.load(kept, weights_only=True)
