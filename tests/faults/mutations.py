@@ -263,8 +263,8 @@ MUTATIONS = (
     Mutation(
         "zero-shot: moved frames get no fresh noise",
         "tav_core/sampling/zero_shot/generate.py",
-        "self.noised(warp(at_t0, places), own)",
-        "warp(at_t0, places)",
+        "self.noised(moved, own)], dim=2)",
+        "moved], dim=2)",
         ("tests/tav_core/sampling/zero_shot/test_generate.py",),
     ),
     Mutation(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import ConfigError
-from ...layouts import VAE_FACTOR
 from ...settings import check_settings, setting
 
 
@@ -46,6 +45,8 @@ class ZeroShotConfig:
     )
 
     def __post_init__(self) -> None:
+        from ...layouts import VAE_FACTOR
+
         check_settings(self)
         for name in ("width", "height"):
             if (side := getattr(self, name)) % VAE_FACTOR:
@@ -80,4 +81,6 @@ class ZeroShotConfig:
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""
+        from ...layouts import VAE_FACTOR
+
         return self.height // VAE_FACTOR, self.width // VAE_FACTOR
