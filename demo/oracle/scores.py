@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -169,9 +170,13 @@ def disc(reading: Reading, size: tuple[int, int]) -> np.ndarray:
     return np.hypot(columns - reading.x, rows - reading.y) < 1.8 * math.sqrt(reading.area / math.pi)
 
 
-def summarize(all_scores: Sequence[Scores]) -> dict[str, float]:
-    """Means over edits, and the share of edits that are right. Scores that are nan are left out of the means."""
-    names = [field.name for field in dataclasses.fields(Scores)]
+def summarize(all_scores: Sequence[Any]) -> dict[str, float]:
+    """Means over edits, and the share of edits that are right. Scores that are nan are left out of the means.
+
+    Args:
+        all_scores: the `Scores` of either world.
+    """
+    names = [field.name for field in dataclasses.fields(all_scores[0])]
     means = {name: mean_of_finite([getattr(s, name) for s in all_scores]) for name in names}
     return {"edits": len(all_scores), "edits_right": float(np.mean([s.edit_right for s in all_scores])), **means}
 

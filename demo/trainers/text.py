@@ -76,7 +76,7 @@ def decorate(text: str, rng: random.Random) -> str:
     return opening + text + (rng.choice(_CLOSINGS) if rng.random() < 0.2 else "")
 
 
-def _loss(hidden: torch.Tensor, ids: torch.Tensor, heads: nn.ModuleDict, truth: dict[str, list[int]], end: int):
+def loss_of(hidden: torch.Tensor, ids: torch.Tensor, heads: nn.ModuleDict, truth: dict[str, list[int]], end: int):
     """Cross entropy at the end token and all the padding after it: in Stable Diffusion these carry the summary."""
     after = (ids == end).float()
     total, right = 0.0, 1.0
@@ -106,7 +106,7 @@ def train_text() -> None:
         read = [read_caption(text) for text in chosen]
         ids = tokenize(tokenizer, [decorate(text, rng) for text in chosen])
         truth = {name: [one[name] for one in read] for name in ATTRIBUTES}
-        loss, right = _loss(model(ids).last_hidden_state, ids, heads, truth, model.config.eos_token_id)
+        loss, right = loss_of(model(ids).last_hidden_state, ids, heads, truth, model.config.eos_token_id)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -9,7 +9,7 @@ import comfy.patcher_extension
 
 from ...tav_core.errors import MotionError
 from ...tav_core.models.inflation import FrameCount, recast
-from .motion import KEY, FrameAttention, block_paths, carries_motion, count_frames
+from .motion import KEY, FrameAttention, block_paths, count_frames, looks_across_frames
 from .unet import check_model, core_names
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ def look_across_frames(model: ModelPatcher, *, attention: str, attention_k: int 
     wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
     patched.add_wrapper_with_key(wrapper, KEY, partial(count_frames, frames))
     return patched
-
-
-def looks_across_frames(model: ModelPatcher) -> bool:
-    """Whether a MODEL has attention across frames, from a motion or without one."""
-    return carries_motion(model) or any(isinstance(patch, FrameAttention) for patch in model.object_patches.values())
 
 
 def check_is_plain(model: ModelPatcher) -> None:

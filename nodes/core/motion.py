@@ -86,6 +86,11 @@ def carries_motion(model: ModelPatcher) -> bool:
     return any(isinstance(patch, TemporalLayer) for patch in model.object_patches.values())
 
 
+def looks_across_frames(model: ModelPatcher) -> bool:
+    """Whether a MODEL has attention across frames, from a motion or without one."""
+    return carries_motion(model) or any(isinstance(patch, FrameAttention) for patch in model.object_patches.values())
+
+
 def check_carries_motion(model: ModelPatcher) -> None:
     """Raises `MotionError` unless a MODEL has a motion on it: without one, its batches are not videos."""
     if not carries_motion(model):
@@ -102,7 +107,7 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     Raises:
         MotionError: the message names the first difference, or says that the MODEL already has a motion.
     """
-    if any(isinstance(patch, FrameAttention) for patch in model.object_patches.values()):
+    if looks_across_frames(model) and not carries_motion(model):
         raise MotionError(
             got="a MODEL of Cross-Frame Model",
             expected="the MODEL of a checkpoint loader, with or without LoRAs",

@@ -21,9 +21,8 @@ from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
 from ..sockets.folders import shorter_run_path
-from .cross_frame import looks_across_frames
 from .frames import encode_frames
-from .motion import carries_motion
+from .motion import carries_motion, looks_across_frames
 from .unet import check_model, read_schedule, read_unet
 
 if TYPE_CHECKING:

@@ -161,9 +161,7 @@ def run_edit(args: argparse.Namespace) -> None:
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
-    paths = name_videos(args)
-    for path in paths:
-        check_video(path, fps=fps)
+    paths = prepare_videos(args, fps)
     noise = start.noise if isinstance(start, Trajectory) else start
     denoiser = load_denoiser(args, checkpoint, motion, noise)
     denoiser = load_injection(args, denoiser, start, checkpoint)
@@ -208,6 +206,14 @@ def run_info(args: argparse.Namespace) -> None:
 def printable(value: Any) -> str:
     """A value from a file as text without control characters, which every terminal and encoding can show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+
+
+def prepare_videos(args: argparse.Namespace, fps: float) -> list[Path]:
+    """The path of each prompt's video, after checks of all that can be known of them."""
+    paths = name_videos(args)
+    for path in paths:
+        check_video(path, fps=fps)
+    return paths
 
 
 def name_videos(args: argparse.Namespace) -> list[Path]:

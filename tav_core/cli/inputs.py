@@ -20,6 +20,7 @@ from ..models.memory import check_sampling
 from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
+from ..models.unet import InflatedUNet
 from ..models.unsupported import INSTRUCT
 from ..sampling.blend import blend
 from ..sampling.config import EditConfig, InjectionConfig
@@ -79,12 +80,16 @@ def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list
 
 def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:
     """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for."""
-    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
-    unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
-    denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
+    denoiser = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
     denoiser = add_named_controls(args, denoiser, latents, motion.info)
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
+
+
+def tuned_unet(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> InflatedUNet:
+    """The checkpoint's UNet with a motion on it, as strong as the options say."""
+    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
+    return motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
 
 
 def load_injection(

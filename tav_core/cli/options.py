@@ -46,8 +46,8 @@ def add_vae(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_motion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--motion", type=Path, required=True, help="the motion file that tune wrote")
+def add_motion(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--motion", type=Path, required=required, help="the motion file that tune wrote")
     parser.add_argument("--strength", type=float, default=1.0, help="strength of the tuned queries")
     parser.add_argument("--temporal-strength", type=float, default=1.0, help="strength of the temporal attention")
 

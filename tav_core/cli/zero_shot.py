@@ -28,10 +28,10 @@ from ..version import __version__
 from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
-from ..video.write import check_video, write_video
-from .commands import name_videos
+from ..video.write import write_video
+from .commands import prepare_videos
 from .controls import add_named_controls
-from .inputs import check_room, encode, load_model
+from .inputs import check_room, encode, load_model, tuned_unet
 from .options import read_clip_config, read_settings
 from .progress import progress_bar, tell
 from .zero_shot_options import FPS
@@ -86,8 +86,7 @@ def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motio
         modes = {"attention": args.attention, "backend": args.backend}
         unet = InflatedUNet.from_2d(checkpoint.unet, temporal=False, **modes)
     else:
-        strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
-        unet = motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
+        unet = tuned_unet(args, checkpoint, motion)
     return UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
 
 
@@ -132,14 +131,6 @@ def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
         return None
     how = ClipConfig(num_frames=config.num_frames, width=config.width, height=config.height)
     return to_mask(read_clip(path, how).frames)
-
-
-def prepare_videos(args: argparse.Namespace, fps: float) -> list[Path]:
-    """The path of each prompt's video, after checks of all that can be known of them."""
-    paths = name_videos(args)
-    for path in paths:
-        check_video(path, fps=fps)
-    return paths
 
 
 def counted_by(bar: tqdm) -> OnLatents:

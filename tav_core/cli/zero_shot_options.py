@@ -8,7 +8,7 @@ from pathlib import Path
 from ..models.attention_modes import MODES
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..sampling.zero_shot.instruct_config import InstructConfig
-from .options import add_clip, add_control, add_model, add_settings
+from .options import add_clip, add_control, add_model, add_motion, add_settings
 
 FORMATS = ("mp4", "gif", "webp", "png")
 FPS = 8.0
@@ -19,9 +19,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--prompt", action="append", required=True, help="what to show; may be given several times")
     parser.add_argument("--negative", default="", help="what the video should not show")
-    parser.add_argument("--motion", type=Path, help="the motion file that tune wrote, for a tuned model")
-    parser.add_argument("--strength", type=float, default=1.0, help="strength of the tuned queries")
-    parser.add_argument("--temporal-strength", type=float, default=1.0, help="strength of the temporal attention")
+    add_motion(parser, required=False)
     parser.add_argument(
         "--attention", choices=MODES, default="first", help="which frames a frame attends to (default: first)"
     )

@@ -167,10 +167,3 @@ def flicker(frames: np.ndarray, readings: Sequence[Reading]) -> float:
     still = free[2:] & free[1:-1] & free[:-2]
     second = np.abs(frames[2:] - 2 * frames[1:-1] + frames[:-2]).mean(axis=-1)
     return float(second[still].mean()) if still.any() else float(second.mean())
-
-
-def summarize(all_scores: Sequence[Scores]) -> dict[str, float]:
-    """Means over edits, and the share of edits that are right. Scores that are nan are left out of the means."""
-    names = [field.name for field in dataclasses.fields(Scores)]
-    means = {name: mean_of_finite([getattr(each, name) for each in all_scores]) for name in names}
-    return {"edits": len(all_scores), "edits_right": float(np.mean([each.edit_right for each in all_scores])), **means}

@@ -6,11 +6,10 @@ import random
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ...trainers.common import Log, learning_rate, set_learning_rate
-from ...trainers.text import WIDTH, decorate, make_text_model, save_text_model, tokenize
+from ...trainers.text import WIDTH, decorate, loss_of, make_text_model, save_text_model, tokenize
 from ...world.vocabulary import write_tokenizer
 from ..captions import PLAIN, WHERE, vocabulary
 from ..stills import SEED
@@ -46,18 +45,6 @@ def read_caption(text: str) -> dict[str, int]:
         name: next((row for row, word in enumerate(classes) if word and word in words[name]), 0)
         for name, classes in SAID.items()
     }
-
-
-def loss_of(hidden: Tensor, ids: Tensor, heads: nn.ModuleDict, truth: dict[str, list[int]], end: int):
-    """Cross entropy at the end token and all the padding after it: in Stable Diffusion these carry the summary."""
-    after = (ids == end).float()
-    total, right = 0.0, 1.0
-    for name, head in heads.items():
-        target, logits = torch.tensor(truth[name]), head(hidden)
-        each = F.cross_entropy(logits.transpose(1, 2), target[:, None].expand(ids.shape), reduction="none")
-        total = total + (each * after).sum() / after.sum()
-        right = min(right, (((logits.argmax(-1) == target[:, None]) * after).sum() / after.sum()).item())
-    return total, right
 
 
 def train_text() -> None:

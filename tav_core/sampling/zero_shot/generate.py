@@ -174,7 +174,7 @@ class Run:
         """The clean latents of all frames, `1 c f h w`."""
         mask = None if foreground is None else self.at_latent_size(foreground)
         start = self.prepare(motion)
-        videos = [self.from_t1(start(frames), frames, self.places(motion, frames), mask) for frames in self.plan.chunks]
+        videos = [self.from_t1(start(frames), frames, motion, mask) for frames in self.plan.chunks]
         return torch.cat([videos[0], *(video[:, :, 1:] for video in videos[1:])], dim=2)
 
     def prepare(self, motion: MotionField | None) -> Callable[[Sequence[int]], Tensor]:
@@ -211,10 +211,12 @@ class Run:
         *_, latents = noise, *self.denoise(noise, (0, *frames), self.plan.timesteps[: self.plan.to_t1])
         return latents
 
-    def from_t1(self, latents: Tensor, frames: Sequence[int], places: Tensor, mask: Tensor | None) -> Tensor:
+    def from_t1(
+        self, latents: Tensor, frames: Sequence[int], motion: MotionField | None, mask: Tensor | None
+    ) -> Tensor:
         """The clean latents of frame 0 and some others, from those at t1, smoothed if there is a mask."""
         if mask is not None and frames:
-            first, own = latents[:, :, :1], latents[:, :, 1:]
+            first, own, places = latents[:, :, :1], latents[:, :, 1:], self.places(motion, frames)
             own = smooth_background(own, first, mask[[0, *frames]], places, strength=self.config.smoothing)
             latents = torch.cat([first, own], dim=2)
         *_, clean = self.denoise(latents, (0, *frames), self.plan.timesteps[self.plan.to_t1 :])
