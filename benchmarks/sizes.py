@@ -115,14 +115,16 @@ def build_denoiser(
     dtype: torch.dtype,
     backend: str = "sdpa",
     prediction_type: str = "epsilon",
+    **modes: Any,
 ) -> UNetDenoiser:
-    """The inflated model of a 2-D UNet, which is moved to the device and dtype in place."""
+    """The inflated model of a 2-D UNet, which is moved to device and dtype in place; `modes` are for the inflation."""
     from tav_core.denoisers.denoiser import UNetDenoiser
     from tav_core.models.unet import InflatedUNet
 
     with torch.device("cpu"):  # a schedule needs values, whatever device the caller builds networks on
         schedule = NoiseSchedule.from_config({**SCHEDULER, "prediction_type": prediction_type})
-    return UNetDenoiser(unet=InflatedUNet.from_2d(unet.to(device, dtype), backend=backend), schedule=schedule)
+    inflated = InflatedUNet.from_2d(unet.to(device, dtype), backend=backend, **modes)
+    return UNetDenoiser(unet=inflated, schedule=schedule)
 
 
 def random_inputs(

@@ -33,9 +33,9 @@ def make_vae() -> AutoencoderKL:
     )
 
 
-def to_input(pictures: np.ndarray) -> torch.Tensor:
+def to_input(pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
     """uint8 `n h w c` to float32 `n c h w` in [-1, 1], channels-last memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.as_tensor(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _edges(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

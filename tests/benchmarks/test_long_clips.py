@@ -37,12 +37,19 @@ def test_a_jump_at_a_seam_shows():
 
 
 def test_one_measurement(capsys):
-    assert long_clips.main(["--only", "demo", "invert", "18", "1"]) == 0
+    assert long_clips.main(["--only", "demo", "invert", "18", "1", "cpu"]) == 0
     result = json.loads(capsys.readouterr().out)
     # Two windows: 16 frames, and 16 with frame 0 in front.
     assert result["frames_run"] == 33
-    assert result["cpu_seconds"] > 0
+    assert result["seconds"] > 0
     assert result["peak_bytes"] >= result["added_bytes"] >= 0
+
+
+def test_a_video_from_a_prompt_runs_frame_0_with_each_chunk(capsys):
+    assert long_clips.main(["--only", "demo", "generate", "17", "4", "cpu"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    # Frame 0 alone for one step to t0, then four steps of chunks of 8, 8 and 3 frames; all of it twice, for guidance.
+    assert result["frames_run"] == 2 * (1 + 4 * 19)
 
 
 def test_wrong_ways_are_refused():

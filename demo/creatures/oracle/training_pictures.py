@@ -52,17 +52,22 @@ def spoil(pictures: Tensor, rng: np.random.Generator) -> Tensor:
         pictures = blockwise(pictures)
     pictures = F.interpolate(pictures, (SIDE, SIDE), mode="area")
     count = len(pictures)
-    uniform = lambda low, high, *shape: torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32))  # noqa: E731
+    device = pictures.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32)).to(device)
+
     pictures = (pictures - 0.5) * uniform(0.8, 1.15, count, 1, 1, 1) + 0.5 + uniform(-0.06, 0.06, count, 3, 1, 1)
-    noise = uniform(0, 0.06, count, 1, 1, 1) * torch.randn(count, 3, SIDE, SIDE)
-    patches = F.interpolate(torch.randn(count, 3, 8, 8), (SIDE, SIDE), mode="bilinear")
+    noise = uniform(0, 0.06, count, 1, 1, 1) * torch.randn(count, 3, SIDE, SIDE, device=device)
+    patches = F.interpolate(torch.randn(count, 3, 8, 8, device=device), (SIDE, SIDE), mode="bilinear")
     return (pictures + noise + uniform(0, 0.06, count, 1, 1, 1) * patches).clamp(0, 1)
 
 
 def blockwise(pictures: Tensor) -> Tensor:
     """Detail weakened in each block of 6 x 6 pixels, which are the 8 x 8 pixels that become one of a latent."""
     coarse = F.interpolate(F.avg_pool2d(pictures, 6), scale_factor=6, mode="bilinear")
-    strength = F.interpolate(torch.rand(len(pictures), 1, KEPT // 6, KEPT // 6), scale_factor=6)
+    strength = torch.rand(len(pictures), 1, KEPT // 6, KEPT // 6, device=pictures.device)
+    strength = F.interpolate(strength, scale_factor=6)
     return pictures.lerp(coarse, strength)
 
 
@@ -70,7 +75,7 @@ def uncertain(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """Pictures `n 3 64 64` of noise or coloured patches, which show nothing."""
     count = len(pictures)
     cells = int(rng.choice([2, 4, 8, 16, SIDE]))
-    patches = torch.rand(count, 3, cells, cells)
+    patches = torch.rand(count, 3, cells, cells, device=pictures.device)
     return F.interpolate(patches, (SIDE, SIDE), mode="bilinear" if rng.random() < 0.5 else "nearest")
 
 

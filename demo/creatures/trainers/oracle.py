@@ -17,12 +17,13 @@ from ...trainers.common import Log, learning_rate, set_learning_rate
 from ..oracle.network import WORDS, OracleNet
 from ..oracle.reading import ORACLES
 from ..oracle.training_pictures import render_chunk, spoil, uncertain
+from .device import DEVICE, prepare_device
 from .paths import CACHE, LOG
 
-NUM_PICTURES, CHUNK = 24_000, 500
+NUM_PICTURES, CHUNK = 36_000, 500
 # Pictures that no step sees, for the temperatures.
 NUM_HELD = 1000
-NUM_STEPS, BATCH, PEAK_RATE = 4000, 48, 2e-3
+NUM_STEPS, BATCH, PEAK_RATE = 3000, 64, 2e-3
 MIXED_SHARE, UNCERTAIN_SHARE = 0.15, 0.08
 SMOOTHING = 0.02
 Targets = dict[str, Tensor]
@@ -33,7 +34,7 @@ def load_pictures(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     kept = CACHE / f"oracle_{seed}.npz"
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(2) as pool:
+        with ProcessPoolExecutor() as pool:
             seeds = [seed * 10_000 + index for index in range(NUM_PICTURES // CHUNK)]
             chunks = list(pool.map(render_chunk, seeds, [CHUNK] * len(seeds)))
         parts = [np.concatenate(part) for part in zip(*chunks, strict=True)]
@@ -52,7 +53,7 @@ def to_targets(masks: np.ndarray, labels: np.ndarray) -> Targets:
 
 def mix(pictures: Tensor, targets: Targets, count: int) -> None:
     """Blends the first `count` pictures with the last ones, in place: half of each is nothing certain."""
-    share = torch.empty(count).uniform_(0.35, 0.65)
+    share = torch.empty(count, device=pictures.device).uniform_(0.35, 0.65)
     for part in (pictures, *targets.values()):
         weight = share.view(-1, *[1] * (part.dim() - 1))
         part[:count] = weight * part[:count] + (1 - weight) * part[-count:]
@@ -78,8 +79,9 @@ def loss_of(said: dict[str, Tensor], targets: Targets) -> Tensor:
 def make_batch(data: tuple[np.ndarray, ...], chosen: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Targets]:
     """Spoilt pictures, `n 3 64 64`, and what should be said of them; some are mixtures, some show nothing."""
     pictures, masks, labels = (part[chosen] for part in data)
-    spoilt = spoil(rearrange(torch.from_numpy(pictures), "n h w c -> n c h w").float() / 255, rng)
-    targets = to_targets(masks, labels)
+    pictures = rearrange(torch.from_numpy(pictures).to(DEVICE), "n h w c -> n c h w")
+    spoilt = spoil(pictures.float() / 255, rng)
+    targets = {name: part.to(DEVICE) for name, part in to_targets(masks, labels).items()}
     mix(spoilt, targets, round(MIXED_SHARE * len(chosen)))
     blank_out(spoilt, targets, round(UNCERTAIN_SHARE * len(chosen)), rng)
     return spoilt.contiguous(memory_format=torch.channels_last), targets
@@ -87,9 +89,10 @@ def make_batch(data: tuple[np.ndarray, ...], chosen: np.ndarray, rng: np.random.
 
 def train(seed: int, goal: Path, num_steps: int) -> None:
     """Trains an oracle and writes it."""
+    prepare_device()
     torch.manual_seed(seed)
     rng, data = np.random.default_rng(seed), load_pictures(seed)
-    net = OracleNet().to(memory_format=torch.channels_last).train()
+    net = OracleNet().to(DEVICE, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
     log, losses = Log(f"oracle {seed}", num_steps, LOG), []
     for step in range(num_steps):
@@ -99,9 +102,9 @@ def train(seed: int, goal: Path, num_steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())
         if (step + 1) % 100 == 0:
-            log.write(step + 1, loss=float(np.mean(losses[-100:])))
+            log.write(step + 1, loss=float(torch.stack(losses[-100:]).mean()))
     net.eval()
     save(net, calibrate(net, data, rng), goal)
 
@@ -125,8 +128,9 @@ def calibrate(net: OracleNet, data: tuple[np.ndarray, ...], rng: np.random.Gener
 
 def save(net: OracleNet, temperatures: dict[str, Tensor], goal: Path) -> None:
     """Writes the weights in half precision, but the counts of the norms."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
-    save_file({**{name: value.contiguous() for name, value in state.items()}, **temperatures}, goal)
+    state = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    save_file({**half, **temperatures}, goal)
 
 
 def main() -> None:

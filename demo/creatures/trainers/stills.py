@@ -11,7 +11,7 @@ from ..scene import Scene, render
 from ..stills import SEED, random_scene
 from .paths import CACHE
 
-NUM_STILLS, CHUNK = 20_000, 500
+NUM_STILLS, CHUNK = 32_000, 500
 CAPTIONS_PER_STILL = 4
 PICTURES, CAPTIONS = CACHE / "stills.npy", CACHE / "captions.txt"
 
@@ -34,7 +34,7 @@ def load_stills() -> tuple[np.ndarray, list[list[str]]]:
     """The training stills, uint8 `n h w 3`, and the captions of each."""
     if not CAPTIONS.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(2) as pool:
+        with ProcessPoolExecutor() as pool:
             chunks = list(pool.map(make_chunk, range(NUM_STILLS // CHUNK)))
         np.save(PICTURES, np.concatenate([pictures for pictures, _ in chunks]))
         lines = ["\t".join(row) for _, captions in chunks for row in captions]

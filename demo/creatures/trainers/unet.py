@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...trainers.common import Log, set_learning_rate, speed_up_group_norm
+from ...trainers.common import Log, set_learning_rate
 from ...trainers.text import WIDTH
 from ...trainers.unet import make_scheduler, snr_weights
 from ..stills import SEED
+from .device import DEVICE, prepare_device
 from .paths import CACHE, LOG, MODEL
 from .text import embed_captions
 from .vae import encode_stills
 
 STATE = CACHE / "unet_state.pt"
-BATCH = 32
+# (first step, batch): growing batches take noise out of the gradient as a falling learning rate does (arXiv
+# 1711.00489), and cost a GPU little.
+BATCHES = ((0, 32), (1500, 64), (4000, 128))
 # A warm-up, then a constant rate until COOL_DOWN, then a line to zero, so that the length can be decided late.
-WARM_UP, COOL_DOWN, NUM_STEPS = 100, 7500, 9500
+WARM_UP, COOL_DOWN, NUM_STEPS = 100, 7200, 9300
 PEAK_RATE = 6e-4
 EMA_DECAY = 0.999
 EMPTY_SHARE = 0.1
-LOG_EVERY, SAVE_EVERY = 50, 100
+LOG_EVERY, SAVE_EVERY = 100, 500
 
 
 def make_unet() -> UNet2DConditionModel:
@@ -46,33 +48,64 @@ def rate_at(step: int) -> float:
     return PEAK_RATE * min(1.0, (step + 1) / WARM_UP, left)
 
 
-def stratified_timesteps(rng: np.random.Generator, count: int) -> Tensor:
+def batch_at(step: int) -> int:
+    """How many stills a step is trained on."""
+    return [batch for first, batch in BATCHES if first <= step][-1]
+
+
+def samples_before(step: int) -> int:
+    """How many stills all steps before this one were trained on."""
+    ends = [*(first for first, _ in BATCHES[1:]), step]
+    parts = zip(BATCHES, ends, strict=True)
+    return sum(batch * (min(end, step) - first) for (first, batch), end in parts if first < step)
+
+
+def stratified_timesteps(count: int, device: torch.device) -> Tensor:
     """One timestep from each of `count` equal parts of the schedule, in random order: losses vary less from step to
     step."""
-    parts = (rng.permutation(count) + rng.random(count)) / count
-    return torch.from_numpy((1000 * parts).astype(np.int64))
+    parts = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
+    return (1000 * parts).long().clamp(max=999)
+
+
+class Predictor(nn.Module):
+    """The UNet as a function of tensors alone. On a GPU it is recorded as a graph for each size of batch, because so
+    small a UNet spends most of a step on launching its kernels."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        return self.unet(noisy, timesteps, context, return_dict=False)[0]
+
+    def recorded(self, *inputs: Tensor) -> nn.Module:
+        """A predictor for inputs of these shapes."""
+        fresh = Predictor(self.unet)
+        return torch.cuda.make_graphed_callables(fresh, inputs) if DEVICE.type == "cuda" else fresh
 
 
 class UNetCourse:
-    """The UNet, its moving average, optimizer and data, kept on disk."""
+    """The UNet, its moving average, optimizer and data, with a state on disk."""
 
     def __init__(self) -> None:
         torch.manual_seed(SEED)
-        self.unet = make_unet().train().to(memory_format=torch.channels_last)
-        self.average = {name: value.clone() for name, value in self.unet.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+        self.unet = make_unet().to(DEVICE, memory_format=torch.channels_last).train()
+        self.predict: nn.Module | None = None
+        self.average = [parameter.detach().clone() for parameter in self.unet.parameters()]
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.scheduler = make_scheduler()
-        self.weights = snr_weights(self.scheduler.alphas_cumprod)
+        self.alphas = self.scheduler.alphas_cumprod.to(DEVICE)
+        self.weights = snr_weights(self.alphas)
         latents = encode_stills()
-        self.latents = latents / latents.std()
-        self.embeddings, self.captions = embed_captions()
+        self.latents = (latents / latents.std()).to(DEVICE)
+        self.embeddings, self.captions = (part.to(DEVICE) for part in embed_captions())
         self.step = 0
         if STATE.exists():
             self.load()
 
     def load(self) -> None:
         """Takes up the course where it stopped."""
-        state = torch.load(STATE, weights_only=True)
+        state = torch.load(STATE, weights_only=True, map_location=DEVICE)
         self.unet.load_state_dict(state["unet"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
@@ -84,20 +117,30 @@ class UNetCourse:
         STATE.with_suffix(".tmp").replace(STATE)
 
     def loss(self) -> Tensor:
-        """The loss of a step's batch; a step draws the same numbers whenever it is run."""
-        rng = np.random.default_rng([SEED, self.step])
+        """The loss of a step's batch; a step draws the same numbers whenever it is run.
+
+        All numbers are drawn where they are needed, because a copy to a GPU would wait for the step before.
+        """
         torch.manual_seed(SEED + self.step)
-        chosen = rng.integers(0, len(self.latents), BATCH)
-        captions = self.captions[chosen, rng.integers(0, self.captions.shape[1], BATCH)]
-        captions[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = 0
+        count = batch_at(self.step)
+        chosen = torch.randint(len(self.latents), (count,), device=DEVICE)
+        column = torch.randint(self.captions.shape[1], (count,), device=DEVICE)
+        empty = torch.rand(count, device=DEVICE) < EMPTY_SHARE
+        context = self.embeddings[self.captions[chosen, column].masked_fill(empty, 0)]
         latents = self.latents[chosen].contiguous(memory_format=torch.channels_last)
-        noise, timesteps = torch.randn_like(latents), stratified_timesteps(rng, BATCH)
-        noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        predicted = self.unet(noisy, timesteps, self.embeddings[captions]).sample
-        each = F.mse_loss(predicted, noise, reduction="none").mean(dim=(1, 2, 3))
+        noise, timesteps = torch.randn_like(latents), stratified_timesteps(count, DEVICE)
+        alpha = self.alphas[timesteps].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        each = F.mse_loss(self.predictor(noisy, timesteps, context), noise, reduction="none").mean(dim=(1, 2, 3))
         return (each * self.weights[timesteps]).mean()
 
-    def train_step(self) -> float:
+    def predictor(self, *inputs: Tensor) -> Tensor:
+        """Epsilon, by a graph of the batch's size."""
+        if self.predict is None or self.step in dict(BATCHES):
+            self.predict = Predictor(self.unet).recorded(*(part.clone() for part in inputs))
+        return self.predict(*inputs)
+
+    def train_step(self) -> Tensor:
         """One optimizer step; returns its loss."""
         set_learning_rate(self.optimizer, rate_at(self.step))
         loss = self.loss()
@@ -107,19 +150,20 @@ class UNetCourse:
         self.optimizer.step()
         self.step += 1
         self.update_average()
-        return loss.item()
+        return loss.detach()
 
     @torch.no_grad()
     def update_average(self) -> None:
         """Moves the average towards the weights, faster in the first steps."""
         decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for name, value in self.unet.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+        torch._foreach_lerp_(self.average, [*self.unet.parameters()], 1 - decay)
 
+    @torch.no_grad()
     def averaged(self) -> UNet2DConditionModel:
-        """A UNet with the moving average's weights."""
+        """A UNet with the moving average's weights, on the CPU."""
         unet = make_unet()
-        unet.load_state_dict(self.average)
+        for parameter, average in zip(unet.parameters(), self.average, strict=True):
+            parameter.copy_(average)
         return unet.eval()
 
 
@@ -129,13 +173,14 @@ def train_unet(until: int = NUM_STEPS) -> None:
     Args:
         until: the step to stop at, for a look at what was learned.
     """
-    speed_up_group_norm()
+    prepare_device()
     course = UNetCourse()
     log, first, losses = Log("unet", NUM_STEPS, LOG), course.step, []
     while course.step < until:
         losses.append(course.train_step())
         if course.step % LOG_EVERY == 0:
-            log.write(course.step, first=first, loss=float(np.mean(losses[-LOG_EVERY:])))
+            loss, losses = float(torch.stack(losses).mean()), []
+            log.write(course.step, first=first, loss=loss, samples=samples_before(course.step))
         if course.step % SAVE_EVERY == 0:
             course.save()
     course.save()

@@ -10,19 +10,20 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...trainers.common import Log, learning_rate, set_learning_rate, speed_up_group_norm
+from ...trainers.common import Log, learning_rate, set_learning_rate
 from ...trainers.vae import make_vae, to_input
 from ...trainers.vae_start import start_linear
 from ..stills import SEED
+from .device import DEVICE, prepare_device
 from .paths import CACHE, LOG, MODEL
 from .stills import load_stills
 
 STATE = CACHE / "vae_state.pt"
 # Steps on crops of 64, which teach most at a quarter of the cost, and then on whole pictures.
-NUM_CROPS, NUM_WHOLE = 3400, 300
+NUM_CROPS, NUM_WHOLE = 4000, 500
 CROP = 64
-BATCH = 12
-PEAK_RATE = 1.2e-3
+BATCH = 64
+PEAK_RATE = 1e-3
 KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 0.4
 # How much more the error counts where a picture has contrast around it.
@@ -51,7 +52,7 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 
 def loss_of(vae: AutoencoderKL, target: Tensor) -> tuple[Tensor, Tensor]:
     """The loss, and the KL part of it."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+    with torch.autocast(DEVICE.type, torch.bfloat16, enabled=has_fast_bfloat16()):
         posterior = vae.encode(target).latent_dist
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         sample = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
@@ -62,20 +63,20 @@ def loss_of(vae: AutoencoderKL, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def has_fast_bfloat16() -> bool:
     """Whether this processor computes in bfloat16 itself; where it does not, bfloat16 is several times slower."""
-    return torch.cpu._is_avx512_bf16_supported()
+    return DEVICE.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
 
 
-def draw_batch(pictures: np.ndarray, side: int, step: int) -> Tensor:
-    """A step's crops, `n 3 side side` in [-1, 1]."""
+def draw_batch(pictures: Tensor, side: int, step: int) -> Tensor:
+    """A step's crops of pictures `n h w 3` uint8: `n 3 side side` in [-1, 1]."""
     rng = np.random.default_rng([SEED, step])
     torch.manual_seed(SEED + step)
-    chosen = np.sort(rng.choice(len(pictures) - NUM_HELD, BATCH, replace=False))
+    chosen = torch.from_numpy(rng.integers(0, len(pictures) - NUM_HELD, BATCH)).to(pictures.device)
     top, left = rng.integers(0, pictures.shape[1] - side + 1, 2)
     return to_input(pictures[chosen, top : top + side, left : left + side])
 
 
 @torch.no_grad()
-def peak_signal_to_noise(vae: AutoencoderKL, pictures: np.ndarray) -> float:
+def peak_signal_to_noise(vae: AutoencoderKL, pictures: Tensor) -> float:
     """Decibels between pictures, uint8 `n h w 3`, and what the autoencoder makes of them."""
     target = to_input(pictures)
     restored = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in target.split(20)])
@@ -88,14 +89,14 @@ class VaeCourse:
 
     def __init__(self) -> None:
         torch.manual_seed(SEED)
-        self.pictures = load_stills()[0]
+        self.pictures = torch.from_numpy(np.array(load_stills()[0])).to(DEVICE)
         self.vae = make_vae()
-        start_linear(self.vae, to_input(np.array(self.pictures[:32])))
-        self.vae = self.vae.to(memory_format=torch.channels_last).train()
+        start_linear(self.vae, to_input(self.pictures[:32].cpu()))
+        self.vae = self.vae.to(DEVICE, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.AdamW(self.vae.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
         self.step = 0
         if STATE.exists():
-            state = torch.load(STATE, weights_only=True)
+            state = torch.load(STATE, weights_only=True, map_location=DEVICE)
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
@@ -106,7 +107,7 @@ class VaeCourse:
         torch.save(state, STATE.with_suffix(".tmp"))
         STATE.with_suffix(".tmp").replace(STATE)
 
-    def train_step(self) -> float:
+    def train_step(self) -> Tensor:
         """One optimizer step; returns its loss."""
         num_steps = NUM_CROPS + NUM_WHOLE
         set_learning_rate(self.optimizer, learning_rate(self.step, num_steps, PEAK_RATE, 50))
@@ -117,22 +118,23 @@ class VaeCourse:
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return loss.item()
+        return loss.detach()
 
 
 def train_vae() -> None:
     """Trains the autoencoder, from the cached state if there is one, and saves it in fp32 in the cache."""
-    speed_up_group_norm()
+    prepare_device()
     course = VaeCourse()
     num_steps = NUM_CROPS + NUM_WHOLE
     log, first, losses = Log("vae", num_steps, LOG), course.step, []
-    held = np.array(course.pictures[-NUM_HELD:][:60])
+    held = course.pictures[-NUM_HELD:][:60]
     while course.step < num_steps:
         losses.append(course.train_step())
         if course.step % SAVE_EVERY == 0:
             course.save()
             decibels = peak_signal_to_noise(course.vae, held)
-            log.write(course.step, first=first, loss=float(np.mean(losses[-SAVE_EVERY:])), decibels=decibels)
+            loss, losses = float(torch.stack(losses).mean()), []
+            log.write(course.step, first=first, loss=loss, decibels=decibels)
     course.vae.save_pretrained(CACHE / "vae")
 
 
@@ -143,16 +145,17 @@ def encode_stills() -> Tensor:
     kept = CACHE / "latents.pt"
     if kept.exists():
         return torch.load(kept, weights_only=True)
-    speed_up_group_norm()
-    vae = AutoencoderKL.from_pretrained(CACHE / "vae").to(memory_format=torch.channels_last)
+    prepare_device()
+    vae = AutoencoderKL.from_pretrained(CACHE / "vae").to(DEVICE, memory_format=torch.channels_last)
     pictures, _ = load_stills()
     begun, means = time.monotonic(), []
     for start in range(0, len(pictures), 50):
-        means.append(vae.encode(to_input(np.array(pictures[start : start + 50]))).latent_dist.mean)
+        part = torch.from_numpy(np.array(pictures[start : start + 50])).to(DEVICE)
+        means.append(vae.encode(to_input(part)).latent_dist.mean.cpu())
     latents = torch.cat(means)
     Log("latents", len(latents), LOG).write(len(latents), minutes=(time.monotonic() - begun) / 60)
     # The config must not hold the path of the cache.
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5), _name_or_path="")
-    vae.half().save_pretrained(MODEL / "vae")
+    vae.cpu().half().save_pretrained(MODEL / "vae")
     torch.save(latents, kept)
     return latents
