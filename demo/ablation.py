@@ -1,4 +1,4 @@
-"""The ablation on the demo world: `python run.py ablation`.
+"""The ablation on the demo's worlds: `python run.py ablation`.
 
 It repeats the paper's ablation: what each part of Tune-A-Video does.
 
@@ -9,8 +9,8 @@ It repeats the paper's ablation: what each part of Tune-A-Video does.
     no temporal      the temporal attention is neither trained nor used
 
 On the same clips and seeds it also runs each technique beyond the paper (see `variants.PIECES`), and draws the edits as
-they should be (see drawn.py). `--clips slide-swing` is the clip *slide* with a motion that goes back and forth, for the
-k-step attention.
+they should be (see drawn.py). In the world of shapes, `--clips slide-swing` is the clip *slide* with a motion that goes
+back and forth, for the k-step attention.
 
 Every variant renders every clip and edit with every seed; the seed decides the tuning's random draws and the random
 starts. The videos of each job are kept, so that an interrupted run continues where it stopped.
@@ -25,6 +25,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,27 +33,26 @@ from tqdm import tqdm
 
 from tav_core import load_checkpoint
 
-from .oracle.scores import Scores, score
 from .study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
 from .study.edit_scores import load_edits, save_edits
 from .study.jobs import Job
 from .study.pictures import label_rows, save_ablation_plot
-from .study.settings import EDIT, MODEL, TUNE
 from .study.tables import without_nan
 from .study.variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
-from .world.clips import all_clips, clip_named, clips_by_name
+from .study.worlds import WORLDS, World
 
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
 PLOTS = {"ablation_plot.png": tuple(PAPER), "pieces_plot.png": ("full", *PIECES, *BEST, *CEILING)}
 
 
-def run_job(job: Job, out: Path) -> Job:
+def run_job(world_name: str, job: Job, out: Path) -> Job:
     """Renders a job's edits and saves them, unless they are there already."""
     torch.set_num_threads(1)
     if not job.path(out).exists():
-        checkpoint = load_checkpoint(MODEL)
-        videos = render_edits(checkpoint, clip_named(job.clip), job.seed, out, VARIANTS[job.variant])
+        world = WORLDS[world_name]()
+        checkpoint = load_checkpoint(world.model)
+        videos = render_edits(world, checkpoint, world.clips[job.clip], job.seed, out, VARIANTS[job.variant])
         partial = job.path(out).with_suffix(".partial.npz")
         np.savez_compressed(partial, videos=(videos * 255).round().astype(np.uint8))
         partial.replace(job.path(out))
@@ -65,11 +65,12 @@ def load_videos(job: Job, out: Path) -> np.ndarray:
         return kept["videos"].astype(np.float32) / 255
 
 
-def score_job(job: Job, out: Path) -> list[Scores]:
+def score_job(world_name: str, job: Job, out: Path) -> list[Any]:
     """The scores of a job's edits, in the clip's order."""
     torch.set_num_threads(1)
-    clip = clip_named(job.clip)
-    return [score(video, clip, each) for video, each in zip(load_videos(job, out), clip.edits, strict=True)]
+    world = WORLDS[world_name]()
+    clip = world.clips[job.clip]
+    return [world.score(video, clip, each) for video, each in zip(load_videos(job, out), clip.edits, strict=True)]
 
 
 def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]) -> list[Job]:
@@ -85,62 +86,65 @@ def all_jobs(clips: Sequence[str], seeds: Sequence[int], variants: Sequence[str]
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python run.py ablation", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--clips", nargs="+", choices=clips_by_name(), default=[clip.name for clip in all_clips()], metavar="CLIP"
-    )
+    parser.add_argument("--world", choices=WORLDS, default="creatures")
+    parser.add_argument("--clips", nargs="+", metavar="CLIP", help="all of the world by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--earlier", type=Path, help="ablation.csv of an earlier run, whose other jobs join the tables")
     args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+    world, out = WORLDS[args.world](), args.out / args.world
+    clips = args.clips or world.listed
+    if unknown := set(clips) - set(world.clips):
+        parser.error(f"{args.world} has no clip {', '.join(sorted(unknown))}; it has {', '.join(world.clips)}")
+    out.mkdir(parents=True, exist_ok=True)
 
-    jobs = all_jobs(args.clips, args.seeds, args.variants)
+    jobs = all_jobs(clips, args.seeds, args.variants)
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
-        rendering = [pool.apply_async(run_job, (job, args.out)) for job in jobs]
+        rendering = [pool.apply_async(run_job, (world.name, job, out)) for job in jobs]
         for one in tqdm(rendering, desc="render", unit="job"):
             one.get()
-        scored = pool.starmap(score_job, [(job, args.out) for job in jobs])
+        scored = pool.starmap(score_job, [(world.name, job, out) for job in jobs])
     if args.earlier:
-        jobs, scored = with_earlier(jobs, scored, args.earlier)
-    save_results(args.out, jobs, scored)
+        jobs, scored = with_earlier(world, jobs, scored, args.earlier)
+    save_results(world, out, jobs, scored)
     paper = [variant for variant in args.variants if variant in PAPER]
-    save_picture(args.out, args.clips[0], args.seeds[0], paper or args.variants)
-    print(f"{time.monotonic() - started:.0f} s. The tables, the plots and the picture are in {args.out}.")
+    save_picture(world, out, clips[0], args.seeds[0], paper or args.variants)
+    print(f"{time.monotonic() - started:.0f} s. The tables, the plots and the picture are in {out}.")
 
 
-def save_results(out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Scores]]) -> None:
+def save_results(world: World, out: Path, jobs: Sequence[Job], scored: Sequence[Sequence[Any]]) -> None:
     """Prints the tables, writes them as JSON and draws them; writes every edit's scores to a CSV file."""
     rows, spread = tabulate(jobs, scored)
-    parts = tabulate_parts(jobs, scored)
+    parts = tabulate_parts(world, jobs, scored)
     print(format_table(rows, spread), format_parts(parts), sep="\n\n")
     settings = {
-        "tune": dataclasses.asdict(TUNE),
-        "edit": dataclasses.asdict(EDIT),
+        "tune": dataclasses.asdict(world.tuning),
+        "edit": dataclasses.asdict(world.sampling),
         "variants": {name: dataclasses.asdict(VARIANTS[name]) for name in rows},
     }
     tables = {"settings": settings, "table": rows, "spread": spread, "parts": parts}
     (out / "ablation.json").write_text(json.dumps(without_nan(tables), indent=1) + "\n")
-    save_edits(out / "ablation.csv", jobs, scored)
+    save_edits(world, out / "ablation.csv", jobs, scored)
     for name, group in PLOTS.items():
         if drawn := {variant: row for variant, row in rows.items() if variant in group}:
             save_ablation_plot(out / name, drawn, spread)
 
 
 def with_earlier(
-    jobs: Sequence[Job], scored: Sequence[list[Scores]], earlier: Path
-) -> tuple[list[Job], list[list[Scores]]]:
+    world: World, jobs: Sequence[Job], scored: Sequence[list[Any]], earlier: Path
+) -> tuple[list[Job], list[list[Any]]]:
     """Adds the jobs of an earlier run that were not done again; all in the variants' order."""
-    every = load_edits(earlier) | dict(zip(jobs, scored, strict=True))
+    every = load_edits(world, earlier) | dict(zip(jobs, scored, strict=True))
     order = sorted(every, key=lambda job: (list(VARIANTS).index(job.variant), job.seed))
     return order, [every[job] for job in order]
 
 
-def save_picture(out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:
+def save_picture(world: World, out: Path, clip_name: str, seed: int, variants: Sequence[str]) -> None:
     """Saves a contact sheet of one edit of one clip: the source, then one row per variant."""
-    clip = clip_named(clip_name)
+    clip = world.clips[clip_name]
     rows = {f"source: {clip.prompt}": clip.frames()}
     for variant in variants:
         job = Job(variant=variant, clip=clip_name, seed=seed)

@@ -38,12 +38,12 @@ from tav_core import (
 from tav_core.errors import ConfigError
 from tav_core.tensor_files import load_tensors
 
+from .creatures.clips import Edit, clip_named
+from .creatures.drawing.canvas import SIZE
+from .creatures.oracle.scores import Scores, score
+from .creatures.settings import EDIT, GROUP_NORM, MODEL, TUNE_BEST
 from .make_clip import CLIP, FPS, NAME
-from .oracle.scores import Scores, score
 from .study.report import format_table, save_results
-from .study.settings import EDIT, MODEL, TUNE_BEST
-from .world.clips import Edit, clip_named
-from .world.world import SIZE
 
 OUT = Path(__file__).parent / "out"
 EDITS = (0, 1, 2)
@@ -130,7 +130,8 @@ def tune_from(
     config: TuneConfig, showcase: Showcase, checkpoint: Checkpoint, latents: LatentMoments, about: ClipInfo
 ) -> Motion:
     """Tunes with the given settings and shows a progress bar."""
-    untuned = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, seed=config.seed), schedule=checkpoint.schedule)
+    unet = InflatedUNet.from_2d(checkpoint.unet, group_norm=GROUP_NORM, seed=config.seed)
+    untuned = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
     with progress_bar("tune", config.num_steps) as bar:
 
         def on_step(progress: TuneProgress) -> None:

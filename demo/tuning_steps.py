@@ -38,6 +38,7 @@ from .oracle.scores import copied, read_source, score
 from .study.settings import MODEL, TUNE
 from .study.tables import markdown_table, without_nan
 from .study.variants import render_with
+from .study.worlds import shapes
 from .world.clips import PARTS, Clip, all_clips, changed_parts, clip_named
 
 OUT = Path("out") / "tuning_steps"
@@ -75,7 +76,7 @@ def score_motion(motion: Motion, clip: Clip, checkpoint: Checkpoint) -> dict[str
     tuned = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames())).mean
     source, edits = read_source(clip), []
-    for video, each in zip(render_with(tuned, checkpoint, clip), clip.edits, strict=True):
+    for video, each in zip(render_with(shapes(), tuned, checkpoint, clip), clip.edits, strict=True):
         changes, scores = changed_parts(clip, each), score(video, clip, each)
         also = {"edit_right": scores.edit_right, "copied": copied(read_frames(video), source, each)}
         edits.append({"prompt": each.prompt, "changes": changes, **dataclasses.asdict(scores), **also})

@@ -13,7 +13,6 @@ from workflow_parts import (
     INVERT,
     LOAD,
     PREVIEW,
-    RESULT,
     TUNE,
     apply_motion,
     compare,
@@ -48,8 +47,8 @@ def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
     graph.note(
         "Press **Run**. The first edit takes 1 to 3 minutes.",
         "Then change the **edited prompt** and run again: only the edit is rendered anew.",
-        "It knows circle, square, triangle and star in red, green, blue, yellow, purple and white, on such "
-        "backgrounds. Nothing is downloaded.",
+        "It knows twelve animals and machines, seven places and three styles: see the help of *Load Demo Model*. "
+        "Nothing is downloaded.",
         "Your own clip: template 02.",
     )
     demo, source, empty = load_demo(graph)
@@ -71,34 +70,6 @@ def trial(graph: WorkflowGraph) -> None:
     """The quickstart as a form: a prompt in, a video out."""
     edited, saved = quickstart(graph)
     graph.show_as_form(inputs=[(edited, "text", "edited prompt")], outputs=[saved])
-
-
-def text_to_video(graph: WorkflowGraph) -> None:
-    """A video from a prompt, with nothing tuned; the stock sampler makes its second half."""
-    graph.note(
-        "A video from text alone: **nothing is tuned**. Press **Run**; it takes half a minute.",
-        "*Motion Field* moves the camera; what it looks at moves the other way.",
-        "Frames attend to the first one, so they show the same thing.",
-        "With Stable Diffusion: load your checkpoint, 512x512, 50 steps, t0 0.88, t1 0.94, cfg 7.5.",
-    )
-    graph.group("Load", LOAD, below=True)
-    demo = graph.add("TAVLoadDemoModel")
-    shown, empty = prompt(graph, demo, "a red circle on a blue background"), prompt(graph, demo, "", "Empty prompt")
-    graph.group("Camera", INVERT)
-    field = graph.add("TAVMotionField", move_x=4.0, move_y=1.5)
-    space = graph.add("EmptyLatentImage", width=96, height=96, batch_size=8)
-    graph.group("Start", TUNE)
-    model = graph.add("TAVCrossFrameModel", model=demo["model"])["model"]
-    prompts = {"model": model, "positive": shown[0], "negative": empty[0]}
-    moments = {"start_seed": 7, "num_steps": 20, "cfg": 4.0, "t0": 0.6, "t1": 0.7}
-    start = graph.add("TAVZeroShotStart", **prompts, **moments, latent=space[0], motion_field=field[0])
-    graph.group("Sample", EDIT)
-    sampler = graph.add("KSamplerSelect", sampler_name="euler")
-    given = {"sampler": sampler[0], "sigmas": start["sigmas"], "latent_image": start["latent"]}
-    latent = graph.add("SamplerCustom", **prompts, **given, add_noise=False, cfg=4.0, room=PREVIEW)
-    video = decode(graph, latent[0], demo["vae"])
-    graph.group("Result", RESULT)
-    save(graph, video, demo["fps"], "text_to_video")
 
 
 def resume(graph: WorkflowGraph) -> None:
@@ -133,14 +104,14 @@ def resume(graph: WorkflowGraph) -> None:
 def local_edit(graph: WorkflowGraph) -> None:
     """The demo clip edited inside a mask, beside an edit of the whole frame."""
     graph.note(
-        "Press **Run**: the circle turns yellow, and nothing else changes.",
+        "Press **Run**: the rabbit becomes a cat, and nothing else changes.",
         "The mask goes to *Sample Edit* and *Composite Edit*. For your own clip, paint one, or take one per frame "
         "from a segmentation node.",
         "Make it a little larger than what should change.",
         "*feather*: the soft edge, the same in both.",
     )
     demo, source, empty = load_demo(graph)
-    edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
+    edited = prompt(graph, demo, "a cat is running on the meadow", "Edited prompt")
     graph.group("Tune", TUNE)
     model = tune_demo(graph, demo, source, run_name="local_edit", preview_every=0, fps=demo["fps"])[1]
     graph.group("Invert", INVERT)
@@ -149,9 +120,7 @@ def local_edit(graph: WorkflowGraph) -> None:
     graph.group("Edit the whole", EDIT, below=True)
     whole = decode(graph, sample(graph, model, inverted, **sockets, folded=True), demo["vae"])
     graph.group("Mask", LOAD, below=True)
-    red = graph.add("ImageToMask", image=demo["frames"], channel="red")
-    close = graph.add("ThresholdMask", mask=red[0], value=0.55)
-    mask = graph.add("GrowMask", mask=close[0], expand=4)
+    mask = graph.add("GrowMask", mask=demo["mask"], expand=10)
     graph.add("MaskPreview", mask=mask[0], room=PREVIEW)
     graph.group("Edit within the mask", EDIT)
     inside = decode(graph, sample(graph, model, inverted, **sockets, mask=mask[0], feather=4), demo["vae"])

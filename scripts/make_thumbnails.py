@@ -21,36 +21,38 @@ from PIL import Image, ImageDraw, ImageFont
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 SIZE, TITLE, LABEL, GAP, QUALITY = (400, 300), 36, 18, 4, 90
 PAPER, INK, PALE = (24, 26, 30), (240, 240, 240), (165, 172, 182)
-SOURCE = "a red circle on a blue background"
+SOURCE, MADE = "a rabbit is running on the meadow", "a robot is walking in the desert"
 INJECTION = {"attention": 0.5, "features": 0.8, "first_layer": 4}
 EDITS = {
-    "yellow": "a yellow circle on a blue background",
-    "square": "a red square on a blue background",
-    "star": "a red star on a blue background",
-    "green": "a red circle on a green background",
+    "snow": "a rabbit is running in the snow",
+    "cat": "a cat is running on the meadow",
+    "sketch": "a rabbit is running on the meadow, sketch style",
+    "robot": "a robot is walking in the desert",
 }
 # For each workflow, the title and rows of label and video. If a row needs a model that is not in the pack, a video of
 # the same kind from the demo model replaces it.
 PICTURES = {
-    "01_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
-    "02_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "green"}),
+    "01_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["snow"]: "snow"}),
+    "02_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "sketch"}),
     "03_one_motion_four_prompts": ("3  One motion, four prompts", {prompt: key for key, prompt in EDITS.items()}),
-    "04_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "star"}),
+    "04_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "robot"}),
     "05_resume_and_compare_steps": (
         "5  Resume, and compare steps",
-        {"source": "source", "after 100 steps": "square", "after 300 steps": "later"},
+        {"source": "source", "after 100 steps": "snow", "after 300 steps": "later"},
     ),
-    "06_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "yellow"}),
+    "06_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "snow"}),
     "07_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
     "08_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
     "09_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
-    "10_local_edit": ("10  Local edit", {"edit of the whole": "yellow", "edit within the mask": "local"}),
+    "10_local_edit": ("10  Local edit", {"edit of the whole": "cat", "edit within the mask": "local"}),
     "11_keep_the_layout": (
         "11  Keep the layout",
-        {"source": "source", "plain edit": "yellow", "with Inject Source": "injected"},
+        {"source": "source", "plain edit": "sketch", "with Inject Source": "injected"},
     ),
-    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["yellow"]: "yellow"}),
-    "13_text_to_video": ("13  Text to video", {f"{SOURCE}, the camera moves": "made", "no motion field": "still"}),
+    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["snow"]: "snow"}),
+    "13_text_to_video": ("13  Text to video", {f"{MADE}, the camera moves": "made", "no motion field": "still"}),
+    "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["snow"]: "snow"}),
+    "15_instruct": ("15  Instruct", {"source": "source", '"make it a sketch"': "sketch"}),
 }
 
 
@@ -88,7 +90,7 @@ def tuned_graph(steps: int, resume: str, edits: dict[str, str]) -> dict[str, Any
 
 
 def edit_node(prompt: str, *, model: str = "apply", latent: str = "invert", **more: Any) -> dict[str, Any]:
-    settings = {"num_steps": 20, "cfg": 3.2, "eta": 0.0, "edit_seed": 33, **more}
+    settings = {"num_steps": 20, "cfg": 4.0, "eta": 0.0, "edit_seed": 33, **more}
     prompts = {"positive": [prompt, 0], "negative": ["empty", 0]}
     return node("TAVSampleEdit", model=[model, 0], latent=[latent, 0], **prompts, **settings)
 
@@ -99,23 +101,23 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 def first_graph() -> dict[str, Any]:
     """All but the longer run: the clip, its edges, and edits (core's sampler, tiles, windows, mask, injection)."""
-    prompts = {"positive": ["yellow_text", 0], "negative": ["empty", 0]}
+    prompts = {"positive": ["snow_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     injection = {"trajectory": ["invert", 1], "conditioning": ["empty", 0], **INJECTION}
     return tuned_graph(100, "restart", EDITS) | {
         "source": save("demo", 3),
         "canny": node("Canny", image=["demo", 3], low_threshold=0.2, high_threshold=0.5),
         "edges": save("canny"),
-        "guider": node("CFGGuider", model=["apply", 0], cfg=3.2, **prompts),
+        "guider": node("CFGGuider", model=["apply", 0], cfg=4.0, **prompts),
         "sampler": node("KSamplerSelect", sampler_name="ddim"),
         "sampled": node("SamplerCustomAdvanced", guider=["guider", 0], sampler=["sampler", 0], **noise),
         "stock_frames": node("VAEDecode", samples=["sampled", 0], vae=["demo", 2]),
         "stock": save("stock_frames"),
         "tiled_frames": node(
             "VAEDecodeTiled",
-            samples=["square_edit", 0],
+            samples=["cat_edit", 0],
             vae=["demo", 2],
-            tile_size=96,
+            tile_size=128,
             overlap=32,
             temporal_size=64,
             temporal_overlap=8,
@@ -125,11 +127,11 @@ def first_graph() -> dict[str, Any]:
         "windowed_invert": node(
             "TAVDDIMInvert", model=["windows", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
         ),
-        "windowed_edit": edit_node("green_text", model="windows", latent="windowed_invert"),
+        "windowed_edit": edit_node("sketch_text", model="windows", latent="windowed_invert"),
         "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
         "windowed": save("windowed_frames"),
         "source_model": node("TAVInjectSource", model=["apply", 0], **injection),
-        "injected_edit": edit_node("yellow_text", model="source_model"),
+        "injected_edit": edit_node("sketch_text", model="source_model"),
         "injected_frames": node("VAEDecode", samples=["injected_edit", 0], vae=["demo", 2]),
         "injected": save("injected_frames"),
         **local_graph(),
@@ -137,13 +139,11 @@ def first_graph() -> dict[str, Any]:
 
 
 def local_graph() -> dict[str, Any]:
-    """An edit inside a mask of the red pixels, grown a little."""
+    """An edit inside the demo's mask, grown a little."""
     whole = {"feather": 4, "first_frame": 0, "last_frame": -1, "ramp": 3}
     return {
-        "red": node("ImageToMask", image=["demo", 3], channel="red"),
-        "close": node("ThresholdMask", mask=["red", 0], value=0.55),
-        "mask": node("GrowMask", mask=["close", 0], expand=4, tapered_corners=True),
-        "local_edit": edit_node("yellow_text", mask=["mask", 0], feather=4, trajectory=["invert", 1]),
+        "mask": node("GrowMask", mask=["demo", 5], expand=10, tapered_corners=True),
+        "local_edit": edit_node("cat_text", mask=["mask", 0], feather=4, trajectory=["invert", 1]),
         "local_frames": node("VAEDecode", samples=["local_edit", 0], vae=["demo", 2]),
         "composite": node(
             "TAVCompositeEdit", source=["demo", 3], edited=["local_frames", 0], mask=["mask", 0], **whole
@@ -156,11 +156,11 @@ def zero_shot_graph() -> dict[str, Any]:
     """Videos from text, with a motion field and without one."""
     graph = {
         "demo": node("TAVLoadDemoModel"),
-        "shown": text(SOURCE),
+        "shown": text(MADE),
         "empty": text(""),
         "cross": node("TAVCrossFrameModel", model=["demo", 0], attention="first"),
-        "field": node("TAVMotionField", move_x=4.0, move_y=1.5, zoom=1.0, turn=0.0, path=""),
-        "space": node("EmptyLatentImage", width=96, height=96, batch_size=8),
+        "field": node("TAVMotionField", move_x=5.0, move_y=2.0, zoom=1.0, turn=0.0, path=""),
+        "space": node("EmptyLatentImage", width=128, height=128, batch_size=8),
         "sampler": node("KSamplerSelect", sampler_name="euler"),
     }
     prompts = {"model": ["cross", 0], "positive": ["shown", 0], "negative": ["empty", 0], "cfg": 4.0}
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
     url = parser.parse_args().url
     videos = render(url, first_graph())
-    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["square"]}))
+    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["snow"]}))
     videos |= render(url, zero_shot_graph())
     for name, (title, rows) in PICTURES.items():
         path = WORKFLOWS / f"{name}.jpg"

@@ -13,8 +13,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from demo_workflows import inject_source, local_edit, quickstart, resume, text_to_video, trial
+from demo_workflows import inject_source, local_edit, quickstart, resume, trial
 from own_workflows import controlnet, dreambooth, four_prompts, long_clip, low_memory, stock_samplers, your_clip
+from untuned_workflows import edges_to_video, instruct, text_to_video
 from workflow_graph import WorkflowGraph
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
@@ -35,6 +36,8 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     # ComfyUI lists names that end so as apps.
     "12_trial.app": trial,
     "13_text_to_video": text_to_video,
+    "14_edges_to_video": edges_to_video,
+    "15_instruct": instruct,
 }
 
 

@@ -9,14 +9,21 @@ from workflow_graph import Node, Output, WorkflowGraph
 
 LOAD, TUNE, INVERT, EDIT, RESULT = "#3f789e", "#b06634", "#8888aa", "#a1309b", "#88aa88"
 CHECKPOINT, CONTROLNET = "v1-5-pruned-emaonly-fp16.safetensors", "control_v11p_sd15_canny_fp16.safetensors"
+PIX2PIX = "instruct-pix2pix-00-22000.safetensors"
 MOTION, CLIP, SOURCE = "my_motion.safetensors", "my_clip.mp4", "a man is skiing"
-DEMO_SOURCE, DEMO_EDITED = "a red circle on a blue background", "a yellow circle on a blue background"
+DEMO_SOURCE, DEMO_EDITED = "a rabbit is running on the meadow", "a rabbit is running in the snow"
+DEMO_SIZE = 128
 DEMO_TUNING = {"num_steps": 100, "learning_rate": 1e-3, "memory": "speed"}
-DEMO_EDIT = {"num_steps": 20, "cfg": 3.2}
+DEMO_EDIT = {"num_steps": 20, "cfg": 4.0}
 FACE = "https://huggingface.co"
 SD15 = {
     "name": CHECKPOINT,
     "url": f"{FACE}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/{CHECKPOINT}",
+    "directory": "checkpoints",
+}
+INSTRUCT = {
+    "name": PIX2PIX,
+    "url": f"{FACE}/timbrooks/instruct-pix2pix/resolve/main/{PIX2PIX}",
     "directory": "checkpoints",
 }
 CANNY = {
@@ -52,7 +59,8 @@ def load_checkpoint(
         with a LoRA also the checkpoint's own node.
     """
     graph.group("Load", LOAD, below=True)
-    models = [SD15] if checkpoint == CHECKPOINT else None
+    known = {CHECKPOINT: SD15, PIX2PIX: INSTRUCT}
+    models = [known[checkpoint]] if checkpoint in known else None
     loader = model = graph.add("CheckpointLoaderSimple", ckpt_name=checkpoint, models=models)
     if lora:
         sockets = {"model": loader[0], "clip": loader[1]}

@@ -55,12 +55,12 @@ NODES = {"nodes/sockets": set(), "nodes/core": {"nodes/sockets"}}
 NODES |= {f"nodes/{room}": {"nodes/sockets", "nodes/core"} for room in ("tuning", "sampling", "video")}
 NODES["nodes/"] = set(NODES)
 DEMO = {"demo/world": set(), "demo/oracle": {"demo/world"}, "demo/trainers": {"demo/world"}}
-DEMO["demo/study"] = {"demo/world", "demo/oracle"}
 # The second world, from its pen up.
 DEMO["demo/creatures/drawing"] = set()
 DEMO |= {f"demo/creatures/{room}": {"demo/creatures/drawing"} for room in ("subjects", "places")}
 DEMO["demo/creatures"] = {name for name in DEMO if name.startswith("demo/creatures/")}
 DEMO["demo/creatures/oracle"] = {*DEMO["demo/creatures"], "demo/creatures", "demo/oracle"}
+DEMO["demo/study"] = {"demo/world", "demo/oracle", "demo/creatures", "demo/creatures/oracle"}
 DEMO["demo/creatures/trainers"] = {name for name in DEMO if name != "demo/study"}
 DEMO["demo/"] = set(DEMO)
 TABLE = {

@@ -24,6 +24,8 @@ NUM_FRAMES = 8
 PARTS = ("subject", "place", "thing", "style")
 # The lowest y of what floats.
 FLOATS_FROM = 116.0
+# Where a thing lies that is on the ground.
+THING_X = 112.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def first_scene(name: str) -> Scene:
     scene = random_scene(rng, (words["subject"], words["place"]), style="plain", thing=NO_THING)
     if thing == NO_THING:
         return scene
-    return dataclasses.replace(scene, thing=thing, thing_look=random_thing_look(rng), thing_x=112.0)
+    return dataclasses.replace(scene, thing=thing, thing_look=random_thing_look(rng), thing_x=THING_X)
 
 
 def scene_at(first: Scene, source: Source, t: float) -> Scene:
@@ -105,3 +107,8 @@ def all_clips() -> tuple[Clip, ...]:
         edits = tuple(make_edit(source.words, change) for change in source.edits)
         clips.append(Clip(name=name, prompt=phrase(**source.words), scenes=scenes, edits=edits))
     return tuple(clips)
+
+
+def clip_named(name: str) -> Clip:
+    """The clip with that name; KeyError if there is none."""
+    return {clip.name: clip for clip in all_clips()}[name]

@@ -76,7 +76,8 @@ def save_ablation_plot(
     """Draws the shares that the variants reach, one group of bars per variant, with the spread over seeds, as a PNG."""
     from matplotlib.figure import Figure
 
-    names = ("edits_right", "path", "agreement", "kept", "background_kept")
+    shares = ("edits_right", "path", "gait", "agreement", "kept", "background_kept")
+    names = [name for name in shares if name in next(iter(rows.values()))]
     figure = Figure(figsize=(8, 0.65 * len(rows) + 1.2), dpi=120, layout="constrained")
     axes = figure.subplots()
     height, places = 0.8 / len(names), np.arange(len(rows))

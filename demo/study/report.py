@@ -12,7 +12,6 @@ import numpy as np
 
 from tav_core import write_video
 
-from ..oracle.scores import Scores
 from .pictures import enlarge, label_rows, save_loss_curve
 from .tables import without_nan
 
@@ -22,7 +21,7 @@ def save_results(
     *,
     source: tuple[str, np.ndarray],
     edits: Mapping[str, np.ndarray],
-    scores: Mapping[str, Scores],
+    scores: Mapping[str, Any],
     losses: list[float],
     fps: float,
     about: Mapping[str, Any],
@@ -47,13 +46,13 @@ def save_results(
     (out / "scores.json").write_text(json.dumps({"edits": listed, **about}, indent=2) + "\n")
 
 
-def as_json(scores: Scores) -> dict[str, float | bool | None]:
+def as_json(scores: Any) -> dict[str, float | bool | None]:
     """Scores for JSON: rounded, with null for nan."""
     rounded = {name: round(value, 4) for name, value in dataclasses.asdict(scores).items()}
     return {"edit_right": scores.edit_right, **without_nan(rounded)}
 
 
-def format_table(scores: Mapping[str, Scores]) -> str:
+def format_table(scores: Mapping[str, Any]) -> str:
     """A table with one row per edit: whether it is right, how well it follows the source's path, its flicker."""
     width = max(map(len, scores))
     head = f"{'prompt':{width}}  edit right  path correlation  flicker"

@@ -21,14 +21,12 @@ from tav_core import (
     PRESETS,
     Checkpoint,
     ClipInfo,
-    Control,
     ControlConfig,
     InflatedUNet,
     InjectedDenoiser,
     InjectionConfig,
     Motion,
     UNetDenoiser,
-    add_controls,
     composite,
     decode_latents,
     edit,
@@ -37,15 +35,12 @@ from tav_core import (
     gaussian_noise,
     invert,
     keep_outside,
-    load_t2i_adapter,
     tune,
 )
 
-from ..world.clips import PARTS, Clip, changed_parts
-from ..world.discs import discs
-from ..world.edit_masks import mask_of
 from .drawn import draw_edits
-from .settings import ADAPTER, EDIT, TUNE
+from .settings import TUNE
+from .worlds import World
 
 FEATHER = 4
 
@@ -58,14 +53,15 @@ class Variant:
         drawn: draw the edits instead of generating them (the ceiling), see drawn.py.
         tuned: tune; if False, use the inflated model as it is.
         inverted: start from the inverted clip; if False, from random noise.
-        tuning, sampling: settings other than `TUNE` and `EDIT` have.
+        tuning, sampling: settings other than the world's.
         attention, attention_k, positions, group_norm: modes of the inflated model.
         source_prompt: invert under the source's prompt, not under the empty one.
         negative_source: use the source's prompt as the negative prompt.
         method: the inversion's method.
-        injection: inject features of the source, in edits that change no parts but those in `injected`.
-        masked: edit inside a mask only, see `edit_masks`.
-        led: share of the steps, from the first, in which the demo's T2I-Adapter says where the object is, see `discs`.
+        injection: inject features of the source.
+        layout_only: inject them only in edits that leave all shapes as they are.
+        masked: edit inside a mask only, see `World.mask_of`.
+        led: share of the steps, from the first, in which the world's T2I-Adapter shows where things are.
     """
 
     drawn: bool = False
@@ -81,7 +77,7 @@ class Variant:
     negative_source: bool = False
     method: str = "ddim"
     injection: InjectionConfig | None = None
-    injected: tuple[str, ...] = PARTS
+    layout_only: bool = False
     masked: bool = False
     led: float = 0.0
 
@@ -149,7 +145,7 @@ BEST = {
     "best": Variant(
         tuning=TWICE,
         injection=PRESETS["style"].injection,
-        injected=("colour", "background"),
+        layout_only=True,
         masked=True,
         led=0.5,
     )
@@ -159,7 +155,9 @@ CEILING = {"drawn": Variant(drawn=True, tuned=False)}
 VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **CEILING}
 
 
-def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> UNetDenoiser:
+def tuned_denoiser(
+    world: World, checkpoint: Checkpoint, clip: Any, seed: int, out: Path, variant: Variant
+) -> UNetDenoiser:
     """The variant's model, tuned on the clip; a fitting motion that another variant left in `out` is reused."""
     untuned = UNetDenoiser(
         unet=InflatedUNet.from_2d(checkpoint.unet, **variant.modes, seed=seed), schedule=checkpoint.schedule
@@ -169,37 +167,33 @@ def tuned_denoiser(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, var
     kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
     if not kept.exists():
         latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
-        config = dataclasses.replace(TUNE, seed=seed, **variant.tuning)
+        config = dataclasses.replace(world.tuning, seed=seed, **variant.tuning)
         about = ClipInfo(prompt=clip.prompt)
         motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, about=about)
         motion.save(kept, dtype=torch.float32)
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
 
 
-def render_edits(checkpoint: Checkpoint, clip: Clip, seed: int, out: Path, variant: Variant) -> np.ndarray:
+def render_edits(world: World, checkpoint: Checkpoint, clip: Any, seed: int, out: Path, variant: Variant) -> np.ndarray:
     """All edits of a clip under a variant: `edits f h w 3` in [0, 1]."""
     if variant.drawn:
-        return draw_edits(checkpoint, clip)
-    return render_with(tuned_denoiser(checkpoint, clip, seed, out, variant), checkpoint, clip, seed, variant)
-
-
-def lead(denoiser: UNetDenoiser, clip: Clip, config: ControlConfig) -> UNetDenoiser:
-    """Adds the T2I-Adapter, which tells a denoiser where the clip's object is."""
-    return add_controls(denoiser, [Control(net=load_t2i_adapter(ADAPTER), frames=discs(clip.scenes), config=config)])
+        return draw_edits(world, checkpoint, clip)
+    denoiser = tuned_denoiser(world, checkpoint, clip, seed, out, variant)
+    return render_with(world, denoiser, checkpoint, clip, seed, variant)
 
 
 @torch.no_grad()
 def render_with(
-    denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Clip, seed: int = 0, variant: Variant = PLAIN
+    world: World, denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Any, seed: int = 0, variant: Variant = PLAIN
 ) -> np.ndarray:
     """All edits of a clip with a given model, inverted and edited as the variant says: `edits f h w 3` in [0, 1]."""
-    config = dataclasses.replace(EDIT, **variant.sampling)
+    config = dataclasses.replace(world.sampling, **variant.sampling)
     frames = torch.from_numpy(clip.frames())
     latents = encode_frames(checkpoint.vae, frames).mean
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)
     inverted_under = source if variant.source_prompt else empty
     if variant.led:
-        denoiser = lead(denoiser, clip, ControlConfig(end=variant.led))
+        denoiser = world.lead(denoiser, clip, ControlConfig(end=variant.led))
     if variant.inverted:
         start = invert(denoiser, latents, inverted_under, num_steps=config.num_steps, method=variant.method)
     else:
@@ -210,10 +204,11 @@ def render_with(
         injected = InjectedDenoiser(denoiser=denoiser, **source_of, config=variant.injection)
     negative, videos = source if variant.negative_source else empty, []
     for each in clip.edits:
-        mask = mask_of(clip, each) if variant.masked else None
+        mask = world.mask_of(clip, each) if variant.masked else None
         correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
-        keeps_layout = injected and set(changed_parts(clip, each)) <= set(variant.injected)
-        model, prompt = injected if keeps_layout else denoiser, encode_prompt(checkpoint, each.prompt)
+        keeps_layout = set(world.changed_parts(clip, each)) <= set(world.layout_parts)
+        model = injected if injected and (keeps_layout or not variant.layout_only) else denoiser
+        prompt = encode_prompt(checkpoint, each.prompt)
         video = decode_latents(checkpoint.vae, edit(model, start, prompt, negative, config=config, correct=correct))[0]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()

@@ -14,21 +14,26 @@ import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import comfy.utils
+import cv2
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from ...tav_core.video.clip import VideoClip, read_clip
+
 HERE = Path(__file__).resolve().parents[2] / "demo"
-MODEL = HERE / "model"
-CLIP = HERE / "clip.mp4"
+MODEL = HERE / "creatures" / "model"
+CLIP, MASK = HERE / "clip.mp4", HERE / "clip_mask.png"
+NUM_FRAMES, SIZE = 8, 128
 # ComfyUI's text model always has an embedding for each token of Stable Diffusion's vocabulary.
 CORE_VOCABULARY = 49408
-# The demo's UNet (64, 128, 128; attention on two levels) in ComfyUI's terms, one entry per ResNet.
+# The demo's UNet (64, 128, 192; attention on two levels) in ComfyUI's terms, one entry per ResNet.
 UNET_CONFIG = {
     "image_size": 32,
     "in_channels": 4,
     "out_channels": 4,
     "model_channels": 64,
-    "channel_mult": [1, 2, 2],
+    "channel_mult": [1, 2, 3],
     "num_res_blocks": [1, 1, 1],
     "transformer_depth": [1, 1, 0],
     "transformer_depth_output": [1, 1, 1, 1, 0, 0],
@@ -61,6 +66,17 @@ class Width:
 
     def __rmul__(self, first: int) -> int:
         return self.width
+
+
+def load_demo_clip() -> VideoClip:
+    """The clip that comes with the pack."""
+    return read_clip(CLIP, num_frames=NUM_FRAMES, width=SIZE, height=SIZE)
+
+
+def load_demo_mask() -> Tensor:
+    """Where its subject is, `f h w` in [0, 1]; the file has the frames side by side."""
+    strip = torch.from_numpy(cv2.imread(str(MASK), cv2.IMREAD_GRAYSCALE)).float() / 255
+    return rearrange(strip, "h (f w) -> f h w", f=NUM_FRAMES)
 
 
 def load_demo() -> DemoModels:

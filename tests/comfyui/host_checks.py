@@ -73,7 +73,7 @@ from tune_a_video_pack.tav_core.video.clip import read_clip  # noqa: E402
 DEMO = core_demo.load_demo()
 CHECKPOINT = load_checkpoint(core_demo.MODEL)
 CLIP = read_clip(core_demo.CLIP, num_frames=NUM_FRAMES, width=96, height=96).frames
-PROMPT, EDITED = "a red circle on a blue background", "a yellow star on a blue background"
+PROMPT, EDITED = "a rabbit is running on the meadow", "a cat is running in the snow"
 
 
 def make_motion(seed: int, *, silent: bool = False, **modes) -> Motion:
@@ -141,12 +141,12 @@ def check_parts() -> dict[str, float]:
 
 # Weights, escapes, and prompts of two and three parts, in the words of the demo's model.
 PROMPTS = (
-    "a (red:1.4) circle on a blue background",
-    "(a (red:1.3) circle:0.7) on a (blue background:-0.5)",
-    r"a \(red\) circle on (a \(blue\) background:1.2)",
+    "a (rabbit:1.4) is running on the meadow",
+    "(a (rabbit:1.3) is running:0.7) on the (meadow, sketch style:-0.5)",
+    r"a \(rabbit\) is running on (the \(meadow\):1.2)",
     ", ".join([PROMPT] * 12),
-    ", ".join([PROMPT] * 12 + ["(a yellow star:1.3)"] * 9 + [EDITED] * 6),
-    " ".join(["red"] * 73) + " (a blue star:1.2)",
+    ", ".join([PROMPT] * 12 + ["(a cat:1.3)"] * 9 + [EDITED] * 6),
+    " ".join(["rabbit"] * 73) + " (a cat:1.2)",
 )
 
 

@@ -26,7 +26,7 @@ def still():
 
 def masked():
     graph = changed(edit_graph(), "edit", trajectory=None)
-    return with_node(graph, "mask", node("SolidMask", value=1.0, width=96, height=96), edit__mask=0)
+    return with_node(graph, "mask", node("SolidMask", value=1.0, width=128, height=128), edit__mask=0)
 
 
 def windows(length, overlap):

@@ -25,7 +25,7 @@ TUNING, CONTROLNET = "02_tune_on_your_clip", "06_controlnet"
 SMALL = {"width": 96, "height": 96, "num_frames": 8, "preview_every": 0, "video": "clip.mp4"}
 STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
 # The demo's UNet: the widths after each of its input blocks. A ControlNet's convolutions on the hint: out, in, side.
-BLOCK_WIDTHS = (64, 64, 64, 128, 128, 128)
+BLOCK_WIDTHS = (64, 64, 64, 128, 128, 192)
 HINT_WIDTHS = (3, 16, 16, 32, 32, 96, 96, 256, 64)
 HINT_CONVS = [(out, into, 3) for into, out in pairwise(HINT_WIDTHS)]
 
@@ -86,7 +86,7 @@ def make_files(server: Server) -> None:
 def demo_lora() -> dict[str, torch.Tensor]:
     """A LoRA on one layer of the demo's UNet."""
     layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_q"
-    return {f"{layer}.lora_down.weight": torch.randn(RANK, 128), f"{layer}.lora_up.weight": torch.randn(128, RANK)}
+    return {f"{layer}.lora_down.weight": torch.randn(RANK, 192), f"{layer}.lora_up.weight": torch.randn(192, RANK)}
 
 
 def demo_controlnet() -> dict[str, torch.Tensor]:
@@ -114,6 +114,8 @@ def shrink(graph: dict[str, Any]) -> dict[str, Any]:
         if "num_steps" in inputs:
             fewer = max(1, min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS))
             inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
+        if "steps" in inputs:
+            inputs["steps"] = STEPS
     return graph
 
 

@@ -26,6 +26,16 @@ def test_a_cross_frame_model_sees_other_frames_and_nothing_else_changes(measured
     assert measured["model"][name]
 
 
+def test_a_controlnet_leads_both_halves_and_each_frame_has_a_hint_of_its_own(measured):
+    assert measured["control"]["led"] > 0.05
+    assert measured["control"]["own_hint"] > 100 * max(measured["control"]["others"], 1e-7)
+
+
+def test_instruct_pix2pix_on_core_nodes_is_what_the_library_predicts(measured):
+    assert measured["pix2pix"]["hosts"] < 1e-4
+    assert measured["pix2pix"]["sees_the_first_frame"] > 1e-3
+
+
 @pytest.mark.parametrize(
     "name, said",
     [
@@ -46,11 +56,11 @@ def test_a_graph_makes_a_video_and_a_bad_path_is_told_before_it_runs(server):
     start = {"positive": ["prompt", 0], "negative": ["empty", 0]}
     graph = {
         "demo": node("TAVLoadDemoModel"),
-        "prompt": text("a red circle on a blue background"),
+        "prompt": text("a robot is walking in the desert"),
         "empty": text(""),
         "cross": node("TAVCrossFrameModel", model=["demo", 0], attention="first"),
         "field": node("TAVMotionField", move_x=6.0, move_y=0.0, zoom=1.0, turn=0.0, path=""),
-        "space": node("EmptyLatentImage", width=96, height=96, batch_size=4),
+        "space": node("EmptyLatentImage", width=128, height=128, batch_size=4),
         "start": node(
             "TAVZeroShotStart",
             model=["cross", 0],

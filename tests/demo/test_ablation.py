@@ -20,21 +20,26 @@ from demo.study.edit_scores import save_edits
 from demo.study.jobs import Job
 from demo.study.tables import without_nan
 from demo.study.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
-from demo.world.clips import changed_parts, clip_named
+from demo.study.worlds import shapes
+from demo.world.clips import changed_parts
 from tav_core import load_checkpoint
 
-CLIP = clip_named("slide")
+CLIP = shapes().clips["slide"]
+WORLD = dataclasses.replace(
+    shapes(),
+    tuning=dataclasses.replace(shapes().tuning, num_steps=2),
+    sampling=dataclasses.replace(shapes().sampling, num_steps=2),
+)
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(variants, "TUNE", dataclasses.replace(variants.TUNE, num_steps=2))
-    monkeypatch.setattr(variants, "EDIT", dataclasses.replace(variants.EDIT, num_steps=2))
+    monkeypatch.setitem(ablation.WORLDS, "shapes", lambda: WORLD)
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    return load_checkpoint(ablation.MODEL)
+    return load_checkpoint(WORLD.model)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +50,8 @@ def motions(tmp_path_factory):
 
 def changed(checkpoint, out, variant):
     """Which kinds of weights a variant's tuning changes, and the model's modes."""
-    unet = tuned_denoiser(checkpoint, CLIP, 0, out, variant).unet
-    untuned = tuned_denoiser(checkpoint, CLIP, 0, out, Variant(tuned=False)).unet.state_dict()
+    unet = tuned_denoiser(WORLD, checkpoint, CLIP, 0, out, variant).unet
+    untuned = tuned_denoiser(WORLD, checkpoint, CLIP, 0, out, Variant(tuned=False)).unet.state_dict()
     kinds = {"attn1.to_q": False, "attn2.to_q": False, "attn_temp": False}
     for name, tensor in unet.state_dict().items():
         for kind in kinds:
@@ -70,7 +75,7 @@ def test_what_each_variant_trains(checkpoint, motions):
 def test_without_inversion_the_seed_decides_the_start(checkpoint, motions):
     small = dataclasses.replace(CLIP, edits=CLIP.edits[:1])
     render = lambda seed, inverted: render_edits(  # noqa: E731
-        checkpoint, small, seed, motions, Variant(tuned=False, inverted=inverted)
+        WORLD, checkpoint, small, seed, motions, Variant(tuned=False, inverted=inverted)
     )
     assert np.array_equal(render(0, True), render(1, True))
     assert not np.array_equal(render(0, False), render(1, False))
@@ -82,7 +87,7 @@ def test_without_inversion_the_seed_decides_the_start(checkpoint, motions):
 )
 def test_each_piece_changes_the_video(checkpoint, motions, name):
     small = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
-    plain, piece = (render_edits(checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
+    plain, piece = (render_edits(WORLD, checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
     assert piece.shape == plain.shape and not np.array_equal(piece, plain)
 
 
@@ -93,20 +98,20 @@ def test_jobs_hold_every_variant_and_leave_out_what_cannot_differ():
 
 
 def test_variants_that_share_a_motion_tune_once(checkpoint, tmp_path, monkeypatch):
-    tuned_denoiser(checkpoint, CLIP, 0, tmp_path, VARIANTS["full"])
+    tuned_denoiser(WORLD, checkpoint, CLIP, 0, tmp_path, VARIANTS["full"])
     monkeypatch.setattr(variants, "tune", None)
-    tuned_denoiser(checkpoint, CLIP, 0, tmp_path, VARIANTS["injection"])
+    tuned_denoiser(WORLD, checkpoint, CLIP, 0, tmp_path, VARIANTS["injection"])
     for seed, name in ((1, "full"), (0, "rotary"), (0, "k-step"), (0, "no temporal")):
         with pytest.raises(TypeError):
-            tuned_denoiser(checkpoint, CLIP, seed, tmp_path, VARIANTS[name])
+            tuned_denoiser(WORLD, checkpoint, CLIP, seed, tmp_path, VARIANTS[name])
 
 
 def test_a_job_that_is_done_is_not_done_again(tmp_path, monkeypatch):
     job = Job(variant="no tuning", clip="slide", seed=0)
-    run_job(job, tmp_path)
+    run_job("shapes", job, tmp_path)
     monkeypatch.setattr(ablation, "render_edits", None)
-    run_job(job, tmp_path)
-    scores = score_job(job, tmp_path)
+    run_job("shapes", job, tmp_path)
+    scores = score_job("shapes", job, tmp_path)
     assert len(scores) == len(CLIP.edits)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
@@ -128,13 +133,13 @@ def test_the_table_has_the_spread_of_the_seeds():
 
 def test_the_committed_figures_are_those_of_the_tables():
     """The tables of both pages come from the JSON that a run wrote."""
-    kept = json.loads((ablation.MODEL.parent / "ablation.json").read_text())
-    docs = ablation.MODEL.parents[1] / "docs"
+    kept = json.loads((WORLD.model.parent / "ablation.json").read_text())
+    docs = WORLD.model.parents[1] / "docs"
     pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("ablation.md", "pieces.md", "defaults.md"))
     tables = [format_table(kept["table"], kept["spread"]), format_parts(kept["parts"])]
     for line in "\n".join(tables).splitlines():
         assert line in pages
-    with (ablation.MODEL.parent / "ablation.csv").open(newline="") as file:
+    with (WORLD.model.parent / "ablation.csv").open(newline="") as file:
         right = [float(row["right"]) >= ENOUGH for row in csv.DictReader(file) if row["variant"] == "best"]
     assert len(right) == kept["table"]["best"]["edits"]
     assert np.mean(right) == pytest.approx(kept["table"]["best"]["edits_right"])
@@ -142,7 +147,7 @@ def test_the_committed_figures_are_those_of_the_tables():
 
 def test_what_a_run_leaves(tmp_path, capsys):
     jobs = [Job(variant=variant, clip="slide", seed=0) for variant in ("full", "no tuning", "mask")]
-    save_results(tmp_path, jobs, [[scores_of(1.0, 0.8)] * len(CLIP.edits)] * 3)
+    save_results(WORLD, tmp_path, jobs, [[scores_of(1.0, 0.8)] * len(CLIP.edits)] * 3)
     kept = json.loads((tmp_path / "ablation.json").read_text(), parse_constant=pytest.fail)
     assert kept["table"]["mask"]["edits"] == len(CLIP.edits) and kept["table"]["mask"]["background_kept"] is None
     assert set(kept["settings"]["variants"]) == {"full", "no tuning", "mask"}
@@ -154,9 +159,9 @@ def test_what_a_run_leaves(tmp_path, capsys):
 
 
 def test_the_table_by_what_an_edit_changes():
-    jobs, clip = [Job(variant="full", clip="slide", seed=0)], clip_named("slide")
+    jobs, clip = [Job(variant="full", clip="slide", seed=0)], WORLD.clips["slide"]
     changes = [changed_parts(clip, edit) for edit in clip.edits]
-    parts = tabulate_parts(jobs, [[scores_of(float(each == ["shape"]), 1.0) for each in changes]])
+    parts = tabulate_parts(WORLD, jobs, [[scores_of(float(each == ["shape"]), 1.0) for each in changes]])
     assert parts["full"]["shape"]["edits"] == changes.count(["shape"]) > 1
     assert [parts["full"][part]["edits_right"] for part in ("shape", "colour")] == [1, 0]
     assert format_parts(parts).splitlines()[2].startswith("| full | 1.000 | 0.800 | 0.000 | 0.800 |")
@@ -168,9 +173,9 @@ def test_json_has_null_for_what_is_no_number():
 
 def test_an_earlier_run_joins_the_tables(tmp_path):
     kept = [Job(variant=variant, clip="slide", seed=0) for variant in ("full", "mask")]
-    save_edits(tmp_path / "earlier.csv", kept, [[scores_of(0.123456, 0.8)] * len(CLIP.edits)] * 2)
+    save_edits(WORLD, tmp_path / "earlier.csv", kept, [[scores_of(0.123456, 0.8)] * len(CLIP.edits)] * 2)
     new = [Job(variant=variant, clip="slide", seed=0) for variant in ("mask", "no tuning")]
-    jobs, scored = with_earlier(new, [[scores_of(1.0, 0.5)] * len(CLIP.edits)] * 2, tmp_path / "earlier.csv")
+    jobs, scored = with_earlier(WORLD, new, [[scores_of(1.0, 0.5)] * len(CLIP.edits)] * 2, tmp_path / "earlier.csv")
     assert [job.variant for job in jobs] == ["full", "no tuning", "mask"]
     assert [scores[0].right for scores in scored] == [0.1235, 1.0, 1.0]
     assert [len(scores) for scores in scored] == [len(CLIP.edits)] * 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from demo import tuning_steps
-from demo.study import variants
+from demo.study.worlds import shapes
 from demo.tuning_steps import average, format_table, held_loss, motions_at, run_clip, save_plot
 from demo.world.clips import clip_named
 from tav_core import InflatedUNet, UNetDenoiser, encode_prompt, load_checkpoint
@@ -43,7 +43,8 @@ def test_the_held_loss_is_of_the_same_draws_every_time(checkpoint, untuned, monk
 
 
 def test_a_clip_is_scored_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(variants, "EDIT", dataclasses.replace(variants.EDIT, num_steps=1))
+    short = dataclasses.replace(shapes(), sampling=dataclasses.replace(shapes().sampling, num_steps=1))
+    monkeypatch.setattr(tuning_steps, "shapes", lambda: short)
     monkeypatch.setattr(tuning_steps, "HELD_DRAWS", 1)
     small = dataclasses.replace(clip_named("slide"), edits=clip_named("slide").edits[3:5])
     monkeypatch.setattr(tuning_steps, "clip_named", lambda name: small)

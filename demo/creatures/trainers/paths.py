@@ -1,7 +1,9 @@
 """Where the trainers read and write."""
 
 from ...trainers.common import HERE
+from ..settings import MODEL
 
-MODEL = HERE / "creatures" / "model"
+__all__ = ["CACHE", "LOG", "MODEL"]
+
 CACHE = HERE.parent / "out" / "creatures_training"
 LOG = HERE / "creatures" / "training" / "log.csv"

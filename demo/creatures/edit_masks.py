@@ -1,0 +1,45 @@
+"""What a user would give an edit beside its prompt: a mask of where it may change the clip, and the clip's edges."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from tav_core.video.edges import edges
+
+from .clips import Clip, Edit
+from .scene import Scene, draw
+
+# A hand does not follow an outline: the mask of a subject has this margin in pixels, and room for a larger one.
+AROUND = 10
+
+
+def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
+    """The mask `f h w` in {0, 1} of one edit: around the subject, or all but the subject; None for everywhere."""
+    if edit.changed == ("subject",):
+        return stack([cv2.dilate(silhouette(scene), disc(AROUND)) for scene in clip.scenes])
+    if edit.changed == ("place",):
+        return stack([1 - silhouette(scene) for scene in clip.scenes])
+    return None
+
+
+def silhouette(scene: Scene) -> np.ndarray:
+    """Every pixel that the subject touches, `h w` of 0 and 1."""
+    return (draw(scene).mask > 0.1).astype(np.uint8)
+
+
+def disc(radius: int) -> np.ndarray:
+    side = 2 * radius + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+
+
+def stack(masks: list[np.ndarray]) -> Tensor:
+    """The masks of frames as one tensor `f h w`, float32."""
+    return torch.from_numpy(np.stack(masks)).float()
+
+
+def edge_hints(clip: Clip) -> Tensor:
+    """The edges of a clip as this world's T2I-Adapter takes them, `f h w 1`."""
+    return edges(torch.from_numpy(clip.frames()))[..., :1]

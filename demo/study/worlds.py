@@ -1,0 +1,110 @@
+"""The worlds that a study runs on: the model, the clips, and how edits of them are scored, drawn and masked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tav_core import Control, ControlConfig, EditConfig, TuneConfig, UNetDenoiser, add_controls, load_t2i_adapter
+
+HERE = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class World:
+    """One world.
+
+    Args:
+        name: for folders and files.
+        model: the folder of its checkpoint, with a T2I-Adapter in it.
+        clips: all clips by name. A clip has a prompt, scenes, edits, frames() and path().
+        listed: the names of those that a study takes by default.
+        parts: what an edit may change.
+        layout_parts: those of them that leave all shapes as they are.
+        changed_parts: which parts an edit changes in its clip.
+        edited_scenes: the scenes of a clip as an edit should make them.
+        mask_of: where an edit may change its clip, `f h w`; None for everywhere.
+        hints: what the T2I-Adapter is shown of a clip, `f h w c`.
+        score: the scores of a video of an edit of a clip.
+        scores: the class of those.
+        tuning, sampling: the original's recipe, for so small a model.
+    """
+
+    name: str
+    model: Path
+    clips: Mapping[str, Any]
+    listed: Sequence[str]
+    parts: tuple[str, ...]
+    layout_parts: tuple[str, ...]
+    changed_parts: Callable[[Any, Any], Sequence[str]]
+    edited_scenes: Callable[[Any, Any], Sequence[Any]]
+    mask_of: Callable[[Any, Any], Tensor | None]
+    hints: Callable[[Any], Tensor]
+    score: Callable[[Any, Any, Any], Any]
+    scores: type
+    tuning: TuneConfig
+    sampling: EditConfig
+
+    def lead(self, denoiser: UNetDenoiser, clip: Any, config: ControlConfig) -> UNetDenoiser:
+        """Adds the T2I-Adapter, which shows a denoiser where things are in the clip."""
+        net = load_t2i_adapter(self.model / "t2i_adapter")
+        return add_controls(denoiser, [Control(net=net, frames=self.hints(clip), config=config)])
+
+
+@functools.cache
+def shapes() -> World:
+    """Circles, squares, triangles and stars, at 96 x 96."""
+    from ..oracle.scores import Scores, score
+    from ..world import clips, discs, edit_masks, edited_scenes
+    from .settings import EDIT, MODEL, TUNE
+
+    return World(
+        name="shapes",
+        model=MODEL,
+        clips=clips.clips_by_name(),
+        listed=[clip.name for clip in clips.all_clips()],
+        parts=clips.PARTS,
+        layout_parts=("colour", "background"),
+        changed_parts=clips.changed_parts,
+        edited_scenes=edited_scenes.edited_scenes,
+        mask_of=edit_masks.mask_of,
+        hints=lambda clip: discs.discs(clip.scenes),
+        score=score,
+        scores=Scores,
+        tuning=TUNE,
+        sampling=EDIT,
+    )
+
+
+@functools.cache
+def creatures() -> World:
+    """Animals and machines that walk, fly and swim in seven places, at 128 x 128."""
+    from ..creatures import clips, edit_masks, edited_scenes
+    from ..creatures.oracle.scores import Scores, score
+    from ..creatures.settings import EDIT, MODEL, TUNE
+
+    all_clips = {clip.name: clip for clip in clips.all_clips()}
+    return World(
+        name="creatures",
+        model=MODEL,
+        clips=all_clips,
+        listed=list(all_clips),
+        parts=clips.PARTS,
+        layout_parts=("place", "style"),
+        changed_parts=lambda clip, edit: edit.changed,
+        edited_scenes=edited_scenes.edited_scenes,
+        mask_of=edit_masks.mask_of,
+        hints=edit_masks.edge_hints,
+        score=score,
+        scores=Scores,
+        tuning=TUNE,
+        sampling=EDIT,
+    )
+
+
+WORLDS: dict[str, Callable[[], World]] = {"shapes": shapes, "creatures": creatures}

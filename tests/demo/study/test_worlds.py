@@ -1,0 +1,69 @@
+"""demo/study/worlds.py and drawn.py: both worlds' edits as they should be, and where they may change a clip."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from demo.oracle.scores import summarize
+from demo.study.drawn import draw_edits
+from demo.study.worlds import WORLDS, creatures, shapes
+from tav_core import load_checkpoint
+
+# What may differ beside the part that an edit changes, because no prompt says it.
+OPEN = {
+    "colour": {"rgb"},
+    "background": {"background_rgb", "texture_rgb"},
+    "subject": {"look"},
+    "place": {"view"},
+    "thing": {"thing_look", "thing_x"},
+}
+CASES = [(make, name) for make in WORLDS.values() for name in make().listed]
+
+
+@pytest.mark.parametrize(("make", "name"), CASES, ids=[f"{make.__name__}-{name}" for make, name in CASES])
+def test_scenes_change_in_what_an_edit_asks_for_alone(make, name):
+    world, clip = make(), make().clips[name]
+    for edit in clip.edits:
+        parts = world.changed_parts(clip, edit)
+        allowed = set(parts).union(*(OPEN.get(part, set()) for part in parts))
+        for scene, source in zip(world.edited_scenes(clip, edit), clip.scenes, strict=True):
+            fields = [field.name for field in dataclasses.fields(scene)]
+            different = {field for field in fields if getattr(scene, field) != getattr(source, field)}
+            assert set(parts) <= different <= allowed
+            assert all(getattr(scene, part) == getattr(edit, part) for part in parts)
+
+
+@pytest.mark.parametrize(("make", "name"), [(shapes, "slide"), (creatures, "rabbit")])
+def test_the_autoencoder_is_a_ceiling_that_is_high_enough(make, name):
+    world = make()
+    clip = world.clips[name]
+    videos = draw_edits(world, load_checkpoint(world.model), clip)
+    scores = summarize([world.score(video, clip, edit) for video, edit in zip(videos, clip.edits, strict=True)])
+    assert scores["edits_right"] == 1 and scores["path"] > 0.99 and scores["background_kept"] > 0.97
+    assert 0.9 < scores["kept"] <= 1
+
+
+@pytest.mark.parametrize("name", creatures().listed)
+def test_masks_of_creatures_hold_what_an_edit_changes(name):
+    clip = creatures().clips[name]
+    for edit in clip.edits:
+        mask = creatures().mask_of(clip, edit)
+        if edit.changed not in (("subject",), ("place",)):
+            assert mask is None
+            continue
+        drawn = dataclasses.replace(clip, scenes=tuple(creatures().edited_scenes(clip, edit)))
+        moved = np.abs(drawn.frames() - clip.frames()).max(axis=-1) > 0.05
+        assert mask.shape == moved.shape
+        # A larger animal goes beyond a mask that was painted around a smaller one, and an outline has soft edges.
+        assert mask.numpy()[moved].mean() > (0.7 if edit.changed == ("subject",) else 0.94)
+
+
+def test_the_edges_of_a_clip_are_what_the_adapter_was_trained_on():
+    from demo.creatures.trainers.adapter import edge_hints
+
+    clip = creatures().clips["rabbit"]
+    pictures = np.round(clip.frames() * 255).astype(np.uint8)
+    assert np.array_equal(creatures().hints(clip).movedim(-1, 1), edge_hints(pictures))
