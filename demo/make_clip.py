@@ -13,7 +13,7 @@ from tav_core import write_video
 from .creatures.clips import clip_named
 from .creatures.scene import draw
 
-NAME = "rabbit"
+NAME = "bear"
 CLIP = Path(__file__).parent / "clip.mp4"
 MASK = CLIP.with_name("clip_mask.png")
 FPS = 8

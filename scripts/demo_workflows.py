@@ -46,7 +46,8 @@ def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
     """Demo model, demo clip: tune, invert, edit, compare. Returns the edited prompt and what saves the video."""
     graph.note(
         "Press **Run**. The first edit takes 1 to 3 minutes.",
-        "Then change the **edited prompt** and run again: only the edit is rendered anew.",
+        "Then change the **edited prompt** and run again, to *an elephant is running in the snow*, say: only the edit is "
+        "rendered anew.",
         "It knows twelve animals and machines, seven places and three styles: see the help of *Load Demo Model*. "
         "Nothing is downloaded.",
         "Your own clip: template 02.",
@@ -104,14 +105,14 @@ def resume(graph: WorkflowGraph) -> None:
 def local_edit(graph: WorkflowGraph) -> None:
     """The demo clip edited inside a mask, beside an edit of the whole frame."""
     graph.note(
-        "Press **Run**: the rabbit becomes a cat, and nothing else changes.",
+        "Press **Run**: the bear becomes an elephant, and nothing else changes.",
         "The mask goes to *Sample Edit* and *Composite Edit*. For your own clip, paint one, or take one per frame "
         "from a segmentation node.",
         "Make it a little larger than what should change.",
         "*feather*: the soft edge, the same in both.",
     )
     demo, source, empty = load_demo(graph)
-    edited = prompt(graph, demo, "a cat is running on the meadow", "Edited prompt")
+    edited = prompt(graph, demo, "an elephant is running in the snow", "Edited prompt")
     graph.group("Tune", TUNE)
     model = tune_demo(graph, demo, source, run_name="local_edit", preview_every=0, fps=demo["fps"])[1]
     graph.group("Invert", INVERT)

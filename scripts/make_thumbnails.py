@@ -21,38 +21,38 @@ from PIL import Image, ImageDraw, ImageFont
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 SIZE, TITLE, LABEL, GAP, QUALITY = (400, 300), 36, 18, 4, 90
 PAPER, INK, PALE = (24, 26, 30), (240, 240, 240), (165, 172, 182)
-SOURCE, MADE = "a rabbit is running on the meadow", "a robot is walking in the desert"
+SOURCE, MADE = "a bear is running in the snow", "a robot is walking in the desert"
 INJECTION = {"attention": 0.5, "features": 0.8, "first_layer": 4}
 EDITS = {
-    "snow": "a rabbit is running in the snow",
-    "cat": "a cat is running on the meadow",
-    "sketch": "a rabbit is running on the meadow, sketch style",
-    "robot": "a robot is walking in the desert",
+    "beach": "a bear is running on the beach",
+    "elephant": "an elephant is running in the snow",
+    "watercolor": "a bear is running in the snow, watercolor style",
+    "turtle": "a turtle is walking in the desert",
 }
 # For each workflow, the title and rows of label and video. If a row needs a model that is not in the pack, a video of
 # the same kind from the demo model replaces it.
 PICTURES = {
-    "01_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["snow"]: "snow"}),
-    "02_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "sketch"}),
+    "01_quickstart": ("1  Quickstart", {SOURCE: "source", EDITS["beach"]: "beach"}),
+    "02_tune_on_your_clip": ("2  Tune on your clip", {"the clip": "source", "the edit": "watercolor"}),
     "03_one_motion_four_prompts": ("3  One motion, four prompts", {prompt: key for key, prompt in EDITS.items()}),
-    "04_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "robot"}),
+    "04_dreambooth_swap": ("4  DreamBooth swap", {"the clip": "source", "its motion, another subject": "turtle"}),
     "05_resume_and_compare_steps": (
         "5  Resume, and compare steps",
-        {"source": "source", "after 100 steps": "snow", "after 300 steps": "later"},
+        {"source": "source", "after 100 steps": "beach", "after 300 steps": "later"},
     ),
-    "06_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "snow"}),
+    "06_controlnet": ("6  ControlNet", {"source": "source", "edges of each frame": "edges", "edit": "beach"}),
     "07_stock_samplers_with_lora": ("7  Stock samplers, LoRA", {"source": "source", "SamplerCustomAdvanced": "stock"}),
     "08_low_memory": ("8  Low memory", {"fewer, smaller frames": "source", "edit": "tiled"}),
     "09_long_clip": ("9  Long clip", {"source": "source", "edit, by windows of 4 frames": "windowed"}),
-    "10_local_edit": ("10  Local edit", {"edit of the whole": "cat", "edit within the mask": "local"}),
+    "10_local_edit": ("10  Local edit", {"edit of the whole": "elephant", "edit within the mask": "local"}),
     "11_keep_the_layout": (
         "11  Keep the layout",
-        {"source": "source", "plain edit": "sketch", "with Inject Source": "injected"},
+        {"source": "source", "plain edit": "watercolor", "with Inject Source": "injected"},
     ),
-    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["snow"]: "snow"}),
+    "12_trial.app": ("12  Trial, as a form", {SOURCE: "source", EDITS["beach"]: "beach"}),
     "13_text_to_video": ("13  Text to video", {f"{MADE}, the camera moves": "made", "no motion field": "still"}),
-    "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["snow"]: "snow"}),
-    "15_instruct": ("15  Instruct", {"source": "source", '"make it a sketch"': "sketch"}),
+    "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["beach"]: "beach"}),
+    "15_instruct": ("15  Instruct", {"source": "source", '"make it a watercolor"': "watercolor"}),
 }
 
 
@@ -101,7 +101,7 @@ def save(frames: str, output: int = 0) -> dict[str, Any]:
 
 def first_graph() -> dict[str, Any]:
     """All but the longer run: the clip, its edges, and edits (core's sampler, tiles, windows, mask, injection)."""
-    prompts = {"positive": ["snow_text", 0], "negative": ["empty", 0]}
+    prompts = {"positive": ["beach_text", 0], "negative": ["empty", 0]}
     noise = {"noise": ["invert", 2], "sigmas": ["invert", 3], "latent_image": ["encode", 0]}
     injection = {"trajectory": ["invert", 1], "conditioning": ["empty", 0], **INJECTION}
     return tuned_graph(100, "restart", EDITS) | {
@@ -115,7 +115,7 @@ def first_graph() -> dict[str, Any]:
         "stock": save("stock_frames"),
         "tiled_frames": node(
             "VAEDecodeTiled",
-            samples=["cat_edit", 0],
+            samples=["elephant_edit", 0],
             vae=["demo", 2],
             tile_size=128,
             overlap=32,
@@ -127,11 +127,11 @@ def first_graph() -> dict[str, Any]:
         "windowed_invert": node(
             "TAVDDIMInvert", model=["windows", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
         ),
-        "windowed_edit": edit_node("sketch_text", model="windows", latent="windowed_invert"),
+        "windowed_edit": edit_node("watercolor_text", model="windows", latent="windowed_invert"),
         "windowed_frames": node("VAEDecode", samples=["windowed_edit", 0], vae=["demo", 2]),
         "windowed": save("windowed_frames"),
         "source_model": node("TAVInjectSource", model=["apply", 0], **injection),
-        "injected_edit": edit_node("sketch_text", model="source_model"),
+        "injected_edit": edit_node("watercolor_text", model="source_model"),
         "injected_frames": node("VAEDecode", samples=["injected_edit", 0], vae=["demo", 2]),
         "injected": save("injected_frames"),
         **local_graph(),
@@ -143,7 +143,7 @@ def local_graph() -> dict[str, Any]:
     whole = {"feather": 4, "first_frame": 0, "last_frame": -1, "ramp": 3}
     return {
         "mask": node("GrowMask", mask=["demo", 5], expand=10, tapered_corners=True),
-        "local_edit": edit_node("cat_text", mask=["mask", 0], feather=4, trajectory=["invert", 1]),
+        "local_edit": edit_node("elephant_text", mask=["mask", 0], feather=4, trajectory=["invert", 1]),
         "local_frames": node("VAEDecode", samples=["local_edit", 0], vae=["demo", 2]),
         "composite": node(
             "TAVCompositeEdit", source=["demo", 3], edited=["local_frames", 0], mask=["mask", 0], **whole
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
     url = parser.parse_args().url
     videos = render(url, first_graph())
-    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["snow"]}))
+    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["beach"]}))
     videos |= render(url, zero_shot_graph())
     for name, (title, rows) in PICTURES.items():
         path = WORKFLOWS / f"{name}.jpg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Graph = dict[str, dict[str, Any]]
-SOURCE, EDITED = "a rabbit is running on the meadow", "a cat is running on the meadow"
+SOURCE, EDITED = "a bear is running in the snow", "an elephant is running in the snow"
 TUNE = {
     "num_steps": 4,
     "learning_rate": 1e-3,

@@ -18,7 +18,7 @@ from tests.tav_core.metrics.tiny_judges import make_clip, make_dino, save_clip
 SCRIPT = Path(__file__).parent / "metrics_checks.py"
 MARK = "RESULTS "
 MEASURE = {
-    "prompt": "a rabbit",
+    "prompt": "a bear",
     "clip_model": "clip_vision/tiny_clip",
     "dino_model": "diffusers/tiny_dino",
     "pairs": "all",
@@ -110,7 +110,7 @@ def test_a_report_holds_videos_scores_losses_and_settings(server, client):
     page = path.read_text(encoding="utf-8")
     assert page.count("data:video/mp4;base64,") == 2
     assert "&lt;b&gt;edit&lt;/b&gt;" in page and "<b>" not in page
-    assert "2 steps, and their running mean" in page and "a rabbit is running on the meadow" in page
+    assert "2 steps, and their running mean" in page and "a bear is running in the snow" in page
     assert "DINO likeness to the source" in page and "config.learning_rate" in page
 
 

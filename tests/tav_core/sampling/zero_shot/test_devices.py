@@ -1,4 +1,4 @@
-"""Videos from prompts on a GPU: the CPU's video at the same seed, and no NaN in half precision."""
+"""Videos from prompts on a GPU, in full and in half precision: the CPU's video at the same seed, and no NaN."""
 
 import pytest
 import torch
@@ -21,13 +21,9 @@ def video(denoiser, prompts, device, dtype=torch.float32):
     return generate(denoiser, text, negative, config=CONFIG, motion=FIELD, foreground=foreground).cpu()
 
 
-def test_a_seed_gives_the_same_video_on_cpu_and_gpu(make_denoiser, prompts):
-    expected = video(make_denoiser(), prompts, "cpu")
-    torch.testing.assert_close(video(make_denoiser(), prompts, "cuda"), expected, atol=2e-2, rtol=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_gives_no_nan_and_nearly_the_same_video(make_denoiser, prompts, dtype):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_a_seed_gives_nearly_the_same_video_and_no_nan(make_denoiser, prompts, dtype):
+    """In float32 too only nearly, because cuDNN's convolutions round to TensorFloat32."""
     expected = video(make_denoiser(), prompts, "cpu")
     made = video(make_denoiser(), prompts, "cuda", dtype)
     assert made.isfinite().all()
