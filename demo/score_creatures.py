@@ -113,8 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("autoencoder", "stills", "all"), default="all")
     parser.add_argument("--guidances", nargs="+", type=float, default=GUIDANCES)
+    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     sampler, oracles = Sampler(MODEL), [Oracle(path) for path in ORACLES if path.exists()]
     path = LOG.parent / "scores.json"
     scores = json.loads(path.read_text()) if path.exists() else {}

@@ -12,6 +12,7 @@ from .creatures.trainers.stills import load_stills
 from .creatures.trainers.text import train_text
 from .creatures.trainers.unet import NUM_STEPS, train_unet
 from .creatures.trainers.vae import encode_stills, train_vae
+from .trainers.index import write_index
 
 STAGES = ("stills", "vae", "text", "unet", "adapter")
 
@@ -27,6 +28,7 @@ def run_stage(stage: str, until: int) -> None:
         train_text()
     elif stage == "unet":
         train_unet(until)
+        write_index(MODEL)
     elif stage == "adapter" and not (MODEL / "t2i_adapter").exists():
         train_adapter()
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from tests.comfyui.overlaps import overlaps
 from tests.comfyui.page import OURS, QUICKSTART, drop, press_run, shoot
 from tests.comfyui.server import PACK
+from tests.comfyui.test_workflows import demo_controlnet
 
 # What opens as a form has no zoom.
 TEMPLATES = sorted(path for path in (PACK / "workflows").glob("*.json") if path.suffixes[0] != ".app")
+UNTUNED = [path for path in TEMPLATES if path.stem.partition("_")[0] in ("13", "14", "15")]
+CANNY = "control_v11p_sd15_canny_fp16.safetensors"
 RUN_SECONDS = 600
 # Below this zoom the classic page draws no text.
 NO_TEXT = 8 / 14
@@ -103,6 +108,33 @@ def test_no_node_covers_another_after_a_run(open_page, server, is_new, size):
     shoot(page, server, f"after_{'new' if is_new else 'classic'}_{size[0]}")
     assert overlaps(page) == []
     assert not page.errors
+
+
+@pytest.mark.parametrize(("is_new", "size"), VIEWS)
+def test_templates_without_tuning_after_a_run(open_page, server, is_new, size):
+    """On the demo model, with few steps and small frames."""
+    page, steps = open_page(size, is_new=is_new), 4 + [view.values for view in VIEWS].index((is_new, size))
+    shutil.copy(PACK / "demo" / "clip.mp4", server.base / "input" / "my_clip.mp4")
+    for path in UNTUNED:
+        text = json.dumps(on_demo_model(json.loads(path.read_text(encoding="utf-8")), steps))
+        save_file(demo_controlnet(), server.base / "models" / "controlnet" / CANNY)
+        open_template(page, text, path.stem)
+        run_once(page, server)
+        page.wait_for_timeout(2000)
+        shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
+        assert overlaps(page) == []
+    assert not page.errors
+
+
+def on_demo_model(workflow: dict[str, Any], steps: int) -> dict[str, Any]:
+    """A workflow with the demo model in the loader's place, small frames, and so many steps."""
+    smaller = {512: 128, 24: 8, 50: steps, 20: steps}
+    for node in workflow["nodes"]:
+        if node["type"] == "CheckpointLoaderSimple":
+            node.update(type="TAVLoadDemoModel", widgets_values=[])
+        if node["type"] in ("TAVLoadClip", "TAVZeroShotStart", "BasicScheduler"):
+            node["widgets_values"] = [smaller.get(value, value) for value in node["widgets_values"]]
+    return workflow
 
 
 VIEWS_RUN: dict[tuple[bool, tuple[int, int]], int] = {}

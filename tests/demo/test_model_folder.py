@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -12,20 +13,29 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel
 
+from demo.creatures import captions as creatures
+from demo.creatures.oracle import Oracle
+from demo.creatures.settings import MODEL as CREATURES
 from demo.oracle.oracle import read_frame
 from demo.trainers import index
 from demo.trainers.common import MODEL
 from demo.trainers.text import make_text_model, save_text_model, write_tokenizer
 from demo.world.captions import phrase, vocabulary
 
+MODELS, IDS = (MODEL, CREATURES), ("shapes", "creatures")
 pytestmark = pytest.mark.usefixtures("offline")
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    loaded = StableDiffusionPipeline.from_pretrained(MODEL)
+@functools.cache
+def load(model: Path) -> StableDiffusionPipeline:
+    loaded = StableDiffusionPipeline.from_pretrained(model)
     loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+@pytest.fixture(params=MODELS, ids=IDS)
+def pipeline(request):
+    return load(request.param)
 
 
 def draw(pipeline, prompt):
@@ -33,19 +43,29 @@ def draw(pipeline, prompt):
     return pipeline(prompt, num_inference_steps=20, guidance_scale=4.0, generator=generator, output_type="np").images[0]
 
 
-def test_a_stock_pipeline_draws_the_still_that_was_asked_for(pipeline):
-    wanted = {"shape": "star", "colour": "yellow", "background": "black"}
-    still = draw(pipeline, phrase(**wanted))
-    assert still.shape == (96, 96, 3)
+SHAPES_CASE = MODEL, phrase, read_frame, {"shape": "star", "colour": "yellow", "background": "black"}
+CREATURES_CASE = (
+    CREATURES,
+    creatures.phrase,
+    lambda still: Oracle().read(still[None])[0],
+    {"subject": "car", "place": "desert", "style": "plain"},
+)
+
+
+@pytest.mark.parametrize(("model", "phrase", "read", "wanted"), [SHAPES_CASE, CREATURES_CASE], ids=IDS)
+def test_a_stock_pipeline_draws_the_still_that_was_asked_for(model, phrase, read, wanted):
+    still = draw(load(model), phrase(**wanted))
+    side = 8 * load(model).unet.config.sample_size
+    assert still.shape == (side, side, 3)
     assert np.isfinite(still).all()
     assert still.std() > 0.05
-    reading = read_frame(still)
+    reading = read(still)
     assert {part: getattr(reading, part) for part in wanted} == wanted
 
 
 def test_every_part_is_there_in_one_dtype_and_nothing_checks_or_downloads(pipeline, caplog):
     with caplog.at_level(logging.WARNING):
-        StableDiffusionPipeline.from_pretrained(MODEL)
+        StableDiffusionPipeline.from_pretrained(pipeline.config._name_or_path)
     assert not [record for record in caplog.records if "safety" in record.getMessage()]
     parts = {name: part for name, part in pipeline.components.items() if part is not None}
     assert set(parts) == {"vae", "text_encoder", "tokenizer", "unet", "scheduler"}
@@ -58,15 +78,15 @@ def test_the_prompt_reaches_the_text_model_padded_to_its_length(pipeline):
     assert not torch.equal(text, empty)
 
 
-def test_the_folder_is_written_as_it_is(tmp_path, monkeypatch):
-    listed = json.loads((MODEL / "model_index.json").read_text())
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_the_folder_is_written_as_it_is(tmp_path, model):
+    listed = json.loads((model / "model_index.json").read_text())
     copied = tmp_path / "model"
     copied.mkdir()
-    for part in MODEL.iterdir():
+    for part in model.iterdir():
         if part.is_dir():
             (copied / part.name).symlink_to(part)
-    monkeypatch.setattr(index, "MODEL", copied)
-    index.write_index()
+    index.write_index(copied)
     written = json.loads((copied / "model_index.json").read_text())
     assert {**written, "_diffusers_version": listed["_diffusers_version"]} == listed
 

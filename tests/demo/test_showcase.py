@@ -8,9 +8,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from demo import showcase as demo
-from demo.oracle.scores import Scores
+from demo.creatures.oracle.scores import Scores
+from demo.creatures.scene import draw
+from demo.make_clip import MASK
 from tav_core import Motion, read_clip
 from tav_core.tuning.training_run import TuningRun
 
@@ -22,8 +25,8 @@ def model(tmp_path_factory):
     """A model that knows nothing, in the bundled one's layout but smaller."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
+    from demo.creatures.captions import vocabulary
     from demo.trainers.text import make_text_model
-    from demo.world.captions import vocabulary
     from demo.world.vocabulary import write_tokenizer
 
     folder = tmp_path_factory.mktemp("model")
@@ -60,8 +63,6 @@ def small(model, tmp_path):
 
 
 def test_it_leaves_the_videos_pictures_scores_and_motion(small):
-    from PIL import Image
-
     scores = demo.run_showcase(small)
     assert len(scores) == 3
     assert {path.name for path in small.out.iterdir()} == {
@@ -73,9 +74,9 @@ def test_it_leaves_the_videos_pictures_scores_and_motion(small):
         "motion.safetensors",
         "tuning-state.safetensors",
     }
-    video = read_clip(small.out / "source.mp4", num_frames=8, width=384, height=384)
-    assert video.source_size == (384, 384) and video.source_frames == 8 and video.fps == 8
-    assert Image.open(small.out / "contact_sheet.png").width > 8 * 96
+    video = read_clip(small.out / "source.mp4", num_frames=8, width=512, height=512)
+    assert video.source_size == (512, 512) and video.source_frames == 8 and video.fps == 8
+    assert Image.open(small.out / "contact_sheet.png").width > 8 * 128
     assert Motion.load(small.out / "motion.safetensors").info.steps_done == STEPS
     report = json.loads((small.out / "scores.json").read_text(), parse_constant=pytest.fail)
     assert [each["prompt"] for each in report["edits"]] == list(scores)
@@ -130,11 +131,17 @@ def test_the_bundled_clip_is_the_one_the_edits_are_for():
     assert np.abs(bundled.frames.numpy() - clip.frames()).mean() < 0.02
 
 
+def test_the_bundled_mask_is_where_the_clips_subject_is():
+    strip = np.asarray(Image.open(MASK)) / 255
+    drawn = [draw(scene).mask for scene in demo.clip_named(demo.NAME).scenes]
+    assert np.abs(strip - np.concatenate(drawn, axis=1)).max() < 0.01
+
+
 def test_the_table_has_a_row_for_each_edit_with_its_verdict():
-    values = {"distance": 1.0, "agreement": 1.0, "kept": 1.0, "background_kept": 1.0, "flicker": 0.0123}
+    values = {"distance": 1.0, "gait": 1.0, "agreement": 1.0, "kept": 1.0, "background_kept": 1.0, "flicker": 0.0123}
     table = demo.format_table(
-        {"a red star": Scores(right=1.0, path=0.987, **values), "a box": Scores(right=0.5, path=-0.2, **values)}
+        {"a cat": Scores(right=1.0, path=0.987, **values), "a car": Scores(right=0.5, path=-0.2, **values)}
     )
-    right, wrong = (next(line for line in table.splitlines() if prompt in line) for prompt in ("a red star", "a box"))
+    right, wrong = (next(line for line in table.splitlines() if prompt in line) for prompt in ("a cat", "a car"))
     assert "yes (100%)" in right and "0.987" in right and "0.0123" in right
     assert "no   (50%)" in wrong and "-0.200" in wrong

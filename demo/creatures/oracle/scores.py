@@ -94,10 +94,10 @@ def gait_correlation(readings: Sequence[Reading], phases: np.ndarray) -> float:
     """The mean cosine of the angle between the phases read and the true ones: 1 if they agree, about 0 for chance.
 
     A constant lead or lag of at most an eighth of the cycle is allowed for, because cycles of two subjects look alike,
-    and not the same.
+    and not the same. A frame counts by how sure its phase is: on the way up and on the way down, some look alike.
     """
-    read = np.array([reading.phase for reading in readings])
-    turned = np.exp(2j * math.pi * (read - phases)).mean()
+    read, sure = (np.array([getattr(reading, name) for reading in readings]) for name in ("phase", "steadiness"))
+    turned = (sure * np.exp(2j * math.pi * (read - phases))).sum() / max(sure.sum(), 1e-6)
     lag = np.clip(np.angle(turned), -math.pi / 4, math.pi / 4)
     return float((turned * np.exp(-1j * lag)).real)
 
