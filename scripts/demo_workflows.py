@@ -46,8 +46,8 @@ def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
     """Demo model, demo clip: tune, invert, edit, compare. Returns the edited prompt and what saves the video."""
     graph.note(
         "Press **Run**. The first edit takes 1 to 3 minutes.",
-        "Then change the **edited prompt** and run again, to *an elephant is running in the snow*, say: only the edit is "
-        "rendered anew.",
+        "Then change the **edited prompt** and run again: only the edit is rendered anew. Try *an elephant is running "
+        "in the snow*.",
         "It knows twelve animals and machines, seven places and three styles: see the help of *Load Demo Model*. "
         "Nothing is downloaded.",
         "Your own clip: template 02.",

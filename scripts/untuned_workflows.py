@@ -62,12 +62,12 @@ def edges_to_video(graph: WorkflowGraph) -> None:
     graph.group("ControlNet", LOAD, below=True)
     control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY])
     edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5)
-    graph.group("Camera", INVERT)
+    graph.group("Edges and camera", INVERT)
+    space = graph.add("VAEEncode", pixels=edges[0], vae=loader[2], folded=True)
     sockets = {"positive": shown[0], "negative": empty[0], "control_net": control[0], "image": edges[0]}
     guided = graph.add("ControlNetApplyAdvanced", **sockets, strength=1.0)
-    space = graph.add("VAEEncode", pixels=edges[0], vae=loader[2], folded=True)
-    field = graph.add("TAVMotionField", move_x=0.0, move_y=0.0)
-    graph.group("Start", TUNE)
+    field = graph.add("TAVMotionField", move_x=0.0, move_y=0.0, folded=True)
+    graph.group("Start", TUNE, below=True)
     model = graph.add("TAVCrossFrameModel", model=loader[0])["model"]
     prompts = {"model": model, "positive": guided["positive"], "negative": guided["negative"]}
     start = graph.add("TAVZeroShotStart", **prompts, latent=space[0], motion_field=field[0])

@@ -14,7 +14,6 @@ import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import comfy.utils
-import cv2
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -75,6 +74,8 @@ def load_demo_clip() -> VideoClip:
 
 def load_demo_mask() -> Tensor:
     """Where its subject is, `f h w` in [0, 1]; the file has the frames side by side."""
+    import cv2
+
     strip = torch.from_numpy(cv2.imread(str(MASK), cv2.IMREAD_GRAYSCALE)).float() / 255
     return rearrange(strip, "h (f w) -> f h w", f=NUM_FRAMES)
 

@@ -29,7 +29,9 @@ class LoadDemoModel(io.ComfyNode):
                 io.Model.Output("model", display_name="model", tooltip="For One-Shot Tune and Apply Motion."),
                 io.Clip.Output("clip", display_name="clip", tooltip="The text model, for CLIP Text Encode."),
                 io.Vae.Output("vae", display_name="vae", tooltip="For One-Shot Tune, VAE Encode and Decode."),
-                io.Image.Output("frames", display_name="frames", tooltip="A bear that runs through the snow, 8 frames."),
+                io.Image.Output(
+                    "frames", display_name="frames", tooltip="A bear that runs through the snow, 8 frames."
+                ),
                 io.Float.Output("fps", display_name="fps", tooltip="The clip's frames per second."),
                 io.Mask.Output("mask", display_name="mask", tooltip="Where the bear is in each frame."),
             ],
