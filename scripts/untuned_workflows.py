@@ -41,7 +41,7 @@ def text_to_video(graph: WorkflowGraph) -> None:
     model = graph.add("TAVCrossFrameModel", model=demo["model"])["model"]
     prompts = {"model": model, "positive": shown[0], "negative": empty[0]}
     moments = {"start_seed": 7, "num_steps": 20, "cfg": 4.0, "t0": 0.6, "t1": 0.7}
-    start = graph.add("TAVZeroShotStart", **prompts, **moments, latent=space[0], motion_field=field[0])
+    start = graph.add("TAVZeroShotStart", **prompts, **moments, latent=space[0], motion_field=field[0], room=PREVIEW)
     latent = second_half(graph, start, prompts, cfg=4.0)
     video = decode(graph, latent, demo["vae"])
     graph.group("Result", RESULT)
@@ -103,7 +103,7 @@ def instruct(graph: WorkflowGraph) -> None:
     conds = {"cond1": seen["positive"], "cond2": seen["negative"], "negative": empty[0]}
     guider = graph.add("DualCFGGuider", model=model, **conds, cfg_conds=7.5, cfg_cond2_negative=1.5)
     graph.group("Sample", EDIT)
-    noise = graph.add("RandomNoise", noise_seed=33)
+    noise = graph.add("RandomNoise", noise_seed=33, room=24)
     sampler = graph.add("KSamplerSelect", sampler_name="euler_ancestral")
     sigmas = graph.add("BasicScheduler", model=model, scheduler="normal", steps=50)
     sockets = {"noise": noise[0], "guider": guider[0], "sampler": sampler[0], "sigmas": sigmas[0]}

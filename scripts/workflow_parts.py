@@ -35,7 +35,7 @@ CANNY = {
 # 0.8, it draws a preview as a square as wide as the node, with its size below.
 PREVIEW, PLAYER = 278, 246
 # Load Clip's own preview of the video.
-SCREENING = 230
+SCREENING = 258
 
 
 def load_demo(graph: WorkflowGraph) -> tuple[Node, Node, Node]:

