@@ -10,6 +10,7 @@ import pytest
 
 from demo.creatures.clips import all_clips, clip_named
 from demo.creatures.oracle import UNKNOWN, Oracle
+from demo.creatures.oracle.reading import ORACLES
 from demo.creatures.oracle.scores import gait_correlation, score
 from demo.creatures.scene import centre, render
 from demo.creatures.stills import combinations, random_scene
@@ -33,6 +34,11 @@ def scenes():
 @pytest.fixture(scope="module")
 def pictures(scenes):
     return np.stack([render(scene) for scene in scenes]).astype(np.float32)
+
+
+@pytest.mark.parametrize("weights", ORACLES, ids=["first", "second"])
+def test_both_oracles_read_what_is_there(weights, scenes, pictures):
+    assert min(shares(Oracle(weights).read(pictures[:84]), scenes[:84]).values()) >= 0.97
 
 
 def shares(readings, scenes):
