@@ -22,6 +22,9 @@ from workflow_parts import (
     save,
 )
 
+# Below a preview, Nodes 2.0 of ComfyUI 0.8 draws its size, and core's samplers leave no room for that.
+SAMPLED = PREVIEW + 28
+
 
 def text_to_video(graph: WorkflowGraph) -> None:
     """A video from a prompt, with nothing tuned; the stock sampler makes its second half."""
@@ -82,7 +85,7 @@ def second_half(graph: WorkflowGraph, start: Node, prompts: dict[str, Output], *
     graph.group("Sample", EDIT)
     sampler = graph.add("KSamplerSelect", sampler_name="euler")
     given = {"sampler": sampler[0], "sigmas": start["sigmas"], "latent_image": start["latent"]}
-    return graph.add("SamplerCustom", **prompts, **given, add_noise=False, cfg=cfg, room=PREVIEW)[0]
+    return graph.add("SamplerCustom", **prompts, **given, add_noise=False, cfg=cfg, room=SAMPLED)[0]
 
 
 def instruct(graph: WorkflowGraph) -> None:
@@ -107,6 +110,6 @@ def instruct(graph: WorkflowGraph) -> None:
     sampler = graph.add("KSamplerSelect", sampler_name="euler_ancestral")
     sigmas = graph.add("BasicScheduler", model=model, scheduler="normal", steps=50)
     sockets = {"noise": noise[0], "guider": guider[0], "sampler": sampler[0], "sigmas": sigmas[0]}
-    latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=PREVIEW)[0]
+    latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=SAMPLED)[0]
     video = decode(graph, latent, loader[2])
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "instruct")
