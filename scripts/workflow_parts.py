@@ -34,7 +34,7 @@ CANNY = {
 # Room below the widgets: for a live preview or a chart, and for a player. Nodes 2.0 draws none smaller; in ComfyUI
 # 0.8, it draws a preview as a square as wide as the node, with its size below.
 PREVIEW, PLAYER = 278, 246
-# Load Clip's own preview of the video.
+# Load Clip's own preview of the video, and what it says of it after a run.
 SCREENING = 258
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import save_file
 
@@ -112,9 +113,9 @@ def test_no_node_covers_another_after_a_run(open_page, server, is_new, size):
 
 @pytest.mark.parametrize(("is_new", "size"), VIEWS)
 def test_templates_without_tuning_after_a_run(open_page, server, is_new, size):
-    """On the demo model, with few steps and small frames."""
+    """On the demo model, with few steps and small frames of a clip as wide as most are."""
     page, steps = open_page(size, is_new=is_new), 4 + [view.values for view in VIEWS].index((is_new, size))
-    shutil.copy(PACK / "demo" / "clip.mp4", server.base / "input" / "my_clip.mp4")
+    write_wide_clip(server.base / "input" / "my_clip.mp4")
     for path in UNTUNED:
         text = json.dumps(on_demo_model(json.loads(path.read_text(encoding="utf-8")), steps))
         save_file(demo_controlnet(), server.base / "models" / "controlnet" / CANNY)
@@ -126,6 +127,19 @@ def test_templates_without_tuning_after_a_run(open_page, server, is_new, size):
         replaced = "CheckpointLoaderSimple" in path.read_text(encoding="utf-8")
         assert [pair for pair in overlaps(page) if not (replaced and "TAVLoadDemoModel" in pair[0])] == []
     assert not page.errors
+
+
+def write_wide_clip(path: Path) -> None:
+    """The demo's clip, with its edges repeated to 16:9."""
+    import cv2
+
+    from tav_core import read_clip, write_video
+
+    frames = read_clip(PACK / "demo" / "clip.mp4", num_frames=8, width=128, height=128).frames.numpy()
+    sides = {"top": 0, "bottom": 0, "left": 50, "right": 50}
+    write_video(
+        path, np.stack([cv2.copyMakeBorder(one, **sides, borderType=cv2.BORDER_REPLICATE) for one in frames]), fps=8
+    )
 
 
 def on_demo_model(workflow: dict[str, Any], steps: int) -> dict[str, Any]:
