@@ -9,9 +9,9 @@ import pytest
 
 from demo.oracle.oracle import read_frames
 from demo.oracle.scores import agreement, compare_paths, copied, score, summarize
-from demo.study.drawn import edited_scenes
 from demo.world import palette
 from demo.world.clips import all_clips, clip_named, make_edit
+from demo.world.edited_scenes import edited_scenes
 from demo.world.world import render
 
 CLIP = clip_named("slide")
