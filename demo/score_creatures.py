@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    sampler, oracles = Sampler(MODEL), [Oracle(path) for path in ORACLES if path.exists()]
+    sampler, oracles = Sampler(MODEL), [Oracle(path) for path in ORACLES]
     path = LOG.parent / "scores.json"
     scores = json.loads(path.read_text()) if path.exists() else {}
     if args.part != "stills":

@@ -6,9 +6,7 @@ from typing import Any
 
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
-    CANNY,
     CHECKPOINT,
-    CONTROLNET,
     EDIT,
     LOAD,
     PREVIEW,
@@ -23,6 +21,7 @@ from workflow_parts import (
     invert_saved,
     load_checkpoint,
     load_clip,
+    load_edges,
     prompt,
     sample,
     save,
@@ -113,9 +112,7 @@ def controlnet(graph: WorkflowGraph) -> None:
     loader, empty = load_checkpoint(graph)
     edited = prompt(graph, loader, "a robot is skiing, chrome armour", "Edited prompt")
     clip = load_clip(graph)
-    graph.group("ControlNet", LOAD, below=True)
-    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY])
-    edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5)
+    control, edges = load_edges(graph, clip["frames"])
     model, _, inverted = invert_saved(graph, loader, loader[2], clip, empty)
     graph.group("Edit", EDIT)
     sockets = {"positive": edited[0], "negative": empty[0], "control_net": control[0], "image": edges[0]}

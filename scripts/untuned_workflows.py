@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
-    CANNY,
-    CONTROLNET,
     DEMO_SIZE,
     EDIT,
     INVERT,
@@ -18,6 +16,7 @@ from workflow_parts import (
     decode,
     load_checkpoint,
     load_clip,
+    load_edges,
     prompt,
     save,
 )
@@ -62,9 +61,7 @@ def edges_to_video(graph: WorkflowGraph) -> None:
     loader, empty = load_checkpoint(graph)
     shown = prompt(graph, loader, "an astronaut is skiing on the moon", "Prompt")
     clip = load_clip(graph)
-    graph.group("ControlNet", LOAD, below=True)
-    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY])
-    edges = graph.add("Canny", image=clip["frames"], low_threshold=0.2, high_threshold=0.5)
+    control, edges = load_edges(graph, clip["frames"])
     graph.group("Edges and camera", INVERT)
     space = graph.add("VAEEncode", pixels=edges[0], vae=loader[2], folded=True)
     sockets = {"positive": shown[0], "negative": empty[0], "control_net": control[0], "image": edges[0]}

@@ -76,6 +76,13 @@ def load_clip(graph: WorkflowGraph, **settings: Any) -> Node:
     return graph.add("TAVLoadClip", video=CLIP, room=SCREENING, **settings)
 
 
+def load_edges(graph: WorkflowGraph, frames: Output) -> tuple[Node, Node]:
+    """A group: a ControlNet for edges, and the edges of the frames."""
+    graph.group("ControlNet", LOAD, below=True)
+    control = graph.add("ControlNetLoader", control_net_name=CONTROLNET, models=[CANNY])
+    return control, graph.add("Canny", image=frames, low_threshold=0.2, high_threshold=0.5)
+
+
 def prompt(graph: WorkflowGraph, loader: Node, text: str | Output, title: str = "") -> Node:
     """A prompt, encoded by a loader's CLIP."""
     return graph.add("CLIPTextEncode", clip=loader[1], text=text, title=title, folded=isinstance(text, Output))

@@ -40,6 +40,6 @@ def stack(masks: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(masks)).float()
 
 
-def edge_hints(clip: Clip) -> Tensor:
-    """The edges of a clip as this world's T2I-Adapter takes them, `f h w 1`."""
-    return edges(torch.from_numpy(clip.frames()))[..., :1]
+def edge_hints(frames: Tensor) -> Tensor:
+    """The edges of frames `f h w 3` in [0, 1], as this world's T2I-Adapter takes them: `f h w 1`."""
+    return edges(frames)[..., :1]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tav_core import Control, ControlConfig, EditConfig, TuneConfig, UNetDenoiser, add_controls, load_t2i_adapter
@@ -99,7 +100,7 @@ def creatures() -> World:
         changed_parts=lambda clip, edit: edit.changed,
         edited_scenes=edited_scenes.edited_scenes,
         mask_of=edit_masks.mask_of,
-        hints=edit_masks.edge_hints,
+        hints=lambda clip: edit_masks.edge_hints(torch.from_numpy(clip.frames())),
         score=score,
         scores=Scores,
         tuning=TUNE,

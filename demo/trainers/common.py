@@ -5,6 +5,7 @@ import math
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Set every group's learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = value
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Writes a course's state atomically: an interrupted write leaves the old file."""
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
 
 
 def speed_up_group_norm() -> None:

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.nn import functional as F
 
-from .common import CACHE, MODEL, SEED, Log, learning_rate, set_learning_rate, speed_up_group_norm
+from .common import CACHE, MODEL, SEED, Log, learning_rate, save_state, set_learning_rate, speed_up_group_norm
 from .text import WIDTH, embed_captions
 from .vae import encode_stills
 
@@ -109,11 +109,10 @@ class Trainer:
         self.average, self.step = state["average"], state["step"]
 
     def save(self) -> None:
-        """Writes the state atomically: an interrupted write leaves the old file."""
+        """Writes the state."""
         parts = {"unet": self.unet, "optimizer": self.optimizer}
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "average": self.average, "step": self.step}, STATE.with_suffix(".tmp"))
-        STATE.with_suffix(".tmp").replace(STATE)
+        save_state(STATE, {**state, "average": self.average, "step": self.step})
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         chosen, captions = draw(self.captions, self.step, BATCH)

@@ -8,17 +8,16 @@ from diffusers import T2IAdapter, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from tav_core.video.edges import edges
-
 from ...trainers.adapter import early_timesteps
 from ...trainers.common import Log, learning_rate, set_learning_rate
-from ...trainers.unet import make_scheduler
+from ...trainers.unet import draw, make_scheduler
+from ..edit_masks import edge_hints
 from ..stills import SEED
 from .device import DEVICE, prepare_device
 from .paths import LOG, MODEL
 from .stills import load_stills
 from .text import embed_captions
-from .unet import EMPTY_SHARE
+from .unet import add_noise
 from .vae import encode_stills
 
 NUM_STEPS, PEAK_RATE, WARM_UP, BATCH = 2000, 1e-3, 100, 64
@@ -34,9 +33,9 @@ def make_adapter() -> T2IAdapter:
     )
 
 
-def edge_hints(pictures: np.ndarray) -> Tensor:
+def hints_of(pictures: np.ndarray) -> Tensor:
     """The edges of pictures, uint8 `n h w 3`, as the adapter takes them: `n 1 h w`, 0 or 1."""
-    return edges(torch.tensor(pictures).float() / 255)[..., :1].movedim(-1, 1)
+    return edge_hints(torch.tensor(pictures).float() / 255).movedim(-1, 1)
 
 
 class AdapterCourse:
@@ -52,19 +51,16 @@ class AdapterCourse:
         latents = encode_stills()
         self.latents = latents[:NUM_STILLS] / latents.std()
         self.pictures = load_stills()[0]
-        self.embeddings, self.captions = embed_captions()
+        self.embeddings, captions = embed_captions()
+        self.captions = captions[:NUM_STILLS]
 
     def loss(self, step: int) -> Tensor:
         """The loss on the stills, captions and noise of a step."""
-        rng = np.random.default_rng([SEED, step])
-        torch.manual_seed(SEED + step)
-        chosen = np.sort(rng.choice(len(self.latents), BATCH, replace=False))
-        captions = self.captions[chosen, rng.integers(0, self.captions.shape[1], BATCH)]
-        captions[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = 0
+        chosen, captions = draw(self.captions, step, BATCH)
         latents, timesteps = self.latents[chosen].to(DEVICE), early_timesteps(BATCH).to(DEVICE)
-        alpha, noise = self.alphas[timesteps].view(-1, 1, 1, 1), torch.randn_like(latents)
-        noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        features = self.adapter(edge_hints(self.pictures[chosen]).to(DEVICE))
+        noise = torch.randn_like(latents)
+        noisy = add_noise(latents, noise, self.alphas[timesteps]).contiguous(memory_format=torch.channels_last)
+        features = self.adapter(hints_of(self.pictures[chosen]).to(DEVICE))
         context = self.embeddings[captions].to(DEVICE)
         predicted = self.unet(noisy, timesteps, context, down_intrablock_additional_residuals=features).sample
         return F.mse_loss(predicted, noise)

@@ -7,7 +7,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...trainers.common import Log, set_learning_rate
+from ...trainers.common import Log, save_state, set_learning_rate
 from ...trainers.text import WIDTH
 from ...trainers.unet import make_scheduler, snr_weights
 from ..stills import SEED
@@ -67,6 +67,13 @@ def stratified_timesteps(count: int, device: torch.device) -> Tensor:
     return (1000 * parts).long().clamp(max=999)
 
 
+def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """Latents `n c h w` with noise, by the cumulative alpha of each one's timestep, `n`; on any device, without a copy
+    between devices."""
+    alphas = alphas.view(-1, 1, 1, 1)
+    return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+
+
 class Predictor(nn.Module):
     """The UNet as a function of tensors alone. On a GPU it is recorded as a graph for each size of batch, because so
     small a UNet spends most of a step on launching its kernels."""
@@ -111,10 +118,9 @@ class UNetCourse:
         self.average, self.step = state["average"], state["step"]
 
     def save(self) -> None:
-        """Writes the state atomically: an interrupted write leaves the old file."""
+        """Writes the state."""
         parts = {"unet": self.unet.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**parts, "average": self.average, "step": self.step}, STATE.with_suffix(".tmp"))
-        STATE.with_suffix(".tmp").replace(STATE)
+        save_state(STATE, {**parts, "average": self.average, "step": self.step})
 
     def loss(self) -> Tensor:
         """The loss of a step's batch; a step draws the same numbers whenever it is run.
@@ -129,8 +135,7 @@ class UNetCourse:
         context = self.embeddings[self.captions[chosen, column].masked_fill(empty, 0)]
         latents = self.latents[chosen].contiguous(memory_format=torch.channels_last)
         noise, timesteps = torch.randn_like(latents), stratified_timesteps(count, DEVICE)
-        alpha = self.alphas[timesteps].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        noisy = add_noise(latents, noise, self.alphas[timesteps])
         each = F.mse_loss(self.predictor(noisy, timesteps, context), noise, reduction="none").mean(dim=(1, 2, 3))
         return (each * self.weights[timesteps]).mean()
 

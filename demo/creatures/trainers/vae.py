@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...trainers.common import Log, learning_rate, set_learning_rate
+from ...trainers.common import Log, learning_rate, save_state, set_learning_rate
 from ...trainers.vae import make_vae, to_input
 from ...trainers.vae_start import start_linear
 from ..stills import SEED
@@ -102,10 +102,9 @@ class VaeCourse:
             self.step = state["step"]
 
     def save(self) -> None:
-        """Writes the state atomically."""
-        state = {"vae": self.vae.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        torch.save(state, STATE.with_suffix(".tmp"))
-        STATE.with_suffix(".tmp").replace(STATE)
+        """Writes the state."""
+        parts = {"vae": self.vae.state_dict(), "optimizer": self.optimizer.state_dict()}
+        save_state(STATE, {**parts, "step": self.step})
 
     def train_step(self) -> Tensor:
         """One optimizer step; returns its loss."""

@@ -1,5 +1,8 @@
 """The trainers of the second world's model, on few pictures: what a step is trained on, and that a course resumes."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -19,8 +22,9 @@ def small(tmp_path, monkeypatch):
         for name, value in {"CACHE": tmp_path, "MODEL": model, "LOG": tmp_path / "log.csv"}.items():
             monkeypatch.setattr(module, name, value, raising=False)
         monkeypatch.setattr(module, "prepare_device", lambda: None, raising=False)
-    monkeypatch.setattr(stills, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(oracle, "ProcessPoolExecutor", Here)
+    # Work in this process, where the settings are short.
+    for module in (stills, oracle):
+        monkeypatch.setattr(module, "ProcessPoolExecutor", lambda: nullcontext(SimpleNamespace(map=map)))
     for module, values in {
         stills: {"NUM_STILLS": 24, "CHUNK": 12, "PICTURES": tmp_path / "s.npy", "CAPTIONS": tmp_path / "captions.txt"},
         vae: {"STATE": tmp_path / "vae.pt", "NUM_CROPS": 1, "NUM_WHOLE": 1, "BATCH": 2, "NUM_HELD": 4, "SAVE_EVERY": 1},
@@ -32,18 +36,6 @@ def small(tmp_path, monkeypatch):
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
     return model
-
-
-class Here:
-    """A pool of processes that works in this one, where the settings are short."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *raised):
-        pass
-
-    map = staticmethod(map)
 
 
 @pytest.fixture
@@ -86,7 +78,7 @@ def test_an_adapter_is_trained_on_the_edges_of_stills(latents, small):
     adapter.train_adapter()
     saved = T2IAdapter.from_pretrained(small / "t2i_adapter")
     pictures = stills.load_stills()[0][:1]
-    hints = adapter.edge_hints(pictures)
+    hints = adapter.hints_of(pictures)
     assert hints.shape == (1, 1, 128, 128) and 0.005 < hints.mean() < 0.4
     assert [part.shape[1:] for part in saved(hints)] == [(64, 16, 16), (128, 8, 8), (192, 4, 4)]
 

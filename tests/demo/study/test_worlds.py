@@ -62,8 +62,8 @@ def test_masks_of_creatures_hold_what_an_edit_changes(name):
 
 
 def test_the_edges_of_a_clip_are_what_the_adapter_was_trained_on():
-    from demo.creatures.trainers.adapter import edge_hints
+    from demo.creatures.trainers.adapter import hints_of
 
     clip = creatures().clips["rabbit"]
     pictures = np.round(clip.frames() * 255).astype(np.uint8)
-    assert np.array_equal(creatures().hints(clip).movedim(-1, 1), edge_hints(pictures))
+    assert np.array_equal(creatures().hints(clip).movedim(-1, 1), hints_of(pictures))
