@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tav_core.models.inflation import FrameCount, recast
-from tav_core.models.unet import copy_structure
+from tav_core.models.shared_weights import copy_structure
 from tav_core.tuning.config import TuneConfig
 
 if TYPE_CHECKING:

@@ -20,10 +20,11 @@ import comfy.patcher_extension
 from torch import Tensor, nn
 
 from ...tav_core.errors import MotionError
-from ...tav_core.models.attention import attend_frames, rotate_frames
+from ...tav_core.models.attention import attend_frames
 from ...tav_core.models.attention_modes import check_positions
 from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
 from ...tav_core.models.parameter_names import check_same_shapes
+from ...tav_core.models.positions import rotate_frames
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.motion_info import UNNAMED_MODES
 from .unet import PREFIX, check_model, core_names, key_patches, read_config

@@ -96,7 +96,7 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
     """Checks a control's net against the UNet, and moves the control to the UNet's device and dtype."""
     from diffusers import ControlNetModel, T2IAdapter
 
-    from ..models.unet import cast
+    from ..models.shared_weights import cast
 
     net, device, dtype = control.net, unet.device, unet.dtype
     assert isinstance(net, ControlNetModel | T2IAdapter), f"a control with a {type(net).__name__}"
@@ -117,7 +117,7 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
 
 def shared_copy(net: Any) -> Any:
     """A copy of a net that shares its weights, so that it can be changed."""
-    from ..models.unet import copy_structure
+    from ..models.shared_weights import copy_structure
 
     return copy_structure(net).requires_grad_(False).eval()
 
@@ -127,7 +127,7 @@ def look_across_frames(net: ControlNetModel, frames: FrameCount, mode: str, mode
     from diffusers.models.attention import BasicTransformerBlock, FeedForward
 
     from ..models.attention import SelfAttention, TextAttention
-    from ..models.unet import ChunkedFeedForward
+    from ..models.blocks import ChunkedFeedForward
 
     net, backend = shared_copy(net), modes["backend"]
     for block in [module for module in net.modules() if isinstance(module, BasicTransformerBlock)]:

@@ -19,32 +19,47 @@ from torch import Tensor
 from ..errors import ConfigError
 from .attention_modes import group_frames
 from .inflation import FrameCount
+from .positions import rotate_frames, rotate_pairs
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
 BACKENDS = ("sdpa", "xformers")
-ROTARY_BASE = 10000.0
+ROTATIONS = {"rotary": rotate_frames, "lavie_rotary": rotate_pairs, "lavie": rotate_pairs}
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, upcast: bool, backend: str) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    heads: int,
+    upcast: bool,
+    backend: str,
+    bias: Tensor | None = None,
+) -> Tensor:
     """Multi-head attention without a mask: `b n (h e)` and twice `b m (h e)` to `b n (h e)`.
 
     Args:
         upcast: compute in float32, as Stable Diffusion 2.1 needs in half precision.
+        bias: added to the logits, `1 h n m`.
     """
     dtype = query.dtype
     if upcast and dtype != torch.float32:
         with torch.autocast(query.device.type, enabled=False):
             query, key, value = query.float(), key.float(), value.float()
-            return attend(query, key, value, heads=heads, upcast=False, backend=backend).to(dtype)
+            return attend(query, key, value, heads=heads, upcast=False, backend=backend, bias=bias).to(dtype)
+    if bias is not None:
+        bias = bias.to(query.dtype)
     if backend == "xformers":
         from xformers.ops import memory_efficient_attention
 
         query, key, value = (rearrange(x, "b n (h e) -> b n h e", h=heads).contiguous() for x in (query, key, value))
-        return rearrange(memory_efficient_attention(query, key, value), "b n h e -> b n (h e)")
+        # It takes no bias that is broadcast over the batch unless that is expanded.
+        bias = None if bias is None else bias.expand(len(query), -1, -1, -1)
+        return rearrange(memory_efficient_attention(query, key, value, attn_bias=bias), "b n h e -> b n (h e)")
     query, key, value = (rearrange(x, "b n (h e) -> b h n e", h=heads) for x in (query, key, value))
-    return rearrange(F.scaled_dot_product_attention(query, key, value), "b h n e -> b n (h e)")
+    return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=bias), "b h n e -> b n (h e)")
 
 
 def attend_frames(
@@ -97,40 +112,21 @@ def gather_frames(tokens: Tensor, visible: tuple[tuple[int, ...], ...]) -> Tenso
     return rearrange(torch.stack(columns, dim=2), "b g s n d -> (b g) (s n) d")
 
 
-def rotate_frames(tokens: Tensor, *, heads: int) -> Tensor:
-    """Rotary positions along frames (RoFormer, arXiv 2104.09864, section 3.2.2, with its base): `b f (h e)` in and out.
-
-    Applied to queries and keys, it makes their product depend on the distance between two frames, but not on their
-    place. Frames are counted from 0 within the input, so within a context window, as in tuning: counted within a long
-    clip, distances would be larger than any that tuning has seen.
-    """
-    half = tokens.shape[-1] // heads // 2
-    rates = ROTARY_BASE ** (-torch.arange(half, device=tokens.device, dtype=torch.float32) / half)
-    angles = torch.arange(tokens.shape[1], device=tokens.device)[:, None, None] * rates
-    cos, sin = angles.cos().to(tokens.dtype), angles.sin().to(tokens.dtype)
-    split = rearrange(tokens, "b f (h e) -> b f h e", h=heads)
-    one, other, rest = split[..., :half], split[..., half : 2 * half], split[..., 2 * half :]
-    rotated = torch.cat([one * cos - other * sin, other * cos + one * sin, rest], dim=-1)
-    return rearrange(rotated, "b f h e -> b f (h e)")
-
-
 @dataclass(kw_only=True)
 class SelfAttention:
-    """Processor for attn1 and attn_temp: tokens attend to the tokens of the frames that the mode gives.
+    """Processor for attn1: tokens attend to the tokens of the frames that the mode gives.
 
     Args:
         frames: the frame count, shared with the UNet.
         mode: one of `MODES`; "spatial" is plain self-attention.
         k: for "sparse_causal_k".
         backend: one of `BACKENDS`.
-        positions: one of `POSITIONS`, for attn_temp, whose tokens are frames.
     """
 
     frames: FrameCount
     mode: str = "spatial"
     k: int = 2
     backend: str = "sdpa"
-    positions: str = "none"
 
     def __call__(
         self,
@@ -141,8 +137,6 @@ class SelfAttention:
     ) -> Tensor:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
-        if self.positions == "rotary":
-            query, key = (rotate_frames(x, heads=attn.heads) for x in (query, key))
         output = attend_frames(
             query,
             key,
@@ -151,6 +145,36 @@ class SelfAttention:
             num_frames=self.frames.value,
             k=self.k,
             attend=partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend),
+        )
+        return attn.to_out[1](attn.to_out[0](output))
+
+
+@dataclass(kw_only=True)
+class TemporalAttention:
+    """Processor for attn_temp, whose tokens are the frames at one pixel: every frame attends to all.
+
+    Args:
+        backend: one of `BACKENDS`.
+        positions: one of `POSITIONS` or `LAVIE_POSITIONS`.
+    """
+
+    backend: str = "sdpa"
+    positions: str = "none"
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: None = None,
+        attention_mask: None = None,
+    ) -> Tensor:
+        assert encoder_hidden_states is None and attention_mask is None, "a temporal attention sees all frames"
+        query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        if rotate := ROTATIONS.get(self.positions):
+            query, key = (rotate(x, heads=attn.heads) for x in (query, key))
+        bias = attn.time_rel_pos_bias(hidden_states.shape[1]) if self.positions == "lavie" else None
+        output = attend(
+            query, key, value, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend, bias=bias
         )
         return attn.to_out[1](attn.to_out[0](output))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,10 @@ MODES = ("spatial", "first", "sparse_causal", "sparse_causal_k", "causal", "full
 GROUP_NORMS = ("frame", "clip")
 # Position encodings of the temporal attention. The original has none: it sees the frames, but not their order.
 POSITIONS = ("none", "rotary")
+# LaVie's are for its checkpoints, and for training such ones.
+ALL_POSITIONS = (*POSITIONS, "lavie_rotary", "lavie")
+# Where in a transformer block the temporal attention stands: at its end as in the original, or as in LaVie.
+PLACES = ("end", "before_feed_forward")
 
 
 def visible_frames(mode: str, num_frames: int, k: int = 2) -> tuple[tuple[int, ...], ...]:
@@ -53,16 +57,16 @@ def group_frames(mode: str, num_frames: int, k: int) -> tuple[tuple[slice, tuple
     return tuple((slice(start, end), visible[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
-def check_positions(positions: str) -> None:
-    """Checks the temporal attention's positions.
+def check_positions(positions: str, among: Sequence[str] = POSITIONS) -> None:
+    """Checks the temporal attention's positions; a motion has one of `POSITIONS`.
 
     Raises:
         ConfigError: the positions are unknown.
     """
-    if positions not in POSITIONS:
+    if positions not in among:
         raise ConfigError(
             got=f"positions {positions!r}",
-            expected=f"one of {', '.join(POSITIONS)}",
+            expected=f"one of {', '.join(among)}",
             mend="Use 'none', the original's; a motion that asks for others needs a later version of this pack.",
         )
 

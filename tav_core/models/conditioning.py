@@ -17,7 +17,14 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..layouts import all_finite
 
-AXES = {"text": "b m d", "pooled_text": "b p", "size_ids": "b n", "channels": "b c f h w", "noise_level": "b"}
+AXES = {
+    "text": "b m d",
+    "pooled_text": "b p",
+    "size_ids": "b n",
+    "channels": "b c f h w",
+    "noise_level": "b",
+    "image_text": "b i m d",
+}
 # Of one prompt, with start, end and padding, in all models that this library takes. Long prompts have a multiple.
 PROMPT_TOKENS = 77
 
@@ -36,6 +43,8 @@ class Conditioning:
         channels: further input channels, `b c f h w`, which follow those of the latents: the image that
             Instruct-Pix2Pix edits, or LaVie's key frames.
         noise_level: the timestep of the noise in `channels`, one integer per video, `b`. For upscalers.
+        image_text: text embeddings of i still pictures, `b i m d`, which follow the frames of each video: LaVie is
+            tuned on videos and pictures together.
 
     Raises:
         ConfigError: a part has another layout or kind, or the parts are for different numbers of videos.
@@ -46,6 +55,7 @@ class Conditioning:
     size_ids: Tensor | None = None
     channels: Tensor | None = None
     noise_level: Tensor | None = None
+    image_text: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_layout("text embeddings", self.text, AXES["text"], floats=True)

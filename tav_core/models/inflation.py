@@ -20,10 +20,14 @@ CHUNK_TOKENS = 16384
 
 
 class FrameCount:
-    """How many frames each video of the running batch has. All layers of one inflated UNet share one."""
+    """How many frames each video of the running batch has. All layers of one inflated UNet share one.
+
+    The last `images` of them are still pictures, which follow the video's frames and have no time.
+    """
 
     def __init__(self) -> None:
         self.value = 1
+        self.images = 0
 
 
 class ClipGroupNorm(nn.GroupNorm):
@@ -55,9 +59,10 @@ class Chunked(nn.Module):
 
 
 class TemporalLayer(nn.Module):
-    """A mixin for a transformer block that adds temporal attention after it: `(b f) n d` in and out.
+    """A mixin for a transformer block that adds temporal attention to it: `(b f) n d` in and out.
 
-    The block then has two more submodules, `norm_temp` and `attn_temp`; where they are None, nothing is added.
+    The block then has two more submodules, `norm_temp` and `attn_temp`; where they are None, nothing is added. The
+    attention stands after the block, or before its feed-forward once `move_before_feed_forward` was called.
     """
 
     frames: FrameCount
@@ -70,14 +75,56 @@ class TemporalLayer(nn.Module):
         if asks:
             check_cancelled()
         tokens = super().forward(hidden_states, *args, **kwargs)
-        output = tokens if self.attn_temp is None else tokens + self.attend_over_time(tokens)
+        done = self.attn_temp is None or isinstance(self.ff, AfterTime)
+        output = tokens if done else tokens + self.attend_over_time(tokens)
         return check_in_backward(output) if asks else output
 
     def attend_over_time(self, tokens: Tensor) -> Tensor:
-        """The temporal attention's output, `(b f) n d` in and out."""
+        """The temporal attention's output, `(b f) n d` in and out; 0 for still pictures."""
         assert self.norm_temp is not None and self.attn_temp is not None
-        lines = rearrange(self.norm_temp(tokens), "(b f) n d -> (b n) f d", f=self.frames.value)
-        return rearrange(self.attn_temp(lines), "(b n) f d -> (b f) n d", n=tokens.shape[1])
+        stacked = rearrange(tokens, "(b f) n d -> b f n d", f=self.frames.value)
+        video = stacked[:, : self.frames.value - self.frames.images]
+        lines = rearrange(self.norm_temp(video), "b f n d -> (b n) f d")
+        output = rearrange(self.attn_temp(lines), "(b n) f d -> b f n d", n=tokens.shape[1])
+        if self.frames.images:
+            output = torch.cat([output, torch.zeros_like(stacked[:, -self.frames.images :])], dim=1)
+        return rearrange(output, "b f n d -> (b f) n d")
+
+
+class PassedOn(nn.Module):
+    """A mixin for a norm that gives its input as it is; `normalize` does what the norm did."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens
+
+    def normalize(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens)
+
+
+class AfterTime(nn.Module):
+    """A mixin for a block's feed-forward that runs the block's temporal attention first."""
+
+    # In a tuple, because a submodule that holds its owner would be walked through for ever.
+    block: tuple[TemporalLayer]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        (block,) = self.block
+        over_time = block.attend_over_time(tokens)
+        return over_time + super().forward(block.norm3.normalize(tokens + over_time))
+
+
+def move_before_feed_forward(block: TemporalLayer, *, norm: type[nn.Module], feed_forward: type[nn.Module]) -> None:
+    """Makes an inflated block attend over time before its feed-forward, in place, as LaVie's blocks do.
+
+    Neither host has a hook there. Both end a block with `x + ff(norm3(x))`. So norm3 passes x on, and the feed-forward
+    gives t + ff(norm3(x + t)), where t is the temporal attention of x. Parameter names do not change.
+
+    Args:
+        norm: the host's layer norm with `PassedOn` mixed in.
+        feed_forward: the host's feed-forward with `AfterTime` mixed in.
+    """
+    block.norm3 = recast(block.norm3, norm)
+    block.ff = recast(block.ff, feed_forward, block=(block,))
 
 
 def recast(module: nn.Module, cls: type[ModuleT], **attributes: Any) -> ModuleT:

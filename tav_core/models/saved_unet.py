@@ -20,6 +20,8 @@ INFLATION = "inflation"
 MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
 # Whether a UNet has temporal blocks; those saved before there was a choice have.
 TEMPORAL = "temporal"
+# Where in a block these stand; at the end in those saved before there was a choice.
+PLACE = "place"
 
 
 class SavedUNet(UNet2DConditionModel):
@@ -113,7 +115,7 @@ def read_modes(config: Mapping[str, Any]) -> dict[str, Any]:
             expected="that of a video UNet, written by InflatedUNet.save_pretrained",
             mend="Read it as diffusers' UNet2DConditionModel, then call InflatedUNet.from_2d.",
         )
-    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL} != set(MODES):
+    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL, PLACE} != set(MODES):
         raise CheckpointError(
             got=f"the modes {modes} in the UNet's config",
             expected=f"a value for each of {', '.join(MODES)}",

@@ -4,7 +4,8 @@ What changes (Tune-A-Video, arXiv 2212.11565, section 4.2, and its code):
     convolutions     none: they run on every frame, folded into the batch
     attn1            attends to the frames that the attention mode gives
     attn2            all frames of a video share one text
-    after each block a temporal attention over the frames at each pixel, `norm_temp` and `attn_temp`, if asked for
+    in each block    a temporal attention over the frames at each pixel, `norm_temp` and `attn_temp`, if asked for:
+                     at its end, or before its feed-forward as in LaVie (arXiv 2309.15103)
     group norms      those of the ResNets and the output take their statistics over all frames of a clip
 
 The parameter names are the published ones, as in the original's files and in the 2-D UNet.
@@ -12,43 +13,29 @@ The parameter names are the published ones, as in the original's files and in th
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention import BasicTransformerBlock, FeedForward
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
 from ..layouts import fold, unfold
-from .attention import SelfAttention, TextAttention, check_backend
-from .attention_modes import GROUP_NORMS, check_positions, visible_frames
+from .attention import SelfAttention, TemporalAttention, TextAttention, check_backend
+from .attention_modes import ALL_POSITIONS, GROUP_NORMS, PLACES, check_positions, visible_frames
+from .blocks import InflatedBlock, inflate_block
 from .conditioning import Conditioning, as_conditioning
-from .inflation import Chunked, ClipGroupNorm, FrameCount, TemporalLayer, recast
+from .inflation import ClipGroupNorm, FrameCount, recast
 from .parameter_names import check_same_shapes, is_temporal
 from .precision import usual_defaults
-from .saved_unet import INFLATION, MODES, TEMPORAL, SavedUNet
-from .unet_inputs import added_arguments, join_channels
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-class InflatedBlock(TemporalLayer, BasicTransformerBlock):
-    """A spatial transformer block of diffusers with a temporal attention after it."""
-
-    attn1: Attention
-    attn2: Attention
-    attn_temp: Attention | None
-
-
-class ChunkedFeedForward(Chunked, FeedForward):
-    """diffusers' feed-forward, on a few frames at a time."""
+from .saved_unet import INFLATION, MODES, PLACE, TEMPORAL, SavedUNet
+from .shared_weights import copy_structure, replace_modules
+from .unet_inputs import added_arguments, count_images, join_channels, text_per_frame
 
 
 @dataclass(kw_only=True)
@@ -92,6 +79,7 @@ class InflatedUNet(SavedUNet):
         backend: str = "sdpa",
         positions: str = "none",
         temporal: bool = True,
+        place: str = "end",
         seed: int = 33,
     ) -> InflatedUNet:
         """Inflates a 2-D UNet. The given one is not changed; the weights are shared with it, not copied.
@@ -105,9 +93,11 @@ class InflatedUNet(SavedUNet):
             attention_k: how far back "sparse_causal_k" also attends, in frames.
             group_norm: statistics per "frame", as in the 2-D UNet, or over the "clip" as in the original.
             backend: "sdpa", or "xformers" if it is installed.
-            positions: position encoding of frames in the temporal attention: "none" as in the original, or "rotary".
+            positions: position encoding of frames in the temporal attention: "none" as in the original, "rotary",
+                LaVie's rotary alone as "lavie_rotary", or LaVie's with a learned bias per distance as "lavie".
             temporal: whether there are temporal blocks. Without them, the UNet takes less time and memory, and cannot
                 be tuned: for what needs no tuning (sampling/zero_shot).
+            place: where in a block the temporal attention stands: at its "end", or "before_feed_forward".
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
 
         Raises:
@@ -115,7 +105,7 @@ class InflatedUNet(SavedUNet):
         """
         if isinstance(unet, InflatedUNet):
             raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes with `set_modes`.")
-        check_options(attention, attention_k, group_norm, backend, positions)
+        check_options(attention, attention_k, group_norm, backend, positions, place)
         inflated = recast(copy_structure(unet), cls)
         inflated.frames = FrameCount()
         with torch.random.fork_rng(devices=[]), usual_defaults():
@@ -123,9 +113,11 @@ class InflatedUNet(SavedUNet):
             replace_modules(
                 inflated,
                 BasicTransformerBlock,
-                lambda block: inflate_block(block, inflated.frames, temporal=temporal),
+                lambda block: inflate_block(
+                    block, inflated.frames, temporal=temporal, place=place, positions=positions
+                ),
             )
-        inflated.register_to_config(**{INFLATION: {TEMPORAL: temporal}})
+        inflated.register_to_config(**{INFLATION: {TEMPORAL: temporal, PLACE: place}})
         inflated.set_modes(
             attention=attention, attention_k=attention_k, group_norm=group_norm, backend=backend, positions=positions
         )
@@ -140,17 +132,24 @@ class InflatedUNet(SavedUNet):
         backend: str = "sdpa",
         positions: str = "none",
     ) -> None:
-        """Sets in place which frames are attended to, whether their order counts, and what the group norms span."""
+        """Sets in place which frames are attended to, whether their order counts, and what the group norms span.
+
+        Raises:
+            ConfigError: an option is unknown, or the positions need a table that this UNet was inflated without.
+        """
         check_options(attention, attention_k, group_norm, backend, positions)
+        self.check_table(positions)
         modes = (attention, attention_k, group_norm, backend, positions)
-        kept = {TEMPORAL: self.config[INFLATION].get(TEMPORAL, True)}
+        kept = {name: value for name, value in self.config[INFLATION].items() if name not in MODES}
         self.register_to_config(**{INFLATION: {**dict(zip(MODES, modes, strict=True)), **kept}})
         for block in self.blocks().values():
-            block.attn1.set_processor(SelfAttention(frames=self.frames, mode=attention, k=attention_k, backend=backend))
+            # The upscaler's outer levels have cross-attention to the text in both places.
+            own = SelfAttention(frames=self.frames, mode=attention, k=attention_k, backend=backend)
+            text = TextAttention(frames=self.frames, backend=backend)
+            block.attn1.set_processor(text if block.only_cross_attention else own)
             block.attn2.set_processor(TextAttention(frames=self.frames, backend=backend))
             if block.attn_temp is not None:
-                over_time = SelfAttention(frames=self.frames, backend=backend, positions=positions)
-                block.attn_temp.set_processor(over_time)
+                block.attn_temp.set_processor(TemporalAttention(backend=backend, positions=positions))
         norm = nn.GroupNorm if group_norm == "frame" else ClipGroupNorm
         for owner, name in self.clip_norms():
             setattr(owner, name, recast(getattr(owner, name), norm, frames=self.frames))
@@ -161,7 +160,7 @@ class InflatedUNet(SavedUNet):
         """Predicts the noise (or velocity) in a batch of videos.
 
         Args:
-            latents: `b c f h w`; h and w of any size.
+            latents: `b c f h w`; h and w of any size. Still pictures, if there are any, follow the video's frames.
             timestep: one for all videos, or one per video: a number or a tensor of shape () or (b,).
             context: the conditioning of the videos, or text embeddings `b m d` alone.
             kwargs: further arguments of `UNet2DConditionModel.forward`; ControlNet residuals are `(b f) c h w`.
@@ -171,17 +170,19 @@ class InflatedUNet(SavedUNet):
 
         Raises:
             LatentsError: the latents have another rank or number of channels.
-            ConfigError: the conditioning has a part that this UNet does not take, or lacks one that it needs.
+            ConfigError: the conditioning has a part that this UNet does not take, or lacks one that it needs; or there
+                are still pictures, and frames attend to others than themselves.
         """
         context = as_conditioning(context)
         latents = join_channels(latents, context, in_channels=self.config.in_channels)
         num_frames = self.frames.value = latents.shape[2]
+        self.frames.images = count_images(context, num_frames, attention=self.modes["attention"])
         timestep = torch.as_tensor(timestep, device=latents.device)
         if timestep.ndim:
             timestep = timestep.expand(latents.shape[0]).repeat_interleave(num_frames)
         added = added_arguments(context, self.config, num_frames=num_frames)
         kwargs["return_dict"] = False
-        (folded,) = super().forward(fold(latents), timestep, context.text, **added, **kwargs)
+        (folded,) = super().forward(fold(latents), timestep, text_per_frame(context, num_frames), **added, **kwargs)
         return unfold(folded, num_frames)
 
     def enable_gradient_checkpointing(self, gradient_checkpointing_func: Callable[..., Any] | None = None) -> None:
@@ -218,6 +219,16 @@ class InflatedUNet(SavedUNet):
             )
         self.set_modes(**{**self.modes, "backend": "xformers" if valid else "sdpa"})
 
+    def check_table(self, positions: str) -> None:
+        """Raises `ConfigError` if positions need a bias per distance, for which this UNet has no table."""
+        layers = [block.attn_temp for block in self.blocks().values() if block.attn_temp is not None]
+        if positions == "lavie" and not all(hasattr(layer, "time_rel_pos_bias") for layer in layers):
+            raise ConfigError(
+                got="positions 'lavie' for a UNet without a bias per distance",
+                expected="a UNet that was inflated with them",
+                mend="Give positions='lavie' to from_2d, or use 'lavie_rotary', which needs no table.",
+            )
+
     def blocks(self) -> dict[str, InflatedBlock]:
         """The transformer blocks by their path, in the order of the UNet's modules."""
         return {name: module for name, module in self.named_modules() if isinstance(module, InflatedBlock)}
@@ -249,63 +260,20 @@ class InflatedUNet(SavedUNet):
                 tensor.copy_(given[name])
 
 
-def check_options(attention: str, attention_k: int, group_norm: str, backend: str, positions: str) -> None:
+def check_options(
+    attention: str, attention_k: int, group_norm: str, backend: str, positions: str, place: str = "end"
+) -> None:
     """Checks the options of `InflatedUNet.from_2d` before anything is built."""
     visible_frames(attention, 1, attention_k)
     check_backend(backend)
-    check_positions(positions)
+    check_positions(positions, among=ALL_POSITIONS)
+    if place not in PLACES:
+        raise ConfigError(
+            got=f"place {place!r}", expected=f"one of {', '.join(PLACES)}", mend="Use 'end', as the original."
+        )
     if group_norm not in GROUP_NORMS:
         raise ConfigError(
             got=f"group_norm {group_norm!r}",
             expected=f"one of {', '.join(GROUP_NORMS)}",
             mend="Use 'frame', or 'clip' as the original.",
         )
-
-
-def inflate_block(block: BasicTransformerBlock, frames: FrameCount, *, temporal: bool) -> InflatedBlock:
-    """Adds to a spatial block a temporal attention of the same width and heads, whose output starts at zero."""
-    weight = block.norm1.weight
-    inflated = recast(block, InflatedBlock, frames=frames)
-    inflated.ff = recast(block.ff, ChunkedFeedForward)
-    if not temporal:
-        inflated.norm_temp = inflated.attn_temp = None
-        return inflated
-    inflated.norm_temp = nn.LayerNorm(block.dim, eps=block.norm1.eps)
-    inflated.attn_temp = Attention(
-        query_dim=block.dim,
-        heads=block.num_attention_heads,
-        dim_head=block.attention_head_dim,
-        upcast_attention=block.attn1.upcast_attention,
-    )
-    nn.init.zeros_(inflated.attn_temp.to_out[0].weight)
-    nn.init.zeros_(inflated.attn_temp.to_out[0].bias)
-    inflated.norm_temp.to(weight.device, weight.dtype)
-    inflated.attn_temp.to(weight.device, weight.dtype)
-    return inflated
-
-
-def copy_structure(module: ModuleT) -> ModuleT:
-    """A copy of a module tree that shares the storage of all weights, but no modules or flags."""
-    shared: dict[int, Any] = {}
-    for parameter in module.parameters():
-        shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
-    shared.update({id(buffer): buffer for buffer in module.buffers()})
-    return copy.deepcopy(module, shared)
-
-
-def cast(module: ModuleT, device: torch.device, dtype: torch.dtype) -> ModuleT:
-    """Moves and casts a model in place.
-
-    It uses torch's own `to`: that of diffusers 0.42 warns at each cast about modules to keep in float32, but names
-    none.
-    """
-    return nn.Module.to(module, device, dtype)
-
-
-def replace_modules(root: nn.Module, cls: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
-    """Replaces every module of a class below `root`; parameter names do not change."""
-    places: Iterable[tuple[nn.Module, str]] = [
-        (owner, name) for owner in root.modules() for name, child in owner.named_children() if isinstance(child, cls)
-    ]
-    for owner, name in places:
-        setattr(owner, name, make(getattr(owner, name)))

@@ -36,6 +36,35 @@ def join_channels(latents: Tensor, context: Conditioning, *, in_channels: int) -
     return torch.cat([latents, context.channels], dim=1)
 
 
+def count_images(context: Conditioning, num_frames: int, *, attention: str) -> int:
+    """How many of the frames are still pictures.
+
+    Args:
+        num_frames: frames and pictures together.
+        attention: which frames attn1 attends to.
+
+    Raises:
+        ConfigError: there are as many pictures as frames or more, or a frame would attend to a picture.
+    """
+    images = 0 if context.image_text is None else context.image_text.shape[1]
+    if images and (images >= num_frames or attention != "spatial"):
+        raise ConfigError(
+            got=f"texts for {images} still pictures in {num_frames} frames, with attention {attention!r}",
+            expected="at least one frame of a video, and attention 'spatial': pictures belong to no video",
+            mend="Append the pictures to the frames, and inflate the UNet with attention 'spatial'.",
+        )
+    return images
+
+
+def text_per_frame(context: Conditioning, num_frames: int) -> Tensor:
+    """The text of each video, `b m d`; with still pictures that of each frame and picture, `(b f) m d`."""
+    if context.image_text is None:
+        return context.text
+    frames = num_frames - context.image_text.shape[1]
+    video = context.text.unsqueeze(1).expand(-1, frames, -1, -1)
+    return torch.cat([video, context.image_text], dim=1).flatten(0, 1)
+
+
 def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_frames: int) -> dict[str, Any]:
     """Pooled text, size ids and noise level as arguments of diffusers' UNet. SD 1.x and 2.x take none of them.
 
@@ -50,7 +79,7 @@ def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_fra
         taken |= {"pooled_text", "size_ids"}
     if config.get("num_class_embeds") or config.get("class_embed_type") == "timestep":
         taken |= {"noise_level"}
-    parts = {name: part for name, part in context.parts().items() if name not in ("text", "channels")}
+    parts = {name: part for name, part in context.parts().items() if name not in ("text", "channels", "image_text")}
     if parts.keys() != taken:
         raise ConfigError(
             got=f"a conditioning that has {' and '.join(sorted(parts)) or 'nothing'} besides text and channels",

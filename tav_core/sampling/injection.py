@@ -198,7 +198,7 @@ def with_unet(denoiser: Any, change: Callable[[InflatedUNet], InflatedUNet]) -> 
 def inject_unet(unet: InflatedUNet, config: InjectionConfig, attention: Switch, features: Switch) -> InflatedUNet:
     """A copy of a UNet with the same weights, whose chosen layers share while their switches are on."""
     # Imported here, because ComfyUI's host uses this module without diffusers.
-    from ..models.unet import copy_structure
+    from ..models.shared_weights import copy_structure
 
     injected = copy_structure(unet)
     layers = decoder_layers(injected)

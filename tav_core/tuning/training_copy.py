@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ..cancelling import check_cancelled, check_in_backward
 from ..errors import ConfigError
 from ..models.precision import hold_masters
-from ..models.unet import InflatedUNet, cast, copy_structure
+from ..models.shared_weights import cast, copy_structure
+from ..models.unet import InflatedUNet
 
 
 def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from tav_core.errors import ConfigError
-from tav_core.models.attention import attend, attend_frames, check_backend, rotate_frames
+from tav_core.models.attention import attend, attend_frames, check_backend
+from tav_core.models.positions import rotate_frames
 from tav_core.models.attention_modes import MODES, check_positions, group_frames, recorded_modes, visible_frames
 from tav_core.models.unet import InflatedUNet
 
@@ -214,5 +215,5 @@ def test_shifting_all_rotary_positions_changes_nothing(inflated, context, close,
     inflated.set_modes(attention="sparse_causal", group_norm="clip", positions="rotary")
     latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = inflated(latents, 481, context)
-    monkeypatch.setattr(attention, "rotate_frames", rotate_later)
+    monkeypatch.setitem(attention.ROTATIONS, "rotary", rotate_later)
     close(inflated(latents, 481, context), expected, 1e-5)

@@ -226,7 +226,7 @@ def test_windows_outside_are_refused(denoiser, long_latents, context):
 
 @torch.no_grad()
 def test_recomputing_layers_share_too(denoiser, trajectory, context, texts, noisy, close):
-    from tav_core.models.unet import copy_structure
+    from tav_core.models.shared_weights import copy_structure
     from tav_core.tuning.recompute import set_recompute
 
     expected = inject(denoiser, trajectory, context).epsilon(noisy, trajectory.timesteps[-1], texts)

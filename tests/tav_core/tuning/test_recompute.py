@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tav_core.models import inflation
-from tav_core.models.unet import InflatedUNet, copy_structure
+from tav_core.models.shared_weights import copy_structure
+from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.recompute import Recomputed, set_recompute
 
 PLANS = [("blocks", 0), ("blocks", 1), ("layers", 0), ("layers", 1)]

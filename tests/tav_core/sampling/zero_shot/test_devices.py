@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tav_core.models.unet import cast
+from tav_core.models.shared_weights import cast
 from tav_core.sampling.zero_shot.config import ZeroShotConfig
 from tav_core.sampling.zero_shot.generate import generate
 from tav_core.sampling.zero_shot.motion_field import MotionField
