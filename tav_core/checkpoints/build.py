@@ -45,12 +45,12 @@ class Builder(NamedTuple):
     def unet(self, config: Config, tensors: Tensors) -> UNet2DConditionModel:
         from diffusers import UNet2DConditionModel
 
-        return self._build("UNet", lambda: UNet2DConditionModel.from_config(dict(config)), tensors)
+        return self.build("UNet", lambda: UNet2DConditionModel.from_config(dict(config)), tensors)
 
     def vae(self, config: Config, tensors: Tensors) -> AutoencoderKL:
         from diffusers import AutoencoderKL
 
-        return self._build("VAE", lambda: AutoencoderKL.from_config(dict(config)), _rename_vae_attention(tensors))
+        return self.build("VAE", lambda: AutoencoderKL.from_config(dict(config)), _rename_vae_attention(tensors))
 
     def text_encoder(self, config: Config, tensors: Tensors) -> CLIPTextModel:
         from transformers import CLIPTextConfig, CLIPTextModel
@@ -59,19 +59,30 @@ class Builder(NamedTuple):
             return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
 
         # Some versions of transformers put `text_model.` before every name and some do not; so do files.
-        return self._build("text encoder", make, bare_text_names(tensors), prefix="text_model.")
+        return self.build("text encoder", make, bare_text_names(tensors), prefix="text_model.")
 
     def controlnet(self, config: Config, tensors: Tensors) -> ControlNetModel:
         from diffusers import ControlNetModel
 
-        return self._build("ControlNet", lambda: ControlNetModel.from_config(dict(config)), tensors)
+        return self.build("ControlNet", lambda: ControlNetModel.from_config(dict(config)), tensors)
 
     def adapter(self, config: Config, tensors: Tensors) -> T2IAdapter:
         from diffusers import T2IAdapter
 
-        return self._build("T2I-Adapter", lambda: T2IAdapter.from_config(dict(config)), tensors)
+        return self.build("T2I-Adapter", lambda: T2IAdapter.from_config(dict(config)), tensors)
 
-    def _build(self, what: str, make: Callable[[], ModuleT], tensors: Tensors, prefix: str = "") -> ModuleT:
+    def build(self, what: str, make: Callable[[], ModuleT], tensors: Tensors, prefix: str = "") -> ModuleT:
+        """A frozen module with exactly these tensors.
+
+        Args:
+            what: its name in error messages.
+            make: builds the module, without values.
+            prefix: put before the tensors' names where the module's own have it.
+
+        Raises:
+            CheckpointError: it cannot be built, a tensor is missing or left over, or has another shape, or values that
+                are not finite.
+        """
         try:
             with torch.device("meta"):
                 module = make()

@@ -36,6 +36,8 @@ CONVERT = (
     ' its "state_dict", and write them with safetensors.torch.save_file.'
 )
 WHOLE_FILE = "a whole file of weights"
+# The names under which trainers put a model's tensors beside others, the most wanted first.
+WRAPPERS = ("state_dict", "ema", "model")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +66,7 @@ class WeightFile:
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """Opens a file of tensors. A "state_dict" around them is unwrapped.
+    """Opens a file of tensors. One of `WRAPPERS` around them is taken off.
 
     Raises:
         CheckpointError: no such file, another kind of file, a damaged one, or a pickle that would run code.
@@ -110,18 +112,24 @@ def _open_pickle(path: Path) -> WeightFile:
             expected="the weights of a model",
             mend="Give the model's own file.",
         )
-    while isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    while inner := find_wrapped(loaded):
+        loaded = inner
     tensors = loaded if isinstance(loaded, Mapping) else {}
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor) and isinstance(name, str)}
     if not tensors:
         raise CheckpointError(
             got=f"{path}, a pickle without named tensors",
-            expected="a dictionary of tensors, or one under the name state_dict",
+            expected=f"a dictionary of tensors, or one under one of the names {', '.join(WRAPPERS)}",
             mend="Give the model's own file.",
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return WeightFile(path=path, shapes=shapes, fetch=lambda names: {name: tensors[name] for name in names})
+
+
+def find_wrapped(loaded: Any) -> Mapping[Any, Any] | None:
+    """The tensors that a pickle holds beside other things, or None if it holds them at once."""
+    names = WRAPPERS if isinstance(loaded, Mapping) else ()
+    return next((loaded[name] for name in names if isinstance(loaded.get(name), Mapping)), None)
 
 
 def _name_pickle(loaded: Any) -> str:
