@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConfigError
 from ..settings import check_settings, setting
@@ -68,6 +68,14 @@ class ContextWindows:
         return [range(start, start + self.length) for start in (min(max(s, 0), last) for s in starts)]
 
 
+class WindowPlan(Protocol):
+    """Anything that cuts a clip into windows."""
+
+    def at(self, num_frames: int, timestep: float) -> list[range]:
+        """The windows of a step, which cover all frames; frames of a window follow each other."""
+        ...
+
+
 def pyramid(length: int) -> list[float]:
     """Weights of a window's frames: 1 at its ends, rising by 1 per frame towards the middle."""
     return [float(min(frame + 1, length - frame)) for frame in range(length)]
@@ -108,11 +116,13 @@ class WindowedDenoiser:
 
     Args:
         denoiser: the inner denoiser.
-        windows: see `ContextWindows`.
+        windows: see `ContextWindows`; or another plan with such a method `at`.
+        anchored: whether frame 0 of the clip is put in front of each window.
     """
 
     denoiser: Denoiser
-    windows: ContextWindows
+    windows: WindowPlan
+    anchored: bool = True
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -127,7 +137,7 @@ class WindowedDenoiser:
             return self.denoiser.epsilon(latents, timestep, context)
         fused = latents.new_zeros(latents.shape)
         for window, weights in zip(windows, fused_weights(windows, num_frames), strict=True):
-            frames = with_anchor(window)
+            frames = with_anchor(window) if self.anchored else [*window]
             inner, told = pick_frames(self.denoiser, frames), pick_frames(context, frames)
             own = inner.epsilon(latents[:, :, frames], timestep, told)[:, :, -len(window) :]
             fused[:, :, window.start : window.stop] += own * latents.new_tensor(weights)[:, None, None]
