@@ -75,16 +75,16 @@ class FusedAttention(torch.autograd.Function):
     """Takes the memory of a fused attention: query `b h n e`, key and value `b h m e`, to `b h n e`."""
 
     @staticmethod
-    def forward(ctx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         output = torch.empty_like(query)
         sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, output, sums)
         return output
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, *_ = ctx.saved_tensors
-        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value), None
 
 
 @contextmanager

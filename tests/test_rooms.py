@@ -22,7 +22,7 @@ from tests.project_files import (
 GRAPH = import_graph()
 # Files of other projects that docstrings name as sources.
 ELSEWHERE = {"train_tuneavideo.py", "pipeline_tuneavideo.py", "tuneavideo/models/unet.py", "eval_knn.py"}
-ELSEWHERE |= {"text_to_video_pipeline.py", "model.py"}
+ELSEWHERE |= {"text_to_video_pipeline.py", "model.py", "temporal_module.py", "interpolation/sample.py"}
 # Modules that know no model and no video. Every room of the library may import them; they import each other alone.
 GROUND_NAMES = (
     "errors",
@@ -41,10 +41,11 @@ GROUND = {f"tav_core.{name}" for name in GROUND_NAMES}
 LIBRARY = {
     "tav_core/video": set(),
     "tav_core/models": set(),
-    "tav_core/checkpoints": {"tav_core/models"},
+    "tav_core/models/lavie": {"tav_core/models"},
+    "tav_core/checkpoints": {"tav_core/models", "tav_core/models/lavie"},
     "tav_core/denoisers": {"tav_core/models"},
     "tav_core/metrics": {"tav_core/video", "tav_core/checkpoints"},
-    "tav_core/sampling": {"tav_core/models", "tav_core/denoisers"},
+    "tav_core/sampling": {"tav_core/models", "tav_core/models/lavie", "tav_core/denoisers"},
     "tav_core/tuning": {"tav_core/video", "tav_core/models", "tav_core/denoisers"},
 }
 LIBRARY["tav_core/sampling/zero_shot"] = {"tav_core/models", "tav_core/denoisers", "tav_core/sampling"}

@@ -55,9 +55,7 @@ KINDS = {
     "interpolation": LaVieKind(
         title="LaVie's interpolation", file="lavie_interpolation.pt", inflate=inflate_interpolation
     ),
-    "super_resolution": LaVieKind(
-        title="LaVie's super-resolution", file="lavie_vsr.pt", inflate=UpscalerUNet.from_2d
-    ),
+    "super_resolution": LaVieKind(title="LaVie's super-resolution", file="lavie_vsr.pt", inflate=UpscalerUNet.from_2d),
 }
 
 

@@ -63,7 +63,7 @@ def load_single_file(
         return Parts(
             unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == VELOCITY),
             vae=_load_vae(file, builder, family, vae),
-            text_encoder=_load_text_encoder(file, builder, family),
+            text_encoder=load_text_encoder(file, builder, family),
             scheduler_config={
                 **family.scheduler,
                 "prediction_type": prediction_type,
@@ -139,7 +139,8 @@ def _load_vae(file: WeightFile, builder: Builder, family: Family, given: Path | 
     return vae_from_ldm({name.removeprefix(VAE): t for name, t in file.read(VAE).items()}, builder, family)
 
 
-def _load_text_encoder(file: WeightFile, builder: Builder, family: Family) -> Any:
+def load_text_encoder(file: WeightFile, builder: Builder, family: Family) -> Any:
+    """The text encoder in a single file, a frozen CLIPTextModel."""
     prefix, tensors = family.text_prefix, file.read(family.text_prefix)
     if family.open_clip:
         config = open_clip_text_config(file.shapes_under(prefix))

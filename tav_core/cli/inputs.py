@@ -118,7 +118,9 @@ def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> No
     if isinstance(denoiser, InjectedDenoiser):
         shape[0], guided, denoiser = shape[0] * (1 + guided) + 1, False, denoiser.denoiser
     if isinstance(denoiser, WindowedDenoiser):
-        shape[2] = min(shape[2], denoiser.windows.length + 1)
+        # At the first timestep; windows of all steps are equally long.
+        longest = max(len(window) for window in denoiser.windows.at(shape[2], 0))
+        shape[2] = min(shape[2], longest + denoiser.anchored)
         denoiser = denoiser.denoiser
     assert isinstance(denoiser, UNetDenoiser)
     controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)

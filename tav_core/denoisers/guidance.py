@@ -13,11 +13,11 @@ from .denoiser import Denoiser
 
 def guided(
     denoiser: Denoiser, positive: Conditioning | Tensor, negative: Conditioning | Tensor, scale: float
-) -> Callable[[Tensor, int], Tensor]:
+) -> Callable[[Tensor, float], Tensor]:
     """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6), unconditional and conditional in one batch."""
     positive, negative = as_conditioning(positive), as_conditioning(negative)
 
-    def epsilon(latents: Tensor, timestep: int) -> Tensor:
+    def epsilon(latents: Tensor, timestep: float) -> Tensor:
         if scale <= 1:
             return denoiser.epsilon(latents, timestep, positive)
         pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, cat_videos([negative, positive]))

@@ -66,6 +66,8 @@ class TemporalLayer(nn.Module):
     """
 
     frames: FrameCount
+    norm3: nn.Module
+    ff: nn.Module
     norm_temp: nn.Module | None
     attn_temp: nn.Module | None
 
@@ -110,6 +112,7 @@ class AfterTime(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         (block,) = self.block
         over_time = block.attend_over_time(tokens)
+        assert isinstance(block.norm3, PassedOn), "move_before_feed_forward recasts both"
         return over_time + super().forward(block.norm3.normalize(tokens + over_time))
 
 

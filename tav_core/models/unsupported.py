@@ -74,6 +74,12 @@ ORIGINAL_UNET = Refused(
     also="conv_in.weight",
 )
 TEXT_TO_VIDEO = Refused(title="a text-to-video model (UNet3DConditionModel without attn_temp)", why=ACROSS_FRAMES)
+LAVIE = Refused(
+    title="one of LaVie's models",
+    why=ACROSS_FRAMES,
+    mend="Give it where LaVie's base, interpolation or super-resolution is asked for, and a checkpoint here.",
+    marks=(".time_rel_pos_bias.",),
+)
 # The first that a file shows the marks of is what it is: later ones share marks with earlier ones.
 REFUSED = (
     Refused(
@@ -140,6 +146,7 @@ REFUSED = (
         marks=("double_blocks.", "single_transformer_blocks."),
         core_classes=("Flux", "FluxSchnell"),
     ),
+    LAVIE,
     Refused(
         title="a class-conditioned or unCLIP model",
         why="Its UNet also takes a class, or the embedding of an image.",

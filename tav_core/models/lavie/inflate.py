@@ -1,8 +1,9 @@
 """LaVie's base and interpolation UNets as options of the one inflation.
 
-    base             attn1 within a frame; temporal attention before the feed-forward, rotary and with a bias per distance
-    interpolation    Tune-A-Video's block: attn1 to frames 0 and i-1; temporal attention last, without positions
-    both             group norms of ResNets and output over all frames
+base             attn1 within a frame; temporal attention before the feed-forward, with rotary positions and a bias
+                     per distance
+interpolation    Tune-A-Video's block: attn1 to frames 0 and i-1; temporal attention last, without positions
+both             group norms of ResNets and output over all frames
 """
 
 from __future__ import annotations

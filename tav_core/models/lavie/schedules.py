@@ -1,6 +1,6 @@
 """LaVie's noise: betas that rise linearly from 1e-4 to 0.02, where Stable Diffusion's square roots do.
 
-    alphas_cumprod   .9999 at timestep 0, 4.04e-5 at 999; so a start is nearly pure noise
+alphas_cumprod   .9999 at timestep 0, 4.04e-5 at 999; so a start is nearly pure noise
 """
 
 from __future__ import annotations

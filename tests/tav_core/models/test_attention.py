@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from tav_core.errors import ConfigError
 from tav_core.models.attention import attend, attend_frames, check_backend
-from tav_core.models.positions import rotate_frames
 from tav_core.models.attention_modes import MODES, check_positions, group_frames, recorded_modes, visible_frames
+from tav_core.models.positions import rotate_frames
 from tav_core.models.unet import InflatedUNet
 
 SEEN = {
@@ -122,17 +122,18 @@ def test_xformers_gets_heads_in_its_own_layout(monkeypatch):
     import sys
     import types
 
-    def memory_efficient_attention(query, key, value):
+    def memory_efficient_attention(query, key, value, attn_bias=None):
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=attn_bias).transpose(1, 2)
 
     ops = types.SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
     monkeypatch.setitem(sys.modules, "xformers", types.SimpleNamespace(ops=ops))
     monkeypatch.setitem(sys.modules, "xformers.ops", ops)
     query, key, value = torch.randn(3, 2, 6, 8)
-    got = attend(query, key, value, heads=2, upcast=False, backend="xformers")
-    expected = attend(query, key, value, heads=2, upcast=False, backend="sdpa")
-    torch.testing.assert_close(got, expected)
+    for bias in (None, torch.randn(1, 2, 6, 6)):
+        got = attend(query, key, value, heads=2, upcast=False, backend="xformers", bias=bias)
+        expected = attend(query, key, value, heads=2, upcast=False, backend="sdpa", bias=bias)
+        torch.testing.assert_close(got, expected)
 
 
 def rotate_plainly(tokens, heads):
@@ -188,7 +189,8 @@ def test_with_rotary_positions_the_unet_knows_the_order_of_frames_and_without_no
 def test_only_the_temporal_attention_has_positions(inflated, context):
     inflated.set_modes(attention="sparse_causal", group_norm="clip", positions="rotary")
     for block in inflated.blocks().values():
-        assert (block.attn1.processor.positions, block.attn_temp.processor.positions) == ("none", "rotary")
+        assert not hasattr(block.attn1.processor, "positions")
+        assert block.attn_temp.processor.positions == "rotary"
 
 
 def test_unknown_positions_are_refused(unet_2d):

@@ -30,7 +30,7 @@ def on_backend(request, denoiser, monkeypatch):
     """The denoiser, on one backend; a stand-in for xformers must have been called."""
     calls = []
     if request.param == "xformers":
-        ops = SimpleNamespace(memory_efficient_attention=lambda *args: calls.append(1) or written_out(*args))
+        ops = SimpleNamespace(memory_efficient_attention=lambda *args, attn_bias: calls.append(1) or written_out(*args))
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
         monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace(ops=ops))
         monkeypatch.setitem(sys.modules, "xformers.ops", ops)

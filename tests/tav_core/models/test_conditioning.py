@@ -34,6 +34,7 @@ def whole(videos=2, frames=5, seed=0):
         size_ids=torch.randint(0, 1025, (videos, 6), generator=generator),
         channels=torch.randn((videos, 4, frames, 8, 8), generator=generator),
         noise_level=torch.randint(0, 1000, (videos,), generator=generator),
+        image_text=torch.randn((videos, 2, 7, 32), generator=generator),
     )
 
 
