@@ -46,12 +46,10 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
         CheckpointError: it is InstructPix2Pix's and should not be, or the reverse.
     """
     tell(f"reading {args.model}")
-    device = find_device(args.device)
-    own = torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
     checkpoint = load_checkpoint(
         args.model,
-        dtype=DTYPES[args.dtype] if args.dtype else own,
-        device=device,
+        dtype=choose_dtype(args, precision=precision),
+        device=find_device(args.device),
         prediction_type=args.prediction_type,
         tokenizer=args.tokenizer,
         vae=args.vae,
@@ -65,6 +63,14 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
             mend="Choose such a one, or use tune and edit with this one.",
         )
     return checkpoint
+
+
+def choose_dtype(args: argparse.Namespace, *, precision: str = "fp16") -> torch.dtype:
+    """The dtype of weights that the options ask for; else float32 on a CPU, and on a GPU that of `precision`."""
+    device = find_device(args.device)
+    if args.dtype:
+        return DTYPES[args.dtype]
+    return torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
 
 
 def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:

@@ -1,4 +1,6 @@
-"""The command line: `python -m tav_core tune | invert | reconstruct | edit | generate | instruct | report | info`.
+"""The command line: `python -m tav_core COMMAND`.
+
+The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -18,6 +20,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
+from .lavie_options import add_convert, add_interpolate, add_lavie, add_upscale
 from .options import (
     add_clip,
     add_clip_settings,
@@ -136,8 +139,13 @@ def build_parser() -> Parser:
     add_local_edit(edit)
     add_injection(edit)
 
-    add_generate(commands.add_parser("generate", help="make videos from prompts, with any checkpoint and no tuning"))
+    generate = commands.add_parser("generate", help="make videos from prompts, with any checkpoint and no tuning")
+    add_generate(generate)
+    add_lavie(generate)
     add_instruct(commands.add_parser("instruct", help="edit a clip as an instruction says, with InstructPix2Pix"))
+    add_interpolate(commands.add_parser("interpolate", help="put three new frames between each two, with LaVie"))
+    add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
+    add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
     info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
@@ -198,8 +206,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import commands, zero_shot
+    from . import commands, lavie, zero_shot
 
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
         home = zero_shot if args.command in ("generate", "instruct") else commands
+        if getattr(args, "lavie", None) or args.command == "convert":
+            home = lavie
         getattr(home, f"run_{args.command}")(args)

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint: a diffusers folder or a single file")
     parser.add_argument(
-        "--dtype", choices=("fp32", "fp16", "bf16"), help="dtype of the weights (default: fp32 on a CPU)"
+        "--model", "--sd", type=Path, required=True, help="checkpoint: a diffusers folder or a single file"
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best available)")
+    add_device(parser)
     add_vae(parser)
     parser.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if the model has none")
     parser.add_argument(
@@ -36,6 +35,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take prompts of more than 75 tokens, in parts of 75 as ComfyUI does",
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where to compute, and in which precision."""
+    parser.add_argument(
+        "--dtype", choices=("fp32", "fp16", "bf16"), help="dtype of the weights (default: fp32 on a CPU)"
+    )
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best available)")
     parser.add_argument("--backend", choices=("sdpa", "xformers"), default="sdpa", help="attention implementation")
 
 

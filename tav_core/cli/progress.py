@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def tell(line: str) -> None:
@@ -14,3 +19,13 @@ def tell(line: str) -> None:
 
 def progress_bar(name: str, total: int) -> tqdm:
     return tqdm(total=total, desc=name, unit="step", leave=True)
+
+
+def counted_by(bar: tqdm) -> Callable[[int, int, Tensor], None]:
+    """Moves a bar to the steps done, whose number is known once the first one is."""
+
+    def on_step(done: int, total: int, latents: Tensor) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return on_step

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
-from ..video.clip import VideoClip, open_source, read_clip, source_size, take_frames
-from ..video.config import SIZE_STEP, ClipConfig
+from ..video.clip import VideoClip, read_clip
 from .options import read_clip_config
+from .whole_clip import read_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,13 +56,6 @@ def one_per_video(args: argparse.Namespace, given: list[str], what: str) -> list
             mend=f"Give --{what} {len(args.video)} times, or leave it out.",
         )
     return given
-
-
-def read_whole(path: Path, *, num_frames: int | None = None) -> VideoClip:
-    """Reads a video at its own size, rounded down to multiples of 8; all frames, unless a number is given."""
-    source = open_source(path)
-    width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in source_size(source))
-    return take_frames(source, ClipConfig(num_frames=num_frames or len(source.timeline), width=width, height=height))
 
 
 def read_tuned(args: argparse.Namespace) -> MotionInfo | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import UNetDenoiser
@@ -19,7 +18,7 @@ from ..errors import ConfigError
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
 from ..sampling.zero_shot.config import ZeroShotConfig
-from ..sampling.zero_shot.generate import LATENT_CHANNELS, OnLatents, generate
+from ..sampling.zero_shot.generate import LATENT_CHANNELS, generate
 from ..sampling.zero_shot.instruct import encode_pictures, instruct
 from ..sampling.zero_shot.instruct_config import InstructConfig
 from ..sampling.zero_shot.motion_field import MotionField
@@ -33,12 +32,16 @@ from .commands import prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, tuned_unet
 from .options import read_clip_config, read_settings
-from .progress import progress_bar, tell
+from .progress import counted_by, progress_bar, tell
 from .zero_shot_options import FPS
 
 
 def run_generate(args: argparse.Namespace) -> None:
     """Makes one video per prompt and writes the videos, named after their prompts."""
+    if args.sampler is not None:
+        raise ConfigError(
+            got="--sampler without --lavie", expected="both, or neither", mend="Add --lavie FILE, or leave it out."
+        )
     config, field = read_settings(args, ZeroShotConfig), read_camera(args)
     fps = FPS if args.fps is None else args.fps
     paths = prepare_videos(args, fps)
@@ -131,16 +134,6 @@ def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
         return None
     how = ClipConfig(num_frames=config.num_frames, width=config.width, height=config.height)
     return to_mask(read_clip(path, how).frames)
-
-
-def counted_by(bar: tqdm) -> OnLatents:
-    """Moves a bar to the steps done, whose number is known once the first one is."""
-
-    def on_step(done: int, total: int, latents: Tensor) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return on_step
 
 
 def write_videos(

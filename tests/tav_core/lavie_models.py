@@ -71,3 +71,35 @@ def split_name(name):
     """Of a forward pass, the start of its inputs' names and its timestep."""
     frames, size, timestep, *_ = name.split(".")
     return f"{frames}.{size}", torch.tensor(int(timestep[1:]))
+
+
+def small_lavie(kind, *, text_width=64, seed=0):
+    """A tiny LaVie of Stable Diffusion's layout, 8 heads and 32 groups, with random weights."""
+    channels = {"base": 4, "interpolation": 8, "super_resolution": 7}[kind]
+    more = {"num_class_embeds": 1000, "use_linear_projection": True} if kind == "super_resolution" else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            in_channels=channels,
+            out_channels=4,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            cross_attention_dim=text_width,
+            attention_head_dim=8,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            **more,
+        )
+        video = KINDS[kind].inflate(unet)
+        # What starts at zero would add nothing.
+        for name, parameter in video.named_parameters():
+            if "temp" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+    return video.eval().requires_grad_(False)
+
+
+def save_small_lavie(kind, folder):
+    """Writes a tiny LaVie under the published file's name; returns its path."""
+    path = folder / KINDS[kind].file
+    torch.save({"ema": small_lavie(kind).state_dict()}, path)
+    return path

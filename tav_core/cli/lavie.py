@@ -1,0 +1,150 @@
+"""The commands of LaVie: `generate --lavie`, `interpolate`, `upscale` and `convert`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checkpoints.lavie import KINDS, convert_lavie, load_lavie
+from ..checkpoints.load import Checkpoint
+from ..checkpoints.upscaler_parts import load_upscaler_parts
+from ..denoisers.denoiser import UNetDenoiser
+from ..denoisers.windows import WindowedDenoiser
+from ..errors import ConfigError
+from ..models.latents import decode_latents
+from ..models.precision import DTYPES
+from ..models.text import encode_prompt
+from ..sampling.interpolate import FACTOR, KeyWindows, interpolate, interpolated_length
+from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
+from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
+from ..sampling.upscale import in_chunks, upscale
+from ..version import __version__
+from ..video.write import check_video, write_video
+from .commands import prepare_videos
+from .controls import add_named_controls
+from .inputs import check_room, choose_dtype, encode, encode_clip, find_device, load_model
+from .options import read_settings
+from .progress import counted_by, progress_bar, tell
+from .whole_clip import read_whole
+from .zero_shot import camera_of, write_videos
+from .zero_shot_options import FPS
+
+# Options of `generate` that have no meaning for a video model.
+ONLY_WITHOUT = ("motion", "foreground", "move", "zoom", "turn", "path")
+
+
+def run_generate(args: argparse.Namespace) -> None:
+    """Makes one video per prompt with LaVie's base, and writes the videos, named after their prompts."""
+    check_alone(args)
+    config, fps = read_settings(args, TextToVideoConfig), FPS if args.fps is None else args.fps
+    paths = prepare_videos(args, fps)
+    checkpoint = load_model(args)
+    told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
+    shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
+    denoiser = add_named_controls(args, load_video_model(args, checkpoint, "base"), shape, None)
+    check_room(denoiser, shape, guided=config.guidance_scale > 1)
+    with progress_bar("generate", 0) as bar:
+        latents = text_to_video(denoiser, told, avoided, config=config, on_step=counted_by(bar))
+    about = {**dataclasses.asdict(config), "negative": args.negative, "lavie": args.lavie.name}
+    write_videos(paths, checkpoint, latents, fps=fps, prompts=args.prompt, about=about)
+
+
+def run_interpolate(args: argparse.Namespace) -> None:
+    """Draws a clip anew with three more frames between each two, and writes it."""
+    config = read_settings(args, InterpolateConfig)
+    clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
+    fps = FACTOR * clip.fps if args.fps is None else args.fps
+    path = prepare_video(args, "interpolated", fps)
+    checkpoint = load_model(args)
+    told, avoided = encode(args, checkpoint, prompt + config.prompt_suffix), encode(args, checkpoint, config.negative)
+    keys = encode_clip(checkpoint, clip).mean
+    denoiser = load_video_model(args, checkpoint, "interpolation")
+    windows = KeyWindows(keys=config.window, overlap=config.window_overlap)
+    length = interpolated_length(clip.num_frames)
+    shape = torch.empty((1, 2 * LATENT_CHANNELS, length, *keys.shape[3:]), device="meta")
+    windowed = WindowedDenoiser(denoiser=denoiser, windows=windows, anchored=False)
+    check_room(windowed, shape, guided=config.guidance_scale > 1)
+    with progress_bar("interpolate", config.num_steps) as bar:
+        latents = interpolate(denoiser, keys, told, avoided, config=config, on_step=counted_by(bar))
+    write_one(path, decode_latents(checkpoint.vae, latents)[0], fps, config, args, prompt)
+
+
+def run_upscale(args: argparse.Namespace) -> None:
+    """Makes a video four times as wide and high, and writes it."""
+    config = read_settings(args, UpscaleConfig)
+    clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
+    fps = clip.fps if args.fps is None else args.fps
+    path = prepare_video(args, "x4", fps)
+    device, dtype = find_device(args.device), choose_dtype(args)
+    tell(f"reading {args.upscaler}")
+    parts = load_upscaler_parts(args.upscaler, dtype=dtype, device=device)
+    told, avoided = encode_prompt(parts, prompt), encode_prompt(parts, config.negative)
+    tell(f"reading {args.lavie}")
+    lavie = load_lavie(args.lavie, "super_resolution", dtype=dtype, device=device, backend=args.backend)
+    denoiser = UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
+    height, width = clip.frames.shape[1:3]
+    shape = torch.empty((1, LATENT_CHANNELS + 3, clip.num_frames, height, width), device="meta")
+    check_room(in_chunks(denoiser, config, clip.num_frames), shape, guided=config.guidance_scale > 1)
+    with progress_bar("upscale", config.num_steps) as bar:
+        latents = upscale(
+            denoiser,
+            clip.frames,
+            told,
+            avoided,
+            config=config,
+            low_res_schedule=parts.low_res_schedule,
+            on_step=counted_by(bar),
+        )
+    write_one(path, decode_latents(parts.vae, latents)[0], fps, config, args, prompt)
+
+
+def run_convert(args: argparse.Namespace) -> None:
+    """Writes one of LaVie's files as safetensors."""
+    kind = convert_lavie(args.path, args.out, dtype=DTYPES[args.dtype] if args.dtype else None)
+    print(f"{args.out}  ({KINDS[kind].title})")
+
+
+def check_alone(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
+    given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
+    if found := [name for name in ONLY_WITHOUT if given.get(name) is not None]:
+        raise ConfigError(
+            got=f"--lavie with --{', --'.join(found)}",
+            expected="LaVie alone: it moves things by itself",
+            mend="Leave one of the two out, and say in the prompt what moves.",
+        )
+
+
+def load_video_model(args: argparse.Namespace, checkpoint: Checkpoint, kind: str) -> UNetDenoiser:
+    """One of LaVie's models beside a checkpoint, whose own UNet gives its memory back, because nothing uses it."""
+    device, dtype = checkpoint.unet.device, checkpoint.unet.dtype
+    torch.nn.Module.to(checkpoint.unet, "meta")
+    tell(f"reading {args.lavie}")
+    lavie = load_lavie(args.lavie, kind, dtype=dtype, device=device, backend=args.backend)
+    return UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
+
+
+def prompt_of(clip: Path) -> str:
+    """The prompt that a file's name gives: "a_red_star.mp4" shows "a red star"."""
+    return clip.stem.replace("_", " ").replace("-", " ").strip()
+
+
+def prepare_video(args: argparse.Namespace, what: str, fps: float) -> Path:
+    """The path of the result, after checks of all that can be known of it."""
+    ending = "" if args.format == "png" else f".{args.format}"
+    path: Path = args.out / f"{args.clip.stem}-{what}{ending}"
+    check_video(path, fps=fps)
+    return path
+
+
+def write_one(path: Path, frames: Tensor, fps: float, config: Any, args: argparse.Namespace, prompt: str) -> None:
+    """Writes the result, with the settings that made it in its file."""
+    notes = {"prompt": prompt, **dataclasses.asdict(config), "clip": args.clip.name, "lavie": args.lavie.name}
+    comment = json.dumps({**notes, "tav_core": __version__}, default=str, ensure_ascii=False)
+    print(write_video(path, frames, fps=fps, comment=comment))

@@ -1,0 +1,84 @@
+"""The options of LaVie's commands; the defaults and help texts of settings come from their dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
+from .options import add_clip_settings, add_device, add_model, add_setting, add_settings
+from .zero_shot_options import FORMATS
+
+
+class UseLaVie(argparse.Action):
+    """Makes LaVie's settings the defaults of the command, from the next parse on."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        setattr(namespace, self.dest, values)
+        parser.set_defaults(**dataclasses.asdict(TextToVideoConfig()))
+
+
+def add_lavie(parser: argparse.ArgumentParser) -> None:
+    """The options of `generate` with LaVie's base, whose settings have other defaults."""
+    own = TextToVideoConfig()
+    defaults = ", ".join(
+        f"--{name.replace('_', '-')} {getattr(own, name)}"
+        for name in ("num_frames", "width", "height", "num_steps", "guidance_scale", "seed")
+    )
+    lavie = parser.add_argument_group("LaVie", "a video model of its own, on the VAE and text encoder of --model")
+    lavie.add_argument(
+        "--lavie", type=Path, action=UseLaVie, help=f"lavie_base.pt, or converted; the defaults are then {defaults}"
+    )
+    add_setting(lavie, TextToVideoConfig, "sampler", default=None)
+
+
+def add_interpolate(parser: argparse.ArgumentParser) -> None:
+    """The options of three new frames between each two."""
+    add_model(parser)
+    parser.add_argument("--lavie", type=Path, required=True, help="lavie_interpolation.pt, or converted")
+    add_whole_clip(parser)
+    add_settings(parser, InterpolateConfig)
+    add_file_output(parser, "four times the clip's, so that it takes as long")
+
+
+def add_upscale(parser: argparse.ArgumentParser) -> None:
+    """The options of a video four times as wide and high."""
+    parser.add_argument("--lavie", type=Path, required=True, help="lavie_vsr.pt, or converted")
+    parser.add_argument(
+        "--upscaler",
+        type=Path,
+        required=True,
+        help="stable-diffusion-x4-upscaler, a folder or x4-upscaler-ema.safetensors, for its VAE and text encoder",
+    )
+    add_device(parser)
+    add_whole_clip(parser)
+    add_settings(parser, UpscaleConfig)
+    add_file_output(parser, "the clip's")
+
+
+def add_convert(parser: argparse.ArgumentParser) -> None:
+    """The options of a conversion to safetensors."""
+    parser.add_argument("path", type=Path, help="lavie_base.pt, lavie_interpolation.pt or lavie_vsr.pt")
+    parser.add_argument("--out", type=Path, required=True, help="the new file, .safetensors")
+    parser.add_argument(
+        "--dtype", choices=("fp32", "fp16", "bf16"), help="dtype of the weights (default: as in the file)"
+    )
+
+
+def add_whole_clip(parser: argparse.ArgumentParser) -> None:
+    """The clip, at its own size and length unless told otherwise."""
+    parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
+    parser.add_argument("--prompt", help="what it shows (default: its file's name, as in the original)")
+    parser.add_argument("--num-frames", type=int, help="frames to take (default: all)")
+    for side in ("width", "height"):
+        parser.add_argument(f"--{side}", type=int, help=f"{side} to read it at, a multiple of 8 (default: its own)")
+    add_clip_settings(parser, "start", "stride", "fit", tuned=False)
+
+
+def add_file_output(parser: argparse.ArgumentParser, fps: str) -> None:
+    """Where the video goes, and how."""
+    parser.add_argument("--fps", type=float, help=f"frame rate of the video (default: {fps})")
+    parser.add_argument("--format", choices=FORMATS, default="mp4", help="png makes a folder of pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the video, which is named after the clip")

@@ -1,0 +1,137 @@
+"""`generate --lavie`, `interpolate`, `upscale` and `convert` at the command line, end to end on tiny models."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from tav_core.checkpoints.lavie import KINDS, load_lavie
+from tav_core.cli.main import main
+from tav_core.cli.whole_clip import read_whole
+from tav_core.video.write import write_video
+from tests.tav_core.conftest import randomize
+from tests.tav_core.lavie_models import save_small_lavie
+
+FEW = ["--num-steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def place(sd1, sd2, write_folder, tmp_path_factory):
+    """A folder with a tiny checkpoint, an x4 upscaler's parts, LaVie's three files, and a clip."""
+    place = tmp_path_factory.mktemp("lavie")
+    write_folder(sd1, place / "model")
+    widths = (32, 32, 64)
+    vae = AutoencoderKL(
+        block_out_channels=widths,
+        down_block_types=["DownEncoderBlock2D"] * 3,
+        up_block_types=["UpDecoderBlock2D"] * 3,
+        latent_channels=4,
+        scaling_factor=0.08333,
+    )
+    write_folder(SimpleNamespace(**{**vars(sd2), "vae": randomize(vae, 7)}), place / "upscaler")
+    for kind in KINDS:
+        save_small_lavie(kind, place)
+    frames = np.random.default_rng(0).random((5, 48, 64, 3), dtype=np.float32)
+    write_video(place / "a_red_star.mp4", frames, fps=8)
+    return place
+
+
+def run(place, command, *more, out="out"):
+    return main([command, "--out", f"{place / out}", *more])
+
+
+def generate(place, *more, lavie="lavie_base.pt", **how):
+    files = ["--sd", f"{place / 'model'}", "--lavie", f"{place / lavie}"]
+    size = ["--width", "64", "--height", "64", "--num-frames", "3"]
+    return run(place, "generate", *files, *size, *FEW, *more, **how)
+
+
+def interpolate(place, *more, lavie="lavie_interpolation.pt", **how):
+    files = ["--sd", f"{place / 'model'}", "--lavie", f"{place / lavie}", "--clip", f"{place / 'a_red_star.mp4'}"]
+    return run(place, "interpolate", *files, *FEW, *more, **how)
+
+
+def upscale(place, *more, lavie="lavie_vsr.pt", upscaler="upscaler", **how):
+    files = ["--upscaler", f"{place / upscaler}", "--lavie", f"{place / lavie}"]
+    clip = ["--clip", f"{place / 'a_red_star.mp4'}"]
+    return run(place, "upscale", *files, *clip, *FEW, *more, **how)
+
+
+def comment_of(path):
+    with av.open(str(path)) as video:
+        return json.loads(video.metadata["comment"])
+
+
+def test_each_prompt_gives_a_video_with_lavies_defaults(place):
+    assert generate(place, "--prompt", "a cat", "--prompt", "a dog", "--guidance-scale", "3") == 0
+    for name in ("a-cat", "a-dog"):
+        assert read_whole(place / "out" / f"{name}.mp4").frames.shape == (3, 64, 64, 3)
+    about = comment_of(place / "out" / "a-dog.mp4")
+    expected = {"prompt": "a dog", "seed": 400, "sampler": "ddpm", "guidance_scale": 3, "lavie": "lavie_base.pt"}
+    assert expected.items() <= about.items()
+
+
+def test_five_frames_become_seventeen_that_take_as_long(place):
+    assert interpolate(place) == 0
+    video = read_whole(place / "out" / "a_red_star-interpolated.mp4")
+    assert video.frames.shape == (17, 48, 64, 3)
+    assert video.fps == 32
+    assert comment_of(video.path)["prompt"] == "a red star"
+
+
+def test_a_clip_becomes_four_times_as_large(place):
+    assert upscale(place, "--chunk", "2", "--chunk-overlap", "1", "--prompt", "a star", "--num-frames", "4") == 0
+    video = read_whole(place / "out" / "a_red_star-x4.mp4")
+    assert video.frames.shape == (4, 192, 256, 3)
+    assert video.fps == 8
+    assert comment_of(video.path)["noise_level"] == 50
+
+
+def test_stages_follow_each_other(place):
+    """What one command writes, the next one reads."""
+    assert generate(place, "--prompt", "a cat", out="chain") == 0
+    files = ["--sd", f"{place / 'model'}", "--lavie", f"{place / 'lavie_interpolation.pt'}"]
+    assert run(place, "interpolate", *files, "--clip", f"{place / 'chain' / 'a-cat.mp4'}", *FEW, out="chain") == 0
+    assert read_whole(place / "chain" / "a-cat-interpolated.mp4").num_frames == 9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_converted_file_does_the_same(place, kind, capsys):
+    path = place / f"{kind}.safetensors"
+    assert main(["convert", f"{place / KINDS[kind].file}", "--out", f"{path}"]) == 0
+    assert KINDS[kind].title in capsys.readouterr().out
+    one, other = (load_lavie(each, kind).unet.state_dict() for each in (path, place / KINDS[kind].file))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize("option", [("--move", "1", "1"), ("--zoom", "1.1"), ("--foreground", "mask.mp4")])
+def test_options_of_another_method_are_refused(place, option, capsys):
+    assert generate(place, "--prompt", "a cat", *option) == 1
+    assert f"--lavie with {option[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [(generate, "lavie_vsr.pt"), (interpolate, "lavie_base.pt"), (upscale, "lavie_interpolation.pt")],
+)
+def test_the_wrong_one_of_the_three_is_named(place, command, wrong, capsys):
+    prompt = ["--prompt", "a cat"]
+    assert command(place, *prompt, lavie=wrong) == 1
+    assert f"({wrong})" in capsys.readouterr().err
+
+
+def test_another_checkpoint_is_no_upscaler(place, capsys):
+    assert upscale(place, upscaler="model") == 1
+    assert "enlarges 8 times" in capsys.readouterr().err
+
+
+def test_a_sampler_belongs_to_lavie(place, capsys):
+    files = ["--model", f"{place / 'model'}", "--prompt", "a cat", "--sampler", "euler"]
+    assert run(place, "generate", *files, *FEW) == 1
+    assert "--sampler without --lavie" in capsys.readouterr().err
