@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from ..layouts import VAE_FACTOR
 from ..settings import check_settings, setting
-from .noise_steps import SAMPLERS
 
+# See noise_steps.py.
+SAMPLERS = ("ddpm", "ddim", "euler")
 LARGEST_SEED = 2**63 - 1
 
 
@@ -33,6 +33,8 @@ class TextToVideoConfig:
     seed: int = setting(400, "Seed of all noise.", low=0, high=LARGEST_SEED)
 
     def __post_init__(self) -> None:
+        from ..layouts import VAE_FACTOR
+
         check_settings(self)
         for name in ("width", "height"):
             if (side := getattr(self, name)) % VAE_FACTOR:
@@ -45,6 +47,8 @@ class TextToVideoConfig:
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""
+        from ..layouts import VAE_FACTOR
+
         return self.height // VAE_FACTOR, self.width // VAE_FACTOR
 
 

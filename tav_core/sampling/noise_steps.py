@@ -16,7 +16,6 @@ from torch import Tensor
 from ..models.schedule import NoiseSchedule, ddim_step, draw_noise
 
 OnLatents = Callable[[int, int, Tensor], None]
-SAMPLERS = ("ddpm", "ddim", "euler")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ def connect(schedule: NoiseSchedule, timesteps: Sequence[float], final_alpha: fl
 
 
 def plan_steps(sampler: str, schedule: NoiseSchedule, num_steps: int) -> list[NoiseStep]:
-    """The steps of one of `SAMPLERS`."""
+    """The steps of one of `lavie_config.SAMPLERS`."""
     if sampler == "euler":
         return even_steps(schedule, num_steps, whole=False)
     return leading_steps(schedule, num_steps, ancestral=sampler == "ddpm")
