@@ -17,16 +17,17 @@ class UseLaVie(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
         setattr(namespace, self.dest, values)
-        parser.set_defaults(**dataclasses.asdict(TextToVideoConfig()))
+        parser.set_defaults(**lavie_defaults())
+
+
+def lavie_defaults() -> dict[str, Any]:
+    """The settings of `generate` with LaVie's base; read without building them, which would import PyTorch."""
+    return {field.name: field.default for field in dataclasses.fields(TextToVideoConfig)}
 
 
 def add_lavie(parser: argparse.ArgumentParser) -> None:
     """The options of `generate` with LaVie's base, whose settings have other defaults."""
-    own = TextToVideoConfig()
-    defaults = ", ".join(
-        f"--{name.replace('_', '-')} {getattr(own, name)}"
-        for name in ("num_frames", "width", "height", "num_steps", "guidance_scale", "seed")
-    )
+    defaults = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in lavie_defaults().items())
     lavie = parser.add_argument_group("LaVie", "a video model of its own, on the VAE and text encoder of --model")
     lavie.add_argument(
         "--lavie", type=Path, action=UseLaVie, help=f"lavie_base.pt, or converted; the defaults are then {defaults}"
