@@ -90,7 +90,7 @@ def run_upscale(args: argparse.Namespace) -> None:
     denoiser = UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
     height, width = clip.frames.shape[1:3]
     shape = torch.empty((1, LATENT_CHANNELS + 3, clip.num_frames, height, width), device="meta")
-    check_room(in_chunks(denoiser, config, clip.num_frames), shape, guided=config.guidance_scale > 1)
+    check_room(in_chunks(denoiser, config, clip.num_frames), shape, guided=False)
     with progress_bar("upscale", config.num_steps) as bar:
         latents = upscale(
             denoiser,

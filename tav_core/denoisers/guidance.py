@@ -1,4 +1,4 @@
-"""Classifier-free guidance: two predictions in one batch, and a step from one beyond the other."""
+"""Classifier-free guidance: two predictions, and a step from one beyond the other."""
 
 from __future__ import annotations
 
@@ -12,16 +12,28 @@ from .denoiser import Denoiser
 
 
 def guided(
-    denoiser: Denoiser, positive: Conditioning | Tensor, negative: Conditioning | Tensor, scale: float
+    denoiser: Denoiser,
+    positive: Conditioning | Tensor,
+    negative: Conditioning | Tensor,
+    scale: float,
+    *,
+    together: bool = True,
 ) -> Callable[[Tensor, float], Tensor]:
-    """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6), unconditional and conditional in one batch."""
+    """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6).
+
+    Args:
+        together: predict without and with the prompt in one batch; one after the other takes half the memory.
+    """
     positive, negative = as_conditioning(positive), as_conditioning(negative)
 
     def epsilon(latents: Tensor, timestep: float) -> Tensor:
         if scale <= 1:
             return denoiser.epsilon(latents, timestep, positive)
-        pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, cat_videos([negative, positive]))
-        unconditional, conditional = pair.chunk(2)
+        if together:
+            pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, cat_videos([negative, positive]))
+            unconditional, conditional = pair.chunk(2)
+        else:
+            unconditional, conditional = (denoiser.epsilon(latents, timestep, told) for told in (negative, positive))
         return unconditional + scale * (conditional - unconditional)
 
     return epsilon

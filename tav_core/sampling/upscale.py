@@ -74,7 +74,9 @@ def upscale(
     positive, negative = (dataclasses.replace(each, **told) for each in (context, negative_context))
     positive.check(values=True)
     negative.check(values=True)
-    model = guided(in_chunks(denoiser, config, len(frames)), positive, negative, config.guidance_scale)
+    # At these sizes a batch of two is no faster, and takes twice the memory.
+    chunked = in_chunks(denoiser, config, len(frames))
+    model = guided(chunked, positive, negative, config.guidance_scale, together=False)
     steps = leading_steps(denoiser.schedule, config.num_steps)
     with explain_out_of_memory(f"upscaling {len(frames)} frames", "Use a smaller chunk or a smaller clip."):
         return walk_steps(model, start.to(device), steps, on_step=on_step)
