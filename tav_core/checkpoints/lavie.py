@@ -2,6 +2,7 @@
 
     as published     a pickle, read with `weights_only=True`, with the tensors at once or under "ema"
     converted        the same tensors as safetensors, in the names of this library (`convert_lavie`)
+    in a folder      a diffusers folder with either in it, or in its unet folder
 
 The content decides which of the three a file is. The VAE and the text encoder are Stable Diffusion's: `load_checkpoint`
 reads those of base and interpolation, and upscaler_parts.py those of super-resolution.
@@ -25,9 +26,11 @@ from ..models.positions import LAVIE_CHANNELS, rotary_rates
 from ..models.schedule import NoiseSchedule
 from ..models.unet import InflatedUNet
 from ..models.unsupported import find_refused
+from ..paths import check_input_path
 from ..tensor_files import save_tensors
 from .build import Builder
 from .lavie_configs import find_lavie_kind, lavie_unet_config
+from .part_folders import open_folder
 from .weight_files import WeightFile, open_weights
 
 # The constant of the rotary positions, which the original keeps in every layer.
@@ -90,7 +93,7 @@ def load_lavie(
     """Loads one of LaVie's models from the disk.
 
     Args:
-        path: the file.
+        path: the file, or a folder.
         kind: which of the three is wanted: "base", "interpolation" or "super_resolution".
         dtype, device: of all weights.
         backend: of its attention, "sdpa" or "xformers".
@@ -105,7 +108,7 @@ def load_lavie(
     """
     if kind not in KINDS:
         raise ConfigError(got=f"kind {kind!r}", expected=f"one of {', '.join(KINDS)}", mend="Name one of the three.")
-    file = open_weights(path)
+    file = open_file_or_folder(path)
     check_kind(file, kind)
     config = {**lavie_unet_config(file.shapes), **(unet_config or {})}
     tensors = own_names(file.read(), file.path)
@@ -128,13 +131,21 @@ def convert_lavie(path: str | Path, out: str | Path, *, dtype: torch.dtype | Non
         CheckpointError: the file is none of the three, or cannot be read.
         OutputError: the result cannot be written.
     """
-    file = open_weights(path)
+    file = open_file_or_folder(path)
     kind = find_lavie_kind(file.shapes)
     if kind is None:
         raise not_lavie(file, "one of LaVie's models: " + ", ".join(each.file for each in KINDS.values()))
     tensors = {name: t.to(dtype or t.dtype).contiguous() for name, t in own_names(file.read(), file.path).items()}
     save_tensors(Path(out), tensors, {"lavie": kind})
     return kind
+
+
+def open_file_or_folder(path: str | Path) -> WeightFile:
+    """Opens a file of weights, or the weights in a folder or in its `unet` folder."""
+    path = check_input_path(path, CheckpointError)
+    if not path.is_dir():
+        return open_weights(path)
+    return open_folder(path / "unet" if (path / "unet").is_dir() else path)
 
 
 def check_kind(file: WeightFile, kind: str) -> None:

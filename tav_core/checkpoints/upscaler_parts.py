@@ -66,7 +66,8 @@ def load_upscaler_parts(
 
     Args:
         path: see this module.
-        dtype, device: of all weights. In half precision, `decode_latents` computes in float32 nevertheless.
+        dtype: of the text encoder. The VAE stays in float32, whatever it is: its decoder overflows in float16.
+        device: of all weights.
 
     Raises:
         CheckpointError: nothing there, damaged, would run code, or another model.
@@ -93,7 +94,7 @@ def read_folder(path: Path, builder: Builder) -> UpscalerParts:
     text_encoder = builder.text_encoder(read_json(configs["text_encoder"]), open_folder(path / "text_encoder").read())
     schedule = path / LOW_RESOLUTION
     return UpscalerParts(
-        vae=builder.vae(read_json(configs["vae"]), open_folder(path / "vae").read()),
+        vae=in_float32(builder).vae(read_json(configs["vae"]), open_folder(path / "vae").read()),
         text_encoder=text_encoder,
         tokenizer=tokenizer_of(path / "tokenizer", text_encoder),
         low_res_schedule=(
@@ -110,12 +111,19 @@ def read_file(path: Path, builder: Builder) -> UpscalerParts:
         raise CheckpointError(got=f"{path} without {' and '.join(missing)}*", expected=EXPECTED, mend=MEND)
     text_encoder = load_text_encoder(file, builder, UPSCALER)
     return UpscalerParts(
-        vae=vae_from_ldm({name.removeprefix(VAE): t for name, t in file.read(VAE).items()}, builder, UPSCALER),
+        vae=vae_from_ldm(
+            {name.removeprefix(VAE): t for name, t in file.read(VAE).items()}, in_float32(builder), UPSCALER
+        ),
         text_encoder=text_encoder,
         tokenizer=tokenizer_of(CLIP_TOKENIZER, text_encoder, pad_token=UPSCALER.pad_token),
         low_res_schedule=lavie_schedule("low_resolution"),
         path=path,
     )
+
+
+def in_float32(builder: Builder) -> Builder:
+    """The same builder, for weights in float32."""
+    return builder._replace(dtype=torch.float32)
 
 
 def tokenizer_of(folder: Path, text_encoder: CLIPTextModel, **settings: str | None) -> CLIPTokenizer:

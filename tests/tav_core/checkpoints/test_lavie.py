@@ -77,6 +77,13 @@ class TestFiles:
         assert loaded.unet.state_dict().keys() == expected.keys()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.unet.state_dict().items())
 
+    @pytest.mark.parametrize("inside", ["", "unet"])
+    def test_a_folder_may_hold_it(self, kind, tmp_path, inside):
+        """Trainers keep LaVie as a diffusers folder (jianzongwu/MotionBooth#9)."""
+        (tmp_path / "lavie" / inside).mkdir(parents=True, exist_ok=True)
+        torch.save(golden_weights(kind), tmp_path / "lavie" / inside / "diffusion_pytorch_model.bin")
+        assert load(tmp_path / "lavie", kind).kind == kind
+
     def test_several_gpus_leave_their_prefix(self, kind, tmp_path):
         torch.save({f"module.{name}": tensor for name, tensor in golden_weights(kind).items()}, tmp_path / "ddp.pt")
         assert load(tmp_path / "ddp.pt", kind).kind == kind

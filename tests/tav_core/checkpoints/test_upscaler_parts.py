@@ -62,6 +62,13 @@ def test_a_file_holds_the_same_parts_as_a_folder(file, folder, upscaler):
         assert encode_prompt(parts, "a cat").text.shape == (1, 77, 64)
 
 
+def test_half_precision_leaves_the_vae_alone(file, folder):
+    """Its decoder overflows in float16, and videos came out black (Stability-AI/stablediffusion#301)."""
+    for path in (file, folder):
+        parts = load_upscaler_parts(path, dtype=torch.float16)
+        assert (parts.vae.dtype, parts.text_encoder.dtype) == (torch.float32, torch.float16)
+
+
 def test_the_folders_own_noise_is_read(folder):
     assert load_upscaler_parts(folder).low_res_schedule.alphas[50] == pytest.approx(0.990844, abs=1e-6)
     (folder / "low_res_scheduler").mkdir()
