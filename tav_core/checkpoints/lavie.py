@@ -118,6 +118,18 @@ def load_lavie(
     return LaVie(kind=kind, unet=unet, schedule=lavie_schedule(kind), path=file.path)
 
 
+def start_from(unet: InflatedUNet, path: str | Path) -> None:
+    """Copies the temporal weights of LaVie's interpolation into a UNet that is to be tuned, in place.
+
+    Interpolation has Tune-A-Video's very block, so these weights fit a model of the same widths, and know motion.
+
+    Raises:
+        CheckpointError: the file is not LaVie's interpolation, or is damaged.
+        MotionError: it is of another size than the UNet.
+    """
+    unet.load_temporal(load_lavie(path, "interpolation").unet.temporal_state())
+
+
 def convert_lavie(path: str | Path, out: str | Path, *, dtype: torch.dtype | None = None) -> str:
     """Writes a published file as safetensors, which load faster and can run no code.
 

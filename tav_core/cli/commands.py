@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..atomic_files import check_output
+from ..checkpoints.lavie import start_from
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
@@ -60,6 +61,8 @@ def run_tune(args: argparse.Namespace) -> None:
     names = ("attention", "attention_k", "positions", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
+    if args.start_from:
+        start_from(denoiser.unet, args.start_from)
     latents = encode_clip(checkpoint, clip)
     with raise_between_steps() as check:
         early_stop = read_early_stop(args, checkpoint, latents.mean, check)

@@ -69,6 +69,9 @@ def build_parser() -> Parser:
         default="frame",
         help="what group norms take their statistics over; clip is the original's (default: frame)",
     )
+    tune.add_argument(
+        "--start-from", type=Path, help="lavie_interpolation.pt: start from its temporal layers (default: from zero)"
+    )
     add_preset(tune, Preset.tuning)
     add_settings(tune, TuneConfig)
     add_early_stop(tune)

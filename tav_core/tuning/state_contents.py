@@ -50,6 +50,7 @@ def identity(run: TuningRun) -> dict[str, Any]:
         "modules": list(run.config.modules),
         "modes": recorded_modes(run.base.modes),
         "seed": run.config.seed,
+        "start": run.start_hash,
         **{name: given_or_none(run.config, name) for name in OBJECTIVE},
     }
 

@@ -31,6 +31,7 @@ from .motion import Motion, hash_base
 from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
+from .start import hash_start
 from .training_copy import copy_for_training
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class TuningRun:
         self.scores: dict[int, float] = {}
         # Whether an update is under way: the weights then belong to no step, and must not be saved.
         self.updating = False
+
+    @cached_property
+    def start_hash(self) -> str | None:
+        """What the temporal layers were before the first step; see `hash_start`."""
+        return hash_start(self.base)
 
     @property
     def num_frames(self) -> int:
