@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..settings import check_settings, setting
+from .latent_size import check_sides, latent_size
 
 # See noise_steps.py.
 SAMPLERS = ("ddpm", "ddim", "euler")
@@ -33,23 +34,13 @@ class TextToVideoConfig:
     seed: int = setting(400, "Seed of all noise.", low=0, high=LARGEST_SEED)
 
     def __post_init__(self) -> None:
-        from ..layouts import VAE_FACTOR
-
         check_settings(self)
-        for name in ("width", "height"):
-            if (side := getattr(self, name)) % VAE_FACTOR:
-                raise ConfigError(
-                    got=f"{name} {side}",
-                    expected=f"a multiple of {VAE_FACTOR}",
-                    mend=f"Use {side // VAE_FACTOR * VAE_FACTOR}.",
-                )
+        check_sides(self)
 
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""
-        from ..layouts import VAE_FACTOR
-
-        return self.height // VAE_FACTOR, self.width // VAE_FACTOR
+        return latent_size(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...errors import ConfigError
 from ...settings import check_settings, setting
+from ..latent_size import check_sides, latent_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,8 @@ class ZeroShotConfig:
     )
 
     def __post_init__(self) -> None:
-        from ...layouts import VAE_FACTOR
-
         check_settings(self)
-        for name in ("width", "height"):
-            if (side := getattr(self, name)) % VAE_FACTOR:
-                raise ConfigError(
-                    got=f"{name} {side}",
-                    expected=f"a multiple of {VAE_FACTOR}",
-                    mend=f"Use {side // VAE_FACTOR * VAE_FACTOR}.",
-                )
+        check_sides(self)
         if self.t0 >= self.t1:
             raise ConfigError(
                 got=f"t0 {self.t0} and t1 {self.t1}",
@@ -81,6 +74,4 @@ class ZeroShotConfig:
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""
-        from ...layouts import VAE_FACTOR
-
-        return self.height // VAE_FACTOR, self.width // VAE_FACTOR
+        return latent_size(self)
