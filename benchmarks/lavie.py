@@ -1,18 +1,22 @@
-"""Counts what LaVie's three models need at the published sizes: `python -m benchmarks.lavie_memory`.
+"""What LaVie's three models need at the published sizes: `python -m benchmarks.lavie`.
 
-See count_memory.py for what is counted. Guidance is on: two videos in a batch, but for super-resolution, which predicts
-one after the other.
+It counts the memory, see count_memory.py. With `--device cuda`, it also runs one guided prediction of each, on random
+weights, and tells its time and the most memory that tensors took. Guidance is on: two videos in a batch, but for
+super-resolution, which predicts one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import Tensor
 
 from tav_core.models.conditioning import Conditioning
 from tav_core.models.lavie.inflate import inflate_base, inflate_interpolation
@@ -93,29 +97,51 @@ def cases() -> dict[str, Case]:
     return {**models, **upscalers}
 
 
-def count(case: Case, dtype: torch.dtype) -> dict[str, int]:
-    """Bytes of the weights, at the peak of one guided prediction, and what `estimate_sampling` says that it needs."""
-    with torch.device("meta"):
-        unet = case.inflate(UNet2DConditionModel(**case.config).to(dtype))
+def build(case: Case, dtype: torch.dtype, device: str) -> tuple[InflatedUNet, Tensor, Conditioning]:
+    """A model with random weights, latents `b 4 f h w`, and what it is told."""
+    with torch.device(device):
+        unet = case.inflate(UNet2DConditionModel(**case.config).to(dtype=dtype)).eval().requires_grad_(False)
         size = (case.num_frames, case.height, case.width)
-        latents = torch.empty((case.videos, 4, *size), dtype=dtype)
-        text = torch.empty((case.videos, TEXT_TOKENS, case.config["cross_attention_dim"]), dtype=dtype)
-        more = {"channels": torch.empty((case.videos, case.channels, *size), dtype=dtype)} if case.channels else {}
+        latents = torch.randn((case.videos, 4, *size), dtype=dtype)
+        text = torch.randn((case.videos, TEXT_TOKENS, case.config["cross_attention_dim"]), dtype=dtype)
+        more = {"channels": torch.randn((case.videos, case.channels, *size), dtype=dtype)} if case.channels else {}
         if "num_class_embeds" in case.config:
             more["noise_level"] = torch.zeros(case.videos, dtype=torch.long)
-        context = Conditioning(text=text, **more)
+    return unet, latents, Conditioning(text=text, **more)
+
+
+@torch.no_grad()
+def measure(case: Case, dtype: torch.dtype, device: str, *, runs: int = 3) -> dict[str, float]:
+    """Seconds of one guided prediction, the median of some runs after a first one, and the most bytes of tensors."""
+    unet, latents, context = build(case, dtype, device)
+    torch.cuda.reset_peak_memory_stats()
+    seconds = []
+    for _ in range(runs + 1):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(1 if case.videos > 1 else 2):
+            unet(latents, 500, context)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": median(seconds[1:]), "peak": torch.cuda.max_memory_allocated()}
+
+
+def count(case: Case, dtype: torch.dtype) -> dict[str, int]:
+    """Bytes of the weights, at the peak of one guided prediction, and what `estimate_sampling` says that it needs."""
+    unet, latents, context = build(case, dtype, "meta")
     with counting() as counter, torch.no_grad():
         for parameter in unet.parameters():
             counter.count(parameter)
         held = counter.now
         unet(latents, 500, context)
-    estimate = estimate_sampling(unet, (1, 4, *size), guided=case.videos > 1)
+    estimate = estimate_sampling(unet, (1, *latents.shape[1:]), guided=case.videos > 1)
     return {"held": held, "peak": counter.peak, "estimate": estimate}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=DTYPES, default="fp16")
+    parser.add_argument("--device", choices=("cuda",), help="also run a prediction of each there")
     args = parser.parse_args()
     print(f"{'model':25}  {'frames':>6}  {'latents':>8}  {'held GiB':>8}  {'peak GiB':>8}  {'estimated need GiB':>18}")
     for name, case in cases().items():
@@ -123,8 +149,13 @@ def main() -> None:
         latents = f"{case.width}x{case.height}"
         print(
             f"{name:25}  {case.num_frames:6}  {latents:>8}  {counted['held']:8.2f}  {counted['peak']:8.2f}  "
-            f"{counted['estimate']:18.2f}"
+            f"{counted['estimate']:18.2f}",
+            flush=True,
         )
+        if args.device:
+            measured = measure(case, DTYPES[args.dtype], args.device)
+            torch.cuda.empty_cache()
+            print(f"    measured: {measured['seconds']:.3f} s, {measured['peak'] / 2**30:.2f} GiB", flush=True)
 
 
 if __name__ == "__main__":
