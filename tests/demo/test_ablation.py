@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from demo import ablation
-from demo.ablation import all_jobs, main, save_results, score_job, with_earlier
+from demo.ablation import all_jobs, main, save_results, with_earlier
 from demo.oracle.scores import ENOUGH, Scores
 from demo.study import variants
 from demo.study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
