@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, T2IAdapter
+from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
 from demo.creatures import settings
 from demo.creatures.oracle.network import WORDS
+from demo.creatures.oracle.phase import PhaseNet
 from demo.creatures.oracle.reading import Oracle
-from demo.creatures.trainers import adapter, oracle, stills, text, unet, vae
+from demo.creatures.trainers import adapter, oracle, phase, stills, text, unet, vae
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Every course shortened, and its files in a folder of the test's own."""
     model = tmp_path / "model"
-    for module in (adapter, oracle, stills, text, unet, vae):
+    for module in (adapter, oracle, phase, stills, text, unet, vae):
         for name, value in {"CACHE": tmp_path, "MODEL": model, "LOG": tmp_path / "log.csv"}.items():
             monkeypatch.setattr(module, name, value, raising=False)
         monkeypatch.setattr(module, "prepare_device", lambda: None, raising=False)
@@ -33,6 +35,7 @@ def small(tmp_path, monkeypatch):
         text: {"NUM_STEPS": 2, "BATCH": 4},
         unet: {"STATE": tmp_path / "unet.pt", "BATCHES": ((0, 2), (2, 3)), "SAVE_EVERY": 2, "LOG_EVERY": 1},
         adapter: {"NUM_STEPS": 2, "BATCH": 2, "NUM_STILLS": 20, "LOG_EVERY": 1},
+        phase: {"NUM_HELD": 8, "BATCH": 8, "LOG_EVERY": 1},
         oracle: {"NUM_PICTURES": 40, "CHUNK": 20, "NUM_HELD": 8, "BATCH": 8},
     }.items():
         for name, value in values.items():
@@ -130,6 +133,16 @@ def test_an_oracle_is_trained_saved_and_read_again(small, tmp_path):
     assert set(read.temperature) == set(WORDS) and all(0.4 <= value <= 3 for value in read.temperature.values())
     reading = read.read(np.zeros((1, 128, 128, 3), np.float32))[0]
     assert reading.subject in (*WORDS["subject"], "unknown")
+
+
+def test_the_reader_of_phases_is_trained_saved_and_read_again(small, tmp_path):
+    phase.train(tmp_path / "phase.safetensors", 2)
+    net = PhaseNet()
+    net.load_state_dict({name: part.float() for name, part in load_file(tmp_path / "phase.safetensors").items()})
+    crops, truth = phase.make_batch(oracle.load_pictures(1), np.arange(4), np.random.default_rng(0))
+    assert crops.shape == (4, 3, 64, 64) and truth.norm(dim=1).tolist() == pytest.approx([1] * 4)
+    assert net.eval()(crops).shape == truth.shape
+    assert "phase,2,error" in (tmp_path / "log.csv").read_text()
 
 
 def test_a_mixture_of_two_pictures_is_half_of_each():
