@@ -31,32 +31,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from tav_core import load_checkpoint
-
 from .study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
 from .study.edit_scores import load_edits, save_edits
 from .study.jobs import Job
 from .study.pictures import label_rows, save_ablation_plot
+from .study.rendering import group_jobs, run_group
 from .study.tables import without_nan
-from .study.variants import BEST, CEILING, PAPER, PIECES, VARIANTS, render_edits
+from .study.variants import BEST, CEILING, PAPER, PIECES, VARIANTS
 from .study.worlds import WORLDS, World
 
 SEEDS = (0, 1, 2)
 OUT = Path("out") / "ablation"
 PLOTS = {"ablation_plot.png": tuple(PAPER), "pieces_plot.png": ("full", *PIECES, *BEST, *CEILING)}
-
-
-def run_job(world_name: str, job: Job, out: Path) -> Job:
-    """Renders a job's edits and saves them, unless they are there already."""
-    torch.set_num_threads(1)
-    if not job.path(out).exists():
-        world = WORLDS[world_name]()
-        checkpoint = load_checkpoint(world.model)
-        videos = render_edits(world, checkpoint, world.clips[job.clip], job.seed, out, VARIANTS[job.variant])
-        partial = job.path(out).with_suffix(".partial.npz")
-        np.savez_compressed(partial, videos=(videos * 255).round().astype(np.uint8))
-        partial.replace(job.path(out))
-    return job
 
 
 def load_videos(job: Job, out: Path) -> np.ndarray:
@@ -91,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: all share a GPU")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--earlier", type=Path, help="ablation.csv of an earlier run, whose other jobs join the tables")
     args = parser.parse_args(argv)
@@ -98,13 +85,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     clips = args.clips or world.listed
     if unknown := set(clips) - set(world.clips):
         parser.error(f"{args.world} has no clip {', '.join(sorted(unknown))}; it has {', '.join(world.clips)}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("got --device cuda, and PyTorch finds no GPU; expected one that it can use; leave the option out")
     out.mkdir(parents=True, exist_ok=True)
 
     jobs = all_jobs(clips, args.seeds, args.variants)
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
-        rendering = [pool.apply_async(run_job, (world.name, job, out)) for job in jobs]
-        for one in tqdm(rendering, desc="render", unit="job"):
+        groups = [(world.name, group, out, args.device) for group in group_jobs(jobs)]
+        rendering = [pool.apply_async(run_group, each) for each in groups]
+        for one in tqdm(rendering, desc="render", unit="group"):
             one.get()
         scored = pool.starmap(score_job, [(world.name, job, out) for job in jobs])
     if args.earlier:

@@ -151,6 +151,7 @@ BEST = {
     )
 }
 BEST["best, frame norms"] = dataclasses.replace(BEST["best"], group_norm="frame")
+BEST["best, min-SNR 5"] = dataclasses.replace(BEST["best, frame norms"], tuning=TWICE | {"min_snr_gamma": 5.0})
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
 VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **CEILING}
 
@@ -167,7 +168,8 @@ def tuned_denoiser(
     kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
     if not kept.exists():
         latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
-        config = dataclasses.replace(world.tuning, seed=seed, **variant.tuning)
+        # A GPU would choose half precision.
+        config = dataclasses.replace(world.tuning, seed=seed, precision="fp32", **variant.tuning)
         about = ClipInfo(prompt=clip.prompt)
         motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, about=about)
         motion.save(kept, dtype=torch.float32)

@@ -23,9 +23,9 @@ def make_adapter() -> T2IAdapter:
     )
 
 
-def early_timesteps(count: int) -> torch.Tensor:
+def early_timesteps(count: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Random timesteps, mostly noisy ones: those decide places (T2I-Adapter, Mou et al. 2023, section 3.3)."""
-    return (1000 * (1 - torch.rand(count) ** 3)).long().clamp(max=999)
+    return (1000 * (1 - torch.rand(count, device=device) ** 3)).long().clamp(max=999)
 
 
 class AdapterTrainer:

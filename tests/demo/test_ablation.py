@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from demo import ablation
-from demo.ablation import all_jobs, run_job, save_results, score_job, with_earlier
+from demo.ablation import all_jobs, main, save_results, with_earlier
 from demo.oracle.scores import ENOUGH, Scores
 from demo.study import variants
 from demo.study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
@@ -106,14 +106,11 @@ def test_variants_that_share_a_motion_tune_once(checkpoint, tmp_path, monkeypatc
             tuned_denoiser(WORLD, checkpoint, CLIP, seed, tmp_path, VARIANTS[name])
 
 
-def test_a_job_that_is_done_is_not_done_again(tmp_path, monkeypatch):
-    job = Job(variant="no tuning", clip="slide", seed=0)
-    run_job("shapes", job, tmp_path)
-    monkeypatch.setattr(ablation, "render_edits", None)
-    run_job("shapes", job, tmp_path)
-    scores = score_job("shapes", job, tmp_path)
-    assert len(scores) == len(CLIP.edits)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+def test_a_gpu_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        main(["--world", "shapes", "--device", "cuda", "--out", str(tmp_path)])
+    assert "leave the option out" in capsys.readouterr().err
 
 
 def scores_of(right, path):

@@ -69,8 +69,8 @@ class OracleNet(nn.Module):
             pictures: `n 3 64 64` in [0, 1].
 
         Returns:
-            `mask`, logits `n 32 32`; `phase`, `n 2`, the cosine and sine of the cycle's phase; and for each name of
-            `WORDS`, logits `n words`.
+            `mask`, logits `n 32 32`; for each name of `WORDS`, logits `n words`; and `phase`, `n 2`, the cosine and
+            sine of the cycle's phase, which phase.py reads better.
         """
         fine = self.down[0](self.stem(pictures - 0.5))
         middle = self.down[1](fine)

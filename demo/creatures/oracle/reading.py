@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..drawing.canvas import SIZE
 from .network import MASK_SIDE, SIDE, WORDS, OracleNet
+from .phase import read_phases
 
 UNKNOWN = "unknown"
 MIN_CONFIDENCE = 0.8
@@ -34,7 +35,7 @@ class Reading:
         x, y: the subject's centre in pixels, nan if none was found.
         area: the share of the picture that it covers.
         phase: of its cycle, in turns, [0, 1).
-        steadiness: how sure the phase is, 0 to 1.
+        steadiness: how sure the phase is, 0 to 1; see phase.py.
         mask: bool `32 32`, where the subject is.
     """
 
@@ -66,10 +67,11 @@ class Oracle:
     @torch.no_grad()
     def read(self, frames: np.ndarray) -> list[Reading]:
         """What frames show, `n h w 3` in [0, 1]."""
-        said = self.net(to_input(frames))
-        masks = torch.sigmoid(said["mask"]).numpy()
+        pictures = to_pictures(frames)
+        said = self.net(to_input(pictures))
+        masks = torch.sigmoid(said["mask"])
         names = {name: self.name(said[name], name) for name in WORDS}
-        rows = zip(masks, said["phase"].numpy(), strict=True)
+        rows = zip(masks.numpy(), read_phases(pictures, masks).numpy(), strict=True)
         return [
             describe(mask, phase, **{name: words[row] for name, words in names.items()})
             for row, (mask, phase) in enumerate(rows)
@@ -82,9 +84,13 @@ class Oracle:
         return [WORDS[name][row] if sure >= MIN_CONFIDENCE else UNKNOWN for sure, row in pairs]
 
 
-def to_input(frames: np.ndarray) -> Tensor:
-    """Frames `n h w 3` in [0, 1] as the network takes them, `n 3 64 64`."""
-    pictures = rearrange(torch.from_numpy(np.ascontiguousarray(frames, np.float32)), "n h w c -> n c h w")
+def to_pictures(frames: np.ndarray) -> Tensor:
+    """Frames `n h w 3` in [0, 1] as pictures `n 3 h w`."""
+    return rearrange(torch.from_numpy(np.ascontiguousarray(frames, np.float32)), "n h w c -> n c h w")
+
+
+def to_input(pictures: Tensor) -> Tensor:
+    """Pictures `n 3 h w` as the network takes them, `n 3 64 64`."""
     return F.interpolate(pictures, (SIDE, SIDE), mode="area")
 
 

@@ -2,7 +2,7 @@
 
     right            share of frames that show every subject, place, thing and style that the prompt names
     path             correlation of the subject's path with that of the source
-    gait             correlation of the phases of its cycle with those of the source
+    gait             how well the phases of its cycle agree with those of the source: 1 if all do, 0 by chance
     kept             share of what the edit should leave alone that is still there: the words that it does not change,
                      the subject's shade, and the scenery away from the subject
     background_kept  share of the scenery away from the subject that has kept its shade, if place and style stay
@@ -91,15 +91,14 @@ def is_right(reading: Reading, edit: Edit) -> bool:
 
 
 def gait_correlation(readings: Sequence[Reading], phases: np.ndarray) -> float:
-    """The mean cosine of the angle between the phases read and the true ones: 1 if they agree, about 0 for chance.
+    """The mean cosine of the angle between the phases read and the true ones: 1 if they agree, 0 for a gait that stands
+    still or that chance decides, -1 for the opposite phase.
 
-    A constant lead or lag of at most an eighth of the cycle is allowed for, because cycles of two subjects look alike,
-    and not the same. A frame counts by how sure its phase is: on the way up and on the way down, some look alike.
+    A frame counts by the square of how sure its phase is: on the way up and on the way down, some look alike.
     """
     read, sure = (np.array([getattr(reading, name) for reading in readings]) for name in ("phase", "steadiness"))
-    turned = (sure * np.exp(2j * math.pi * (read - phases))).sum() / max(sure.sum(), 1e-6)
-    lag = np.clip(np.angle(turned), -math.pi / 4, math.pi / 4)
-    return float((turned * np.exp(-1j * lag)).real)
+    weight = sure**2
+    return float((weight * np.cos(2 * math.pi * (read - phases))).sum() / max(weight.sum(), 1e-6))
 
 
 def cells(frames: np.ndarray) -> np.ndarray:

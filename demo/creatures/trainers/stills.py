@@ -30,14 +30,28 @@ def make_chunk(index: int) -> tuple[np.ndarray, list[list[str]]]:
     return np.stack(pictures), [captions for _, captions in described]
 
 
+def draw_stills(count: int) -> tuple[np.ndarray, list[list[str]]]:
+    """The first stills of the training, uint8 `n h w 3`, and the captions of each; drawn by one process per core."""
+    with ProcessPoolExecutor() as pool:
+        chunks = list(pool.map(make_chunk, range(-(-count // CHUNK))))
+    rows = [row for _, captions in chunks for row in captions]
+    return np.concatenate([pictures for pictures, _ in chunks])[:count], rows[:count]
+
+
 def load_stills() -> tuple[np.ndarray, list[list[str]]]:
-    """The training stills, uint8 `n h w 3`, and the captions of each."""
+    """All stills of the training, uint8 `n h w 3`, and the captions of each."""
     if not CAPTIONS.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor() as pool:
-            chunks = list(pool.map(make_chunk, range(NUM_STILLS // CHUNK)))
-        np.save(PICTURES, np.concatenate([pictures for pictures, _ in chunks]))
-        lines = ["\t".join(row) for _, captions in chunks for row in captions]
-        CAPTIONS.write_text("\n".join(lines), encoding="utf-8")
+        pictures, rows = draw_stills(NUM_STILLS)
+        np.save(PICTURES, pictures)
+        CAPTIONS.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
     rows = CAPTIONS.read_text(encoding="utf-8").split("\n")
     return np.load(PICTURES, mmap_mode="r"), [row.split("\t") for row in rows]
+
+
+def first_stills(count: int) -> tuple[np.ndarray, list[list[str]]]:
+    """The first stills of the training: from the cache if there is one, or drawn, which is quick for a few."""
+    if not CAPTIONS.exists():
+        return draw_stills(count)
+    pictures, rows = load_stills()
+    return np.array(pictures[:count]), rows[:count]

@@ -16,6 +16,7 @@ from ..stills import SEED
 from ..styles import STYLES
 from ..subjects import SUBJECTS
 from ..things import THINGS
+from .device import DEVICE
 from .paths import CACHE, LOG, MODEL
 from .stills import load_stills
 
@@ -75,16 +76,21 @@ def train_text() -> None:
 
 
 @torch.no_grad()
-def embed_captions() -> tuple[Tensor, Tensor]:
+def embed(rows: list[list[str]]) -> tuple[Tensor, Tensor]:
     """Embeddings `n 77 c` float32 of all different captions, the empty one first, and `stills captions` indices into
-    them; computed by the text model as saved, then cached."""
+    them; computed by the text model as saved."""
+    model = CLIPTextModel.from_pretrained(MODEL / "text_encoder").float().to(DEVICE)
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
+    texts = ["", *sorted({text for row in rows for text in row})]
+    position = {text: index for index, text in enumerate(texts)}
+    parts = tokenize(tokenizer, texts).to(DEVICE).split(256)
+    table = torch.cat([model(part).last_hidden_state.cpu() for part in parts])
+    return table, torch.tensor([[position[text] for text in row] for row in rows])
+
+
+def embed_captions() -> tuple[Tensor, Tensor]:
+    """What `embed` says of the captions of all stills; computed once, then cached."""
     kept = CACHE / "embeddings.pt"
     if not kept.exists():
-        model = CLIPTextModel.from_pretrained(MODEL / "text_encoder").float()
-        tokenizer = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
-        rows = load_stills()[1]
-        texts = ["", *sorted({text for row in rows for text in row})]
-        position = {text: index for index, text in enumerate(texts)}
-        table = torch.cat([model(part).last_hidden_state for part in tokenize(tokenizer, texts).split(256)])
-        torch.save((table, torch.tensor([[position[text] for text in row] for row in rows])), kept)
+        torch.save(embed(load_stills()[1]), kept)
     return torch.load(kept, weights_only=True)

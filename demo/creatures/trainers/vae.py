@@ -138,6 +138,12 @@ def train_vae() -> None:
 
 
 @torch.no_grad()
+def encode(vae: AutoencoderKL, pictures: np.ndarray) -> Tensor:
+    """Mean latents of pictures, uint8 `n h w 3`: unscaled float32 `n c h w`, on the CPU."""
+    parts = (torch.from_numpy(np.array(pictures[at : at + 50])).to(DEVICE) for at in range(0, len(pictures), 50))
+    return torch.cat([vae.encode(to_input(part)).latent_dist.mean.cpu() for part in parts])
+
+
 def encode_stills() -> Tensor:
     """Mean latents of all training stills, unscaled float32 `n c h w`; computed once, then cached. Also writes the
     autoencoder, with the scaling factor that gives these latents unit variance, into the model's folder in fp16."""
@@ -146,12 +152,7 @@ def encode_stills() -> Tensor:
         return torch.load(kept, weights_only=True)
     prepare_device()
     vae = AutoencoderKL.from_pretrained(CACHE / "vae").to(DEVICE, memory_format=torch.channels_last)
-    pictures, _ = load_stills()
-    begun, means = time.monotonic(), []
-    for start in range(0, len(pictures), 50):
-        part = torch.from_numpy(np.array(pictures[start : start + 50])).to(DEVICE)
-        means.append(vae.encode(to_input(part)).latent_dist.mean.cpu())
-    latents = torch.cat(means)
+    begun, latents = time.monotonic(), encode(vae, load_stills()[0])
     Log("latents", len(latents), LOG).write(len(latents), minutes=(time.monotonic() - begun) / 60)
     # The config must not hold the path of the cache.
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5), _name_or_path="")

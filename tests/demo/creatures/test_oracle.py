@@ -57,7 +57,7 @@ def test_truth_is_read_right(oracle, scenes, pictures):
     away = np.hypot(*(np.array([(r.x, r.y) for r in readings]) - [centre(scene) for scene in scenes]).T)
     assert np.median(away) < 1.5 and np.percentile(away, 95) < 4
     turns = np.array([(r.phase - s.phase + 0.5) % 1 - 0.5 for r, s in zip(readings, scenes, strict=True)])
-    assert np.median(np.abs(turns)) < 0.08
+    assert np.median(np.abs(turns)) < 0.05
 
 
 def blurred(pictures):
@@ -95,7 +95,7 @@ def test_a_clip_itself_keeps_its_path_its_gait_and_all_it_shows(clip):
         changed=(),
     )
     scores = score(clip.frames(), clip, same)
-    assert scores.right == 1 and scores.path > 0.97 and scores.gait > 0.65
+    assert scores.right == 1 and scores.path > 0.97 and scores.gait > 0.95
     assert scores.kept == pytest.approx(1, abs=0.01) and scores.background_kept == 1
 
 
@@ -103,19 +103,24 @@ def test_a_frozen_clip_has_neither_path_nor_gait_and_a_reversed_one_the_opposite
     clip = clip_named("bear")
     still = dataclasses.replace(clip.edits[0], subject="bear", changed=())
     frozen = score(np.repeat(clip.frames()[:1], 8, axis=0), clip, still)
-    assert abs(frozen.path) < 0.2 and frozen.gait < 0.5
+    assert abs(frozen.path) < 0.2 and abs(frozen.gait) < 0.05
     assert score(clip.frames()[::-1].copy(), clip, still).path < -0.9
 
 
-def test_gait_allows_a_constant_lag_of_an_eighth_and_no_more():
-    @dataclasses.dataclass
-    class Phase:
-        phase: float
-        steadiness: float = 1.0
+@dataclasses.dataclass
+class Phase:
+    """As much of a reading as the gait is scored by."""
 
+    phase: float
+    steadiness: float = 1.0
+
+
+def test_gait_is_the_agreement_of_the_phases_and_unsure_ones_count_little():
     truth = np.arange(8) / 8
-    assert gait_correlation([Phase(t + 1 / 8) for t in truth], truth) == pytest.approx(1)
-    assert gait_correlation([Phase(t + 3 / 8) for t in truth], truth) == pytest.approx(0, abs=1e-6)
-    assert abs(gait_correlation([Phase(2 * t) for t in truth], truth)) < 0.1
+    assert gait_correlation([Phase(t) for t in truth], truth) == pytest.approx(1)
+    assert gait_correlation([Phase(t + 1 / 4) for t in truth], truth) == pytest.approx(0, abs=1e-6)
+    assert gait_correlation([Phase(t + 1 / 2) for t in truth], truth) == pytest.approx(-1)
+    for other in ([Phase(2 * t) for t in truth], [Phase(0.3)] * 8, [Phase(-t) for t in truth]):
+        assert abs(gait_correlation(other, truth)) < 1e-6
     unsure = [Phase(t, 1.0) if index % 2 else Phase(0.9, 0.05) for index, t in enumerate(truth)]
-    assert gait_correlation(unsure, truth) > 0.9
+    assert gait_correlation(unsure, truth) > 0.99

@@ -1,5 +1,6 @@
 """The trainers of the second world's model, on few pictures: what a step is trained on, and that a course resumes."""
 
+import shutil
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -7,18 +8,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, T2IAdapter
+from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
+from demo.creatures import settings
 from demo.creatures.oracle.network import WORDS
+from demo.creatures.oracle.phase import PhaseNet
 from demo.creatures.oracle.reading import Oracle
-from demo.creatures.trainers import adapter, oracle, stills, text, unet, vae
+from demo.creatures.trainers import adapter, oracle, phase, stills, text, unet, vae
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Every course shortened, and its files in a folder of the test's own."""
     model = tmp_path / "model"
-    for module in (adapter, oracle, stills, text, unet, vae):
+    for module in (adapter, oracle, phase, stills, text, unet, vae):
         for name, value in {"CACHE": tmp_path, "MODEL": model, "LOG": tmp_path / "log.csv"}.items():
             monkeypatch.setattr(module, name, value, raising=False)
         monkeypatch.setattr(module, "prepare_device", lambda: None, raising=False)
@@ -31,6 +35,7 @@ def small(tmp_path, monkeypatch):
         text: {"NUM_STEPS": 2, "BATCH": 4},
         unet: {"STATE": tmp_path / "unet.pt", "BATCHES": ((0, 2), (2, 3)), "SAVE_EVERY": 2, "LOG_EVERY": 1},
         adapter: {"NUM_STEPS": 2, "BATCH": 2, "NUM_STILLS": 20, "LOG_EVERY": 1},
+        phase: {"NUM_HELD": 8, "BATCH": 8, "LOG_EVERY": 1},
         oracle: {"NUM_PICTURES": 40, "CHUNK": 20, "NUM_HELD": 8, "BATCH": 8},
     }.items():
         for name, value in values.items():
@@ -44,9 +49,8 @@ def latents(small, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     kept = torch.randn(24, 4, 16, 16, generator=generator)
     table = torch.randn(5, 77, text.WIDTH, generator=generator), torch.randint(1, 5, (24, 4), generator=generator)
-    for module in (adapter, unet):
-        monkeypatch.setattr(module, "encode_stills", lambda: kept)
-        monkeypatch.setattr(module, "embed_captions", lambda: table)
+    monkeypatch.setattr(unet, "encode_stills", lambda: kept)
+    monkeypatch.setattr(unet, "embed_captions", lambda: table)
 
 
 def test_autoencoder_and_text_model_are_trained_saved_and_read_again(small):
@@ -73,12 +77,25 @@ def test_a_unet_course_that_was_stopped_gives_the_same_weights(latents, small, m
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_an_adapter_is_trained_on_the_edges_of_stills(latents, small):
+def test_the_first_stills_are_the_same_from_the_cache_or_drawn(small):
+    drawn, cached = stills.first_stills(20), (stills.load_stills(), stills.first_stills(20))[1]
+    assert np.array_equal(drawn[0], cached[0]) and drawn[1] == cached[1]
+    assert len(drawn[0]) == len(drawn[1]) == 20 and drawn[1][13][0] == stills.load_stills()[1][13][0]
+
+
+def test_an_adapter_is_trained_on_the_edges_of_stills(latents, small, monkeypatch):
     unet.train_unet(0)
+    for part in ("vae", "text_encoder", "tokenizer"):
+        shutil.copytree(settings.MODEL / part, small / part)
+    course = adapter.AdapterCourse()
+    assert course.latents.shape == (20, 4, 16, 16) and course.latents.std() == pytest.approx(1, abs=0.15)
+    assert torch.equal(course.draw(3)[1], course.draw(3)[1])
+    before = [parameter.clone() for parameter in course.led.unet.parameters()]
+    course.train_step(0)
+    assert all(torch.equal(old, now) for old, now in zip(before, course.led.unet.parameters(), strict=True))
     adapter.train_adapter()
     saved = T2IAdapter.from_pretrained(small / "t2i_adapter")
-    pictures = stills.load_stills()[0][:1]
-    hints = adapter.hints_of(pictures)
+    hints = adapter.hints_of(stills.first_stills(1)[0])
     assert hints.shape == (1, 1, 128, 128) and 0.005 < hints.mean() < 0.4
     assert [part.shape[1:] for part in saved(hints)] == [(64, 16, 16), (128, 8, 8), (192, 4, 4)]
 
@@ -116,6 +133,16 @@ def test_an_oracle_is_trained_saved_and_read_again(small, tmp_path):
     assert set(read.temperature) == set(WORDS) and all(0.4 <= value <= 3 for value in read.temperature.values())
     reading = read.read(np.zeros((1, 128, 128, 3), np.float32))[0]
     assert reading.subject in (*WORDS["subject"], "unknown")
+
+
+def test_the_reader_of_phases_is_trained_saved_and_read_again(small, tmp_path):
+    phase.train(tmp_path / "phase.safetensors", 2)
+    net = PhaseNet()
+    net.load_state_dict({name: part.float() for name, part in load_file(tmp_path / "phase.safetensors").items()})
+    crops, truth = phase.make_batch(oracle.load_pictures(1), np.arange(4), np.random.default_rng(0))
+    assert crops.shape == (4, 3, 64, 64) and truth.norm(dim=1).tolist() == pytest.approx([1] * 4)
+    assert net.eval()(crops).shape == truth.shape
+    assert "phase,2,error" in (tmp_path / "log.csv").read_text()
 
 
 def test_a_mixture_of_two_pictures_is_half_of_each():
