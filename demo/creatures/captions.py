@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from .places import PLACES
-from .scene import NO_THING, Scene
+from .scene import NO_THING, PLAIN, Scene
 from .styles import STYLES
 from .subjects import SUBJECTS
 from .things import THINGS
 
-PLAIN = "plain"
 VERBS = {
     **dict.fromkeys(SUBJECTS, "running"),
     **dict.fromkeys(("duck", "turtle", "robot"), "walking"),

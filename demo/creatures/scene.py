@@ -15,6 +15,7 @@ from .subjects import SUBJECTS, Head, Look
 from .things import THINGS, ThingLook
 
 NO_THING = "none"
+PLAIN = "plain"
 _SHADOW = 0.28
 # The height of a thing that lies on the ground, in pixels.
 THING_HEIGHT = 17.0
@@ -67,10 +68,16 @@ class Drawing:
     mask: np.ndarray
 
 
-def draw(scene: Scene) -> Drawing:
-    """Draws a scene: the scenery, the subject and the thing on it, and all of it in the scene's style."""
-    scenery = blank()
-    PLACES[scene.place].draw(scenery, scene.view, scene.scroll)
+def draw(scene: Scene, *, scale: int = 1, scenery: np.ndarray | None = None) -> Drawing:
+    """Draws a scene: the scenery, the subject and the thing on it, and all of it in the scene's style.
+
+    Args:
+        scale: how many times larger than `SIZE` the picture is. Only the plain style can be drawn larger.
+        scenery: what `draw_scenery` gave for this scene's place, view and scroll, to draw it once for many frames.
+    """
+    if scale != 1 and scene.style != PLAIN:
+        raise ValueError(f"the style {scene.style} is drawn at {SIZE} pixels only")
+    scenery = draw_scenery(scene, scale=scale) if scenery is None else scenery
     picture, mask = scenery.copy(), np.zeros(scenery.shape[:2], np.uint8)
     if not SUBJECTS[scene.subject].floats:
         _draw_shadow(picture, scene)
@@ -83,9 +90,16 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(picture=shrink(styled), mask=shrink(mask))
 
 
-def render(scene: Scene) -> np.ndarray:
-    """The picture of a scene: float32 `h w 3` in [0, 1], `SIZE` pixels wide and high."""
-    return draw(scene).picture
+def draw_scenery(scene: Scene, *, scale: int = 1) -> np.ndarray:
+    """A canvas with the place alone."""
+    scenery = blank(scale=scale)
+    PLACES[scene.place].draw(scenery, scene.view, scene.scroll)
+    return scenery
+
+
+def render(scene: Scene, *, scale: int = 1) -> np.ndarray:
+    """The picture of a scene: float32 `h w 3` in [0, 1], `scale` times `SIZE` pixels wide and high."""
+    return draw(scene, scale=scale).picture
 
 
 def centre(scene: Scene) -> tuple[float, float]:

@@ -82,20 +82,21 @@ def _fit(conv: torch.nn.Conv2d, features: torch.Tensor, wanted: torch.Tensor, ri
     conv.bias[: rows.shape[1]] = found[-1]
 
 
-def _latent_targets(pictures: torch.Tensor) -> torch.Tensor:
-    """The mean red, green and blue of each 8 x 8 block, and how much lighter its upper half is, `n 4 h/8 w/8`."""
-    halves = F.avg_pool2d(pictures.mean(1, keepdim=True), (4, 8))
-    return torch.cat([F.avg_pool2d(pictures, 8), halves[:, :, 0::2] - halves[:, :, 1::2]], 1)
+def _latent_targets(pictures: torch.Tensor, f: int) -> torch.Tensor:
+    """The mean red, green and blue of each f x f block, and how much lighter its upper half is, `n 4 h/f w/f`."""
+    halves = F.avg_pool2d(pictures.mean(1, keepdim=True), (f // 2, f))
+    return torch.cat([F.avg_pool2d(pictures, f), halves[:, :, 0::2] - halves[:, :, 1::2]], 1)
 
 
 @torch.no_grad()
 def start_linear(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
-    """Sets the starting weights of an untrained autoencoder (f = 8, 4 latent channels) in place.
+    """Sets the starting weights of an untrained autoencoder (4 latent channels; f = 8 or another power of 2) in place.
 
     pictures: `n 3 h w` in [-1, 1], to fit the weights on. The last widths of the encoder and the decoder must be at
     least three times the number of groups.
     """
     encoder, decoder = vae.encoder, vae.decoder
+    targets = _latent_targets(pictures, 2 ** (len(encoder.down_blocks) - 1))
     _quiet_branches(vae)
     _enter(encoder.conv_in)
     _enter(decoder.conv_in)
@@ -108,7 +109,7 @@ def start_linear(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
     for conv in (vae.quant_conv, vae.post_quant_conv):
         torch.nn.init.dirac_(conv.weight)
         conv.bias.zero_()
-    _fit(encoder.conv_out, _features(encoder, lambda: vae.encode(pictures)), _latent_targets(pictures), 1e-2)
+    _fit(encoder.conv_out, _features(encoder, lambda: vae.encode(pictures)), targets, 1e-2)
     encoder.conv_out.bias[4:] = -4
     latents = vae.encode(pictures).latent_dist.mean
     features = _features(decoder, lambda: vae.decode(latents))

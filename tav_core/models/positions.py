@@ -72,6 +72,16 @@ def bucket_of(distance: int) -> int:
     return row + per_direction * (distance > 0)
 
 
+# The distance from which on each row but the first of one direction is used.
+FIRSTS = [next(n for n in range(FARTHEST) if bucket_of(-n) == row) for row in range(1, BUCKETS // 2)]
+
+
+def buckets_of(distances: Tensor) -> Tensor:
+    """`bucket_of` for a tensor of distances. It copies nothing between devices, so that a CUDA graph can record it."""
+    rows = torch.stack([distances.abs() >= first for first in FIRSTS]).sum(dim=0)
+    return rows + BUCKETS // 2 * (distances > 0)
+
+
 class RelativeBias(nn.Module):
     """What LaVie adds to the temporal attention's logits: one number per head and distance between two frames.
 
@@ -89,7 +99,6 @@ class RelativeBias(nn.Module):
     def forward(self, num_frames: int) -> Tensor:
         """The biases, `1 h query key`."""
         limit = num_frames if self.longest is None else self.longest
-        distances = [[max(-limit, min(limit, key - query)) for key in range(num_frames)] for query in range(num_frames)]
-        rows = torch.tensor([[bucket_of(distance) for distance in line] for line in distances])
-        biases = self.relative_attention_bias(rows.to(self.relative_attention_bias.weight.device))
+        frames = torch.arange(num_frames, device=self.relative_attention_bias.weight.device)
+        biases = self.relative_attention_bias(buckets_of((frames - frames[:, None]).clamp(-limit, limit)))
         return rearrange(biases, "query key h -> 1 h query key")

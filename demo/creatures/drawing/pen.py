@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .canvas import SUPERSAMPLED
+from .canvas import density
 from .colours import Rgb
 
 _FRACTION_BITS = 4
@@ -25,7 +25,7 @@ class Pen:
     """Fills shapes on a canvas.
 
     Args:
-        canvas: uint8 `h w 3`, drawn on in place; its sides are `SUPERSAMPLED` times those of the picture.
+        canvas: uint8 `h w 3`, drawn on in place; of any size; the picture is `SIZE` units wide.
         mask: uint8 `h w`, in which everything drawn is 255; None to note nothing.
         x, y: where this frame's origin is, in pixels of the picture (y down).
         unit: pixels of the picture per unit of this frame.
@@ -54,7 +54,7 @@ class Pen:
 
     def polygon(self, points: Points, colour: Rgb) -> None:
         """A filled polygon with straight sides."""
-        fixed = np.round((self.to_pixels(points) * SUPERSAMPLED - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
+        fixed = np.round((self.to_pixels(points) * density(self.canvas) - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
         cv2.fillPoly(self.canvas, [fixed], tuple(float(part) for part in colour), cv2.LINE_AA, _FRACTION_BITS)
         if self.mask is not None:
             cv2.fillPoly(self.mask, [fixed], 255, cv2.LINE_AA, _FRACTION_BITS)

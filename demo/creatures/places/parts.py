@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..drawing.canvas import SIZE, SUPERSAMPLED
+from ..drawing.canvas import SIZE, density
 from ..drawing.colours import Rgb, hsv
 from ..drawing.pen import Pen
 
@@ -126,21 +126,21 @@ def in_sight(items: tuple[Item, ...], shift: float) -> Iterator[Item]:
 
 def fade(canvas: np.ndarray, top: float, bottom: float, upper: Rgb, lower: Rgb) -> None:
     """Fills the rows between two heights with a gradient."""
-    first, last = (max(round(edge * SUPERSAMPLED), 0) for edge in (top, bottom))
+    first, last = (max(round(edge * density(canvas)), 0) for edge in (top, bottom))
     share = np.linspace(0, 1, max(last - first, 1))[:, None, None]
     canvas[first:last] = (np.array(upper) * (1 - share) + np.array(lower) * share)[: len(canvas) - first]
 
 
 def tint(canvas: np.ndarray, top: float, colour: Rgb, share: float) -> None:
     """Lets a colour come in from `top` downwards; `share` of it at the bottom of the picture."""
-    rows = canvas[round(top * SUPERSAMPLED) :]
+    rows = canvas[round(top * density(canvas)) :]
     shares = np.linspace(0, share, len(rows), dtype=np.float32)[:, None, None]
     rows[:] = rows + shares * (np.array(colour, np.float32) - rows)
 
 
 def glow(canvas: np.ndarray, x: float, y: float, radius: float, colour: Rgb, share: float) -> None:
     """Adds a soft round light that is gone at `radius`; `share` of its colour in the middle."""
-    centre, reach = np.array([x, y]) * SUPERSAMPLED, radius * SUPERSAMPLED
+    centre, reach = np.array([x, y]) * density(canvas), radius * density(canvas)
     (left, top), (right, bottom) = (np.clip(centre + way * reach, 0, len(canvas)).astype(int) for way in (-1, 1))
     across, down = np.arange(left, right) - centre[0], np.arange(top, bottom) - centre[1]
     distance = np.sqrt(down[:, None] ** 2 + across**2).astype(np.float32) / reach

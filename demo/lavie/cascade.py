@@ -1,0 +1,85 @@
+"""The trained cascade as three functions of frames, by the library's public functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tav_core.checkpoints.lavie import load_lavie
+from tav_core.checkpoints.load import load_checkpoint
+from tav_core.checkpoints.upscaler_parts import load_upscaler_parts
+from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.models.latents import decode_latents, encode_frames
+from tav_core.models.text import encode_prompt
+from tav_core.sampling.interpolate import interpolate
+from tav_core.sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
+from tav_core.sampling.text_to_video import text_to_video
+from tav_core.sampling.upscale import upscale
+
+from ..creatures.drawing.canvas import SIZE
+from ..creatures.settings import MODEL as SD_MODEL
+
+FOLDER = Path(__file__).parent / "model"
+STEPS = 30
+# Whole videos of so few pixels need less guidance than photographs.
+GUIDANCE = 5.0
+
+
+class Cascade:
+    """Text to video, interpolation and super-resolution with the demo's weights; each model is read when needed.
+
+    Args:
+        folder: where the three models are.
+        device: where they compute.
+        steps: sampling steps of each.
+    """
+
+    def __init__(self, folder: Path = FOLDER, *, device: str = "cpu", steps: int = STEPS) -> None:
+        self.folder, self.device, self.steps = folder, device, steps
+        self.sd = load_checkpoint(SD_MODEL, device=device)
+        self.denoisers: dict[str, UNetDenoiser] = {}
+
+    def denoiser(self, kind: str) -> UNetDenoiser:
+        """One of the three models, read once."""
+        if kind not in self.denoisers:
+            model = load_lavie(self.folder / f"{kind}.safetensors", kind, device=self.device)
+            self.denoisers[kind] = UNetDenoiser(unet=model.unet, schedule=model.schedule)
+        return self.denoisers[kind]
+
+    def text(self, prompt: str) -> Tensor:
+        """The embeddings of a prompt, `1 m d`."""
+        return encode_prompt(self.sd, prompt).text
+
+    def make(self, prompt: str, *, seed: int = 0, guidance: float = GUIDANCE, num_frames: int = 16) -> np.ndarray:
+        """A video of a prompt, float32 `f h w 3` in [0, 1]."""
+        config = TextToVideoConfig(
+            num_frames=num_frames,
+            width=SIZE,
+            height=SIZE,
+            num_steps=self.steps,
+            guidance_scale=guidance,
+            sampler="ddim",
+            seed=seed,
+        )
+        latents = text_to_video(self.denoiser("base"), self.text(prompt), self.text(""), config=config)
+        return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
+
+    def interpolate(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
+        """A video of k frames as one of 4k - 3."""
+        config = InterpolateConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance)
+        keys = encode_frames(self.sd.vae, torch.from_numpy(frames).to(self.device)).mean
+        texts = self.text(prompt + config.prompt_suffix), self.text(config.negative)
+        latents = interpolate(self.denoiser("interpolation"), keys, *texts, config=config)
+        return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
+
+    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
+        """A video four times as wide and high."""
+        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance)
+        parts = load_upscaler_parts(self.folder / "upscaler", device=self.device)
+        texts = self.text(prompt), self.text(config.negative)
+        small = torch.from_numpy(frames).to(self.device)
+        latents = upscale(self.denoiser("super_resolution"), small, *texts, config=config)
+        return decode_latents(parts.vae, latents)[0].cpu().numpy()

@@ -1,0 +1,72 @@
+"""The interpolation: every frame between key frames, from noise and the latents of the keys."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tav_core.models.conditioning import Conditioning
+
+from ...creatures.trainers.device import DEVICE
+from ...creatures.trainers.unet import stratified_timesteps
+from ...trainers.unet import snr_weights
+from .base import linear_alphas, noised
+from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
+from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
+from .nets import make_interpolation, save_video_unet
+from .settings import MODEL, SEED, Amounts
+
+# Key frames of a window, clips of a step, and how often of eight steps: short windows teach more per second.
+WINDOWS = ((5, 8, 5), (9, 4, 2), (16, 3, 1))
+PEAK_RATE = 8e-4
+STEP = 4
+
+
+def key_of_frame(num_keys: int) -> Tensor:
+    """The key frame whose latents each of the 4k - 3 output frames is given, in order."""
+    return ((torch.arange(STEP * num_keys - 3) + 1) // STEP).clamp(max=num_keys - 1)
+
+
+def window_at(step: int) -> tuple[int, int]:
+    """How many keys and clips a step has."""
+    in_turn = [(keys, clips) for keys, clips, times in WINDOWS for _ in range(times)]
+    return in_turn[step * 5 % len(in_turn)]
+
+
+def train_interpolation(amounts: Amounts, budget: Budget) -> None:
+    """Trains the interpolation and saves it."""
+    course = interpolation_course(amounts, budget)
+    try:
+        course.run()
+    finally:
+        save_video_unet(course.averaged(), MODEL / "interpolation.safetensors")
+
+
+def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
+    """The training on windows of dense clips."""
+    torch.manual_seed(SEED)
+    latents = encode_frames("dense", amounts).to(DEVICE)
+    texts = to_device(*embed_captions("dense", amounts, others=("", NO_PROMPT), suffix=SUFFIX))
+    unet, alphas = start(make_interpolation()), linear_alphas("interpolation")
+    weights = snr_weights(alphas)
+
+    def call(noisy: Tensor, timesteps: Tensor, text: Tensor, keys: Tensor) -> Tensor:
+        return unet(noisy, timesteps, Conditioning(text=text, channels=keys))
+
+    predict = Recorded(call, unet)
+    given = {keys: (STEP * key_of_frame(keys)).to(DEVICE) for keys, _, _ in WINDOWS}
+    spans = {keys: torch.arange(STEP * keys - 3, device=DEVICE) for keys in given}
+
+    def loss(step: int) -> Tensor:
+        num_keys, count = window_at(step)
+        chosen, first = pick(count, len(latents)), pick(count, latents.shape[1] - len(spans[num_keys]) + 1)
+        timesteps = stratified_timesteps(count, DEVICE)
+        clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)
+        keys = clean.index_select(2, given[num_keys])
+        noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=2)
+        predicted = predict(noised(clean, noise, alphas[timesteps]), timesteps, text, keys)
+        each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3, 4))
+        return (each * weights[timesteps]).mean()
+
+    return Course("lavie interpolation", unet, loss, budget=budget, peak=PEAK_RATE)
