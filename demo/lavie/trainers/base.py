@@ -16,8 +16,8 @@ from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
-from .nets import make_base, make_stills_unet, save_video_unet
-from .settings import MODEL, SEED, Amounts
+from .nets import make_base, make_stills_unet, save_unet
+from .settings import CACHE, MODEL, SEED, Amounts
 
 Texts = tuple[Tensor, Tensor]
 STILLS_BATCH, VIDEOS, IMAGES = 128, 10, 4
@@ -55,7 +55,11 @@ def load_clips(amounts: Amounts) -> tuple[Tensor, Texts]:
 
 def train_stills(amounts: Amounts, budget: Budget, *, batch: int = STILLS_BATCH) -> None:
     """Trains a 2-D UNet on stills, under LaVie's noise; the base starts from it."""
-    stills_course(amounts, budget, batch).run()
+    course = stills_course(amounts, budget, batch)
+    try:
+        course.run()
+    finally:
+        save_unet(course.averaged(), CACHE / "stills.safetensors")
 
 
 def stills_course(amounts: Amounts, budget: Budget, batch: int = STILLS_BATCH) -> Course:
@@ -85,7 +89,7 @@ def train_base(
     try:
         course.run()
     finally:
-        save_video_unet(course.averaged(), MODEL / "base.safetensors")
+        save_unet(course.averaged(), MODEL / "base.safetensors")
 
 
 def base_course(

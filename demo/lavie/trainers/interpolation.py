@@ -14,7 +14,7 @@ from ...trainers.unet import snr_weights
 from .base import linear_alphas, noised
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
-from .nets import make_interpolation, save_video_unet
+from .nets import make_interpolation, save_unet
 from .settings import MODEL, SEED, Amounts
 
 # Key frames of a window, clips of a step, and how often of eight steps: short windows teach more per second.
@@ -40,7 +40,7 @@ def train_interpolation(amounts: Amounts, budget: Budget) -> None:
     try:
         course.run()
     finally:
-        save_video_unet(course.averaged(), MODEL / "interpolation.safetensors")
+        save_unet(course.averaged(), MODEL / "interpolation.safetensors")
 
 
 def interpolation_course(amounts: Amounts, budget: Budget) -> Course:

@@ -87,8 +87,8 @@ def make_autoencoder() -> AutoencoderKL:
 
 
 @torch.no_grad()
-def save_video_unet(unet: InflatedUNet, path: Path) -> None:
-    """Writes a video UNet in half precision, under the names of LaVie's files."""
+def save_unet(unet: UNet2DConditionModel, path: Path) -> None:
+    """Writes a UNet in half precision, under the names of LaVie's files."""
     renamed = {}
     for name, tensor in unet.state_dict().items():
         if isinstance(unet, UpscalerUNet):

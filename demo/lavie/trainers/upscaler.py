@@ -18,7 +18,7 @@ from ...trainers.vae import to_input
 from .base import linear_alphas, noised
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
-from .nets import make_upscaler, save_video_unet
+from .nets import make_upscaler, save_unet
 from .render import SCALE, chunk_paths
 from .settings import CACHE, MODEL, SEED, Amounts
 
@@ -71,7 +71,7 @@ def train_upscaler(amounts: Amounts, budget: Budget, *, videos: int = VIDEOS) ->
     try:
         course.run()
     finally:
-        save_video_unet(course.averaged(), MODEL / "super_resolution.safetensors")
+        save_unet(course.averaged(), MODEL / "super_resolution.safetensors")
 
 
 def upscaler_course(amounts: Amounts, budget: Budget, videos: int = VIDEOS) -> Course:
