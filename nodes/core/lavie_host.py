@@ -1,0 +1,245 @@
+"""LaVie's interpolation and super-resolution inside ComfyUI: on the library's own host, with core's VAE and CLIP."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.latent_formats
+import comfy.model_management
+import comfy.utils
+import latent_preview
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from ...tav_core.checkpoints.lavie import LaVie, check_kind, load_lavie
+from ...tav_core.checkpoints.lavie_configs import lavie_unet_config
+from ...tav_core.checkpoints.weight_files import open_weights
+from ...tav_core.denoisers.denoiser import UNetDenoiser
+from ...tav_core.errors import CheckpointError
+from ...tav_core.layouts import VAE_FACTOR
+from ...tav_core.sampling.interpolate import interpolate
+from ...tav_core.sampling.upscale import upscale
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, to_context
+from .frames import decode_frames, encode_frames
+from .terminal_bar import terminal_bar
+
+if TYPE_CHECKING:
+    from ...tav_core.models.conditioning import Conditioning
+    from ...tav_core.models.schedule import NoiseSchedule
+    from ...tav_core.sampling.lavie_config import InterpolateConfig, UpscaleConfig
+    from ...tav_core.sampling.noise_steps import OnLatents
+
+ENLARGES = 4
+Prompts = tuple["Conditioning", "Conditioning"]
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """A denoiser that keeps what the first frame of a step will look like, `1 c h w`, for previews."""
+
+    denoiser: UNetDenoiser
+    clean: Tensor | None = None
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return self.denoiser.schedule
+
+    def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
+        noise = self.denoiser.epsilon(latents, timestep, context)
+        if self.clean is None:
+            alpha, first = self.schedule.alpha(timestep), (slice(-1, None), slice(None), 0)
+            self.clean = (latents[first] - (1 - alpha) ** 0.5 * noise[first]) / alpha**0.5
+        return noise
+
+
+def interpolate_frames(path: Path, vae: Any, frames: Tensor, prompts: Prompts, config: InterpolateConfig) -> Tensor:
+    """Frames `k h w 3` in [0, 1] drawn anew with three more between each two, `4k-3 h w 3`; of any size.
+
+    Args:
+        path: LaVie's interpolation.
+        vae: of a Stable Diffusion 1.x checkpoint.
+        prompts: positive and negative.
+
+    Raises:
+        CheckpointError: the file, the VAE or the CLIP is another.
+    """
+    check_vae(vae, VAE_FACTOR, "the VAE of a Stable Diffusion 1.x checkpoint")
+    check_file(path, "interpolation", prompts)
+    height, width = frames.shape[1:3]
+    samples = encode_frames(vae, pad_to_factor(frames), on_frame=lambda done, total: None)
+    with on_device(path, "interpolation") as (lavie, device):
+        keys = rearrange(samples.float() * lavie.scaling_factor, TO_LATENTS).to(device)
+        latents = run(
+            lavie,
+            prompts,
+            device,
+            lambda *given, on_step: interpolate(given[0], keys, *given[1:], config=config, on_step=on_step),
+            latent_format=comfy.latent_formats.SD15(scale_factor=lavie.scaling_factor),
+            bar=("Interpolate", config.num_steps),
+        )
+        samples = rearrange(latents.cpu() / lavie.scaling_factor, TO_SAMPLES)
+    return decode_frames(vae, samples)[:, :height, :width]
+
+
+def upscale_frames(path: Path, vae: Any, frames: Tensor, prompts: Prompts, config: UpscaleConfig) -> Tensor:
+    """Frames `f h w 3` in [0, 1] drawn anew four times as large.
+
+    Args:
+        path: LaVie's super-resolution.
+        vae: of the x4 upscaler, which enlarges four times.
+        prompts: positive and negative, encoded by the x4 upscaler's CLIP.
+
+    Raises:
+        CheckpointError: the file, the VAE or the CLIP is another.
+    """
+    check_vae(vae, ENLARGES, "the VAE of the x4 upscaler's checkpoint, x4-upscaler-ema.safetensors")
+    check_file(path, "super_resolution", prompts)
+    with on_device(path, "super_resolution") as (lavie, device):
+        latents = run(
+            lavie,
+            prompts,
+            device,
+            lambda *given, on_step: upscale(given[0], frames.clamp(0, 1), *given[1:], config=config, on_step=on_step),
+            latent_format=comfy.latent_formats.SD_X4(),
+            bar=("Upscale", config.num_steps),
+        )
+        samples = rearrange(latents.cpu() / lavie.scaling_factor, TO_SAMPLES)
+    return decode_frames(vae, samples)
+
+
+def run(
+    lavie: LaVie,
+    prompts: Prompts,
+    device: torch.device,
+    sample: Callable[..., Tensor],
+    *,
+    latent_format: Any,
+    bar: tuple[str, int],
+) -> Tensor:
+    """Samples with a model, with ComfyUI's progress and previews.
+
+    Args:
+        sample: takes a denoiser, positive, negative and `on_step`; gives latents.
+        bar: name and number of steps of the bar in the terminal.
+    """
+    positive, negative = same_length(*prompts)
+    watched = Watched(denoiser=UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule))
+    with shown_steps(watched, latent_format, device, bar) as on_step:
+        return sample(watched, positive.to(device=device), negative.to(device=device), on_step=on_step)
+
+
+@contextmanager
+def on_device(path: Path, kind: str) -> Iterator[tuple[LaVie, torch.device]]:
+    """One of LaVie's models on ComfyUI's device, which has all the room there; it is given back afterwards."""
+    device = comfy.model_management.get_torch_device()
+    # Neither CLIP nor VAE is needed while it runs.
+    comfy.model_management.unload_all_models()
+    comfy.model_management.soft_empty_cache()
+    held: list[LaVie] = []
+    try:
+        held.append(load_lavie(path, kind, dtype=comfy.model_management.unet_dtype(device=device), device=device))
+        yield held[0], device
+    finally:
+        # An error that is shown to the user holds on to what was running, and so would to the weights.
+        for lavie in held:
+            lavie.unet.to("meta")
+        held.clear()
+        gc.collect()
+        comfy.model_management.soft_empty_cache()
+
+
+@contextmanager
+def shown_steps(watched: Watched, latent_format: Any, device: Any, bar: tuple[str, int]) -> Iterator[OnLatents]:
+    """What is called after each step: it tells ComfyUI, shows a preview, and hears a cancel."""
+    name, num_steps = bar
+    previewer = latent_preview.get_previewer(device, latent_format)
+    progress = comfy.utils.ProgressBar(num_steps)
+    with terminal_bar(name, num_steps) as line:
+
+        def on_step(done: int, total: int, latents: Tensor) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            picture = previewer and previewer.decode_latent_to_preview_image("JPEG", watched.clean)
+            progress.update_absolute(done, total, picture)
+            line.update(done - line.n)
+            watched.clean = None
+
+        yield on_step
+
+
+def encode_text(clip: Any, prompt: str) -> Conditioning:
+    """A prompt, encoded by a CLIP of ComfyUI's.
+
+    Raises:
+        CheckpointError: there is no CLIP.
+    """
+    if clip is None:
+        raise missing("CLIP")
+    return to_context(clip.encode_from_tokens_scheduled(clip.tokenize(prompt)), "prompt")
+
+
+def same_length(positive: Conditioning, negative: Conditioning) -> Prompts:
+    """Both prompts with as many tokens: a shorter one is repeated, as ComfyUI does to batch them."""
+    counts = [each.text.shape[1] for each in (positive, negative)]
+    longest = math.lcm(*counts)
+    longer = [
+        replace(each, text=each.text.repeat(1, longest // count, 1))
+        for each, count in zip((positive, negative), counts, strict=True)
+    ]
+    return longer[0], longer[1]
+
+
+def pad_to_factor(frames: Tensor) -> Tensor:
+    """Frames `f h w 3` whose sides are multiples of the VAE's factor, their last rows and columns repeated."""
+    bottom, right = (-side % VAE_FACTOR for side in frames.shape[1:3])
+    if not bottom and not right:
+        return frames
+    return F.pad(frames.movedim(-1, 1), (0, right, 0, bottom), mode="replicate").movedim(1, -1)
+
+
+def check_file(path: Path, kind: str, prompts: Prompts) -> None:
+    """Checks, before anything takes long, that a file is the one of the three, and that prompts fit it.
+
+    Raises:
+        CheckpointError: it is another file, or the prompts come from the CLIP of another family.
+    """
+    file = open_weights(path)
+    check_kind(file, kind)
+    wanted = lavie_unet_config(file.shapes)["cross_attention_dim"]
+    width = prompts[0].text.shape[-1]
+    if width != wanted:
+        source = "the x4 upscaler" if kind == "super_resolution" else "Stable Diffusion 1.x"
+        raise CheckpointError(
+            got=f"a CLIP that gives text of width {width}",
+            expected=f"text of width {wanted}: the CLIP of {source}",
+            mend=f"Connect the CLIP of a Load Checkpoint with {source}.",
+        )
+
+
+def check_vae(vae: Any, factor: int, wanted: str) -> None:
+    """Raises `CheckpointError` unless a VAE has four channels and shrinks pictures by `factor`."""
+    if vae is None:
+        raise missing("VAE")
+    channels, found = vae.latent_channels, vae.spacial_compression_decode()
+    if (channels, found) != (4, factor):
+        raise CheckpointError(
+            got=f"a VAE of {channels} channels that enlarges {found} times",
+            expected=f"{wanted}: 4 channels, {factor} times",
+            mend="Connect the VAE of a Load Checkpoint with that checkpoint.",
+        )
+
+
+def missing(what: str) -> CheckpointError:
+    """What is said of a checkpoint loader that found no CLIP or VAE in its file."""
+    return CheckpointError(
+        got=f"no {what}: the checkpoint that was loaded has none in it",
+        expected=f"a {what}",
+        mend=f"Choose a whole checkpoint in Load Checkpoint, or load its {what} apart.",
+    )
