@@ -22,7 +22,7 @@ class InterpolateFrames(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVInterpolateFrames",
-            display_name="Interpolate Frames (LaVie)",
+            display_name="Interpolate Frames",
             category=CATEGORY,
             advanced=("negative", "prompt_suffix", "window", "window_overlap"),
             description=(

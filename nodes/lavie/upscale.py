@@ -24,7 +24,7 @@ class UpscaleVideo(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVUpscaleVideo",
-            display_name="Upscale Video (LaVie)",
+            display_name="Upscale Video",
             category=CATEGORY,
             advanced=("negative", "chunk", "chunk_overlap"),
             description=(

@@ -1,6 +1,6 @@
 """What LaVie does on the ComfyUI host, measured inside a ComfyUI process as host_checks.py does; prints JSON.
 
-Its weights are random, of small sizes that core's UNet can have: 32 groups, 8 heads. No weight is zero.
+Its weights are random; see lavie_files.py.
 
 Usage: COMFYUI_PATH=... python lavie_checks.py
 """
@@ -19,7 +19,6 @@ from host_checks import DEMO, EMPTY, TARGET, args, far, make_controlnet, make_mo
 
 # After host_checks, which sets ComfyUI up.
 import comfy.ldm.modules.attention as core_attention  # isort: skip
-import comfy.ldm.models.autoencoder  # isort: skip
 import comfy.model_management  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
@@ -28,7 +27,7 @@ import comfy.utils  # isort: skip
 import folder_paths  # isort: skip
 import latent_preview  # isort: skip
 import torch  # isort: skip
-from diffusers import UNet2DConditionModel  # isort: skip
+from lavie_files import write_lavie, write_x4_vae  # isort: skip
 from safetensors.torch import load_file, save_file  # isort: skip
 from tune_a_video_pack.nodes.core import frames as core_frames  # isort: skip
 from tune_a_video_pack.nodes.core import lavie_host  # isort: skip
@@ -44,8 +43,6 @@ from tune_a_video_pack.nodes.sampling.cross_frame_model import CrossFrameModel  
 from tune_a_video_pack.tav_core.checkpoints.lavie import load_lavie  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.windows import ContextWindows, WindowedDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.models.lavie.inflate import inflate_base, inflate_interpolation  # isort: skip
-from tune_a_video_pack.tav_core.models.lavie.upscaler import UpscalerUNet  # isort: skip
 from tune_a_video_pack.tav_core.models.schedule import draw_noise  # isort: skip
 from tune_a_video_pack.tav_core.sampling.interpolate import interpolate  # isort: skip
 from tune_a_video_pack.tav_core.sampling.lavie_config import (  # isort: skip
@@ -59,46 +56,12 @@ from tune_a_video_pack.tav_core.sampling.upscale import upscale  # isort: skip
 args.preview_method = latent_preview.LatentPreviewMethod.Auto
 FOLDER = Path(tempfile.mkdtemp())
 folder_paths.folder_names_and_paths["lavie"] = ([str(FOLDER)], {".safetensors", ".pt"})
-# As wide as the demo's model, whose text model and ControlNet they are used with.
-SIZES = {
-    "block_out_channels": [64, 128, 192],
-    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-    "layers_per_block": 1,
-    "attention_head_dim": 8,
-    "cross_attention_dim": 128,
-}
-LARGE = {
-    **SIZES,
-    "in_channels": 7,
-    "num_class_embeds": 1000,
-    "use_linear_projection": True,
-    "only_cross_attention": [True, True, False],
-}
-KINDS = {
-    "base": (inflate_base, SIZES),
-    "interpolation": (inflate_interpolation, {**SIZES, "in_channels": 8}),
-    "super_resolution": (UpscalerUNet.from_2d, LARGE),
-}
 
 
 def make_file(kind: str, *, seed: int = 0, about: dict[str, str] | None = None) -> Path:
-    """A file of random weights of one of the three, under the library's names."""
-    torch.manual_seed(seed)
-    inflate, sizes = KINDS[kind]
-    unet = inflate(UNet2DConditionModel(**sizes))
-    weights = {name: draw(name, tensor) for name, tensor in unet.state_dict().items()}
+    """A file of random weights of one of the three."""
     path = FOLDER / f"lavie_{kind}_{seed}.safetensors"
-    save_file(weights, path, about)
-    return path
-
-
-def draw(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Random values that neither die nor explode on their way through many layers."""
-    noise = torch.randn(tensor.shape)
-    if tensor.ndim == 1:
-        return 0.1 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    return noise if "embedding" in name or "bias" in name else noise * tensor[0].numel() ** -0.5
+    return write_lavie(path, kind, seed=seed, about=about, library="tune_a_video_pack.tav_core")
 
 
 def text(prompt: list) -> torch.Tensor:
@@ -290,11 +253,7 @@ def check_windows() -> dict[str, float]:
 
 def x4_vae():
     """The x4 upscaler's VAE of random weights, as core's loader recognises it."""
-    torch.manual_seed(4)
-    sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128}
-    sizes |= {"ch_mult": [1, 2, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
-    empty = comfy.ldm.models.autoencoder.AutoencoderKL(ddconfig=sizes, embed_dim=4).state_dict()
-    return comfy.sd.VAE(sd={name: draw(name, tensor) for name, tensor in empty.items()})
+    return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(write_x4_vae(FOLDER / "x4_vae.safetensors"))))
 
 
 SCALE = DEMO.model.get_model_object("latent_format").scale_factor
