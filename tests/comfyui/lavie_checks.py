@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import comfy.model_management  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
 import comfy.sd  # isort: skip
+import comfy.supported_models  # isort: skip
 import comfy.utils  # isort: skip
 import folder_paths  # isort: skip
 import latent_preview  # isort: skip
@@ -32,7 +34,8 @@ from safetensors.torch import load_file, save_file  # isort: skip
 from tune_a_video_pack.nodes.core import frames as core_frames  # isort: skip
 from tune_a_video_pack.nodes.core import lavie_host  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
-from tune_a_video_pack.nodes.core.lavie import load_base  # isort: skip
+from tune_a_video_pack.nodes.core.inflation import block_paths  # isort: skip
+from tune_a_video_pack.nodes.core.lavie import core_config, inflate_block, load_base  # isort: skip
 from tune_a_video_pack.nodes.core.sampling import run_stage  # isort: skip
 from tune_a_video_pack.nodes.core.windows import add_windows  # isort: skip
 from tune_a_video_pack.nodes.lavie.interpolate import InterpolateFrames  # isort: skip
@@ -40,9 +43,11 @@ from tune_a_video_pack.nodes.lavie.load import LoadLaVie  # isort: skip
 from tune_a_video_pack.nodes.lavie.steps import LaVieSteps  # isort: skip
 from tune_a_video_pack.nodes.lavie.upscale import UpscaleVideo  # isort: skip
 from tune_a_video_pack.nodes.sampling.cross_frame_model import CrossFrameModel  # isort: skip
-from tune_a_video_pack.tav_core.checkpoints.lavie import load_lavie  # isort: skip
+from tune_a_video_pack.tav_core.checkpoints.lavie import FREQUENCIES, load_lavie  # isort: skip
+from tune_a_video_pack.tav_core.checkpoints.lavie_configs import lavie_unet_config  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.windows import ContextWindows, WindowedDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.models.inflation import FrameCount  # isort: skip
 from tune_a_video_pack.tav_core.models.schedule import draw_noise  # isort: skip
 from tune_a_video_pack.tav_core.sampling.interpolate import interpolate  # isort: skip
 from tune_a_video_pack.tav_core.sampling.lavie_config import (  # isort: skip
@@ -54,6 +59,7 @@ from tune_a_video_pack.tav_core.sampling.text_to_video import text_to_video  # i
 from tune_a_video_pack.tav_core.sampling.upscale import upscale  # isort: skip
 
 args.preview_method = latent_preview.LatentPreviewMethod.Auto
+REAL_KEYS = Path(__file__).parents[1] / "data" / "goldens" / "lavie" / "base" / "real_keys.json"
 FOLDER = Path(tempfile.mkdtemp())
 folder_paths.folder_names_and_paths["lavie"] = ([str(FOLDER)], {".safetensors", ".pt"})
 
@@ -345,6 +351,22 @@ def check_cancel() -> dict[str, bool | int]:
     }
 
 
+def check_real() -> dict[str, int | bool]:
+    """The published base: each of its tensors has a place in core's UNet of its size, and none of those is empty."""
+    shapes = {name: tuple(shape) for name, shape in json.loads(REAL_KEYS.read_text())["keys"].items()}
+    given = {name: shape for name, shape in shapes.items() if not name.endswith(FREQUENCIES)}
+    config = comfy.supported_models.SD15(core_config(lavie_unet_config(shapes), REAL_KEYS))
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, "", device=torch.device("meta"))
+    own, names = model.diffusion_model.state_dict(), comfy.utils.unet_to_diffusers(config.unet_config)
+    found = {ours: tuple(own[theirs].shape) for ours, theirs in names.items() if theirs in own}
+    whole = len(found) == len(own)
+    for place, path in block_paths({ours: f"diffusion_model.{theirs}" for ours, theirs in names.items()}).items():
+        _, slots = inflate_block(model.get_submodule(path), FrameCount())
+        found |= {place + name: tuple(slot.shape) for name, slot in slots.items()}
+    return {"keys": len(shapes), "same": found == given, "whole": whole}
+
+
 def check_scale() -> dict[str, float]:
     """The factor of the latents is the published one, or the file's."""
     other = load_base(make_file("base", seed=1, about={"scaling_factor": "0.5"}))
@@ -422,6 +444,7 @@ CHECKS = {
     "interpolation": check_interpolation,
     "upscaling": check_upscaling,
     "cancel": check_cancel,
+    "real": check_real,
     "scale": check_scale,
     "files": check_files,
     "refusals": check_refusals,
