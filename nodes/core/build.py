@@ -13,7 +13,9 @@ import comfy.supported_models
 import comfy.utils
 from torch import Tensor
 
+from ...tav_core.cancelling import cancellable
 from ...tav_core.errors import CheckpointError
+from ...tav_core.layouts import all_finite
 
 
 def sd15_config(unet_config: Mapping[str, Any], *, scaling_factor: float) -> Any:
@@ -64,6 +66,17 @@ def check_same(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Pat
                 got=f"weights that do not fit the model: {name} is {got}: {path}",
                 expected=f"{expected}",
                 mend="The file is cut short, or of another model: get it again.",
+            )
+
+
+def check_numbers(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises `CheckpointError` unless the weights of a file are finite floats."""
+    for name, weight in cancellable(weights.items()):
+        if not weight.is_floating_point() or not all_finite(weight):
+            raise CheckpointError(
+                got=f"{name}, {weight.dtype}, which is not finite floats: {path}",
+                expected="weights that are floats and finite",
+                mend="The file is damaged, or quantized: get it again.",
             )
 
 

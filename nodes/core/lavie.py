@@ -26,7 +26,7 @@ from ...tav_core.models.lavie.schedules import BETAS, lavie_schedule
 from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.positions import RelativeBias, rotate_pairs
 from ...tav_core.sampling.noise_steps import plan_steps
-from .build import build_model, check_same, sd15_config
+from .build import build_model, check_numbers, check_same, sd15_config
 from .inflation import add_layer, block_paths, layer_weights, mixed, norms_over_frames, recast_as, watch_frames
 from .unet import core_names
 
@@ -52,6 +52,7 @@ def load_base(path: Path) -> ModelPatcher:
     file = open_weights(path)
     check_kind(file, "base")
     weights = own_names(file.read(), file.path)
+    check_numbers(weights, file.path)
     scale = find_scaling_factor(file, "base")
     config = sd15_config(core_config(lavie_unet_config(file.shapes), file.path), scaling_factor=scale)
     config.sampling_settings = dict(LINEAR_BETAS)
@@ -120,8 +121,8 @@ def add_time(model: ModelPatcher, weights: Mapping[str, Tensor], path: Path) -> 
 def inflate_block(block: nn.Module, frames: FrameCount) -> tuple[nn.Module, dict[str, Tensor]]:
     """A block with an empty temporal layer before its feed-forward, and the layer's weights by name."""
     inflated, _ = add_layer(block, frames)
-    like = block.attn1.to_q.weight
-    bias = RelativeBias(block.n_heads, longest=TRAINED_DISTANCE).to(like.device, like.dtype)
+    # In float32, because ComfyUI may hold weights in types that a table cannot be read in.
+    bias = RelativeBias(block.n_heads, longest=TRAINED_DISTANCE).to(block.attn1.to_q.weight.device)
     inflated.attn_temp = recast_as(inflated.attn_temp, LaVieAttention)
     inflated.attn_temp.time_rel_pos_bias = bias
     move_before_feed_forward(

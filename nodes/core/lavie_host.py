@@ -145,7 +145,7 @@ def on_device(path: Path, kind: str) -> Iterator[tuple[LaVie, torch.device]]:
     comfy.model_management.soft_empty_cache()
     held: list[LaVie] = []
     try:
-        held.append(load_lavie(path, kind, dtype=comfy.model_management.unet_dtype(device=device), device=device))
+        held.append(load_lavie(path, kind, dtype=choose_dtype(device), device=device))
         yield held[0], device
     finally:
         # An error that is shown to the user holds on to what was running, and so would to the weights.
@@ -154,6 +154,12 @@ def on_device(path: Path, kind: str) -> Iterator[tuple[LaVie, torch.device]]:
         held.clear()
         gc.collect()
         comfy.model_management.soft_empty_cache()
+
+
+def choose_dtype(device: torch.device) -> torch.dtype:
+    """What ComfyUI computes UNets in on a device; types of one byte, which it can be told to use, become float16."""
+    dtype = comfy.model_management.unet_dtype(device=device)
+    return dtype if dtype.itemsize > 1 else torch.float16
 
 
 @contextmanager

@@ -417,11 +417,15 @@ def check_refusals() -> dict[str, str]:
     cut = load_file(BASE)
     del cut["conv_out.bias"]
     save_file(cut, FOLDER / "cut_2d.safetensors")
+    broken = load_file(BASE)
+    broken["conv_in.weight"][0, 0, 0, 0] = torch.nan
+    save_file(broken, FOLDER / "broken.safetensors")
     between = lambda images, **more: InterpolateFrames.execute(images, INTERPOLATION.name, **{**BETWEEN, **more})  # noqa: E731
     large = {"vae": x4_vae(), "clip": DEMO.clip, **LARGER}
     return {
         "temporal weight missing": refusal(lambda: LoadLaVie.execute("cut.safetensors")),
         "weight missing": refusal(lambda: LoadLaVie.execute("cut_2d.safetensors")),
+        "not finite": refusal(lambda: LoadLaVie.execute("broken.safetensors")),
         "one frame": refusal(lambda: between(KEYS[:1])),
         "4x VAE": refusal(lambda: between(KEYS, vae=x4_vae())),
         "no VAE": refusal(lambda: between(KEYS, vae=None)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.graphs import changed, node, text
+from tests.comfyui.graphs import EDITED, changed, edit_graph, node, text
 from tests.comfyui.lavie_files import write_lavie, write_x4_vae
 from tests.comfyui.server import error_of
 
@@ -112,6 +112,7 @@ def test_right_files_are_taken(measured, file):
     [
         ("temporal weight missing", ["attn_temp.to_q.weight is missing"]),
         ("weight missing", ["conv_out.bias is missing"]),
+        ("not finite", ["conv_in.weight", "not finite"]),
         ("one frame", ["one frame", "nothing between"]),
         ("4x VAE", ["enlarges 4 times", "Stable Diffusion 1.x"]),
         ("8x VAE", ["enlarges 8 times", "x4-upscaler-ema"]),
@@ -204,6 +205,23 @@ def test_the_cascade_runs_in_one_graph(server, files):
         assert len(images) == 9 and picture.size == (384, 256)
     steps = {message["data"]["node"] for message in client.messages if message["type"] == "progress"}
     assert {"sample", "between", "larger"} <= steps and client.previews
+
+
+def test_an_edit_of_a_tuned_model_goes_on_to_it(server, files):
+    graph, whole = edit_graph(run_name="lavie"), cascade()
+    between = changed(whole, "between", prompt=EDITED)["between"]
+    graph |= {"between": between, "larger": whole["larger"], "x4": whole["x4"]}
+    graph = changed(graph, "larger", images=["between", 0])
+    graph = {name: node for name, node in graph.items() if name not in ("compare", "save")}
+    graph["encode"] = node("VAEEncode", pixels=["some", 0], vae=["demo", 2])
+    graph["some"] = node("ImageFromBatch", image=["demo", 3], batch_index=0, length=3)
+    graph = changed(changed(graph, "tune", frames=["some", 0]), "larger", chunk=8, chunk_overlap=2)
+    graph["video"] = node("CreateVideo", images=["larger", 0], fps=["between", 1])
+    graph["save"] = node("SaveVideo", video=["video", 0], filename_prefix="edit", format="auto", codec="auto")
+    client = server.connect()
+    done = client.run(graph)
+    client.close()
+    assert error_of(done) == "" and done["outputs"]["save"]
 
 
 @pytest.mark.parametrize(
