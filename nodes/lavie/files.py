@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,19 @@ def file_fingerprint(model_name: Any) -> str:
     return fingerprint(find_lavie(model_name) if isinstance(model_name, str) else None)
 
 
-def check_file(model_name: Any, kind: str) -> bool | str:
+async def why_refused(model_name: Any, kind: str) -> bool | str:
     """What `validate_inputs` says of a file: True if it holds the model that is wanted, else what it is.
 
-    Reads what stands at its beginning, and none of the weights. A linked name is checked when the node runs.
+    What stands at its beginning is read, and no weights, in a thread of its own, so that ComfyUI's server goes on
+    answering. A name that is linked is checked when the node runs.
     """
-    from ...tav_core.checkpoints.lavie import check_kind
-    from ...tav_core.checkpoints.weight_files import open_weights
-
     if not isinstance(model_name, str):
         return True
-    return explain(lambda: check_kind(open_weights(find_file(model_name)), kind))
 
+    def check() -> None:
+        from ...tav_core.checkpoints.lavie import check_kind
+        from ...tav_core.checkpoints.weight_files import open_weights
 
-def explain_all(*checks: Callable[[], bool | str]) -> bool | str:
-    """The first message among several checks; True if there is none."""
-    return next((said for check in checks if (said := check()) is not True), True)
+        check_kind(open_weights(find_file(model_name)), kind)
+
+    return await asyncio.to_thread(explain, check)

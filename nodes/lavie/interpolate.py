@@ -12,7 +12,7 @@ from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
 from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
-from .files import check_file, explain_all, file_fingerprint, file_input, find_file
+from .files import file_fingerprint, file_input, find_file, why_refused
 
 
 class InterpolateFrames(io.ComfyNode):
@@ -75,7 +75,8 @@ class InterpolateFrames(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.interpolate import FACTOR
-        from ..core.lavie_host import encode_text, interpolate_frames
+        from ..core.lavie_host import interpolate_frames
+        from ..core.lavie_inputs import encode_text
 
         config = InterpolateConfig(num_steps=num_steps, guidance_scale=cfg, seed=interpolate_seed, **settings)
         frames = check_several(check_images(images, "images"))
@@ -87,12 +88,12 @@ class InterpolateFrames(io.ComfyNode):
         return file_fingerprint(model_name)
 
     @classmethod
-    def validate_inputs(cls, model_name: Any = None, window: Any = None, window_overlap: Any = None) -> bool | str:
+    async def validate_inputs(
+        cls, model_name: Any = None, window: Any = None, window_overlap: Any = None
+    ) -> bool | str:
         said = {"window": window, "window_overlap": window_overlap}
-        return explain_all(
-            lambda: explain(lambda: InterpolateConfig(**said) if None not in said.values() else None),
-            lambda: check_file(model_name, "interpolation"),
-        )
+        settings = explain(lambda: InterpolateConfig(**said) if None not in said.values() else None)
+        return await why_refused(model_name, "interpolation") if settings is True else settings
 
 
 def check_several(frames: Tensor) -> Tensor:

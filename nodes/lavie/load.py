@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, schema
-from .files import check_file, file_fingerprint, file_input, find_file
+from .files import file_fingerprint, file_input, find_file, why_refused
 
 
 class LoadLaVie(io.ComfyNode):
@@ -46,5 +46,5 @@ class LoadLaVie(io.ComfyNode):
         return file_fingerprint(model_name)
 
     @classmethod
-    def validate_inputs(cls, model_name: Any = None) -> bool | str:
-        return check_file(model_name, "base")
+    async def validate_inputs(cls, model_name: Any = None) -> bool | str:
+        return await why_refused(model_name, "base")

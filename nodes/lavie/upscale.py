@@ -14,7 +14,7 @@ from ..sockets.graph import explain
 from ..sockets.memory import memory_warning
 from ..sockets.show_text import warn
 from ..sockets.widgets import CATEGORY, schema, seed_widget, widget
-from .files import check_file, explain_all, file_fingerprint, file_input, find_file
+from .files import file_fingerprint, file_input, find_file, why_refused
 
 
 class UpscaleVideo(io.ComfyNode):
@@ -68,7 +68,8 @@ class UpscaleVideo(io.ComfyNode):
         upscale_seed: int,
         **settings: Any,
     ) -> io.NodeOutput:
-        from ..core.lavie_host import ENLARGES, encode_text, upscale_frames
+        from ..core.lavie_host import upscale_frames
+        from ..core.lavie_inputs import ENLARGES, encode_text
 
         told = {"num_steps": num_steps, "guidance_scale": cfg, "noise_level": noise_level, "seed": upscale_seed}
         config, frames = UpscaleConfig(**told, **settings), check_images(images, "images")
@@ -83,9 +84,7 @@ class UpscaleVideo(io.ComfyNode):
         return file_fingerprint(model_name)
 
     @classmethod
-    def validate_inputs(cls, model_name: Any = None, chunk: Any = None, chunk_overlap: Any = None) -> bool | str:
+    async def validate_inputs(cls, model_name: Any = None, chunk: Any = None, chunk_overlap: Any = None) -> bool | str:
         said = {"chunk": chunk, "chunk_overlap": chunk_overlap}
-        return explain_all(
-            lambda: explain(lambda: UpscaleConfig(**said) if None not in said.values() else None),
-            lambda: check_file(model_name, "super_resolution"),
-        )
+        settings = explain(lambda: UpscaleConfig(**said) if None not in said.values() else None)
+        return await why_refused(model_name, "super_resolution") if settings is True else settings

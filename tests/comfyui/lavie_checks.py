@@ -7,6 +7,7 @@ Usage: COMFYUI_PATH=... python lavie_checks.py
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import json
@@ -401,11 +402,12 @@ def check_files() -> dict[str, str | bool]:
         "gone": "gone.pt",
         "outside": "../" * 8 + "etc/passwd",
     }
-    said = {name: LoadLaVie.validate_inputs(file) for name, file in names.items()}
-    said["base for interpolation"] = InterpolateFrames.validate_inputs(BASE.name)
-    said["interpolation for upscaling"] = UpscaleVideo.validate_inputs(INTERPOLATION.name)
-    said["windows"] = InterpolateFrames.validate_inputs(INTERPOLATION.name, 4, 4)
-    said["chunks"] = UpscaleVideo.validate_inputs(UPSCALER.name, 8, 2)
+    ask = lambda node, *given: asyncio.run(node.validate_inputs(*given))  # noqa: E731
+    said = {name: ask(LoadLaVie, file) for name, file in names.items()}
+    said["base for interpolation"] = ask(InterpolateFrames, BASE.name)
+    said["interpolation for upscaling"] = ask(UpscaleVideo, INTERPOLATION.name)
+    said["windows"] = ask(InterpolateFrames, INTERPOLATION.name, 4, 4)
+    said["chunks"] = ask(UpscaleVideo, UPSCALER.name, 8, 2)
     return said
 
 
