@@ -8,13 +8,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...tav_core.checkpoints.lavie_configs import PUBLISHED
 from ...tav_core.errors import CheckpointError
 from ..sockets.folders import find_lavie, fingerprint, list_lavie
 from ..sockets.graph import explain
 
 # Words in the names of files, by what is in them; a file is recognised by its content alone.
 HINTS = {"base": ("base",), "interpolation": ("interp",), "super_resolution": ("vsr", "super", "upscal")}
-PUBLISHED = {"base": "lavie_base.pt", "interpolation": "lavie_interpolation.pt", "super_resolution": "lavie_vsr.pt"}
 
 
 def file_input(kind: str) -> io.Input:

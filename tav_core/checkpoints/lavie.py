@@ -30,7 +30,7 @@ from ..models.unsupported import find_refused
 from ..paths import check_input_path
 from ..tensor_files import save_tensors
 from .build import Builder
-from .lavie_configs import find_lavie_kind, lavie_unet_config
+from .lavie_configs import PUBLISHED, find_lavie_kind, lavie_unet_config
 from .part_folders import open_folder
 from .weight_files import WeightFile, open_weights
 
@@ -57,12 +57,15 @@ class LaVieKind:
 
 
 KINDS = {
-    "base": LaVieKind(title="LaVie's base model", file="lavie_base.pt", inflate=inflate_base),
+    "base": LaVieKind(title="LaVie's base model", file=PUBLISHED["base"], inflate=inflate_base),
     "interpolation": LaVieKind(
-        title="LaVie's interpolation", file="lavie_interpolation.pt", inflate=inflate_interpolation
+        title="LaVie's interpolation", file=PUBLISHED["interpolation"], inflate=inflate_interpolation
     ),
     "super_resolution": LaVieKind(
-        title="LaVie's super-resolution", file="lavie_vsr.pt", inflate=UpscalerUNet.from_2d, scaling_factor=0.08333
+        title="LaVie's super-resolution",
+        file=PUBLISHED["super_resolution"],
+        inflate=UpscalerUNet.from_2d,
+        scaling_factor=0.08333,
     ),
 }
 
