@@ -1,9 +1,10 @@
-"""The nodes, by room. `core` builds on `sockets`; the nodes themselves, in the other three rooms, build on both.
+"""The nodes, by room. `core` builds on `sockets`; the nodes themselves, in the other four rooms, build on both.
 
     sockets     what goes over a wire or is shown on a node: types, widgets, folders, pictures, the bridge to tav_core
     core        every contact with ComfyUI's internals: reading, tuning, patching and sampling a MODEL
     tuning      One-Shot Tune and its options, motions as files, Apply Motion
     sampling    DDIM Invert, Sample Edit, and the nodes that change how a clip is inverted or edited
+    lavie       Load LaVie and its steps, Interpolate Frames, Upscale Video
     video       Load Clip, the demo model, Composite Edit, comparing, measuring, the report
 
 This file lists the nodes for ComfyUI, in the order in which a graph runs through them.
@@ -13,6 +14,10 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .lavie.interpolate import InterpolateFrames
+from .lavie.load import LoadLaVie
+from .lavie.steps import LaVieSteps
+from .lavie.upscale import UpscaleVideo
 from .sampling.blend_inversions import BlendInversions
 from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
@@ -27,7 +32,7 @@ from .sampling.sample_edit import SampleEdit
 from .sampling.smooth_background import SmoothBackground
 from .sampling.zero_shot_start import ZeroShotStart
 from .sockets.error_names import shorten_error_names
-from .sockets.folders import register_motion_folder
+from .sockets.folders import register_folders
 from .sockets.graph import watch_graphs
 from .tuning.apply_motion import ApplyMotion
 from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
@@ -69,6 +74,10 @@ NODES: list[type[io.ComfyNode]] = [
     MotionField,
     ZeroShotStart,
     SmoothBackground,
+    LoadLaVie,
+    LaVieSteps,
+    InterpolateFrames,
+    UpscaleVideo,
 ]
 
 
@@ -78,7 +87,7 @@ class TuneAVideoExtension(ComfyExtension):
     def __init__(self) -> None:
         super().__init__()
         # Here and not in on_load, which ComfyUI 0.8 never awaits.
-        register_motion_folder()
+        register_folders()
         shorten_error_names()
         watch_graphs()
         add_range_route()

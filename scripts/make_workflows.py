@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demo_workflows import inject_source, local_edit, quickstart, resume, trial
+from lavie_workflows import lavie_cascade, lavie_text_to_video
 from own_workflows import controlnet, dreambooth, four_prompts, long_clip, low_memory, stock_samplers, your_clip
 from untuned_workflows import edges_to_video, instruct, text_to_video
 from workflow_graph import WorkflowGraph
@@ -38,6 +39,8 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "13_text_to_video": text_to_video,
     "14_edges_to_video": edges_to_video,
     "15_instruct": instruct,
+    "16_lavie_text_to_video": lavie_text_to_video,
+    "17_lavie_cascade": lavie_cascade,
 }
 
 

@@ -11,6 +11,7 @@ from workflow_parts import (
     PIX2PIX,
     PREVIEW,
     RESULT,
+    SAMPLED,
     TUNE,
     compare,
     decode,
@@ -20,9 +21,6 @@ from workflow_parts import (
     prompt,
     save,
 )
-
-# Below a preview, Nodes 2.0 of ComfyUI 0.8 draws its size, and core's samplers leave no room for that.
-SAMPLED = PREVIEW + 28
 
 
 def text_to_video(graph: WorkflowGraph) -> None:

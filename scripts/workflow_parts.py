@@ -26,6 +26,11 @@ INSTRUCT = {
     "url": f"{FACE}/timbrooks/instruct-pix2pix/resolve/main/{PIX2PIX}",
     "directory": "checkpoints",
 }
+UPSCALER = {
+    "name": "x4-upscaler-ema.safetensors",
+    "url": f"{FACE}/stabilityai/stable-diffusion-x4-upscaler/resolve/main/x4-upscaler-ema.safetensors",
+    "directory": "checkpoints",
+}
 CANNY = {
     "name": CONTROLNET,
     "url": f"{FACE}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/{CONTROLNET}",
@@ -34,6 +39,8 @@ CANNY = {
 # Room below the widgets: for a live preview or a chart, and for a player. Nodes 2.0 draws none smaller; in ComfyUI
 # 0.8, it draws a preview as a square as wide as the node, with its size below.
 PREVIEW, PLAYER = 278, 246
+# Below a preview, Nodes 2.0 of ComfyUI 0.8 draws its size, and core's samplers leave no room for that.
+SAMPLED = PREVIEW + 28
 # Load Clip's own preview of the video, and what it says of it after a run.
 SCREENING = 258
 
@@ -172,7 +179,7 @@ def side_by_side(
     return graph.add("TAVCompareVideos", **shown, **named, folded=folded)["frames"]
 
 
-def save(graph: WorkflowGraph, images: Output, fps: Output, name: str, **sound: Output) -> Node:
+def save(graph: WorkflowGraph, images: Output, fps: Output | float, name: str, **sound: Output) -> Node:
     """Two nodes: frames as a video in the output folder, with room for the player. Returns the second."""
     video = graph.add("CreateVideo", images=images, fps=fps, **sound, folded=True)
     return graph.add("SaveVideo", video=video[0], filename_prefix=f"tune_a_video/{name}", room=PLAYER)

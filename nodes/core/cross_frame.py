@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
-
-import comfy.patcher_extension
 
 from ...tav_core.errors import MotionError
 from ...tav_core.models.inflation import FrameCount, recast
-from .motion import KEY, FrameAttention, block_paths, count_frames, looks_across_frames
+from .inflation import block_paths, watch_frames
+from .motion import FrameAttention, looks_across_frames
 from .unet import check_model, core_names
 
 if TYPE_CHECKING:
@@ -37,8 +35,7 @@ def look_across_frames(model: ModelPatcher, *, attention: str, attention_k: int 
         patched.add_object_patch(
             place, recast(model.get_model_object(place), FrameAttention, frames=frames, modes=modes)
         )
-    wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
-    patched.add_wrapper_with_key(wrapper, KEY, partial(count_frames, frames))
+    watch_frames(patched, frames)
     return patched
 
 

@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import comfy.latent_formats
-import comfy.model_management
-import comfy.model_patcher
 import comfy.sd
 import comfy.sd1_clip
-import comfy.supported_models
 import comfy.supported_models_base
 import comfy.utils
 import torch
@@ -19,6 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tav_core.video.clip import VideoClip, read_clip
+from .build import build_model, sd15_config
 
 HERE = Path(__file__).resolve().parents[2] / "demo"
 MODEL = HERE / "creatures" / "model"
@@ -93,25 +90,8 @@ def read_part(part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def load_unet() -> Any:
     """A MODEL: core's Stable Diffusion 1.x with the demo's sizes and latent scale."""
-    _, weights = read_part("unet")
-    config = comfy.supported_models.SD15(UNET_CONFIG)
-    config.latent_format = comfy.latent_formats.SD15(scale_factor=read_part("vae")[0]["scaling_factor"])
-    device = comfy.model_management.get_torch_device()
-    dtypes = config.supported_inference_dtypes
-    dtype = comfy.model_management.unet_dtype(model_params=0, supported_dtypes=dtypes)
-    cast = comfy.model_management.unet_manual_cast(dtype, device, dtypes)
-    config.set_inference_dtype(dtype, cast)
-    model = config.get_model({}, "")
-    names = comfy.utils.unet_to_diffusers(config.unet_config)
-    model.diffusion_model.load_state_dict({names[name]: weight.to(dtype) for name, weight in weights.items()})
-    patcher = core_patcher()(model, load_device=device, offload_device=comfy.model_management.unet_offload_device())
-    return patcher
-
-
-def core_patcher() -> type:
-    """The patcher class that ComfyUI uses now: from 0.33 on, it replaces `ModelPatcher` by another on some machines."""
-    module = comfy.model_patcher
-    return getattr(module, "CoreModelPatcher", module.ModelPatcher)
+    config = sd15_config(UNET_CONFIG, scaling_factor=read_part("vae")[0]["scaling_factor"])
+    return build_model(config, read_part("unet")[1], MODEL)
 
 
 def load_text_encoder() -> Any:

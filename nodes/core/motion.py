@@ -10,35 +10,31 @@ The model itself is not changed: a clone is patched, and ComfyUI takes the patch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import comfy.ldm.modules.attention as core_attention
-import comfy.ops
-import comfy.patcher_extension
 from torch import Tensor, nn
 
 from ...tav_core.errors import MotionError
 from ...tav_core.models.attention import attend_frames
 from ...tav_core.models.attention_modes import check_positions
-from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from ...tav_core.models.inflation import AfterTime, FrameCount, TemporalLayer, recast
 from ...tav_core.models.parameter_names import check_same_shapes
 from ...tav_core.models.positions import rotate_frames
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.motion_info import UNNAMED_MODES
-from .unet import PREFIX, check_model, core_names, key_patches, read_config
+from .inflation import add_layer, block_paths, norms_over_frames, watch_frames
+from .unet import check_model, core_names, key_patches, read_config
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...tav_core.tuning.motion import Motion
 
-KEY = "tune_a_video"
 # The attribute in which a model keeps the hash of its weights: hashing takes long, and they do not change.
 HASH = "tune_a_video_base_hash"
-BLOCK_MARK = ".norm1.weight"
-NORMS = ("in_layers.0", "out_layers.0")
 
 
 def apply_motion(
@@ -74,17 +70,26 @@ def apply_motion(
         patched.add_object_patch(path, block)
         patched.size += sum(p.nbytes for part in (block.norm_temp, block.attn_temp) for p in part.parameters())
     if modes["group_norm"] == "clip":
-        for path in norm_paths(model):
-            norm = model.get_model_object(path)
-            patched.add_object_patch(path, recast(norm, spanning(type(norm)), frames=frames))
-    wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
-    patched.add_wrapper_with_key(wrapper, KEY, partial(count_frames, frames))
+        norms_over_frames(patched, frames)
+    watch_frames(patched, frames)
     return patched
 
 
 def carries_motion(model: ModelPatcher) -> bool:
-    """Whether a MODEL has a motion on it."""
+    """Whether a MODEL has temporal layers: those of a motion, or LaVie's."""
     return any(isinstance(patch, TemporalLayer) for patch in model.object_patches.values())
+
+
+def is_lavie(model: ModelPatcher) -> bool:
+    """Whether a MODEL is that of Load LaVie."""
+    return any(isinstance(getattr(patch, "ff", None), AfterTime) for patch in model.object_patches.values())
+
+
+def describe_video_model(model: ModelPatcher) -> str:
+    """Where a MODEL has its attention across frames from, for the message of an error."""
+    if is_lavie(model):
+        return "a MODEL of Load LaVie"
+    return "a MODEL that has a motion on it already" if carries_motion(model) else "a MODEL of Cross-Frame Model"
 
 
 def looks_across_frames(model: ModelPatcher) -> bool:
@@ -97,7 +102,7 @@ def check_carries_motion(model: ModelPatcher) -> None:
     if not carries_motion(model):
         raise MotionError(
             got="a MODEL without a motion",
-            expected="the MODEL of Apply Motion",
+            expected="the MODEL of Apply Motion or of Load LaVie",
             mend="Connect Apply Motion in front of this node.",
         )
 
@@ -110,13 +115,13 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     """
     if looks_across_frames(model) and not carries_motion(model):
         raise MotionError(
-            got="a MODEL of Cross-Frame Model",
+            got=describe_video_model(model),
             expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect Apply Motion to the loader; it has an attention widget of its own.",
         )
     if carries_motion(model):
         raise MotionError(
-            got="a MODEL that has a motion on it already",
+            got=describe_video_model(model),
             expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect Apply Motion to the loader; a MODEL takes one motion.",
         )
@@ -134,54 +139,13 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
         )
 
 
-def block_paths(names: Mapping[str, str]) -> dict[str, str]:
-    """diffusers' path of each transformer block, with a dot at its end, mapped to ComfyUI's path."""
-    marked = {
-        ours: theirs for ours, theirs in names.items() if ours.endswith(BLOCK_MARK) and ".transformer_blocks." in ours
-    }
-    return {ours.removesuffix(BLOCK_MARK) + ".": theirs.removesuffix(BLOCK_MARK) for ours, theirs in marked.items()}
-
-
-def norm_paths(model: ModelPatcher) -> Iterator[str]:
-    """ComfyUI's paths of the group norms that span a clip: those of the ResNets, and the last one."""
-    modules = dict(model.model.named_modules())
-    yield from (name for name in modules if name.startswith(PREFIX) and name.endswith(NORMS))
-    yield f"{PREFIX}out.0"
-
-
-@lru_cache
-def spanning(norm: type[nn.Module]) -> type[nn.Module]:
-    """ComfyUI's group norm with statistics over a clip; it still casts its weights as ComfyUI's does."""
-    return type("ClipGroupNorm", (ClipGroupNorm, norm), {})
-
-
-@lru_cache
-def temporal(block: type[nn.Module]) -> type[nn.Module]:
-    """ComfyUI's transformer block with a temporal layer after it."""
-    return type("InflatedBlock", (TemporalLayer, block), {})
-
-
 def inflate_block(
     block: nn.Module, weights: Mapping[str, Tensor], frames: FrameCount, modes: Mapping[str, Any], strength: float
 ) -> nn.Module:
     """A block with a motion's temporal weights and a first attention that looks across frames."""
-    inflated = recast(block, temporal(type(block)), frames=frames)
-    like = block.attn1.to_q.weight
-    make = {"dtype": like.dtype, "device": like.device}
-    inflated.norm_temp = comfy.ops.manual_cast.LayerNorm(block.norm1.normalized_shape, **make)
-    inflated.attn_temp = core_attention.CrossAttention(
-        query_dim=like.shape[1],
-        heads=block.n_heads,
-        dim_head=block.d_head,
-        attn_precision=block.attn_precision,
-        operations=comfy.ops.manual_cast,
-        **make,
-    )
-    own = {
-        f"{part}.{n}": t for part in ("norm_temp", "attn_temp") for n, t in getattr(inflated, part).state_dict().items()
-    }
-    check_same_shapes(weights, own, what="temporal weights")
-    for name, tensor in own.items():
+    inflated, slots = add_layer(block, frames)
+    check_same_shapes(weights, slots, what="temporal weights")
+    for name, tensor in slots.items():
         scale = strength if name.startswith("attn_temp.to_out.") else 1.0
         tensor.copy_(weights[name] * scale)
     inflated._modules["attn1"] = recast(block.attn1, FrameAttention, frames=frames, modes=modes)
@@ -230,18 +194,6 @@ class RotaryAttention(core_attention.CrossAttention):
             transformer_options=transformer_options or {},
         )
         return self.to_out(output)
-
-
-def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Wraps ComfyUI's `apply_model`: notes how many frames each video of this batch has.
-
-    ComfyUI may run the positive and the negative conditioning in separate batches, but it never splits a video.
-    """
-    options = kwargs.get("transformer_options") or next(
-        (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
-    )
-    frames.value = x.shape[0] // len(options.get("cond_or_uncond", [0]))
-    return executor(x, *args, **kwargs)
 
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:

@@ -22,7 +22,7 @@ from ...tav_core.video.config import ClipInfo
 from ..sockets.bridge import check_context, to_latents
 from ..sockets.folders import shorter_run_path
 from .frames import encode_frames
-from .motion import carries_motion, looks_across_frames
+from .motion import describe_video_model, looks_across_frames
 from .unet import check_model, read_schedule, read_unet
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def tune_model(
     check_model(model)
     if looks_across_frames(model):
         raise MotionError(
-            got="a MODEL that has a motion on it" if carries_motion(model) else "a MODEL of Cross-Frame Model",
+            got=describe_video_model(model),
             expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect One-Shot Tune to the loader.",
         )

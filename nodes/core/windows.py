@@ -17,7 +17,8 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
-from .motion import KEY, check_carries_motion
+from .inflation import KEY
+from .motion import check_carries_motion, is_lavie
 
 if TYPE_CHECKING:
     from comfy.controlnet import ControlBase
@@ -35,12 +36,14 @@ def add_windows(model: ModelPatcher, windows: ContextWindows) -> ModelPatcher:
     """
     check_carries_motion(model)
     patched = model.clone()
+    # LaVie's frames attend to none but their own window's.
+    denoise = partial(denoise_by_windows, windows, anchored=not is_lavie(model))
     for place, wrapper in (
-        (WrappersMP.CALC_COND_BATCH, denoise_by_windows),
-        (WrappersMP.PREPARE_SAMPLING, ask_for_a_window),
+        (WrappersMP.CALC_COND_BATCH, denoise),
+        (WrappersMP.PREPARE_SAMPLING, partial(ask_for_a_window, windows)),
     ):
         patched.remove_wrappers_with_key(place, KEY)
-        patched.add_wrapper_with_key(place, KEY, partial(wrapper, windows))
+        patched.add_wrapper_with_key(place, KEY, wrapper)
     return patched
 
 
@@ -60,10 +63,13 @@ def denoise_by_windows(
     x_in: Tensor,
     timestep: Tensor,
     model_options: dict[str, Any],
+    *,
+    anchored: bool = True,
 ) -> list[Tensor]:
     """Wraps ComfyUI's `calc_cond_batch`: the denoised frames `f c h w` for each conditioning, by windows.
 
     Args:
+        anchored: whether frame 0 of the clip is put in front of each window.
         conds: positive and negative, as ComfyUI has prepared them; None where one is not needed.
         timestep: sigma, one value per frame.
     """
@@ -73,7 +79,7 @@ def denoise_by_windows(
     fused = [x_in.new_zeros(x_in.shape) for _ in conds]
     for window, weights in zip(found, fused_weights(found, len(x_in)), strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        frames, controls = with_anchor(window), {}
+        frames, controls = with_anchor(window) if anchored else [*window], {}
         own = [cond and [pick_entry(entry, frames, controls) for entry in cond] for cond in conds]
         options = with_window(model_options, frames)
         parts = executor(model, own, x_in[frames], timestep[:1].expand(len(frames)), options)

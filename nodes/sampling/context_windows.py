@@ -30,7 +30,7 @@ class ContextWindows(io.ComfyNode):
             search_aliases=["long video", "context options", "sliding window", "animatediff context"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="From Apply Motion."),
+                io.Model.Input("model", tooltip="From Apply Motion or Load LaVie."),
                 widget(
                     windows.ContextWindows,
                     "length",

@@ -1,4 +1,4 @@
-"""Where files are kept: motions among ComfyUI's models, runs in its output folder. No name leads out of them."""
+"""Where files are kept: motions and LaVie among ComfyUI's models, runs in its output folder. No name leads out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from ...tav_core.errors import ConfigError
 MOTIONS = "tav_motion"
 RUNS = "tav_runs"
 SUFFIX = ".safetensors"
+LAVIE = "lavie"
+LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
+# Other folders of ComfyUI's that people may put LaVie's files into. There, their names have to say so.
+LAVIE_ELSEWHERE = ("checkpoints", "diffusion_models")
 # Windows reserves these names for devices, with any extension.
 PORTS = (port + digit for port in ("com", "lpt") for digit in "123456789¹²³")
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", *PORTS}
@@ -19,11 +23,35 @@ FORBIDDEN = '<>:"|?*\\/'
 MAX_LENGTH = 100
 
 
-def register_motion_folder() -> None:
-    """Tells ComfyUI of `models/tav_motion`, in addition to folders that a user's extra_model_paths.yaml names."""
-    paths, _ = folder_paths.folder_names_and_paths.get(MOTIONS, ([], set()))
-    own = str(Path(folder_paths.models_dir) / MOTIONS)
-    folder_paths.folder_names_and_paths[MOTIONS] = ([*paths, *([] if own in paths else [own])], {SUFFIX})
+def register_folders() -> None:
+    """Tells ComfyUI of `models/tav_motion` and `models/lavie`, in addition to folders that a user's
+    extra_model_paths.yaml names.
+    """
+    for name, suffixes in ((MOTIONS, {SUFFIX}), (LAVIE, LAVIE_SUFFIXES)):
+        paths, _ = folder_paths.folder_names_and_paths.get(name, ([], set()))
+        own = str(Path(folder_paths.models_dir) / name)
+        folder_paths.folder_names_and_paths[name] = ([*paths, *([] if own in paths else [own])], suffixes)
+
+
+def list_lavie(hints: tuple[str, ...]) -> list[str]:
+    """LaVie's files, those whose names have one of the hints in them first.
+
+    A file in another folder than `models/lavie` is listed as "checkpoints/name".
+    """
+    names = list(folder_paths.get_filename_list(LAVIE))
+    for folder in LAVIE_ELSEWHERE:
+        named = (name for name in folder_paths.get_filename_list(folder) if LAVIE in name.lower())
+        names += [f"{folder}/{name}" for name in named]
+    return sorted(names, key=lambda name: not any(hint in name.lower() for hint in hints))
+
+
+def find_lavie(name: str) -> Path | None:
+    """The path of a file that `list_lavie` gives; None if there is none."""
+    folder, _, rest = name.partition("/")
+    found = folder_paths.get_full_path(LAVIE, name)
+    if found is None and folder in LAVIE_ELSEWHERE:
+        found = folder_paths.get_full_path(folder, rest)
+    return None if found is None else Path(found)
 
 
 def list_motions() -> list[str]:

@@ -33,6 +33,8 @@ def widget(config: type, name: str, **changes: Any) -> io.Input:
         return io.Combo.Input(options=list(said["choices"]), **own)
     if isinstance(default, bool):
         return io.Boolean.Input(**own)
+    if isinstance(default, str):
+        return io.String.Input(**own)
     low, high = said["low"], said["high"]
     if isinstance(default, int):
         bounds = {"min": int(max(low, 0)), "max": int(min(high, LARGEST_INT))}

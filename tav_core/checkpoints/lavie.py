@@ -10,6 +10,7 @@ reads those of base and interpolation, and upscaler_parts.py those of super-reso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from ..models.unsupported import find_refused
 from ..paths import check_input_path
 from ..tensor_files import save_tensors
 from .build import Builder
-from .lavie_configs import find_lavie_kind, lavie_unet_config
+from .lavie_configs import PUBLISHED, find_lavie_kind, lavie_unet_config
 from .part_folders import open_folder
 from .weight_files import WeightFile, open_weights
 
@@ -46,19 +47,26 @@ class LaVieKind:
         title: its name in messages.
         file: the name of the published file.
         inflate: makes it from a 2-D UNet.
+        scaling_factor: of its latents, Stable Diffusion's or the x4 upscaler's.
     """
 
     title: str
     file: str
     inflate: Callable[..., InflatedUNet]
+    scaling_factor: float = 0.18215
 
 
 KINDS = {
-    "base": LaVieKind(title="LaVie's base model", file="lavie_base.pt", inflate=inflate_base),
+    "base": LaVieKind(title="LaVie's base model", file=PUBLISHED["base"], inflate=inflate_base),
     "interpolation": LaVieKind(
-        title="LaVie's interpolation", file="lavie_interpolation.pt", inflate=inflate_interpolation
+        title="LaVie's interpolation", file=PUBLISHED["interpolation"], inflate=inflate_interpolation
     ),
-    "super_resolution": LaVieKind(title="LaVie's super-resolution", file="lavie_vsr.pt", inflate=UpscalerUNet.from_2d),
+    "super_resolution": LaVieKind(
+        title="LaVie's super-resolution",
+        file=PUBLISHED["super_resolution"],
+        inflate=UpscalerUNet.from_2d,
+        scaling_factor=0.08333,
+    ),
 }
 
 
@@ -71,12 +79,14 @@ class LaVie:
         unet: the video UNet.
         schedule: the noise levels that it was trained with, and what it predicts.
         path: where it was loaded from.
+        scaling_factor: of its latents; the VAE that encodes and decodes them may not say.
     """
 
     kind: str
     unet: InflatedUNet
     schedule: NoiseSchedule
     path: Path
+    scaling_factor: float
 
 
 @torch.inference_mode(False)
@@ -115,7 +125,8 @@ def load_lavie(
     unet = build_unet(Builder(file.path, dtype, device), kind, config, tensors, backend)
     if limit:
         limit_distance(unet)
-    return LaVie(kind=kind, unet=unet, schedule=lavie_schedule(kind), path=file.path)
+    scale = find_scaling_factor(file, kind)
+    return LaVie(kind=kind, unet=unet, schedule=lavie_schedule(kind), path=file.path, scaling_factor=scale)
 
 
 def start_from(unet: InflatedUNet, path: str | Path) -> None:
@@ -148,7 +159,7 @@ def convert_lavie(path: str | Path, out: str | Path, *, dtype: torch.dtype | Non
     if kind is None:
         raise not_lavie(file, "one of LaVie's models: " + ", ".join(each.file for each in KINDS.values()))
     tensors = {name: t.to(dtype or t.dtype).contiguous() for name, t in own_names(file.read(), file.path).items()}
-    save_tensors(Path(out), tensors, {"lavie": kind})
+    save_tensors(Path(out), tensors, {**file.metadata, "lavie": kind})
     return kind
 
 
@@ -158,6 +169,26 @@ def open_file_or_folder(path: str | Path) -> WeightFile:
     if not path.is_dir():
         return open_weights(path)
     return open_folder(path / "unet" if (path / "unet").is_dir() else path)
+
+
+def find_scaling_factor(file: WeightFile, kind: str) -> float:
+    """The factor of a model's latents: the published one, unless the file's metadata has a `scaling_factor`.
+
+    Raises:
+        CheckpointError: the metadata has one that is no positive number.
+    """
+    said = file.metadata.get("scaling_factor")
+    try:
+        factor = KINDS[kind].scaling_factor if said is None else float(said)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < math.inf:
+        raise CheckpointError(
+            got=f"a scaling_factor of {said!r} in the metadata of {file.path}",
+            expected="a positive number",
+            mend="Write the file again, with the scaling_factor of the VAE that it was trained with.",
+        )
+    return factor
 
 
 def check_kind(file: WeightFile, kind: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from ..models.families import SD1
 from .ldm_configs import count_parts
 
+# The names of the published files.
+PUBLISHED = {"base": "lavie_base.pt", "interpolation": "lavie_interpolation.pt", "super_resolution": "lavie_vsr.pt"}
 Shapes = Mapping[str, tuple[int, ...]]
 TABLE = "time_rel_pos_bias.relative_attention_bias.weight"
 MARK = re.compile(r"\.(attn_temp|attn_temporal)\.to_q\.weight$")

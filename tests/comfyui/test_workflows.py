@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tav_core.checkpoints.lavie import KINDS
 from tests.comfyui.graphs import changed
+from tests.comfyui.lavie_files import write_lavie, write_x4_vae
 from tests.comfyui.pictures import all_frames_differ, show
 from tests.comfyui.server import PACK, Server, error_of
 from tests.comfyui.ui_to_api import NOTES, inputs_of, is_widget, to_api
@@ -22,7 +24,10 @@ from tests.comfyui.ui_to_api import NOTES, inputs_of, is_widget, to_api
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 TUNING, CONTROLNET = "02_tune_on_your_clip", "06_controlnet"
 # What the runs are made small with, wherever a node has such an input.
-SMALL = {"width": 96, "height": 96, "num_frames": 8, "preview_every": 0, "video": "clip.mp4"}
+SMALL = {"width": 96, "height": 96, "num_frames": 8, "batch_size": 2, "preview_every": 0, "video": "clip.mp4"}
+SMALLEST = 48
+# Widgets that name files which are not there before the workflows run.
+FILES, X4_VAE = ("motion_name", "model_name"), "x4_vae.safetensors"
 STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
 # The demo's UNet: the widths after each of its input blocks. A ControlNet's convolutions on the hint: out, in, side.
 BLOCK_WIDTHS = (64, 64, 64, 128, 128, 192)
@@ -72,7 +77,9 @@ def run(server: Server, definitions: dict[str, Any]) -> Callable[[str], Run]:
 
 
 def make_files(server: Server) -> None:
-    """The files that the workflows name, and no others: the demo's clip, a LoRA and a ControlNet for the demo model."""
+    """The files that the workflows name, and no others: the demo's clip; a LoRA, a ControlNet and LaVie's three models
+    that fit the demo model.
+    """
     models = server.base / "models"
     # Runs of other tests may bear the names that the workflows give, and have more steps.
     for left in (models / "tav_motion", server.base / "output" / "tav_runs"):
@@ -81,6 +88,12 @@ def make_files(server: Server) -> None:
     save_file(demo_lora(), models / "loras" / "my_lora.safetensors")
     loader = next(node for node in read(CONTROLNET)["nodes"] if node["type"] == "ControlNetLoader")
     save_file(demo_controlnet(), models / "controlnet" / loader["widgets_values"][0])
+    for folder in ("lavie", "vae"):
+        (models / folder).mkdir(exist_ok=True)
+    # safetensors under the names of the published pickles: a file's content says what it is.
+    for kind in KINDS:
+        write_lavie(models / "lavie" / KINDS[kind].file, kind)
+    write_x4_vae(models / "vae" / X4_VAE)
 
 
 def demo_lora() -> dict[str, torch.Tensor]:
@@ -106,11 +119,18 @@ def demo_controlnet() -> dict[str, torch.Tensor]:
 
 def shrink(graph: dict[str, Any]) -> dict[str, Any]:
     """A graph in API format on the demo model, with few steps."""
-    for node in graph.values():
+    for node in list(graph.values()):
         inputs = node["inputs"]
+        if node["class_type"] == "TAVUpscaleVideo":
+            # The demo's VAE enlarges eight times.
+            graph["x4"] = {"class_type": "VAELoader", "inputs": {"vae_name": X4_VAE}}
+            inputs["vae"] = ["x4", 0]
         if node["class_type"] == "CheckpointLoaderSimple":
             node.update(class_type="TAVLoadDemoModel", inputs={})
         inputs.update({key: value for key, value in SMALL.items() if not isinstance(inputs.get(key, []), list)})
+        # What LaVie makes may be upscaled, which takes long.
+        if node["class_type"] == "EmptyLatentImage":
+            inputs.update(width=SMALLEST, height=SMALLEST)
         if "num_steps" in inputs:
             fewer = max(1, min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS))
             inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
@@ -158,7 +178,7 @@ def test_widget_values_are_of_the_widgets(name, definitions):
             where = f"{name}, node {key}, {widget}: {value!r}"
             if spec[0] in ("INT", "FLOAT"):
                 assert spec[1]["min"] <= value <= spec[1]["max"], where
-            if spec[0] == "COMBO" and not spec[1].get("video_upload") and widget != "motion_name":
+            if spec[0] == "COMBO" and not spec[1].get("video_upload") and widget not in FILES:
                 assert value in spec[1]["options"], where
 
 

@@ -30,6 +30,7 @@ from comfy_extras.nodes_custom_sampler import DualCFGGuider  # isort: skip
 from comfy_extras.nodes_ip2p import InstructPixToPixConditioning  # isort: skip
 from diffusers import UNet2DConditionModel  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
+from tune_a_video_pack.nodes.core.build import core_patcher  # isort: skip
 from tune_a_video_pack.nodes.sampling.cross_frame_model import CrossFrameModel  # isort: skip
 from tune_a_video_pack.nodes.sampling.motion_field import MotionField  # isort: skip
 from tune_a_video_pack.nodes.sampling.smooth_background import SmoothBackground  # isort: skip
@@ -138,7 +139,7 @@ def make_pix2pix():
     weights["input_blocks.0.0.weight"] = torch.cat([first, 0.1 * torch.randn(first.shape, generator=generator)], 1)
     model.diffusion_model.load_state_dict(weights)
     device = torch.device("cpu")
-    return core_demo.core_patcher()(model, load_device=device, offload_device=device)
+    return core_patcher()(model, load_device=device, offload_device=device)
 
 
 def check_pix2pix() -> dict[str, float | bool]:

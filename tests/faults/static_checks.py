@@ -57,7 +57,7 @@ ALLOWED = {
 }
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {
-    "nodes/sockets/folders.py": {"register_motion_folder", "motion_path", "run_path"},
+    "nodes/sockets/folders.py": {"register_folders", "motion_path", "run_path"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/demo.py": {"read_part"},

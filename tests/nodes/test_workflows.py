@@ -30,6 +30,7 @@ CORE = {
     "GetVideoComponents",
     "GrowMask",
     "InstructPixToPixConditioning",
+    "KSampler",
     "KSamplerSelect",
     "LoraLoader",
     "MaskPreview",

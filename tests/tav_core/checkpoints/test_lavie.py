@@ -176,3 +176,22 @@ def test_the_goldens_config_is_read_from_shapes(kind):
         if name not in HIDDEN[kind]:
             assert config[name] == value, name
     assert golden_meta(kind)["unet_config"]["block_out_channels"] == config["block_out_channels"]
+
+
+class TestScale:
+    def test_the_published_factor_unless_the_file_says_another(self, kind, tmp_path):
+        own = {"base": 0.18215, "interpolation": 0.18215, "super_resolution": 0.08333}[kind]
+        for about, expected in ((None, own), ({"scaling_factor": "0.5"}, 0.5)):
+            save_file(golden_weights(kind), tmp_path / "it.safetensors", about)
+            assert load(tmp_path / "it.safetensors", kind).scaling_factor == expected
+
+    @pytest.mark.parametrize("said", ["", "many", "0", "-1", "nan", "inf"])
+    def test_a_factor_that_is_no_positive_number_is_refused(self, said, tmp_path):
+        save_file(golden_weights("base"), tmp_path / "it.safetensors", {"scaling_factor": said})
+        with pytest.raises(CheckpointError, match="positive number"):
+            load(tmp_path / "it.safetensors", "base")
+
+    def test_converting_keeps_it(self, tmp_path):
+        save_file(golden_weights("base"), tmp_path / "it.safetensors", {"scaling_factor": "0.5"})
+        convert_lavie(tmp_path / "it.safetensors", tmp_path / "out.safetensors")
+        assert load(tmp_path / "out.safetensors", "base").scaling_factor == 0.5

@@ -1,0 +1,99 @@
+"""What every video model on core consists of: modules recast with the library's mixins, as patches of a clone.
+
+temporal layers   object patches: each block re-cast; its submodules and their names stay
+group norms       object patches: re-cast to take their statistics over all frames of a clip
+frame count       from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import comfy.ldm.modules.attention as core_attention
+import comfy.ops
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
+
+from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from .unet import PREFIX
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+KEY = "tune_a_video"
+BLOCK_MARK = ".norm1.weight"
+NORMS = ("in_layers.0", "out_layers.0")
+
+
+@lru_cache
+def mixed(mixin: type[nn.Module], cls: type[nn.Module]) -> type[nn.Module]:
+    """A class of ComfyUI with one of the library's in front of it; its layers still cast their weights as ComfyUI's."""
+    return type(mixin.__name__, (mixin, cls), {})
+
+
+def recast_as(module: nn.Module, mixin: type[nn.Module], **attributes: Any) -> nn.Module:
+    """A shallow copy of a module with one of the library's classes mixed in."""
+    return recast(module, mixed(mixin, type(module)), **attributes)
+
+
+def block_paths(names: Mapping[str, str]) -> dict[str, str]:
+    """diffusers' path of each transformer block, with a dot at its end, mapped to ComfyUI's path."""
+    marked = {
+        ours: theirs for ours, theirs in names.items() if ours.endswith(BLOCK_MARK) and ".transformer_blocks." in ours
+    }
+    return {ours.removesuffix(BLOCK_MARK) + ".": theirs.removesuffix(BLOCK_MARK) for ours, theirs in marked.items()}
+
+
+def norm_paths(model: ModelPatcher) -> Iterator[str]:
+    """ComfyUI's paths of the group norms that span a clip: those of the ResNets, and the last one."""
+    modules = dict(model.model.named_modules())
+    yield from (name for name in modules if name.startswith(PREFIX) and name.endswith(NORMS))
+    yield f"{PREFIX}out.0"
+
+
+def add_layer(block: nn.Module, frames: FrameCount) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A block with an empty temporal layer at its end, and the layer's weights by name, to be filled in."""
+    inflated = recast_as(block, TemporalLayer, frames=frames)
+    like = block.attn1.to_q.weight
+    make = {"dtype": like.dtype, "device": like.device}
+    inflated.norm_temp = comfy.ops.manual_cast.LayerNorm(block.norm1.normalized_shape, **make)
+    inflated.attn_temp = core_attention.CrossAttention(
+        query_dim=like.shape[1],
+        heads=block.n_heads,
+        dim_head=block.d_head,
+        attn_precision=block.attn_precision,
+        operations=comfy.ops.manual_cast,
+        **make,
+    )
+    return inflated, layer_weights(inflated)
+
+
+def layer_weights(block: nn.Module) -> dict[str, Tensor]:
+    """The live weights of a block's temporal layer, by their names in the block."""
+    parts = ("norm_temp", "attn_temp")
+    return {f"{part}.{name}": t for part in parts for name, t in getattr(block, part).state_dict().items()}
+
+
+def norms_over_frames(patched: ModelPatcher, frames: FrameCount) -> None:
+    """Makes a clone's group norms take their statistics over all frames of a clip."""
+    for path in norm_paths(patched):
+        patched.add_object_patch(path, recast_as(patched.get_model_object(path), ClipGroupNorm, frames=frames))
+
+
+def watch_frames(patched: ModelPatcher, frames: FrameCount) -> None:
+    """Makes a clone note the number of frames of each batch."""
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, partial(count_frames, frames))
+
+
+def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Wraps ComfyUI's `apply_model`: notes how many frames each video of this batch has.
+
+    ComfyUI may run the positive and the negative conditioning in separate batches, but it never splits a video.
+    """
+    options = kwargs.get("transformer_options") or next(
+        (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
+    )
+    frames.value = x.shape[0] // len(options.get("cond_or_uncond", [0]))
+    return executor(x, *args, **kwargs)

@@ -1,0 +1,94 @@
+"""What LaVie's interpolation and super-resolution are given by ComfyUI: prompts, a VAE, frames and a file, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...tav_core.checkpoints.lavie import check_kind
+from ...tav_core.checkpoints.lavie_configs import lavie_unet_config
+from ...tav_core.checkpoints.weight_files import open_weights
+from ...tav_core.errors import CheckpointError
+from ...tav_core.layouts import VAE_FACTOR
+from ...tav_core.models.conditioning import Conditioning
+from ..sockets.bridge import to_context
+
+# How many times as wide and high super-resolution makes a video.
+ENLARGES = 4
+Prompts = tuple[Conditioning, Conditioning]
+
+
+def encode_text(clip: Any, prompt: str) -> Conditioning:
+    """A prompt, encoded by a CLIP of ComfyUI's.
+
+    Raises:
+        CheckpointError: there is no CLIP.
+    """
+    if clip is None:
+        raise missing("CLIP")
+    return to_context(clip.encode_from_tokens_scheduled(clip.tokenize(prompt)), "prompt")
+
+
+def same_length(positive: Conditioning, negative: Conditioning) -> Prompts:
+    """Both prompts with as many tokens: a shorter one is repeated, as ComfyUI does to batch them."""
+    counts = [each.text.shape[1] for each in (positive, negative)]
+    longest = math.lcm(*counts)
+    longer = [
+        replace(each, text=each.text.repeat(1, longest // count, 1))
+        for each, count in zip((positive, negative), counts, strict=True)
+    ]
+    return longer[0], longer[1]
+
+
+def pad_to_factor(frames: Tensor) -> Tensor:
+    """Frames `f h w 3` whose sides are multiples of the VAE's factor, their last rows and columns repeated."""
+    bottom, right = (-side % VAE_FACTOR for side in frames.shape[1:3])
+    if not bottom and not right:
+        return frames
+    return F.pad(frames.movedim(-1, 1), (0, right, 0, bottom), mode="replicate").movedim(1, -1)
+
+
+def check_file(path: Path, kind: str, prompts: Prompts) -> None:
+    """Checks, before anything takes long, that a file is the one of the three, and that prompts fit it.
+
+    Raises:
+        CheckpointError: it is another file, or the prompts come from the CLIP of another family.
+    """
+    file = open_weights(path)
+    check_kind(file, kind)
+    wanted = lavie_unet_config(file.shapes)["cross_attention_dim"]
+    width = prompts[0].text.shape[-1]
+    if width != wanted:
+        source = "the x4 upscaler" if kind == "super_resolution" else "Stable Diffusion 1.x"
+        raise CheckpointError(
+            got=f"a CLIP that gives text of width {width}",
+            expected=f"text of width {wanted}: the CLIP of {source}",
+            mend=f"Connect the CLIP of a Load Checkpoint with {source}.",
+        )
+
+
+def check_vae(vae: Any, factor: int, wanted: str) -> None:
+    """Raises `CheckpointError` unless a VAE has four channels and shrinks pictures by `factor`."""
+    if vae is None:
+        raise missing("VAE")
+    channels, found = vae.latent_channels, vae.spacial_compression_decode()
+    if (channels, found) != (4, factor):
+        raise CheckpointError(
+            got=f"a VAE of {channels} channels that enlarges {found} times",
+            expected=f"{wanted}: 4 channels, {factor} times",
+            mend="Connect the VAE of a Load Checkpoint with that checkpoint.",
+        )
+
+
+def missing(what: str) -> CheckpointError:
+    """What is said of a checkpoint loader that found no CLIP or VAE in its file."""
+    return CheckpointError(
+        got=f"no {what}: the checkpoint that was loaded has none in it",
+        expected=f"a {what}",
+        mend=f"Choose a whole checkpoint in Load Checkpoint, or load its {what} apart.",
+    )
