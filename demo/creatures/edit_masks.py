@@ -10,19 +10,36 @@ from torch import Tensor
 from tav_core.video.edges import edges
 
 from .clips import Clip, Edit
-from .scene import Scene, draw
+from .edited_scenes import edited_scenes
+from .scene import Scene, draw, render
 
 # A hand does not follow an outline: the mask of a subject has this margin in pixels, and room for a larger one.
 AROUND = 10
+# The edges of a subject are this near to its silhouette, in pixels.
+OUTLINES = 6
 
 
 def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
-    """The mask `f h w` in {0, 1} of one edit: around the subject, or all but the subject; None for everywhere."""
+    """The mask `f h w` in {0, 1} of one edit: around the subject, all but the subject, or around
+    the place of a thing; None for everywhere."""
     if edit.changed == ("subject",):
         return stack([cv2.dilate(silhouette(scene), disc(AROUND)) for scene in clip.scenes])
     if edit.changed == ("place",):
         return stack([1 - silhouette(scene) for scene in clip.scenes])
+    if edit.changed == ("thing",):
+        pairs = zip(clip.scenes, edited_scenes(clip, edit), strict=True)
+        return stack([cv2.dilate(difference(*pair), disc(AROUND)) for pair in pairs])
     return None
+
+
+def subject_of(clip: Clip) -> Tensor:
+    """Where the subject is, with a margin for its outlines: `f h w` in {0, 1}."""
+    return stack([cv2.dilate(silhouette(scene), disc(OUTLINES)) for scene in clip.scenes])
+
+
+def difference(scene: Scene, other: Scene) -> np.ndarray:
+    """Every pixel in which two scenes differ, `h w` of 0 and 1."""
+    return (np.abs(render(scene) - render(other)).max(axis=-1) > 0.05).astype(np.uint8)
 
 
 def silhouette(scene: Scene) -> np.ndarray:

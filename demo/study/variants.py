@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
+from torch import Tensor
 
 from tav_core import (
     PRESETS,
@@ -26,6 +28,7 @@ from tav_core import (
     InjectedDenoiser,
     InjectionConfig,
     Motion,
+    Trajectory,
     UNetDenoiser,
     composite,
     decode_latents,
@@ -37,6 +40,7 @@ from tav_core import (
     keep_outside,
     tune,
 )
+from tav_core.sampling.local_edit import latent_mask
 
 from .drawn import draw_edits
 from .settings import TUNE
@@ -62,6 +66,10 @@ class Variant:
         layout_only: inject them only in edits that leave all shapes as they are.
         masked: edit inside a mask only, see `World.mask_of`.
         led: share of the steps, from the first, in which the world's T2I-Adapter shows where things are.
+        led_scale: how strongly it does.
+        led_around: lead the subject alone, and leave the place around it free, see `World.subject_of`.
+        renewed: share of the start that is drawn anew inside the mask of an edit that adds something.
+        adding: settings of the sampling of such an edit, other than the variant's.
     """
 
     drawn: bool = False
@@ -80,6 +88,10 @@ class Variant:
     layout_only: bool = False
     masked: bool = False
     led: float = 0.0
+    led_scale: float = 1.0
+    led_around: bool = False
+    renewed: float = 0.0
+    adding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def modes(self) -> dict[str, str | int]:
@@ -195,7 +207,8 @@ def render_with(
     empty, source = encode_prompt(checkpoint, ""), encode_prompt(checkpoint, clip.prompt)
     inverted_under = source if variant.source_prompt else empty
     if variant.led:
-        denoiser = world.lead(denoiser, clip, ControlConfig(end=variant.led))
+        control = ControlConfig(end=variant.led, scale=variant.led_scale)
+        denoiser = world.lead(denoiser, clip, control, around_subject=variant.led_around)
     if variant.inverted:
         start = invert(denoiser, latents, inverted_under, num_steps=config.num_steps, method=variant.method)
     else:
@@ -211,6 +224,32 @@ def render_with(
         keeps_layout = set(world.changed_parts(clip, each)) <= set(world.layout_parts)
         model = injected if injected and (keeps_layout or not variant.layout_only) else denoiser
         prompt = encode_prompt(checkpoint, each.prompt)
-        video = decode_latents(checkpoint.vae, edit(model, start, prompt, negative, config=config, correct=correct))[0]
+        begun, sampling = start, config
+        if mask is not None and world.adds(clip, each):
+            begun = renew_inside(start, mask, variant.renewed, seed)
+            sampling = dataclasses.replace(config, **variant.adding)
+        video = decode_latents(checkpoint.vae, edit(model, begun, prompt, negative, config=sampling, correct=correct))[
+            0
+        ]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()
+
+
+def renew_inside(start: Trajectory, mask: Tensor, share: float, seed: int) -> Trajectory:
+    """The start of an edit with new noise inside a mask, where nothing of the source is to stay.
+
+    The inverted noise holds the source, so that an edit repeats an empty meadow where it should add a ball. The new
+    noise is the same in all frames, so that they add the same ball. Both noises
+    add up by their squares, which leaves the variance as it is.
+
+    Args:
+        start: an inverted clip.
+        mask: `f h w` in {0, 1}, in the clip's size.
+        share: of the new noise's square, 0 to 1.
+        seed: of the new noise.
+    """
+    inside = share * rearrange(latent_mask(mask, FEATHER), "f h w -> 1 1 f h w").to(start.noise)
+    one = gaussian_noise(start.noise[:, :, :1].shape, seed).to(start.noise)
+    noise = one.expand_as(start.noise)
+    mixed = (1 - inside).sqrt() * start.noise + inside.sqrt() * noise
+    return dataclasses.replace(start, latents=torch.cat([start.latents[:-1], mixed[None]]))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from tav_core import Control, ControlConfig, EditConfig, TuneConfig, UNetDenoiser, add_controls, load_t2i_adapter
 
@@ -30,6 +32,8 @@ class World:
         changed_parts: which parts an edit changes in its clip.
         edited_scenes: the scenes of a clip as an edit should make them.
         mask_of: where an edit may change its clip, `f h w`; None for everywhere.
+        adds: whether an edit adds something where the clip has nothing of the kind.
+        subject_of: where the subject is in a clip, with a margin, `f h w`.
         hints: what the T2I-Adapter is shown of a clip, `f h w c`.
         score: the scores of a video of an edit of a clip.
         scores: the class of those.
@@ -45,16 +49,33 @@ class World:
     changed_parts: Callable[[Any, Any], Sequence[str]]
     edited_scenes: Callable[[Any, Any], Sequence[Any]]
     mask_of: Callable[[Any, Any], Tensor | None]
+    adds: Callable[[Any, Any], bool]
+    subject_of: Callable[[Any], Tensor]
     hints: Callable[[Any], Tensor]
     score: Callable[[Any, Any, Any], Any]
     scores: type
     tuning: TuneConfig
     sampling: EditConfig
 
-    def lead(self, denoiser: UNetDenoiser, clip: Any, config: ControlConfig) -> UNetDenoiser:
-        """Adds the T2I-Adapter, which shows a denoiser where things are in the clip."""
+    def lead(
+        self, denoiser: UNetDenoiser, clip: Any, config: ControlConfig, *, around_subject: bool = False
+    ) -> UNetDenoiser:
+        """Adds the T2I-Adapter, which shows a denoiser where things are in the clip: everywhere, or around the subject
+        alone."""
         net = load_t2i_adapter(self.model / "t2i_adapter")
-        return add_controls(denoiser, [Control(net=net, frames=self.hints(clip), config=config)])
+        led = add_controls(denoiser, [Control(net=net, frames=self.hints(clip), config=config)])
+        return only_inside(led, self.subject_of(clip)) if around_subject else led
+
+
+def only_inside(denoiser: UNetDenoiser, mask: Tensor) -> UNetDenoiser:
+    """A denoiser that a T2I-Adapter leads inside a mask `f h w` alone. Edges outside would be missing if they were
+    wiped out, which means a plain surface; without features, everything is open."""
+    *others, adapter = denoiser.controls
+    features = tuple(
+        level * F.interpolate(rearrange(mask, "f h w -> f 1 h w"), level.shape[2:], mode="area").to(level)
+        for level in adapter.features
+    )
+    return dataclasses.replace(denoiser, controls=(*others, dataclasses.replace(adapter, features=features)))
 
 
 @functools.cache
@@ -74,6 +95,8 @@ def shapes() -> World:
         changed_parts=clips.changed_parts,
         edited_scenes=edited_scenes.edited_scenes,
         mask_of=edit_masks.mask_of,
+        adds=lambda clip, edit: False,
+        subject_of=lambda clip: discs.discs(clip.scenes)[..., 0],
         hints=lambda clip: discs.discs(clip.scenes),
         score=score,
         scores=Scores,
@@ -100,6 +123,8 @@ def creatures() -> World:
         changed_parts=lambda clip, edit: edit.changed,
         edited_scenes=edited_scenes.edited_scenes,
         mask_of=edit_masks.mask_of,
+        adds=lambda clip, edit: edit.changed == ("thing",),
+        subject_of=edit_masks.subject_of,
         hints=lambda clip: edit_masks.edge_hints(torch.from_numpy(clip.frames())),
         score=score,
         scores=Scores,

@@ -10,7 +10,7 @@ import pytest
 from demo.oracle.scores import summarize
 from demo.study.drawn import draw_edits
 from demo.study.worlds import WORLDS, creatures, shapes
-from tav_core import load_checkpoint
+from tav_core import ControlConfig, InflatedUNet, UNetDenoiser, load_checkpoint
 
 # What may differ beside the part that an edit changes, because no prompt says it.
 OPEN = {
@@ -51,7 +51,7 @@ def test_masks_of_creatures_hold_what_an_edit_changes(name):
     clip = creatures().clips[name]
     for edit in clip.edits:
         mask = creatures().mask_of(clip, edit)
-        if edit.changed not in (("subject",), ("place",)):
+        if edit.changed not in (("subject",), ("place",), ("thing",)):
             assert mask is None
             continue
         drawn = dataclasses.replace(clip, scenes=tuple(creatures().edited_scenes(clip, edit)))
@@ -67,3 +67,19 @@ def test_the_edges_of_a_clip_are_what_the_adapter_was_trained_on():
     clip = creatures().clips["rabbit"]
     pictures = np.round(clip.frames() * 255).astype(np.uint8)
     assert np.array_equal(creatures().hints(clip).movedim(-1, 1), hints_of(pictures))
+
+
+@pytest.mark.parametrize(("make", "name"), [(shapes, "slide"), (creatures, "rabbit")])
+def test_an_adapter_can_lead_the_subject_alone(make, name):
+    world = make()
+    clip, checkpoint = world.clips[name], load_checkpoint(world.model)
+    denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet), schedule=checkpoint.schedule)
+    everywhere, around = (
+        world.lead(denoiser, clip, ControlConfig(), around_subject=alone).controls[0].features
+        for alone in (False, True)
+    )
+    inside = world.subject_of(clip)
+    assert set(inside.unique().tolist()) == {0, 1} and inside.shape == clip.frames().shape[:3]
+    for led, plain in zip(around, everywhere, strict=True):
+        assert not led[0, :, 0, 0].any() and plain[0, :, 0, 0].any()
+        assert (led == plain).flatten(2).all(dim=(1, 2)).logical_not().all()
