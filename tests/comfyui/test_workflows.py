@@ -25,7 +25,7 @@ WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 TUNING, CONTROLNET = "02_tune_on_your_clip", "06_controlnet"
 # What the runs are made small with, wherever a node has such an input.
 SMALL = {"width": 96, "height": 96, "num_frames": 8, "batch_size": 2, "preview_every": 0, "video": "clip.mp4"}
-SMALLEST = 48
+SMALLEST = 64
 # Widgets that name files which are not there before the workflows run.
 FILES, X4_VAE = ("motion_name", "model_name"), "x4_vae.safetensors"
 STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
