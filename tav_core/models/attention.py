@@ -86,8 +86,8 @@ def attend_frames(
     for frames, visible in group_frames(mode, num_frames, k):
         size = frames.stop - frames.start
         if len(set(visible)) == 1:
-            seen = list(visible[0])
-            keys, values = (rearrange(x[:, seen], "b s n d -> b (s n) d") for x in (key, value))
+            # Slices, and no list of indices, which would be copied to the device.
+            keys, values = (torch.cat([x[:, frame] for frame in visible[0]], dim=1) for x in (key, value))
             output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values)
             outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
         else:
