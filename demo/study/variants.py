@@ -1,8 +1,8 @@
 """The variants that the ablation compares, and how each renders a clip's edits.
 
 `PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `INHERITED`
-changes one of the settings that come from the original, with group norms per frame. `BEST` combines what helps.
-`CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
+changes one of the settings that come from the original, with group norms per frame. `BEST` and `COMBINED` combine what
+helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
@@ -164,8 +164,31 @@ BEST = {
 }
 BEST["best, frame norms"] = dataclasses.replace(BEST["best"], group_norm="frame")
 BEST["best, min-SNR 5"] = dataclasses.replace(BEST["best, frame norms"], tuning=TWICE | {"min_snr_gamma": 5.0})
+# Pairs of what helps, on the motion of min-SNR 5; what each gains and costs is in demo/creatures/README.md.
+_SNR = INHERITED["min-SNR 5"]
+_TOGETHER = dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layout_only=True, masked=True, led=0.5)
+# The adapter shows where the subject is, and leaves the place free; what an edit adds starts from new noise.
+_LED_AROUND = dataclasses.replace(
+    _SNR, masked=True, led=0.8, led_around=True, renewed=1.0, adding={"guidance_scale": 6.0}
+)
+COMBINED = {
+    "guidance 6": Variant(sampling={"guidance_scale": 6.0}),
+    "min-SNR, guidance 6": dataclasses.replace(_SNR, sampling={"guidance_scale": 6.0}),
+    "min-SNR, guidance 8": dataclasses.replace(_SNR, sampling={"guidance_scale": 8.0}),
+    "min-SNR, adapter": dataclasses.replace(_SNR, led=0.5),
+    "min-SNR, adapter to 0.8": dataclasses.replace(_SNR, led=0.8),
+    "min-SNR, adapter, guidance 6": dataclasses.replace(_SNR, led=0.5, sampling={"guidance_scale": 6.0}),
+    "min-SNR, mask": dataclasses.replace(_SNR, masked=True),
+    "min-SNR, injection": dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layout_only=True),
+    "min-SNR, mask, adapter": dataclasses.replace(_SNR, masked=True, led=0.5),
+    "min-SNR, all of them": _TOGETHER,
+    "min-SNR, all of them, guidance 6": dataclasses.replace(_TOGETHER, sampling={"guidance_scale": 6.0}),
+    "min-SNR, all of them, adapter to 0.8": dataclasses.replace(_TOGETHER, led=0.8),
+    "min-SNR, subject led": _LED_AROUND,
+    "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **COMBINED, **CEILING}
 
 
 def tuned_denoiser(
