@@ -79,7 +79,7 @@ def test_an_adapter_can_lead_the_subject_alone(make, name):
         for alone in (False, True)
     )
     inside = world.subject_of(clip)
-    assert set(inside.unique().tolist()) == {0, 1} and inside.shape == clip.frames().shape[:3]
+    assert inside.min() == 0 and inside.max() == 1 and inside.shape == clip.frames().shape[:3]
     for led, plain in zip(around, everywhere, strict=True):
         assert not led[0, :, 0, 0].any() and plain[0, :, 0, 0].any()
         assert (led == plain).flatten(2).all(dim=(1, 2)).logical_not().all()
