@@ -81,5 +81,6 @@ def test_an_adapter_can_lead_the_subject_alone(make, name):
     inside = world.subject_of(clip)
     assert inside.min() == 0 and inside.max() == 1 and inside.shape == clip.frames().shape[:3]
     for led, plain in zip(around, everywhere, strict=True):
-        assert not led[0, :, 0, 0].any() and plain[0, :, 0, 0].any()
+        # A soft outline may reach a corner.
+        assert led[0, :, 0, 0].abs().max() < plain[0, :, 0, 0].abs().max() / 5
         assert (led == plain).flatten(2).all(dim=(1, 2)).logical_not().all()
