@@ -15,16 +15,20 @@ from torch import Tensor
 from ...tav_core.checkpoints.ldm_configs import unet_config
 from ...tav_core.checkpoints.refusals import refuse_in_channels, refuse_pictures, wrong_family
 from ...tav_core.errors import CheckpointError
-from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
+from ...tav_core.models.families import SD1, SD2, SDXL, SUPPORTED, join_titles
 from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.schedule import NoiseSchedule
-from ...tav_core.models.unsupported import find_refused_core_class
+from ...tav_core.models.unsupported import Refused, find_refused_core_class
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
     from diffusers import UNet2DConditionModel
 
 PREFIX = "diffusion_model."
+IN_COMFYUI = join_titles((SD1, SD2))
+LIBRARY_ALONE = Refused(
+    title=SDXL.title, why="The command line tunes and edits it; the nodes do not yet."
+)
 LDM_PREFIX = "model.diffusion_model."
 
 
@@ -40,8 +44,9 @@ def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
     config = getattr(model.model.model_config, "unet_config", {})
     where = Path("the MODEL input")
     if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
-        refused = find_refused_core_class(type(model.model.model_config).__name__)
-        raise wrong_family(where, refused, mend=f"Load a {ANY_FAMILY} checkpoint.")
+        name = type(model.model.model_config).__name__
+        refused = LIBRARY_ALONE if name == "SDXL" else find_refused_core_class(name)
+        raise wrong_family(where, refused, mend=f"Load a {IN_COMFYUI} checkpoint.")
     refuse_in_channels(where, config["in_channels"], config["out_channels"])
     if not takes_pictures:
         refuse_pictures(where, config["in_channels"], config["out_channels"])

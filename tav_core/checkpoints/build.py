@@ -15,7 +15,7 @@ from ..models.families import ANY_FAMILY
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditionModel
-    from transformers import CLIPTextModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Config = Mapping[str, Any]
@@ -24,6 +24,7 @@ Tensors = Mapping[str, Tensor]
 # The names of the VAE's attention in diffusers below 0.12, with which the original Tune-A-Video saved its pipelines.
 OLD_VAE_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 TEXT_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
+PROJECTION = "text_projection.weight"
 
 
 class Parts(NamedTuple):
@@ -33,6 +34,8 @@ class Parts(NamedTuple):
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
     scheduler_config: Config
+    # Stable Diffusion XL alone has one.
+    text_encoder_2: CLIPTextModelWithProjection | None = None
 
 
 class Builder(NamedTuple):
@@ -60,6 +63,16 @@ class Builder(NamedTuple):
 
         # Some versions of transformers put `text_model.` before every name and some do not; so do files.
         return self.build("text encoder", make, bare_text_names(tensors), prefix="text_model.")
+
+    def text_encoder_2(self, config: Config, tensors: Tensors) -> CLIPTextModelWithProjection:
+        from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+        def make() -> CLIPTextModelWithProjection:
+            return CLIPTextModelWithProjection(CLIPTextConfig.from_dict(dict(config)))
+
+        named = {f"text_model.{name}": tensor for name, tensor in bare_text_names(tensors).items()}
+        projection = {PROJECTION: tensors[PROJECTION]} if PROJECTION in tensors else {}
+        return self.build("second text encoder", make, {**named, **projection})
 
     def controlnet(self, config: Config, tensors: Tensors) -> ControlNetModel:
         from diffusers import ControlNetModel

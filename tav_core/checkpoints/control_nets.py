@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.families import ANY_FAMILY, find_family
-from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, SDXL, find_refused
+from ..models.families import ANY_FAMILY, SDXL, find_family
+from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, find_refused
 from .build import Builder
 from .ldm_configs import Shapes, count_parts, read_levels
 from .part_folders import open_folder, read_json

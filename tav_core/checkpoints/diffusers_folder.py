@@ -1,25 +1,29 @@
-"""Stable Diffusion 1.x and 2.x in a diffusers folder, and pipelines that the original Tune-A-Video saved."""
+"""Stable Diffusion 1.x, 2.x and XL in a diffusers folder, and pipelines that the original Tune-A-Video saved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.families import find_family
+from ..models.families import Family, find_family
 from ..models.parameter_names import is_temporal
 from ..models.unsupported import ORIGINAL_UNET, TEXT_TO_VIDEO, find_refused
 from ..paths import check_input_path
-from .build import Builder, Parts
+from .build import Builder, Config, Parts
 from .other_folders import read_configs
-from .part_folders import open_folder
-from .refusals import refuse_unet_config, wrong_family
+from .part_folders import open_folder, read_json
+from .refusals import refuse_noise_xl, refuse_unet_config, wrong_family
 from .vae import load_vae
 from .weight_files import open_weights
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModelWithProjection
 
 
 def load_folder(path: Path, *, dtype: torch.dtype, device: torch.device | str, vae: Path | None = None) -> Parts:
@@ -35,16 +39,36 @@ def load_folder(path: Path, *, dtype: torch.dtype, device: torch.device | str, v
         unet_config, unet_tensors = _flatten_original(path, unet_config, unet_tensors)
     refuse_unet_config(path, unet_config)
     unet = builder.unet(unet_config, unet_tensors)
-    if vae:
-        own_vae = load_vae(vae, family=find_family(unet.config), dtype=dtype, device=device)
-    else:
-        own_vae = builder.vae(configs["vae"], open_folder(path / "vae").read())
+    family = find_family(unet.config)
+    if family.added_conditions:
+        refuse_noise_xl(path, scheduler=configs["scheduler"], vae=configs.get("vae", {}))
     return Parts(
         unet=unet,
-        vae=own_vae,
+        vae=_load_vae(builder, configs.get("vae", {}), family, vae),
         text_encoder=builder.text_encoder(configs["text_encoder"], open_folder(path / "text_encoder").read()),
+        text_encoder_2=_load_second_text_encoder(builder) if family.second_text_prefix else None,
         scheduler_config=configs["scheduler"],
     )
+
+
+def _load_vae(builder: Builder, config: Config, family: Family, given: Path | None) -> AutoencoderKL:
+    if given:
+        return load_vae(given, family=family, dtype=builder.dtype, device=builder.device)
+    if family.added_conditions:
+        # An SDXL folder's own config may lack the factor, or have diffusers' default, 1.x's.
+        config = {**config, "scaling_factor": family.scaling_factor}
+    return builder.vae(config, open_folder(builder.path / "vae").read())
+
+
+def _load_second_text_encoder(builder: Builder) -> CLIPTextModelWithProjection:
+    folder = builder.path / "text_encoder_2"
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            got=f"{builder.path}, a Stable Diffusion XL folder without text_encoder_2/config.json",
+            expected="its two text encoders, text_encoder and text_encoder_2",
+            mend="Get the complete folder again.",
+        )
+    return builder.text_encoder_2(read_json(folder / "config.json"), open_folder(folder).read())
 
 
 def load_original_unet(path: str | Path) -> dict[str, Tensor]:

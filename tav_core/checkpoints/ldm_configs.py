@@ -7,31 +7,40 @@ groups in every group norm, and heads of 64 channels in the text encoders.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..models.families import SD2, count_heads, find_family
+from ..models.families import SD2, TEXT_TIME, count_heads, find_family
 
 Shapes = Mapping[str, tuple[int, ...]]
+# The width of each sinusoid of SDXL's six sizes, in all its configs.
+SIZE_EMBEDDING = 256
+# The first of the layers that take the added conditions in.
+ADDED = "label_emb.0.0.weight"
 
 
 class Level(NamedTuple):
-    """One resolution of the UNet: its channels, its ResNets, and whether it attends to the text."""
+    """One resolution of the UNet: its channels, its ResNets, and the transformer blocks after each; 0 for none."""
 
     width: int
     layers: int
-    attends: bool
+    depth: int
+
+    @property
+    def attends(self) -> bool:
+        """Whether it attends to the text."""
+        return self.depth > 0
 
 
 def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]:
     """The config of a UNet2DConditionModel from the shapes under `model.diffusion_model.`, the prefix taken off.
 
     Args:
-        v_prediction: whether it predicts velocity; such models attend in float32.
+        v_prediction: whether it predicts velocity; such models attend in float32, except SDXL's.
 
     Raises:
         KeyError: a tensor that every such UNet has is missing.
-        ValueError: the levels differ in their number of layers.
+        ValueError: the levels differ in their number of layers, or the coarsest and the middle in their depth.
     """
     levels = read_levels(shapes)
     if len({level.layers for level in levels}) > 1:
@@ -39,7 +48,8 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
     first_attention = next(name for name in shapes if name.endswith(".proj_in.weight"))
     linear = len(shapes[first_attention]) == 2
     attends, widths = [level.attends for level in levels], [level.width for level in levels]
-    family = find_family({"use_linear_projection": linear})
+    added = added_settings(shapes)
+    family = find_family({"use_linear_projection": linear, **added})
     prediction = "v_prediction" if v_prediction else family.usual_prediction
     return {
         "sample_size": family.predictions.get(prediction, family.predictions[family.usual_prediction]),
@@ -52,20 +62,54 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
         "cross_attention_dim": shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
         "attention_head_dim": family.attention_heads(widths),
         "use_linear_projection": linear,
-        "upcast_attention": v_prediction,
+        "upcast_attention": v_prediction and family.upcast_velocity,
+        **added,
+        **depth_settings(levels, count_depth(shapes, "middle_block.1.")),
     }
 
 
+def added_settings(shapes: Shapes) -> dict[str, Any]:
+    """The settings of a UNet that is told a pooled text and sizes; none for others."""
+    if ADDED not in shapes:
+        return {}
+    return {
+        "addition_embed_type": TEXT_TIME,
+        "addition_time_embed_dim": SIZE_EMBEDDING,
+        "projection_class_embeddings_input_dim": shapes[ADDED][1],
+    }
+
+
+def depth_settings(levels: Sequence[Level], middle: int) -> dict[str, Any]:
+    """The transformer blocks at each level, the finest first; none where there is one everywhere.
+
+    Args:
+        middle: how many are in the middle; diffusers has no setting for it, but takes the coarsest level's.
+
+    Raises:
+        ValueError: the coarsest level has another number.
+    """
+    depths = [level.depth or 1 for level in levels[:-1]] + [middle]
+    if levels[-1].depth not in (0, middle):
+        raise ValueError(f"{levels[-1].depth} transformer blocks at the coarsest level and {middle} in the middle")
+    return {} if set(depths) == {1} else {"transformer_layers_per_block": depths}
+
+
 def read_levels(shapes: Shapes) -> list[Level]:
-    """Walks through the input blocks; each downsampler ends a level."""
-    levels = [Level(0, 0, False)]
+    """Walks through the input blocks; each downsampler ends a level.
+
+    Raises:
+        ValueError: the transformers of one level differ in their depth.
+    """
+    levels = [Level(0, 0, 0)]
     for index in range(1, count_parts(shapes, "input_blocks.")):
         if f"input_blocks.{index}.0.op.weight" in shapes:
-            levels.append(Level(0, 0, False))
+            levels.append(Level(0, 0, 0))
             continue
         width = shapes[f"input_blocks.{index}.0.in_layers.2.weight"][0]
-        attends = f"input_blocks.{index}.1.proj_in.weight" in shapes
-        levels[-1] = Level(width, levels[-1].layers + 1, levels[-1].attends or attends)
+        depth, level = count_depth(shapes, f"input_blocks.{index}.1."), levels[-1]
+        if level.depth and depth not in (0, level.depth):
+            raise ValueError(f"a level of {level.depth} and {depth} transformer blocks")
+        levels[-1] = Level(width, level.layers + 1, level.depth or depth)
     return levels
 
 
@@ -113,7 +157,10 @@ def diffusers_vae_config(shapes: Shapes, *, scaling_factor: float) -> dict[str, 
 
 
 def clip_text_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of the CLIPTextModel of 1.x from its shapes, in transformers' names without `text_model.`.
+    """The config of the CLIPTextModel of 1.x, and of XL's first, from its shapes.
+
+    Args:
+        shapes: in transformers' names without `text_model.`.
 
     Raises:
         KeyError: a tensor that every such text encoder has is missing.
@@ -150,6 +197,16 @@ def open_clip_text_config(shapes: Shapes) -> dict[str, Any]:
     )
 
 
+def projected_text_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of XL's second text encoder, a CLIPTextModelWithProjection, from its shapes in transformers' names.
+
+    Raises:
+        KeyError: a tensor that every such text encoder has is missing.
+    """
+    own = clip_text_config({name.removeprefix("text_model."): shape for name, shape in shapes.items()})
+    return {**own, "projection_dim": shapes["text_projection.weight"][0], "hidden_act": "gelu"}
+
+
 def _text_config(
     *, vocab_size: int, width: int, positions: int, inner_width: int, layers: int, activation: str
 ) -> dict[str, Any]:
@@ -166,6 +223,11 @@ def _text_config(
         "bos_token_id": vocab_size - 2,
         "eos_token_id": vocab_size - 1,
     }
+
+
+def count_depth(names: Iterable[str], prefix: str) -> int:
+    """How many transformer blocks there are under a transformer's prefix."""
+    return count_parts((name for name in names if name.endswith(".attn1.to_q.weight")), f"{prefix}transformer_blocks.")
 
 
 def count_parts(names: Iterable[str], prefix: str) -> int:

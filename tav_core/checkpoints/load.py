@@ -1,4 +1,4 @@
-"""Loads Stable Diffusion 1.x and 2.x checkpoints offline: no model hub is ever contacted.
+"""Loads Stable Diffusion 1.x, 2.x and XL checkpoints offline: no model hub is ever contacted.
 
 The public entry is `load_checkpoint`. Folders are read by diffusers_folder.py, single files by single_file.py.
 """
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import CheckpointError, ConfigError
-from ..models.families import find_family, name_architecture
+from ..models.conditioning import NUM_SIZES
+from ..models.families import OPEN_CLIP_PAD, find_family, name_architecture
 from ..models.schedule import PREDICTION_TYPES, NoiseSchedule
 from ..paths import check_input_path
 from .build import Parts
 from .diffusers_folder import load_folder, load_original_unet
 from .single_file import load_single_file
-from .tokenizer import CLIP_TOKENIZER, load_tokenizer
+from .tokenizer import CLIP_TOKENIZER, has_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 __all__ = ["Checkpoint", "load_checkpoint", "load_original_unet"]
 
@@ -39,6 +40,8 @@ class Checkpoint:
         schedule: the alphas, and what the UNet predicts.
         architecture: a name for messages: "sd1", "sd2", or with its widths if they are not the official ones.
         path: where it was loaded from.
+        text_encoder_2, tokenizer_2: of Stable Diffusion XL, whose UNet attends to both encoders' embeddings side by
+            side, and is told the second's pooled one; None in all others.
     """
 
     unet: UNet2DConditionModel
@@ -48,6 +51,8 @@ class Checkpoint:
     schedule: NoiseSchedule
     architecture: str
     path: Path
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    tokenizer_2: CLIPTokenizer | None = None
 
     @property
     def takes_pictures(self) -> bool:
@@ -65,10 +70,11 @@ def load_checkpoint(
     tokenizer: str | Path | None = None,
     vae: str | Path | None = None,
 ) -> Checkpoint:
-    """Loads a Stable Diffusion 1.x or 2.x checkpoint from the disk.
+    """Loads a Stable Diffusion 1.x, 2.x or XL checkpoint from the disk.
 
     Args:
-        path: a diffusers folder (unet, vae, text_encoder, tokenizer, scheduler), a pipeline that the original
+        path: a diffusers folder (unet, vae, text_encoder, tokenizer, scheduler; for XL also text_encoder_2 and, if its
+            vocabulary is another, tokenizer_2), a pipeline that the original
             Tune-A-Video saved (its temporal blocks are left out: read them with `load_original_unet`), or a single
             file: .safetensors, or .ckpt, .pt, .bin as long as they hold nothing but tensors.
         dtype: of all weights.
@@ -99,7 +105,9 @@ def load_checkpoint(
         unet=parts.unet,
         vae=parts.vae,
         text_encoder=parts.text_encoder,
+        text_encoder_2=parts.text_encoder_2,
         tokenizer=_load_tokenizer(path, tokenizer, parts),
+        tokenizer_2=_load_second_tokenizer(path, tokenizer, parts),
         schedule=NoiseSchedule.from_config({**parts.scheduler_config, **override}),
         architecture=name_architecture(parts.unet.config),
         path=path,
@@ -137,11 +145,29 @@ def _load_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPT
     return load_tokenizer(folder, vocab_size=text.vocab_size, **settings)
 
 
+def _load_second_tokenizer(path: Path, given: str | Path | None, parts: Parts) -> CLIPTokenizer | None:
+    """The second text encoder's tokenizer: the folder's own, else the first's vocabulary with OpenCLIP's padding."""
+    if parts.text_encoder_2 is None:
+        return None
+    text, own = parts.text_encoder_2.config, path / "tokenizer_2"
+    settings = {"model_max_length": text.max_position_embeddings}
+    if has_tokenizer(own) and not given:
+        return load_tokenizer(own, vocab_size=text.vocab_size, **settings)
+    first = path / "tokenizer" if path.is_dir() else CLIP_TOKENIZER
+    folder = check_input_path(given, CheckpointError) if given else first
+    return load_tokenizer(folder, vocab_size=text.vocab_size, pad_token=OPEN_CLIP_PAD, **settings)
+
+
 def _check_parts(checkpoint: Checkpoint) -> None:
     """Refuses parts of different models, which would fail later with an obscure error, or give noise."""
     unet, text, vae = checkpoint.unet.config, checkpoint.text_encoder.config, checkpoint.vae.config
+    second = checkpoint.text_encoder_2.config if checkpoint.text_encoder_2 else None
+    width = text.hidden_size + (second.hidden_size if second else 0)
+    sizes = NUM_SIZES * (unet.addition_time_embed_dim or 0)
+    pooled = (unet.projection_class_embeddings_input_dim or sizes) - sizes
     pairs = (
-        (unet.cross_attention_dim, text.hidden_size, "a UNet for text embeddings of width {}, a text encoder of {}"),
+        (unet.cross_attention_dim, width, "a UNet for text embeddings of width {}, a text encoder of {}"),
+        (pooled, second.projection_dim if second else 0, "a UNet for a pooled text of width {}, a text encoder of {}"),
         (unet.out_channels, vae.latent_channels, "a UNet for latents of {} channels, a VAE of {}"),
     )
     mend = "Choose another checkpoint; this one was put together from parts of different models."

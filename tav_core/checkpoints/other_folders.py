@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..models.families import SUPPORTED
-from ..models.unsupported import Refused, find_refused_pipeline
+from ..models.unsupported import REFINER, Refused, find_refused_pipeline
 from .part_folders import read_json
 from .refusals import wrong_family
 from .weight_files import SUFFIXES
@@ -54,6 +54,9 @@ def read_configs(path: Path, *, without: Iterable[str] = ()) -> dict[str, dict[s
     index = read_json(path / "model_index.json") if (path / "model_index.json").is_file() else {}
     pipeline = str(index.get("_class_name", ""))
     missing = [name for name in needed.values() if not (path / name).is_file()]
+    if (path / CONFIGS["unet"]).is_file() and REFINER.has_config(read_json(path / CONFIGS["unet"])):
+        # It has no first text encoder, so that its folder would seem incomplete.
+        raise wrong_family(path, REFINER)
     if missing and ("unet" in index or not index):
         raise _not_a_model(path, missing)
     if missing:

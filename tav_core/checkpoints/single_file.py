@@ -1,9 +1,11 @@
-"""Stable Diffusion 1.x and 2.x in one file, in the layout of CompVis' and Stability's own (LDM) checkpoints.
+"""Stable Diffusion 1.x, 2.x and XL in one file, in the layout of CompVis' and Stability's own (LDM) checkpoints.
 
     model.diffusion_model.*                  UNet
     first_stage_model.*                      VAE
     cond_stage_model.transformer.*           text encoder of 1.x (CLIP), with or without `text_model.` next
     cond_stage_model.model.*                 text encoder of 2.x (OpenCLIP)
+    conditioner.embedders.0.transformer.*    first text encoder of XL (CLIP)
+    conditioner.embedders.1.model.*          second text encoder of XL (OpenCLIP, with its projection)
     model_ema.*                              a running average of the UNet, not read
     bundle_emb.*                             embeddings of words, not read
     v_pred, ztsnr                            what the UNet predicts, see prediction.py
@@ -23,20 +25,23 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.families import FAMILIES, SUPPORTED, Family
+from ..models.families import FAMILIES, SDXL, SUPPORTED, Family, find_family
 from ..models.unsupported import find_refused
 from .build import Builder, Parts, bare_text_names
-from .ldm_configs import clip_text_config, open_clip_text_config, unet_config
+from .clip_weights import rename_original
+from .ldm_configs import clip_text_config, open_clip_text_config, projected_text_config, unet_config
 from .prediction import VELOCITY, find_prediction_type, has_zero_snr
-from .refusals import refuse_in_channels, wrong_family
+from .refusals import refuse_in_channels, refuse_relative, refuse_zero_snr_xl, wrong_family
 from .vae import load_vae, vae_from_ldm
 from .weight_files import WeightFile, open_weights
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModelWithProjection
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
-PARTS = {"UNet": UNET, "VAE": VAE, "text encoder": TEXT}
+TEXT_XL = "conditioner.embedders."
+PARTS = {"UNet": (UNET,), "VAE": (VAE,), "text encoder": (TEXT, TEXT_XL)}
 # The names that web UIs look for beside MODEL.safetensors.
 VAES_BESIDE = (".vae.safetensors", ".vae.pt", ".vae.ckpt")
 
@@ -60,10 +65,13 @@ def load_single_file(
         _refuse_others(file, vae=vae)
         family = find_family_by_text(file)
         prediction_type = prediction_type or find_prediction_type(file, family)
+        unet = unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == VELOCITY)
         return Parts(
-            unet=unet_from_ldm(file.read(UNET), builder, v_prediction=prediction_type == VELOCITY),
-            vae=_load_vae(file, builder, family, vae),
+            unet=unet,
+            # Autoencoders of the same shapes have different factors: the UNet's family says which.
+            vae=_load_vae(file, builder, find_family(unet.config), vae),
             text_encoder=load_text_encoder(file, builder, family),
+            text_encoder_2=load_second_text_encoder(file, builder, family),
             scheduler_config={
                 **family.scheduler,
                 "prediction_type": prediction_type,
@@ -89,13 +97,15 @@ def find_family_by_text(file: WeightFile) -> Family:
 def _refuse_others(file: WeightFile, *, vae: Path | None) -> None:
     if refused := find_refused(file.shapes):
         raise wrong_family(file.path, refused)
-    missing = [part for part, prefix in PARTS.items() if not file.shapes_under(prefix)]
+    missing = [part for part, prefixes in PARTS.items() if not any(map(file.shapes_under, prefixes))]
     if len(missing) == len(PARTS):
         raise CheckpointError(
             got=f"weights of a model that is not known, beginning with {next(iter(file.shapes), None)!r}: {file.path}",
             expected=SUPPORTED,
             mend="Choose another file.",
         )
+    if file.shapes_under(SDXL.text_prefix) and not file.shapes_under(SDXL.second_text_prefix):
+        missing.append("second text encoder")
     if missing == ["VAE"] and not vae:
         raise _without_vae(file.path)
     if set(missing) - ({"VAE"} if vae else set()):
@@ -107,6 +117,9 @@ def _refuse_others(file: WeightFile, *, vae: Path | None) -> None:
     first, last = file.shapes.get(UNET + "input_blocks.0.0.weight"), file.shapes.get(UNET + "out.2.weight")
     if first and last:
         refuse_in_channels(file.path, first[1], last[0])
+    if file.shapes_under(TEXT_XL):
+        refuse_relative(file.path, file.shapes_under(UNET))
+        refuse_zero_snr_xl(file.path, has_zero_snr(file))
 
 
 def unet_from_ldm(tensors: Mapping[str, Tensor], builder: Builder, *, v_prediction: bool) -> UNet2DConditionModel:
@@ -147,6 +160,20 @@ def load_text_encoder(file: WeightFile, builder: Builder, family: Family) -> Any
         return builder.text_encoder(config, _convert_open_clip(tensors, config, prefix))
     config = clip_text_config(bare_text_names(file.shapes_under(prefix)))
     return builder.text_encoder(config, {name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+
+
+def load_second_text_encoder(file: WeightFile, builder: Builder, family: Family) -> CLIPTextModelWithProjection | None:
+    """The second text encoder in a single file, frozen; None for a family that has one alone.
+
+    Raises:
+        KeyError: the family has two, and the second or a tensor of it is missing.
+    """
+    if not (prefix := family.second_text_prefix):
+        return None
+    bare = {name.removeprefix(prefix): tensor for name, tensor in file.read(prefix).items()}
+    tensors = rename_original(bare)
+    config = projected_text_config({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    return builder.text_encoder_2(config, tensors)
 
 
 def _convert_open_clip(tensors: Mapping[str, Tensor], config: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:

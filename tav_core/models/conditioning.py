@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..layouts import all_finite
+from ..settings import is_whole
 
 AXES = {
     "text": "b m d",
@@ -27,6 +28,10 @@ AXES = {
 }
 # Of one prompt, with start, end and padding, in all models that this library takes. Long prompts have a multiple.
 PROMPT_TOKENS = 77
+# Size ids of one video: original height and width, top and left of the crop, target height and width, in pixels.
+NUM_SIZES = 6
+# The most that ComfyUI's "CLIP Text Encode SDXL" takes.
+LARGEST_SIZE = 16384
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,8 +43,8 @@ class Conditioning:
     Args:
         text: text embeddings, `b m d`: m tokens of width d.
         pooled_text: one embedding per prompt, `b p`. For SDXL.
-        size_ids: integers, `b n`, in pixels. For SDXL n = 6: original height and width, top and left of the crop,
-            target height and width.
+        size_ids: integers, `b n`, in pixels. For SDXL n = `NUM_SIZES`: original height and width, top and left of the
+            crop, target height and width.
         channels: further input channels, `b c f h w`, which follow those of the latents: the image that
             Instruct-Pix2Pix edits, or LaVie's key frames.
         noise_level: the timestep of the noise in `channels`, one integer per video, `b`. For upscalers.
@@ -147,6 +152,22 @@ def repeat_to_one_length(texts: Sequence[Tensor]) -> list[Tensor]:
     """
     length = math.lcm(*(text.shape[1] for text in texts))
     return [text.repeat(1, length // text.shape[1], 1) for text in texts]
+
+
+def repeat_size_ids(sizes: Sequence[int], num_videos: int, device: torch.device | str) -> Tensor:
+    """The same size ids for all videos, `b n`.
+
+    Raises:
+        ConfigError: they are not `NUM_SIZES` whole numbers from 0 to 16384.
+    """
+    if len(sizes) != NUM_SIZES or not all(is_whole(size) and 0 <= size <= LARGEST_SIZE for size in sizes):
+        raise ConfigError(
+            got=f"size ids {list(sizes)}",
+            expected=f"{NUM_SIZES} whole numbers from 0 to {LARGEST_SIZE}: original height and width, top and left of "
+            "the crop, target height and width",
+            mend="Leave them out for the size of the clip, or use 1024 1024 0 0 1024 1024.",
+        )
+    return torch.tensor([[int(size) for size in sizes]], device=device).expand(num_videos, -1)
 
 
 def cat_videos(contexts: Sequence[Conditioning]) -> Conditioning:

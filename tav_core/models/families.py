@@ -27,7 +27,11 @@ ARCHITECTURE = (
     "use_linear_projection",
     "in_channels",
 )
-# Both reference configs share one noise schedule; steps_offset and set_alpha_to_one are those of the diffusers folders.
+# The same for settings that most UNets leave at these values; they are recorded only where they differ.
+OPTIONAL_ARCHITECTURE = {"transformer_layers_per_block": 1, "addition_embed_type": None}
+# The `addition_embed_type` of a UNet that is told a pooled text and sizes beside the text.
+TEXT_TIME = "text_time"
+# All reference configs share one noise schedule; steps_offset and set_alpha_to_one are those of the diffusers folders.
 SCHEDULER = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -60,6 +64,11 @@ class Family:
         open_clip: whether the text encoder has OpenCLIP's layout there, or transformers'.
         pad_token: the token that fills up a prompt; None for the tokenizer's own.
         t2i_adapters: whether anyone has published T2I-Adapters for it.
+        added_conditions: whether the UNet is told a pooled text and sizes, too. This tells it from a family with the
+            same projections, at any size.
+        second_text_prefix: what the names of a second text encoder's tensors begin with; "" if there is none. It has
+            OpenCLIP's layout and a projection, and pads with id 0.
+        upcast_velocity: whether models that predict velocity attend in float32.
     """
 
     name: str
@@ -76,6 +85,9 @@ class Family:
     open_clip: bool
     pad_token: str | None
     t2i_adapters: bool
+    added_conditions: bool = False
+    second_text_prefix: str = ""
+    upcast_velocity: bool = True
 
     def attention_heads(self, widths: Sequence[int]) -> int | list[int]:
         """The number of heads at levels of these widths, as diffusers' `attention_head_dim` wants it."""
@@ -85,6 +97,9 @@ class Family:
     def usual_prediction(self) -> str:
         return next(iter(self.predictions))
 
+
+# OpenCLIP pads with id 0, and so were the models trained that use it; CLIP pads with <|endoftext|>.
+OPEN_CLIP_PAD = "!"
 
 # CompVis' v1-inference.yaml.
 SD1 = Family(
@@ -118,11 +133,32 @@ SD2 = Family(
     scheduler=SCHEDULER,
     text_prefix="cond_stage_model.model.",
     open_clip=True,
-    # OpenCLIP pads with id 0, and so was 2.x trained; CLIP pads with <|endoftext|>.
-    pad_token="!",
+    pad_token=OPEN_CLIP_PAD,
     t2i_adapters=False,
 )
-FAMILIES = (SD1, SD2)
+# Stability's sd_xl_base.yaml. Both text encoders are taken at their penultimate layer, without the final norm; the
+# pooled text is the second's at its last layer, so all layers are kept.
+SDXL = Family(
+    name="sdxl",
+    title="Stable Diffusion XL",
+    linear_projection=True,
+    widths=(320, 640, 1280),
+    text_width=2048,
+    text_layers=12,
+    num_heads=None,
+    predictions={"epsilon": 128},
+    scaling_factor=0.13025,
+    scheduler=SCHEDULER,
+    text_prefix="conditioner.embedders.0.transformer.",
+    open_clip=False,
+    pad_token=None,
+    # T2I-Adapters of it are published, but of another layout, which is not read here.
+    t2i_adapters=False,
+    added_conditions=True,
+    second_text_prefix="conditioner.embedders.1.model.",
+    upcast_velocity=False,
+)
+FAMILIES = (SD1, SD2, SDXL)
 
 
 def count_heads(width: int) -> int:
@@ -142,11 +178,14 @@ SUPPORTED = f"a {ANY_FAMILY} text-to-image checkpoint"
 
 
 def find_family(config: Mapping[str, Any]) -> Family:
-    """The family that a UNet of a size of its own would be of, by the one setting that tells at any size.
+    """The family that a UNet of a size of its own would be of, by the two settings that tell at any size.
 
     Args:
-        config: of a diffusers UNet that was not refused; only `use_linear_projection` is read.
+        config: of a diffusers UNet that was not refused; only `use_linear_projection` and `addition_embed_type` are
+            read. All UNets with added conditions that are taken have linear projections.
     """
+    if config.get("addition_embed_type") == TEXT_TIME:
+        return SDXL
     linear = bool(config["use_linear_projection"])
     return next(family for family in FAMILIES if family.linear_projection == linear)
 
@@ -161,8 +200,18 @@ def name_architecture(config: Mapping[str, Any]) -> str:
 
 
 def describe_architecture(unet: UNet2DConditionModel) -> dict[str, Any]:
-    """The settings `ARCHITECTURE` of a UNet, as plain JSON values."""
-    return {name: as_json(unet.config[name]) for name in ARCHITECTURE}
+    """A UNet's settings `ARCHITECTURE`, and those of `OPTIONAL_ARCHITECTURE` that it sets, as plain JSON values."""
+    own = {name: read_setting(unet.config, name) for name in (*ARCHITECTURE, *OPTIONAL_ARCHITECTURE)}
+    usual = OPTIONAL_ARCHITECTURE.items()
+    return {name: value for name, value in own.items() if (name, value) not in usual}
+
+
+def read_setting(config: Mapping[str, Any], name: str) -> Any:
+    """One setting of an architecture as a plain JSON value; a depth that is the same at all levels as one number."""
+    value = as_json(config.get(name, OPTIONAL_ARCHITECTURE.get(name)))
+    if name == "transformer_layers_per_block" and isinstance(value, list) and value == value[:1] * len(value):
+        return value[0] if value else 1
+    return value
 
 
 def title_by_text_width(config: Mapping[str, Any]) -> str:

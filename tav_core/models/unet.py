@@ -35,7 +35,7 @@ from .parameter_names import check_same_shapes, is_temporal
 from .precision import usual_defaults
 from .saved_unet import INFLATION, MODES, PLACE, TEMPORAL, SavedUNet
 from .shared_weights import copy_structure, replace_modules
-from .unet_inputs import added_arguments, count_images, join_channels, text_per_frame
+from .unet_inputs import added_arguments, count_images, fill_size_ids, join_channels, text_per_frame
 
 
 @dataclass(kw_only=True)
@@ -67,6 +67,8 @@ class InflatedUNet(SavedUNet):
     """
 
     frames: FrameCount
+    # The sizes that SDXL's UNet is told where a conditioning has none: those that its motion was tuned with.
+    size_ids: tuple[int, ...] | None = None
 
     @classmethod
     def from_2d(
@@ -162,7 +164,8 @@ class InflatedUNet(SavedUNet):
         Args:
             latents: `b c f h w`; h and w of any size. Still pictures, if there are any, follow the video's frames.
             timestep: one for all videos, or one per video: a number or a tensor of shape () or (b,).
-            context: the conditioning of the videos, or text embeddings `b m d` alone.
+            context: the conditioning of the videos, or text embeddings `b m d` alone. Where SDXL's has no size ids,
+                they are this UNet's `size_ids`, or else the size of the latents.
             kwargs: further arguments of `UNet2DConditionModel.forward`; ControlNet residuals are `(b f) c h w`.
 
         Returns:
@@ -173,7 +176,7 @@ class InflatedUNet(SavedUNet):
             ConfigError: the conditioning has a part that this UNet does not take, or lacks one that it needs; or there
                 are still pictures, and frames attend to others than themselves.
         """
-        context = as_conditioning(context)
+        context = fill_size_ids(as_conditioning(context), latents, self.size_ids)
         latents = join_channels(latents, context, in_channels=self.config.in_channels)
         num_frames = self.frames.value = latents.shape[2]
         self.frames.images = count_images(context, num_frames, attention=self.modes["attention"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError, LatentsError
-from ..layouts import check_latents
-from .conditioning import Conditioning
+from ..layouts import VAE_FACTOR, check_latents
+from .conditioning import Conditioning, repeat_size_ids
 
 
 def join_channels(latents: Tensor, context: Conditioning, *, in_channels: int) -> Tensor:
@@ -63,6 +64,24 @@ def text_per_frame(context: Conditioning, num_frames: int) -> Tensor:
     frames = num_frames - context.image_text.shape[1]
     video = context.text.unsqueeze(1).expand(-1, frames, -1, -1)
     return torch.cat([video, context.image_text], dim=1).flatten(0, 1)
+
+
+def fill_size_ids(context: Conditioning, latents: Tensor, sizes: Sequence[int] | None) -> Conditioning:
+    """A conditioning with a pooled text but no size ids with some for all its videos; any other as it is.
+
+    Args:
+        latents: `b c f h w`; without `sizes`, the size ids are those of a whole picture of their size, as in ComfyUI.
+        sizes: the six sizes.
+    """
+    if context.pooled_text is None or context.size_ids is not None:
+        return context
+    sizes = sizes or picture_sizes(latents.shape[3] * VAE_FACTOR, latents.shape[4] * VAE_FACTOR)
+    return dataclasses.replace(context, size_ids=repeat_size_ids(sizes, len(context), context.text.device))
+
+
+def picture_sizes(height: int, width: int) -> tuple[int, ...]:
+    """The six sizes of a picture that was neither made smaller nor cropped, in pixels."""
+    return (height, width, 0, 0, height, width)
 
 
 def added_arguments(context: Conditioning, config: Mapping[str, Any], *, num_frames: int) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .families import SDXL, TEXT_TIME
+
 BLOCK_TYPES = frozenset({"CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"})
-# Settings of a diffusers UNet that no family taken here sets: each gives the UNet more than text to look at.
+# diffusers' name of a middle with attention, its default.
+MIDDLE = "UNetMidBlock2DCrossAttn"
+# Settings of a diffusers UNet that give it more than text to look at; of their values, only SDXL's is taken here.
 MORE_THAN_TEXT = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")
 
 
@@ -59,13 +63,30 @@ MORE_INPUT = "Its UNet is given more than noisy latents and a text."
 TRANSFORMER = "It has a transformer in place of the UNet that is tuned here."
 ACROSS_FRAMES = "It has layers across frames already."
 PART = "It is one part of a checkpoint."
-SDXL = Refused(
-    title="Stable Diffusion XL",
-    why="Its UNet also takes a pooled text and sizes of the picture, which are not given here.",
-    marks=("conditioner.embedders.", "add_embedding.linear_1."),
-    settings={"addition_embed_type": "text_time"},
-    pipeline="XL",
-    core_classes=("SDXL",),
+RELATIVE = "It is a relative of Stable Diffusion XL with a smaller UNet, on which a motion of XL does not fit."
+OTHER_NOISE = "Its noise schedule is another than Stable Diffusion XL's, whose UNet it has."
+REFINER = Refused(
+    title="Stable Diffusion XL's refiner",
+    why="It finishes the pictures of the base model.",
+    mend="Choose the base model.",
+    starts=("conditioner.embedders.0.model.",),
+    settings={"addition_embed_type": TEXT_TIME, "cross_attention_dim": 1280},
+    core_classes=("SDXLRefiner",),
+)
+# Names of SDXL's smaller relatives by the transformer blocks at the coarsest level of their UNet's first half, which is
+# as wide as SDXL's (Segmind's and ETRI's configs; ComfyUI tells them so, too).
+RELATIVES = {
+    4: Refused(title="SSD-1B", why=RELATIVE, core_classes=("SSD1B",)),
+    2: Refused(title="Segmind Vega", why=RELATIVE, core_classes=("Segmind_Vega",)),
+    5: Refused(title="KOALA-700M", why=RELATIVE, core_classes=("KOALA_700M",)),
+    6: Refused(title="KOALA-1B", why=RELATIVE, core_classes=("KOALA_1B",)),
+}
+UNNAMED_RELATIVE = Refused(title="a smaller relative of Stable Diffusion XL", why=RELATIVE)
+EDM = Refused(title="Playground v2.5", why=OTHER_NOISE, marks=("edm_mean", "edm_std"))
+ZERO_SNR_XL = Refused(
+    title="a Stable Diffusion XL model with zero terminal SNR",
+    why="Its last timestep is pure noise, which no inversion ends at.",
+    mend="Choose one without, such as the epsilon version of the model.",
 )
 ORIGINAL_UNET = Refused(
     title="a UNet saved by the original Tune-A-Video",
@@ -137,8 +158,10 @@ REFUSED = (
         ),
         core_classes=("SVD_img2vid",),
     ),
-    SDXL,
-    Refused(title="Stable Diffusion XL's refiner", why=SDXL.why, core_classes=("SDXLRefiner",)),
+    EDM,
+    Refused(title="a Stable Diffusion XL model that predicts EDM's velocity", why=OTHER_NOISE, marks=("edm_vpred.",)),
+    REFINER,
+    *RELATIVES.values(),
     Refused(title="Stable Diffusion 3", why=TRANSFORMER, marks=("joint_blocks.",), core_classes=("SD3",)),
     Refused(
         title="Flux",
@@ -151,6 +174,8 @@ REFUSED = (
         title="a class-conditioned or unCLIP model",
         why="Its UNet also takes a class, or the embedding of an image.",
         marks=("label_emb.", "class_embedding."),
+        # Stable Diffusion XL keeps its added conditions under the same name.
+        never="conditioner.embedders.",
         core_classes=("SD21UnclipL", "SD21UnclipH"),
     ),
     ORIGINAL_UNET,
@@ -204,13 +229,35 @@ def find_refused_config(config: Mapping[str, Any]) -> Refused | None:
     """What a diffusers UNet config gives away, or None. Its channels are `find_refused_channels`'."""
     if found := next((refused for refused in REFUSED if refused.has_config(config)), None):
         return found
+    if config.get("addition_embed_type") == TEXT_TIME and (relative := find_relative(config)):
+        return relative
     for setting in MORE_THAN_TEXT:
-        if config.get(setting) is not None:
+        if config.get(setting) not in (None, TEXT_TIME):
             return Refused(title=f"a UNet with {setting} {config[setting]!r}", why=MORE_INPUT)
     for block_type in (*config.get("down_block_types", ()), *config.get("up_block_types", ())):
         if block_type not in BLOCK_TYPES:
             return Refused(title=f"a UNet with a {block_type}")
     return None
+
+
+def find_relative(config: Mapping[str, Any]) -> Refused | None:
+    """What a UNet with SDXL's added conditions is if it is one of SDXL's smaller relatives, or None.
+
+    These lack the attention in the middle, or have depths that differ within a level, or, at SDXL's own widths, another
+    number of layers than SDXL's two.
+
+    Args:
+        config: of a diffusers UNet whose `addition_embed_type` is "text_time".
+    """
+    middle = config.get("mid_block_type", MIDDLE) == MIDDLE
+    official = tuple(config.get("block_out_channels", ())) == SDXL.widths
+    depths = config.get("transformer_layers_per_block", 1)
+    uneven = config.get("reverse_transformer_layers_per_block") is not None
+    if middle and not uneven and not (official and config.get("layers_per_block", 2) != 2):
+        return None
+    while isinstance(depths, Sequence) and depths:
+        depths = depths[-1]
+    return RELATIVES.get(depths, UNNAMED_RELATIVE)
 
 
 def find_refused_channels(in_channels: int, out_channels: int) -> Refused | None:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, MotionError
-from ..models.families import describe_architecture, title_by_text_width
+from ..models.families import OPTIONAL_ARCHITECTURE, describe_architecture, read_setting, title_by_text_width
 from ..models.parameter_names import check_same_shapes, is_temporal
-from ..settings import as_json, is_number
+from ..settings import is_number
 from ..tensor_files import digest, holds_finite_floats, load_tensors, save_tensors
 from .motion_info import MotionInfo, read_info
 
@@ -132,8 +132,8 @@ class Motion:
         Raises:
             MotionError: names the first setting that differs.
         """
-        for name, value in self.info.architecture.items():
-            own = as_json(config.get(name))
+        for name, value in {**OPTIONAL_ARCHITECTURE, **self.info.architecture}.items():
+            own = read_setting(config, name)
             if own != value:
                 raise MotionError(
                     got=f"a motion tuned on {title_by_text_width(self.info.architecture)}, with {name} {value}",

@@ -17,6 +17,8 @@ import torch
 from tests.tav_core.metrics.tiny_judges import make_clip, make_dino, save_clip
 
 TOKENS = 49408
+# The width of the tiny SDXL's pooled text, another than its text encoders'.
+POOLED = 96
 SCHEDULER = {
     "_class_name": "PNDMScheduler",
     "num_train_timesteps": 1000,
@@ -83,6 +85,24 @@ def make_text_encoder(seed, *, activation, layers=2):
     return randomize(CLIPTextModel(config), seed)
 
 
+def make_projected_text_encoder(seed, *, layers=3):
+    """OpenCLIP's text tower with a projection to another width, and the end of a prompt at its end token."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=TOKENS,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=layers,
+        num_attention_heads=1,
+        hidden_act="gelu",
+        projection_dim=POOLED,
+        bos_token_id=TOKENS - 2,
+        eos_token_id=TOKENS - 1,
+    )
+    return randomize(CLIPTextModelWithProjection(config), seed)
+
+
 @pytest.fixture(scope="session")
 def sd1():
     """The parts of a tiny Stable Diffusion 1.x: convolutions as projections, 8 heads, CLIP."""
@@ -104,6 +124,30 @@ def sd2():
         text_encoder=make_text_encoder(6, activation="gelu"),
         scheduler={**SCHEDULER, "prediction_type": "v_prediction"},
         open_clip=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def sdxl():
+    """The parts of a tiny Stable Diffusion XL: two text encoders, added conditions, several blocks in a transformer."""
+    return SimpleNamespace(
+        unet=make_unet(
+            7,
+            widths=(32, 64, 128),
+            heads=(1, 1, 2),
+            attends=(False, True, True),
+            text_width=128,
+            transformer_layers_per_block=[1, 2, 3],
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=POOLED + 6 * 256,
+        ),
+        vae=make_vae(8),
+        text_encoder=make_text_encoder(9, activation="quick_gelu", layers=3),
+        text_encoder_2=make_projected_text_encoder(10),
+        scheduler={**SCHEDULER, "prediction_type": "epsilon"},
+        open_clip=False,
     )
 
 
@@ -129,9 +173,18 @@ def write_folder():
         for name in ("unet", "vae", "text_encoder"):
             getattr(parts, name).save_pretrained(path / name, **how)
         shutil.copytree(CLIP_TOKENIZER, path / "tokenizer")
+        if second := getattr(parts, "text_encoder_2", None):
+            second.save_pretrained(path / "text_encoder_2", **how)
+            shutil.copytree(CLIP_TOKENIZER, path / "tokenizer_2")
+            settings = path / "tokenizer_2" / "tokenizer_config.json"
+            known = json.loads(settings.read_text()) if settings.is_file() else {}
+            settings.write_text(json.dumps({**known, "pad_token": "!"}))
+            edit = path / "vae" / "config.json"
+            edit.write_text(json.dumps({**json.loads(edit.read_text()), "scaling_factor": 0.13025}))
         (path / "scheduler").mkdir()
         (path / "scheduler" / "scheduler_config.json").write_text(json.dumps(parts.scheduler))
-        index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+        kind = "StableDiffusionXLPipeline" if second else "StableDiffusionPipeline"
+        index = {"_class_name": kind, "unet": ["diffusers", "UNet2DConditionModel"]}
         (path / "model_index.json").write_text(json.dumps(index))
         return path
 
@@ -152,6 +205,10 @@ def to_ldm():
     def convert(parts):
         tensors = {f"model.diffusion_model.{n}": t for n, t in unet_to_ldm(parts.unet).items()}
         tensors |= {f"first_stage_model.{n}": t for n, t in vae_to_ldm(parts.vae).items()}
+        if second := getattr(parts, "text_encoder_2", None):
+            first = clip_to_ldm(parts.text_encoder)
+            tensors |= {f"conditioner.embedders.0.{n}": t for n, t in first.items()}
+            return tensors | {f"conditioner.embedders.1.{n}": t for n, t in open_clip_to_ldm(second).items()}
         text = open_clip_to_ldm if parts.open_clip else clip_to_ldm
         return tensors | {f"cond_stage_model.{n}": t for n, t in text(parts.text_encoder).items()}
 
@@ -169,6 +226,8 @@ RESNET = {
 ENDS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -231,15 +290,16 @@ def clip_to_ldm(text_encoder):
 
 
 def open_clip_to_ldm(text_encoder):
-    """OpenCLIP's names, its joint q, k, v projection, and the last layer that 2.x does not use."""
+    """OpenCLIP's names, its joint q, k, v projection, and the last layer that 2.x does not use but XL's pooled text."""
     bare = {name.removeprefix("text_model."): tensor for name, tensor in text_encoder.state_dict().items()}
     layers, width = text_encoder.config.num_hidden_layers, text_encoder.config.hidden_size
+    projected = "text_projection.weight" in bare
     tensors = {
         "model.positional_embedding": bare["embeddings.position_embedding.weight"],
         "model.token_embedding.weight": bare["embeddings.token_embedding.weight"],
         "model.ln_final.weight": bare["final_layer_norm.weight"],
         "model.ln_final.bias": bare["final_layer_norm.bias"],
-        "model.text_projection": torch.randn(width, 2 * width),
+        "model.text_projection": bare["text_projection.weight"].T if projected else torch.randn(width, 2 * width),
         "model.logit_scale": torch.tensor(4.6),
     }
     parts = {
@@ -255,6 +315,8 @@ def open_clip_to_ldm(text_encoder):
             tensors |= {f"{new}.{ldm}.{kind}": bare[f"{old}.{name}.{kind}"] for name, ldm in parts.items()}
             joint = [bare[f"{old}.self_attn.{each}_proj.{kind}"] for each in "qkv"]
             tensors[f"{new}.attn.in_proj_{kind}"] = torch.cat(joint)
+    if projected:
+        return tensors
     last = f"resblocks.{layers - 1}."
     unused = {n.replace(last, f"resblocks.{layers}."): torch.randn_like(t) for n, t in tensors.items() if last in n}
     return tensors | unused

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tav_core.models.families import (
     ANY_FAMILY,
     ARCHITECTURE,
     FAMILIES,
+    OPTIONAL_ARCHITECTURE,
     SD1,
     SD2,
+    SDXL,
     SUPPORTED,
     describe_architecture,
     find_family,
@@ -22,20 +26,22 @@ from tav_core.models.schedule import PREDICTION_TYPES
 
 
 def test_families_can_be_told_apart_and_their_predictions_are_known():
-    for field in ("name", "title", "linear_projection", "text_width", "text_prefix"):
+    for field in ("name", "title", "text_width", "text_prefix"):
         assert len({getattr(family, field) for family in FAMILIES}) == len(FAMILIES)
+    told = {(family.linear_projection, family.added_conditions) for family in FAMILIES}
+    assert len(told) == len(FAMILIES)
     assert all(set(family.predictions) <= set(PREDICTION_TYPES) for family in FAMILIES)
     assert (SD1.usual_prediction, SD2.usual_prediction) == ("epsilon", "epsilon")
 
 
 def test_families_in_words():
-    assert ANY_FAMILY == "Stable Diffusion 1.x or 2.x" and ANY_FAMILY in SUPPORTED
+    assert ANY_FAMILY == "Stable Diffusion 1.x, 2.x or XL" and ANY_FAMILY in SUPPORTED
     assert join_titles([SD2]) == "Stable Diffusion 2.x"
     assert join_titles([SD1, SD2, SD2]) == "Stable Diffusion 1.x, 2.x or 2.x"
-    assert list_text_widths() == "1.x attends to text of width 768, 2.x of 1024"
+    assert list_text_widths() == "1.x attends to text of width 768, 2.x of 1024, XL of 2048"
 
 
-@pytest.mark.parametrize("family, parts", [(SD1, "sd1"), (SD2, "sd2")])
+@pytest.mark.parametrize("family, parts", [(SD1, "sd1"), (SD2, "sd2"), (SDXL, "sdxl")])
 def test_a_unet_of_any_size_has_its_family(request, family, parts):
     config = request.getfixturevalue(parts).unet.config
     assert find_family(config) is family
@@ -47,6 +53,14 @@ def test_a_unet_of_any_size_has_its_family(request, family, parts):
     assert family.attention_heads(config.block_out_channels) == (heads if isinstance(heads, int) else list(heads))
 
 
+def test_what_most_unets_lack_is_recorded_only_where_there_is_some(sd2, sdxl):
+    told = describe_architecture(sdxl.unet)
+    assert tuple(told) == (*ARCHITECTURE, *OPTIONAL_ARCHITECTURE)
+    assert (told["transformer_layers_per_block"], told["addition_embed_type"]) == ([1, 2, 3], "text_time")
+    alike = SimpleNamespace(config={**sd2.unet.config, "transformer_layers_per_block": (1, 1)})
+    assert describe_architecture(alike) == describe_architecture(sd2.unet)
+
+
 def test_an_architecture_is_plain_json(sd2):
     told = describe_architecture(sd2.unet)
     assert tuple(told) == ARCHITECTURE
@@ -55,7 +69,12 @@ def test_an_architecture_is_plain_json(sd2):
 
 @pytest.mark.parametrize(
     "width, title",
-    [(768, "Stable Diffusion 1.x"), (1024, "Stable Diffusion 2.x"), (32, "a model of another size")]
+    [
+        (768, "Stable Diffusion 1.x"),
+        (1024, "Stable Diffusion 2.x"),
+        (2048, "Stable Diffusion XL"),
+        (32, "a model of another size"),
+    ]
     + [(value, "a model of another size") for value in (None, [], {}, [768], "None")],
 )
 def test_titles_go_by_the_width_of_the_text_whatever_a_file_says(width, title):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from tav_core.checkpoints.load import load_checkpoint
-from tav_core.errors import PromptError
+from tav_core.errors import ConfigError, PromptError
 from tav_core.models.text import encode_prompt
 
 
@@ -113,3 +113,62 @@ def test_weights_count_no_tokens_and_are_not_named_as_words(checkpoint):
 def test_half_of_a_surrogate_pair_is_no_prompt(checkpoint, prompt):
     with pytest.raises(PromptError, match="not Unicode text"):
         encode_prompt(checkpoint, prompt)
+
+
+@pytest.fixture(scope="module")
+def xl(sdxl, write_folder, tmp_path_factory):
+    return load_checkpoint(write_folder(sdxl, tmp_path_factory.mktemp("xl") / "model"))
+
+
+def as_diffusers(checkpoint, prompt):
+    """Text and pooled text of a prompt, as diffusers' pipeline has them, and its sizes for a picture of 64x96."""
+    from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+
+    parts = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet")
+    pipeline = StableDiffusionXLPipeline(
+        **{part: getattr(checkpoint, part) for part in parts}, scheduler=DDIMScheduler()
+    )
+    text, negative, pooled, negative_pooled = pipeline.encode_prompt(prompt, negative_prompt="")
+    # The sizes that its __call__ builds.
+    added = pipeline._get_add_time_ids((64, 96), (0, 0), (64, 96), text.dtype, pooled.shape[-1])
+    return text, negative, pooled, negative_pooled, added
+
+
+@torch.no_grad()
+def test_xl_encodes_as_diffusers_pipeline_does(xl):
+    told = encode_prompt(xl, ["a photo of a cat", ""], size_ids=(64, 96, 0, 0, 64, 96))
+    text, empty, pooled, empty_pooled, added = as_diffusers(xl, "a photo of a cat")
+    assert torch.equal(told.text, torch.cat([text, empty]))
+    assert torch.equal(told.pooled_text, torch.cat([pooled, empty_pooled]))
+    assert torch.equal(told.size_ids, added.long().expand(2, -1))
+    assert told.text.shape == (2, 77, 128) and told.pooled_text.shape == (2, 96)
+
+
+def test_xls_empty_prompt_is_encoded_and_not_zeros(xl):
+    empty = encode_prompt(xl, "")
+    assert empty.text.abs().min() > 0 and empty.pooled_text.abs().min() > 0
+    assert empty.size_ids is None
+
+
+def test_xls_file_and_folder_encode_alike(xl, sdxl, to_ldm, tmp_path):
+    save_file({n: t.contiguous().clone() for n, t in to_ldm(sdxl).items()}, tmp_path / "model.safetensors")
+    one, other = (
+        encode_prompt(each, "Wow! It's 2 (CATS:1.3)") for each in (xl, load_checkpoint(tmp_path / "model.safetensors"))
+    )
+    assert torch.equal(one.text, other.text) and torch.equal(one.pooled_text, other.pooled_text)
+
+
+def test_xls_pooled_text_is_that_of_the_first_part_and_not_weighted(xl):
+    long = encode_prompt(xl, " ".join(["cat"] * 75 + ["dog"] * 3), long_prompts=True)
+    first = encode_prompt(xl, " ".join(["cat"] * 75))
+    assert long.text.shape == (1, 154, 128)
+    assert torch.allclose(long.pooled_text, first.pooled_text, atol=1e-6)
+    weighted, plain = (encode_prompt(xl, prompt) for prompt in ("a (red:1.5) cat", "a red cat"))
+    assert torch.allclose(weighted.pooled_text, plain.pooled_text, atol=1e-6)
+    assert (weighted.text - plain.text).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("sizes", [(1024, 1024), (1, 2, 3, 4, 5, -6), (1, 2, 3, 4, 5, 6.5)])
+def test_sizes_are_six_whole_numbers(xl, sizes):
+    with pytest.raises(ConfigError, match="6 whole numbers"):
+        encode_prompt(xl, "a cat", size_ids=sizes)

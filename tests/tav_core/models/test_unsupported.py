@@ -8,7 +8,6 @@ from tav_core.models.unsupported import (
     ORIGINAL_UNET,
     REFUSED,
     REFUSED_NETS,
-    SDXL,
     find_refused,
     find_refused_channels,
     find_refused_config,
@@ -29,10 +28,9 @@ NAMES = {
         "down_blocks.0.temp_convs.0.conv1.0.weight",
         "model.diffusion_model.blocks.0.self_attn.norm_q.weight",
     ],
-    "Stable Diffusion XL": [
-        "conditioner.embedders.1.model.ln_final.weight",
-        "add_embedding.linear_1.weight",
-    ],
+    "Stable Diffusion XL's refiner": ["conditioner.embedders.0.model.ln_final.weight"],
+    "Playground v2.5": ["edm_mean"],
+    "a Stable Diffusion XL model that predicts EDM's velocity": ["edm_vpred.sigma_max"],
     "Stable Diffusion 3": ["model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight"],
     "Flux": ["double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight"],
     "a class-conditioned or unCLIP model": ["model.diffusion_model.label_emb.0.0.weight"],
@@ -53,7 +51,7 @@ def test_the_originals_unet_is_told_from_a_motion_file_by_its_spatial_weights():
     assert find_refused([temporal, "conv_in.weight"]) is ORIGINAL_UNET
 
 
-@pytest.mark.parametrize("parts", ["sd1", "sd2"])
+@pytest.mark.parametrize("parts", ["sd1", "sd2", "sdxl"])
 def test_stable_diffusion_is_not_mistaken_for_another_family(request, to_ldm, parts):
     assert find_refused(to_ldm(request.getfixturevalue(parts))) is None
 
@@ -68,7 +66,7 @@ def test_every_refusal_says_what_it_is_and_what_to_do():
 @pytest.mark.parametrize(
     "settings, title",
     [
-        ({"addition_embed_type": "text_time"}, "Stable Diffusion XL"),
+        ({"addition_embed_type": "text_time", "cross_attention_dim": 1280}, "Stable Diffusion XL's refiner"),
         ({"addition_embed_type": "image"}, "a UNet with addition_embed_type 'image'"),
         ({"num_class_embeds": 10}, "a UNet with num_class_embeds 10"),
         ({"up_block_types": ["UpBlock2D", "SkipUpBlock2D"]}, "a UNet with a SkipUpBlock2D"),
@@ -77,6 +75,32 @@ def test_every_refusal_says_what_it_is_and_what_to_do():
 def test_a_config_gives_its_model_away(sd1, sd2, settings, title):
     assert find_refused_config(sd1.unet.config) is find_refused_config(sd2.unet.config) is None
     assert find_refused_config({**sd1.unet.config, **settings}).title == title
+
+
+SDXL_UNET = {
+    "addition_embed_type": "text_time",
+    "block_out_channels": [320, 640, 1280],
+    "layers_per_block": 2,
+    "transformer_layers_per_block": [1, 2, 10],
+}
+# unet/config.json of each, as far as it differs.
+RELATIVES = {
+    "SSD-1B": {
+        "mid_block_type": None,
+        "transformer_layers_per_block": [1, [2, 2], [4, 4]],
+        "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1],
+    },
+    "Segmind Vega": {"mid_block_type": None, "transformer_layers_per_block": [1, [1, 1], [2, 2]]},
+    "KOALA-700M": {"mid_block_type": None, "layers_per_block": 1, "transformer_layers_per_block": [0, 2, 5]},
+    "KOALA-1B": {"layers_per_block": 1, "transformer_layers_per_block": [0, 2, 6]},
+    "a smaller relative of Stable Diffusion XL": {"mid_block_type": None},
+}
+
+
+@pytest.mark.parametrize("title", RELATIVES)
+def test_smaller_relatives_of_sdxl_are_told_from_it(title):
+    assert find_refused_config(SDXL_UNET) is None
+    assert find_refused_config({**SDXL_UNET, **RELATIVES[title]}).title == title
 
 
 @pytest.mark.parametrize(
@@ -88,7 +112,6 @@ def test_input_channels_tell_what_else_a_unet_is_given(in_channels, title):
 
 
 def test_pipelines_and_cores_classes_give_models_away():
-    assert find_refused_pipeline("StableDiffusionPipeline") is find_refused_pipeline("") is None
-    assert find_refused_pipeline("StableDiffusionXLImg2ImgPipeline") is SDXL
+    assert find_refused_pipeline("StableDiffusionXLPipeline") is find_refused_pipeline("") is None
     assert find_refused_core_class("SDXLRefiner").title == "Stable Diffusion XL's refiner"
     assert find_refused_core_class("Unheard_Of").title == "Unheard_Of"
