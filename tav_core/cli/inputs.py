@@ -21,6 +21,7 @@ from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
+from ..models.unet_inputs import picture_sizes
 from ..models.unsupported import INSTRUCT
 from ..sampling.blend import blend
 from ..sampling.config import EditConfig, InjectionConfig
@@ -80,8 +81,10 @@ def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:
 
 
 def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list[str]) -> Conditioning:
-    """The conditioning of prompts; they may be long if the options say so."""
-    return encode_prompt(checkpoint, prompts, long_prompts=args.long_prompts)
+    """The conditioning of prompts; they may be long if the options say so, and tune's says which size SDXL is told."""
+    side = getattr(args, "told_size", 0)
+    sizes = picture_sizes(side, side) if side else None
+    return encode_prompt(checkpoint, prompts, long_prompts=args.long_prompts, size_ids=sizes)
 
 
 def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:

@@ -72,6 +72,13 @@ def build_parser() -> Parser:
     tune.add_argument(
         "--start-from", type=Path, help="lavie_interpolation.pt: start from its temporal layers (default: from zero)"
     )
+    tune.add_argument(
+        "--told-size",
+        type=int,
+        default=0,
+        help="side of the picture that SDXL is told it makes, such as 1024; invert and edit tell it the same (default: "
+        "0, the clip's size)",
+    )
     add_preset(tune, Preset.tuning)
     add_settings(tune, TuneConfig)
     add_early_stop(tune)

@@ -154,13 +154,18 @@ def repeat_to_one_length(texts: Sequence[Tensor]) -> list[Tensor]:
     return [text.repeat(1, length // text.shape[1], 1) for text in texts]
 
 
+def are_size_ids(sizes: Sequence[int]) -> bool:
+    """Whether these are the six sizes of a picture, whole numbers that are not too large."""
+    return len(sizes) == NUM_SIZES and all(is_whole(size) and 0 <= size <= LARGEST_SIZE for size in sizes)
+
+
 def repeat_size_ids(sizes: Sequence[int], num_videos: int, device: torch.device | str) -> Tensor:
     """The same size ids for all videos, `b n`.
 
     Raises:
         ConfigError: they are not `NUM_SIZES` whole numbers from 0 to 16384.
     """
-    if len(sizes) != NUM_SIZES or not all(is_whole(size) and 0 <= size <= LARGEST_SIZE for size in sizes):
+    if not are_size_ids(sizes):
         raise ConfigError(
             got=f"size ids {list(sizes)}",
             expected=f"{NUM_SIZES} whole numbers from 0 to {LARGEST_SIZE}: original height and width, top and left of "

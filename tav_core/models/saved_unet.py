@@ -7,7 +7,7 @@ was inflated, and how: under `inflation`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
 TEMPORAL = "temporal"
 # Where in a block these stand; at the end in those saved before there was a choice.
 PLACE = "place"
+# What SDXL's UNet is told where a conditioning has no sizes; left out where that is the clip's size.
+SIZES = "size_ids"
 
 
 class SavedUNet(UNet2DConditionModel):
@@ -38,6 +40,17 @@ class SavedUNet(UNet2DConditionModel):
     def modes(self) -> dict[str, Any]:
         """The modes as `set_modes` takes them."""
         return {name: self.config[INFLATION][name] for name in MODES}
+
+    @property
+    def size_ids(self) -> tuple[int, ...] | None:
+        """The sizes that SDXL's UNet is told where a conditioning has none; None for the size of the latents."""
+        sizes = self.config[INFLATION].get(SIZES)
+        return tuple(sizes) if sizes else None
+
+    def set_size_ids(self, sizes: Sequence[int] | None) -> None:
+        """Sets the sizes that the UNet is told where a conditioning has none, in place."""
+        kept = {name: value for name, value in self.config[INFLATION].items() if name != SIZES}
+        self.register_to_config(**{INFLATION: {**kept, **({SIZES: list(sizes)} if sizes else {})}})
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Writes weights and modes as diffusers does; `from_pretrained` of this class reads them.
@@ -98,7 +111,9 @@ class SavedUNet(UNet2DConditionModel):
         modes = {TEMPORAL: True, **read_modes(config), **given}
         flat = {name: value for name, value in config.items() if name != INFLATION}
         unet, unused = UNet2DConditionModel.from_config(flat, return_unused_kwargs=True, **kwargs)
+        sizes = modes.pop(SIZES, None)
         inflated = cls.from_2d(unet, **modes)
+        inflated.set_size_ids(sizes)
         return (inflated, unused) if return_unused_kwargs else inflated
 
 
@@ -115,7 +130,7 @@ def read_modes(config: Mapping[str, Any]) -> dict[str, Any]:
             expected="that of a video UNet, written by InflatedUNet.save_pretrained",
             mend="Read it as diffusers' UNet2DConditionModel, then call InflatedUNet.from_2d.",
         )
-    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL, PLACE} != set(MODES):
+    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL, PLACE, SIZES} != set(MODES):
         raise CheckpointError(
             got=f"the modes {modes} in the UNet's config",
             expected=f"a value for each of {', '.join(MODES)}",

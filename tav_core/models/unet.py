@@ -67,8 +67,6 @@ class InflatedUNet(SavedUNet):
     """
 
     frames: FrameCount
-    # The sizes that SDXL's UNet is told where a conditioning has none: those that its motion was tuned with.
-    size_ids: tuple[int, ...] | None = None
 
     @classmethod
     def from_2d(

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, MotionError
-from ..models.families import OPTIONAL_ARCHITECTURE, describe_architecture, read_setting, title_by_text_width
+from ..models.families import (
+    OPTIONAL_ARCHITECTURE,
+    describe_architecture,
+    find_family,
+    read_setting,
+    title_by_text_width,
+)
 from ..models.parameter_names import check_same_shapes, is_temporal
 from ..settings import is_number
 from ..tensor_files import digest, holds_finite_floats, load_tensors, save_tensors
@@ -105,6 +111,7 @@ class Motion:
         self.check_fits(unet)
         inflated = InflatedUNet.from_2d(unet, **{**self.info.modes, **modes})
         inflated.load_temporal(self.temporal)
+        inflated.set_size_ids(self.info.size_ids)
         with torch.no_grad():
             for block in inflated.blocks().values():
                 assert block.attn_temp is not None, "inflated with temporal blocks above"
@@ -132,7 +139,8 @@ class Motion:
         Raises:
             MotionError: names the first setting that differs.
         """
-        for name, value in {**OPTIONAL_ARCHITECTURE, **self.info.architecture}.items():
+        unsaid = {name: value for name, value in OPTIONAL_ARCHITECTURE.items() if name not in self.info.architecture}
+        for name, value in {**self.info.architecture, **unsaid}.items():
             own = read_setting(config, name)
             if own != value:
                 raise MotionError(
@@ -170,9 +178,15 @@ def import_original(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel
         unet: the 2-D UNet of the checkpoint that it was tuned on.
 
     Raises:
-        MotionError: the architecture differs; or weights that the original never tunes differ, so `unet` is not its
-            base.
+        MotionError: the model is Stable Diffusion XL; the architecture differs; or weights that the original never
+            tunes differ, so `unet` is not its base.
     """
+    if find_family(unet.config).added_conditions:
+        raise MotionError(
+            got="a motion of the original to import for Stable Diffusion XL",
+            expected="the 1.x or 2.x checkpoint that the original was tuned on, because it tunes no other",
+            mend="Load that checkpoint; on Stable Diffusion XL, tune again.",
+        )
     base = unet.state_dict()
     check_same_shapes({n: t for n, t in state_dict.items() if not is_temporal(n)}, base, what="a saved UNet")
     deltas = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import MotionError
 from ..models.attention_modes import GROUP_NORMS, check_positions, visible_frames
+from ..models.conditioning import are_size_ids
 from ..models.families import ARCHITECTURE
 from ..settings import is_number, is_whole
 from ..video.config import FITS, ClipInfo
@@ -33,6 +34,7 @@ class MotionInfo:
         modes: attention mode, group norm and positions of the UNet in tuning; "none" if positions are not named.
         config: the tuning settings.
         steps_done: how many tuning steps were done.
+        size_ids: the sizes that SDXL's UNet was told, see `Conditioning`; empty for other families.
         pack_version: version of this library.
         format_version: version of the file format.
     """
@@ -50,11 +52,14 @@ class MotionInfo:
     modes: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     steps_done: int = 0
+    size_ids: list[int] = field(default_factory=list)
     pack_version: str = ""
     format_version: int = FORMAT_VERSION
 
     def to_metadata(self) -> dict[str, str]:
-        return {name: json.dumps(value) for name, value in dataclasses.asdict(self).items()}
+        """The fields as text; sizes only where there are any."""
+        fields = dataclasses.asdict(self)
+        return {name: json.dumps(value) for name, value in fields.items() if name != "size_ids" or value}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> MotionInfo:
@@ -114,6 +119,8 @@ def check_info(info: MotionInfo) -> None:
         raise ValueError(f"fit should be one of {', '.join(FITS)}")
     if not is_number(info.fps) or not 0 <= info.fps < 1e6:
         raise ValueError("fps should be a number")
+    if not isinstance(info.size_ids, list) or (info.size_ids and not are_size_ids(info.size_ids)):
+        raise ValueError("size_ids should be six whole numbers")
     if missing := [name for name in ARCHITECTURE if name not in info.architecture]:
         raise ValueError(f"architecture lacks {missing[0]}")
     modes = {**UNNAMED_MODES, **info.modes}

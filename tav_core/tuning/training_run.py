@@ -22,6 +22,7 @@ from ..models.families import describe_architecture
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
 from ..models.schedule import draw_noise
+from ..models.unet_inputs import fill_size_ids
 from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
@@ -63,6 +64,7 @@ class TuningRun:
         context = as_conditioning(context)
         context.check(width=self.base.config.cross_attention_dim, values=True)
         self.mean, self.std = split_moments(clip, self.base.device, channels=self.base.config.in_channels)
+        context = fill_size_ids(context, self.mean, self.base.size_ids)
         num_trained = sum(p.numel() for p in self.trainable.values())
         self.plan = plan or plan_tuning(
             self.base, self.step_shape, config=config, dtype=self.precision, num_trained=num_trained
@@ -210,6 +212,7 @@ class TuningRun:
             modes=recorded_modes(self.base.modes),
             config=self.recorded,
             steps_done=self.step,
+            size_ids=[] if self.context.size_ids is None else self.context.size_ids[0].tolist(),
             pack_version=__version__,
             **describe_clip(self.about),
         )

@@ -1,0 +1,62 @@
+"""The command line on a tiny Stable Diffusion XL: tune, invert, edit, info."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tav_core.cli.main import main
+from tav_core.sampling.trajectory import Trajectory
+from tav_core.tuning.motion import Motion
+from tav_core.video.clip import read_clip
+from tav_core.video.config import ClipConfig
+from tav_core.video.write import write_video
+
+SIZE = ["--num-frames", "3", "--width", "64", "--height", "64"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, sdxl, write_folder):
+    """A folder with a tiny checkpoint, a clip, and a motion and a trajectory made from them."""
+    place = tmp_path_factory.mktemp("xl")
+    write_folder(sdxl, place / "model")
+    clip = np.random.default_rng(0).random((4, 48, 64, 3), dtype=np.float32)
+    write_video(place / "clip.mp4", clip, fps=12)
+    assert tune(place) == 0
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    out = ["--clip", f"{place / 'clip.mp4'}", "--out", f"{place / 'trajectory.safetensors'}"]
+    assert main(["invert", *files, *out, "--num-steps", "2"]) == 0
+    return place
+
+
+def tune(place, *more, out="run"):
+    files = ["--model", f"{place / 'model'}", "--clip", f"{place / 'clip.mp4'}", "--out", f"{place / out}"]
+    told = ["--prompt", "a cat runs", "--num-steps", "2", "--memory", "speed"]
+    return main(["tune", *files, *SIZE, *told, *more])
+
+
+def test_a_clip_is_tuned_inverted_and_edited(place):
+    assert Trajectory.load(place / "trajectory.safetensors").latents.shape == (3, 1, 4, 3, 8, 8)
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--out", f"{place / 'edits'}"]
+    assert main(["edit", *files, *start, "--prompt", "a dog runs", "--prompt", "a red cat"]) == 0
+    for name in ("a-dog-runs.mp4", "a-red-cat.mp4"):
+        assert read_clip(place / "edits" / name, ClipConfig(num_frames=3, width=64, height=64)).frames.shape == (
+            3,
+            64,
+            64,
+            3,
+        )
+
+
+def test_the_motion_records_the_size_that_the_model_was_told(place):
+    assert Motion.load(place / "run" / "motion.safetensors").info.size_ids == [64, 64, 0, 0, 64, 64]
+    assert tune(place, "--told-size", "1024", out="large") == 0
+    info = Motion.load(place / "large" / "motion.safetensors").info
+    assert info.size_ids == [1024, 1024, 0, 0, 1024, 1024]
+
+
+def test_what_a_checkpoint_is(place, capsys):
+    assert main(["info", f"{place / 'model'}"]) == 0
+    told = capsys.readouterr().out
+    assert "checkpoint, sdxl-32-64-128-text128" in told and "[1, 2, 3]" in told
