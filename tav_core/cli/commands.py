@@ -58,7 +58,7 @@ def run_tune(args: argparse.Namespace) -> None:
     clip = read_clip(args.clip, read_clip_config(args))
     checkpoint = load_model(args, precision=config.precision)
     context = encode(args, checkpoint, args.prompt)
-    names = ("attention", "attention_k", "positions", "group_norm", "backend")
+    names = ("attention", "attention_k", "positions", "temporal", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
     if args.start_from:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import TavError, explain_out_of_memory
 from ..metrics.scores import PAIRS
-from ..models.attention_modes import GROUP_NORMS, MODES, POSITIONS
+from ..models.attention_modes import GROUP_NORMS, MODES, POSITIONS, TEMPORAL_BLOCKS
 from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
@@ -62,6 +62,13 @@ def build_parser() -> Parser:
     )
     tune.add_argument(
         "--positions", choices=POSITIONS, default="none", help="position encoding of frames in temporal attention"
+    )
+    tune.add_argument(
+        "--temporal",
+        choices=("auto", *TEMPORAL_BLOCKS),
+        default="auto",
+        help="the transformer blocks that get temporal attention; auto is the last of each transformer for SDXL, all "
+        "for 1.x and 2.x, where that is no different (default: auto)",
     )
     tune.add_argument(
         "--group-norm",

@@ -15,6 +15,9 @@ GROUP_NORMS = ("frame", "clip")
 POSITIONS = ("none", "rotary")
 # LaVie's are for its checkpoints, and for training such ones.
 ALL_POSITIONS = (*POSITIONS, "lavie_rotary", "lavie")
+# Which transformer blocks get temporal attention: all as in the original, or the last of each Transformer2D as in
+# AnimateDiff; they differ in Stable Diffusion XL, whose transformers have up to ten blocks.
+TEMPORAL_BLOCKS = ("all", "last")
 # Where in a transformer block the temporal attention stands: at its end as in the original, or as in LaVie.
 PLACES = ("end", "before_feed_forward")
 
@@ -74,8 +77,9 @@ def check_positions(positions: str, among: Sequence[str] = POSITIONS) -> None:
 def recorded_modes(modes: Mapping[str, Any]) -> dict[str, Any]:
     """The modes that a motion and a run record.
 
-    The backend is left out because it does not change results. Positions are recorded only if there are any, so that
-    versions without this option can still read the file and continue the run.
+    The backend is left out because it does not change results. Positions and the blocks that have temporal attention
+    are recorded only if they are not the original's, so that versions without these options can still read the file and
+    continue the run.
     """
-    left_out = {"backend"} | ({"positions"} if modes["positions"] == "none" else set())
-    return {name: value for name, value in modes.items() if name not in left_out}
+    unsaid = {"positions": "none", "temporal": "all"}
+    return {name: value for name, value in modes.items() if name != "backend" and unsaid.get(name) != value}

@@ -14,11 +14,13 @@ from typing import Any
 from diffusers import UNet2DConditionModel
 
 from ..errors import CheckpointError, ConfigError
+from .attention_modes import recorded_modes
 from .precision import usual_defaults
 
 INFLATION = "inflation"
 MODES = ("attention", "attention_k", "group_norm", "backend", "positions")
-# Whether a UNet has temporal blocks; those saved before there was a choice have.
+# Whether a UNet has temporal attention: "last" if only the last block of each Transformer2D has, see `TEMPORAL_BLOCKS`,
+# else true or false; those saved before there was a choice have it in all.
 TEMPORAL = "temporal"
 # Where in a block these stand; at the end in those saved before there was a choice.
 PLACE = "place"
@@ -40,6 +42,12 @@ class SavedUNet(UNet2DConditionModel):
     def modes(self) -> dict[str, Any]:
         """The modes as `set_modes` takes them."""
         return {name: self.config[INFLATION][name] for name in MODES}
+
+    @property
+    def recorded_modes(self) -> dict[str, Any]:
+        """What a motion and a run record of the modes."""
+        temporal = "last" if self.config[INFLATION].get(TEMPORAL) == "last" else "all"
+        return recorded_modes({**self.modes, TEMPORAL: temporal})
 
     @property
     def size_ids(self) -> tuple[int, ...] | None:

@@ -21,15 +21,24 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
 from ..layouts import fold, unfold
 from .attention import SelfAttention, TemporalAttention, TextAttention, check_backend
-from .attention_modes import ALL_POSITIONS, GROUP_NORMS, PLACES, check_positions, visible_frames
+from .attention_modes import (
+    ALL_POSITIONS,
+    GROUP_NORMS,
+    PLACES,
+    TEMPORAL_BLOCKS,
+    check_positions,
+    visible_frames,
+)
 from .blocks import InflatedBlock, inflate_block
 from .conditioning import Conditioning, as_conditioning
+from .families import find_family
 from .inflation import ClipGroupNorm, FrameCount, recast
 from .parameter_names import check_same_shapes, is_temporal
 from .precision import usual_defaults
@@ -78,7 +87,7 @@ class InflatedUNet(SavedUNet):
         group_norm: str = "frame",
         backend: str = "sdpa",
         positions: str = "none",
-        temporal: bool = True,
+        temporal: bool | str = "auto",
         place: str = "end",
         seed: int = 33,
     ) -> InflatedUNet:
@@ -95,8 +104,10 @@ class InflatedUNet(SavedUNet):
             backend: "sdpa", or "xformers" if it is installed.
             positions: position encoding of frames in the temporal attention: "none" as in the original, "rotary",
                 LaVie's rotary alone as "lavie_rotary", or LaVie's with a learned bias per distance as "lavie".
-            temporal: whether there are temporal blocks. Without them, the UNet takes less time and memory, and cannot
-                be tuned: for what needs no tuning (sampling/zero_shot).
+            temporal: which transformer blocks have temporal attention, one of `TEMPORAL_BLOCKS`; "auto" is the
+                family's: the last of each Transformer2D in Stable Diffusion XL, all in others, whose transformers have
+                one block. True is "all". With False, the UNet takes less time and memory, and cannot be tuned: for what
+                needs no tuning (sampling/zero_shot).
             place: where in a block the temporal attention stands: at its "end", or "before_feed_forward".
             seed: for the temporal blocks' query, key and value projections; the original's seed by default.
 
@@ -107,6 +118,7 @@ class InflatedUNet(SavedUNet):
             raise ConfigError(got="an inflated UNet", expected="a 2-D UNet", mend="Change its modes with `set_modes`.")
         check_options(attention, attention_k, group_norm, backend, positions, place)
         inflated = recast(copy_structure(unet), cls)
+        chosen = choose_temporal(inflated, temporal)
         inflated.frames = FrameCount()
         with torch.random.fork_rng(devices=[]), usual_defaults():
             torch.manual_seed(seed)
@@ -114,10 +126,11 @@ class InflatedUNet(SavedUNet):
                 inflated,
                 BasicTransformerBlock,
                 lambda block: inflate_block(
-                    block, inflated.frames, temporal=temporal, place=place, positions=positions
+                    block, inflated.frames, temporal=id(block) in chosen, place=place, positions=positions
                 ),
             )
-        inflated.register_to_config(**{INFLATION: {TEMPORAL: temporal, PLACE: place}})
+        all_blocks = len(chosen) == len(inflated.blocks())
+        inflated.register_to_config(**{INFLATION: {TEMPORAL: all_blocks or (bool(chosen) and "last"), PLACE: place}})
         inflated.set_modes(
             attention=attention, attention_k=attention_k, group_norm=group_norm, backend=backend, positions=positions
         )
@@ -259,6 +272,30 @@ class InflatedUNet(SavedUNet):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(given[name])
+
+
+def choose_temporal(unet: UNet2DConditionModel, temporal: bool | str) -> set[int]:
+    """The ids of the transformer blocks of a 2-D UNet that get temporal attention.
+
+    Args:
+        temporal: see `InflatedUNet.from_2d`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if temporal is False:
+        return set()
+    which = "all" if temporal is True else temporal
+    which = find_family(unet.config).temporal if which == "auto" else which
+    if which not in TEMPORAL_BLOCKS:
+        raise ConfigError(
+            got=f"temporal {temporal!r}",
+            expected=f"one of auto, {', '.join(TEMPORAL_BLOCKS)}, true or false",
+            mend="Use 'auto', the family's usual.",
+        )
+    transformers = [module for module in unet.modules() if isinstance(module, Transformer2DModel)]
+    first = 0 if which == "all" else -1
+    return {id(block) for transformer in transformers for block in list(transformer.transformer_blocks)[first:]}
 
 
 def check_options(

@@ -55,6 +55,16 @@ class TuneConfig:
     modules: tuple[str, ...] = setting(
         ("attn1.to_q", "attn2.to_q", "attn_temp"), "Modules that are trained, by the endings of their names."
     )
+    query_rank: int = setting(
+        -1,
+        "Rank of the two factors that are trained in place of each query projection; 0 trains the projections whole; "
+        "-1 is 32 for Stable Diffusion XL and 0 for 1.x and 2.x, as the original.",
+        low=-1,
+        high=1024,
+    )
+    low_rank_learning_rate: float = setting(
+        5e-4, "AdamW's learning rate of these factors (MotionDirector's, arXiv 2310.08465).", low=1e-8, high=1.0
+    )
     min_timestep: int = setting(0, "The lowest timestep that steps are trained on.", low=0)
     max_timestep: int = setting(
         1000, "The timestep below which all trained timesteps lie; the model's own number, if that is lower.", low=1

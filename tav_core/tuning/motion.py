@@ -2,6 +2,7 @@
 
 The file is safetensors. Tensor names are the published ones behind a prefix:
     delta.<name>      difference from the base model's weight (the tuned query projections)
+    down.<name>, up.<name>   or its two factors of low rank, see low_rank.py
     temporal.<name>   a weight that inflation added, as it is
 The metadata are strings, one for each field of `MotionInfo`.
 """
@@ -28,7 +29,8 @@ from ..models.families import (
 from ..models.parameter_names import check_same_shapes, is_temporal
 from ..settings import is_number
 from ..tensor_files import digest, holds_finite_floats, load_tensors, save_tensors
-from .motion_info import MotionInfo, read_info
+from .low_rank import LowRankDeltas, pack_deltas, unpack_deltas
+from .motion_info import FORMAT_VERSION, NEWEST_FORMAT, UNNAMED_TEMPORAL, MotionInfo, read_info
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -41,7 +43,7 @@ class Motion:
     """A tuned motion, on the CPU in float32.
 
     Args:
-        deltas: differences from the base UNet's weights, by published name.
+        deltas: differences from the base UNet's weights, by published name; `LowRankDeltas` if they are of low rank.
         temporal: the temporal blocks' weights, by published name.
         info: where the motion comes from.
     """
@@ -59,7 +61,7 @@ class Motion:
         Raises:
             OutputError: no space, no permission.
         """
-        tensors = {f"delta.{name}": tensor.to(dtype) for name, tensor in self.deltas.items()}
+        tensors = {name: tensor.to(dtype) for name, tensor in pack_deltas(self.deltas).items()}
         tensors |= {f"temporal.{name}": tensor.to(dtype) for name, tensor in self.temporal.items()}
         return save_tensors(path, tensors, self.info.to_metadata())
 
@@ -72,7 +74,7 @@ class Motion:
         """
         tensors, metadata = load_tensors(path, error=MotionError, what="a motion file (.safetensors)")
         info = read_info(path, metadata)
-        parts: dict[str, dict[str, Tensor]] = {"delta": {}, "temporal": {}}
+        parts: dict[str, dict[str, Tensor]] = {"delta": {}, "down": {}, "up": {}, "temporal": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part not in parts or not holds_finite_floats(tensor):
@@ -82,7 +84,8 @@ class Motion:
                     mend="The file is damaged: make or copy it again.",
                 )
             parts[part][rest] = tensor.float()
-        return cls(deltas=parts["delta"], temporal=parts["temporal"], info=info)
+        deltas = unpack_deltas(parts["delta"], parts["down"], parts["up"], where=str(path))
+        return cls(deltas=deltas, temporal=parts["temporal"], info=info)
 
     def apply_to(
         self,
@@ -109,13 +112,13 @@ class Motion:
 
         check_strengths(strength=strength, temporal_strength=temporal_strength)
         self.check_fits(unet)
-        inflated = InflatedUNet.from_2d(unet, **{**self.info.modes, **modes})
+        inflated = InflatedUNet.from_2d(unet, **{"temporal": UNNAMED_TEMPORAL, **self.info.modes, **modes})
         inflated.load_temporal(self.temporal)
         inflated.set_size_ids(self.info.size_ids)
         with torch.no_grad():
-            for block in inflated.blocks().values():
-                assert block.attn_temp is not None, "inflated with temporal blocks above"
-                for parameter in block.attn_temp.to_out[0].parameters():
+            layers = (block.attn_temp for block in inflated.blocks().values() if block.attn_temp is not None)
+            for layer in layers:
+                for parameter in layer.to_out[0].parameters():
                     parameter.mul_(temporal_strength)
             for name, delta in self.deltas.items():
                 base = inflated.get_parameter(name)
@@ -148,6 +151,12 @@ class Motion:
                     expected=f"{name} {own}, as in this model, {title_by_text_width(config)}",
                     mend="Use a checkpoint of the family it was tuned on, or tune again on this one.",
                 )
+
+
+def format_for(deltas: Mapping[str, Tensor], modes: Mapping[str, Any]) -> int:
+    """The oldest file format that holds a motion with these differences and recorded modes."""
+    newer = isinstance(deltas, LowRankDeltas) or modes.get("temporal", UNNAMED_TEMPORAL) != UNNAMED_TEMPORAL
+    return NEWEST_FORMAT if newer else FORMAT_VERSION
 
 
 def check_strengths(**strengths: float) -> None:

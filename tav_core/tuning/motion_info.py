@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MotionError
-from ..models.attention_modes import GROUP_NORMS, check_positions, visible_frames
+from ..models.attention_modes import GROUP_NORMS, TEMPORAL_BLOCKS, check_positions, visible_frames
 from ..models.conditioning import are_size_ids
 from ..models.families import ARCHITECTURE
 from ..settings import is_number, is_whole
 from ..video.config import FITS, ClipInfo
 
+# Of a file with whole differences and temporal attention in all blocks, which all versions of this pack read.
 FORMAT_VERSION = 1
+# Of a file with low-rank factors, or with temporal attention in the last blocks alone.
+NEWEST_FORMAT = 2
 # The modes that a file means if it does not name them.
 UNNAMED_MODES = {"attention": "sparse_causal", "attention_k": 2, "group_norm": "clip", "positions": "none"}
+# The same for where the temporal attention is, which is no mode that a UNet can change.
+UNNAMED_TEMPORAL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,8 @@ class MotionInfo:
         prompt: the prompt that it was tuned with.
         num_frames, start, stride, fps, width, height, fit: the clip that it was tuned on, and how it was read, see
             `read_clip`; if unknown, stride and fps are 0 and fit is empty.
-        modes: attention mode, group norm and positions of the UNet in tuning; "none" if positions are not named.
+        modes: attention mode, group norm and positions of the UNet in tuning, and which blocks have temporal attention;
+            "none" if positions are not named, "all" if the blocks are not.
         config: the tuning settings.
         steps_done: how many tuning steps were done.
         size_ids: the sizes that SDXL's UNet was told, see `Conditioning`; empty for other families.
@@ -94,10 +100,10 @@ def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
 def refuse_later_format(path: str | Path, metadata: Mapping[str, str]) -> None:
     """Refuses a file of a later version of this pack, whose metadata may be anything."""
     written = metadata.get("format_version", "0")
-    if written.isdecimal() and len(written) < 9 and int(written) > FORMAT_VERSION:
+    if written.isdecimal() and len(written) < 9 and int(written) > NEWEST_FORMAT:
         raise MotionError(
             got=f"{path}, a motion of format {written}",
-            expected=f"format {FORMAT_VERSION} or older",
+            expected=f"format {NEWEST_FORMAT} or older",
             mend="Update this pack.",
         )
 
@@ -124,6 +130,8 @@ def check_info(info: MotionInfo) -> None:
     if missing := [name for name in ARCHITECTURE if name not in info.architecture]:
         raise ValueError(f"architecture lacks {missing[0]}")
     modes = {**UNNAMED_MODES, **info.modes}
+    if modes.pop("temporal", UNNAMED_TEMPORAL) not in TEMPORAL_BLOCKS:
+        raise ValueError(f"temporal should be one of {', '.join(TEMPORAL_BLOCKS)}")
     if modes.keys() != UNNAMED_MODES.keys() or not is_whole(modes["attention_k"]):
         raise ValueError(f"modes should be {', '.join(UNNAMED_MODES)}")
     check_positions(modes["positions"])

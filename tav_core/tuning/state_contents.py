@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..models.attention_modes import recorded_modes
 from .config import TuneConfig
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ TAUGHT_BY = (
     "epsilon",
     "precision",
 )
+# The same for runs with low-rank queries.
+TAUGHT_LOW_RANK_BY = ("low_rank_learning_rate",)
 # The demo's VAE in bf16 differs by 0.2 % from fp32; a clip of eight frames with one replaced by its neighbour, by 18 %.
 INPUT_TOLERANCE = 0.01
 
@@ -48,9 +49,11 @@ def identity(run: TuningRun) -> dict[str, Any]:
     return {
         "model": run.base_hash,
         "modules": list(run.config.modules),
-        "modes": recorded_modes(run.base.modes),
+        "modes": run.base.recorded_modes,
         "seed": run.config.seed,
         "start": run.start_hash,
+        # None for whole queries, as files from before there were others have it.
+        "query_rank": run.query_rank or None,
         **{name: given_or_none(run.config, name) for name in OBJECTIVE},
     }
 
@@ -63,7 +66,7 @@ def given_or_none(config: TuneConfig, name: str) -> Any:
 
 def settings(run: TuningRun) -> dict[str, Any]:
     """The settings that change what a run's steps do."""
-    return {name: run.recorded[name] for name in TAUGHT_BY}
+    return {name: run.recorded[name] for name in (*TAUGHT_BY, *(TAUGHT_LOW_RANK_BY if run.query_rank else ()))}
 
 
 def read_settings(metadata: dict[str, str]) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def read_settings(metadata: dict[str, str]) -> dict[str, Any]:
         saved = json.loads(metadata.get("settings", "{}"))
     except (ValueError, RecursionError):
         return {}
-    return {name: saved[name] for name in TAUGHT_BY if name in saved} if isinstance(saved, dict) else {}
+    known = (*TAUGHT_BY, *TAUGHT_LOW_RANK_BY)
+    return {name: saved[name] for name in known if name in saved} if isinstance(saved, dict) else {}
 
 
 def read_scores(metadata: dict[str, str]) -> dict[int, float] | None:

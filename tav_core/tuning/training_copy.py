@@ -9,17 +9,23 @@ from torch import Tensor, nn
 
 from ..cancelling import check_cancelled, check_in_backward
 from ..errors import ConfigError
+from ..models.parameter_names import is_temporal
 from ..models.precision import hold_masters
 from ..models.shared_weights import cast, copy_structure
 from ..models.unet import InflatedUNet
+from .low_rank import add_factors
 
 
-def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype) -> InflatedUNet:
+def copy_for_training(
+    unet: InflatedUNet, modules: Sequence[str], compute_dtype: torch.dtype, *, rank: int = 0, seed: int = 0
+) -> InflatedUNet:
     """A copy of a UNet that shares its frozen weights and owns float32 masters of the trainable ones.
 
     Args:
         modules: endings of module names, as the original selects them.
         compute_dtype: the copy's dtype; frozen weights in another dtype are not shared but cast.
+        rank: of the factors that are trained in place of chosen linear layers, unless these are temporal; 0 for none.
+        seed: of these factors.
 
     Raises:
         ConfigError: no module has one of the endings.
@@ -35,8 +41,12 @@ def copy_for_training(unet: InflatedUNet, modules: Sequence[str], compute_dtype:
                 expected="endings such as attn1.to_q, attn2.to_q, attn_temp",
                 mend="Check the spelling.",
             )
+        low_rank = [name for name in chosen if rank and isinstance(copied.get_submodule(name), nn.Linear)]
+        low_rank = [name for name in low_rank if not is_temporal(f"{name}.")]
+        add_factors(copied, low_rank, rank=rank, seed=seed)
         for name in chosen:
-            hold_masters(copied, name, source=unet)
+            if name not in low_rank:
+                hold_masters(copied, name, source=unet)
     hear_cancels(copied)
     return copied
 

@@ -16,9 +16,8 @@ from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import window_around, with_anchor
 from ..errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
 from ..layouts import VAE_FACTOR, check_values
-from ..models.attention_modes import recorded_modes
 from ..models.conditioning import Conditioning, as_conditioning
-from ..models.families import describe_architecture
+from ..models.families import describe_architecture, find_family
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
 from ..models.schedule import draw_noise
@@ -27,8 +26,9 @@ from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
 from .config import TuneConfig
+from .low_rank import is_factor, read_deltas
 from .memory_plan import MemoryPlan, plan_tuning
-from .motion import Motion, hash_base
+from .motion import Motion, format_for, hash_base
 from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
@@ -59,7 +59,9 @@ class TuningRun:
     ) -> None:
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
-        self.unet = copy_for_training(self.base, config.modules, self.precision)
+        family = find_family(self.base.config)
+        self.query_rank = family.query_rank if config.query_rank < 0 else config.query_rank
+        self.unet = copy_for_training(self.base, config.modules, self.precision, rank=self.query_rank, seed=config.seed)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
         context = as_conditioning(context)
         context.check(width=self.base.config.cross_attention_dim, values=True)
@@ -71,7 +73,7 @@ class TuningRun:
         )
         set_recompute(self.unet, self.plan.recompute.what, num_levels=self.plan.recompute.num_levels)
         self.optimizer = torch.optim.AdamW(
-            self.trainable.values(),
+            group_parameters(self.trainable, config),
             lr=config.learning_rate,
             betas=config.betas,
             eps=config.epsilon,
@@ -83,7 +85,7 @@ class TuningRun:
         self.context = context.map(lambda part: part.detach().clone()).to(device=self.base.device)
         self.about = about or ClipInfo()
         # What the motion records of the settings.
-        self.recorded: dict[str, Any] = as_json(asdict(config))
+        self.recorded: dict[str, Any] = {**as_json(asdict(config)), "query_rank": self.query_rank}
         self.step = 0
         self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -156,7 +158,7 @@ class TuningRun:
     def train_on(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
         """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(self.step)
+            group["lr"] = self.config.learning_rate_at(self.step) * group["times"]
         loss = self.loss(latents, noise, timestep)
         value = loss.item()
         self.check_finite("loss", value)
@@ -201,19 +203,21 @@ class TuningRun:
         """The motion so far, as copies on the CPU in float32."""
         tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
         base = dict(self.base.named_parameters())
-        deltas = {n: t - base[n].detach().cpu().float() for n, t in tuned.items() if not is_temporal(n)}
+        deltas = read_deltas({n: t for n, t in tuned.items() if not is_temporal(n)}, base)
         temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
+        modes = self.base.recorded_modes
         info = MotionInfo(
             architecture=describe_architecture(self.base),
             base_hash=self.base_hash,
             num_frames=self.num_frames,
             height=self.mean.shape[3] * VAE_FACTOR,
             width=self.mean.shape[4] * VAE_FACTOR,
-            modes=recorded_modes(self.base.modes),
+            modes=modes,
             config=self.recorded,
             steps_done=self.step,
             size_ids=[] if self.context.size_ids is None else self.context.size_ids[0].tolist(),
             pack_version=__version__,
+            format_version=format_for(deltas, modes),
             **describe_clip(self.about),
         )
         return Motion(deltas=deltas, temporal=temporal, info=info)
@@ -222,6 +226,15 @@ class TuningRun:
     def base_hash(self) -> str:
         """The hash of the base model's weights."""
         return hash_base(self.base)
+
+
+def group_parameters(trainable: dict[str, nn.Parameter], config: TuneConfig) -> list[dict[str, Any]]:
+    """The optimizer's groups: all weights alike, and low-rank factors with a learning rate so many `times` as high."""
+    factors = [parameter for name, parameter in trainable.items() if is_factor(name)]
+    others = [parameter for name, parameter in trainable.items() if not is_factor(name)]
+    times = config.low_rank_learning_rate / config.learning_rate
+    groups: list[dict[str, Any]] = [{"params": others, "times": 1.0}, {"params": factors, "times": times}]
+    return [group for group in groups if group["params"]]
 
 
 def split_moments(clip: LatentMoments | Tensor, device: torch.device, *, channels: int) -> tuple[Tensor, Tensor]:
