@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from unittest import mock
 
 import torch
@@ -27,15 +28,16 @@ from tav_core.denoisers.control import look_across_frames
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.residuals import ReadyControlNet
 from tav_core.layouts import VAE_FACTOR
+from tav_core.models.conditioning import NUM_SIZES, Conditioning
 from tav_core.models.inflation import FrameCount
 from tav_core.models.precision import DTYPE_NAMES, DTYPES
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.memory_plan import ACTIVATIONS, MemoryPlan, Recompute
+from tav_core.tuning.memory_plan import ACTIVATIONS, ACTIVATIONS_XL, MemoryPlan, Recompute
 from tav_core.tuning.training_run import TuningRun
 
-from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
+from .sizes import COUNTED, SCHEDULER, TEXT_TOKENS, Size, build_unet
 
 # The widths in the ControlNets of Stable Diffusion.
 HINT_WIDTHS = (16, 32, 96, 256)
@@ -102,11 +104,19 @@ def meta_denoiser(size: Size, dtype: torch.dtype) -> UNetDenoiser:
     return UNetDenoiser(unet=inflated, schedule=NoiseSchedule.from_config(SCHEDULER))
 
 
-def meta_inputs(size: Size, num_frames: int, context_width: int, *, videos: int = 1) -> tuple[Tensor, Tensor]:
-    """Latents `b 4 f h w` and text `b m d` without data."""
+def meta_inputs(
+    size: Size, num_frames: int, config: Mapping[str, Any], *, videos: int = 1
+) -> tuple[Tensor, Conditioning]:
+    """Latents `b 4 f h w` and what a UNet of this config is told, without data."""
     side = size.pixels // VAE_FACTOR
     latents = torch.empty((videos, 4, num_frames, side, side), device="meta")
-    return latents, torch.empty((videos, TEXT_TOKENS, context_width), device="meta")
+    text = torch.empty((videos, TEXT_TOKENS, config["cross_attention_dim"]), device="meta")
+    if config["addition_embed_type"] is None:
+        return latents, Conditioning(text=text)
+    sizes = config["addition_time_embed_dim"] * NUM_SIZES
+    pooled = torch.empty((videos, config["projection_class_embeddings_input_dim"] - sizes), device="meta")
+    told = torch.empty((videos, NUM_SIZES), dtype=torch.int64, device="meta")
+    return latents, Conditioning(text=text, pooled_text=pooled, size_ids=told)
 
 
 def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_widths: tuple[int, ...]) -> UNetDenoiser:
@@ -136,7 +146,7 @@ def count_forward(
     denoiser = meta_denoiser(size, dtype)
     if hint_widths:
         denoiser = with_controlnet(denoiser, size, num_frames, hint_widths)
-    latents, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim, videos=videos)
+    latents, context = meta_inputs(size, num_frames, denoiser.unet.config, videos=videos)
     with counting() as counter, torch.no_grad():
         for model in (denoiser.unet, *(control.net for control in denoiser.controls)):
             for parameter in model.parameters():
@@ -149,7 +159,7 @@ def count_forward(
 def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: Recompute) -> dict[str, int]:
     """Bytes held between steps, and at the peak of a tuning step (not the first one: it has no moments yet)."""
     denoiser = meta_denoiser(size, dtype)
-    clip, context = meta_inputs(size, num_frames, denoiser.unet.config.cross_attention_dim)
+    clip, context = meta_inputs(size, num_frames, denoiser.unet.config)
     config = TuneConfig(precision=DTYPE_NAMES[dtype])
     plan = MemoryPlan(recompute=recompute, needed=0, free=None)
     with counting() as counter, torch.enable_grad():
@@ -166,13 +176,16 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=SIZES, default="sd15")
+    parser.add_argument("--size", choices=COUNTED, default="sd15")
+    parser.add_argument("--pixels", type=int, help="width and height (default: the model's)")
     parser.add_argument("--num-frames", nargs="+", type=int, default=[24, 32])
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     args = parser.parse_args()
     print(f"{'frames':>6}  {'what':28}  {'held GiB':>8}  {'peak GiB':>8}")
+    size = COUNTED[args.size]
+    size = replace(size, pixels=args.pixels or size.pixels)
     for num_frames in args.num_frames:
-        for name, count in what_to_count(SIZES[args.size], num_frames, DTYPES[args.dtype]).items():
+        for name, count in what_to_count(size, num_frames, DTYPES[args.dtype]).items():
             counted = count()
             print(
                 f"{num_frames:6}  {name:28}  {counted['held'] / 2**30:8.2f}  {counted['peak'] / 2**30:8.2f}", flush=True
@@ -182,11 +195,14 @@ def main() -> None:
 def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, Callable[[], dict[str, int]]]:
     """All cases that the coefficients of `models/memory.py` and `tuning/memory_plan.py` describe."""
     tuning = partial(count_tuning, size, num_frames, dtype)
+    with_net = partial(count_forward, size, num_frames, dtype, hint_widths=HINT_WIDTHS)
+    is_xl = bool(size.unet and "addition_embed_type" in size.unet)
+    options = ACTIVATIONS_XL if is_xl else ACTIVATIONS
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),
         "sample, guided": partial(count_forward, size, num_frames, dtype),
-        "sample, guided, ControlNet": partial(count_forward, size, num_frames, dtype, hint_widths=HINT_WIDTHS),
-        **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in ACTIVATIONS},
+        **({} if is_xl else {"sample, guided, ControlNet": with_net}),
+        **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in options},
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tav_core.layouts import VAE_FACTOR
+from tav_core.models.conditioning import NUM_SIZES
 from tav_core.models.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ DEMO = Path(__file__).resolve().parent.parent / "demo" / "model"
 SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 TEXT_TOKENS = 77
 LEVELS = 4
+# The width of SDXL's pooled text.
+POOLED = 1280
 SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
 # From stable-diffusion-2-1's unet/config.json; its attention_head_dim is the number of heads at each level.
 SD2 = {
@@ -76,6 +79,28 @@ SIZES = {
         num_frames=(2, 32),
         runs=1,
         prediction_type="v_prediction",
+    ),
+}
+# Models whose memory is counted alone. From stable-diffusion-xl-base-1.0's unet/config.json.
+COUNTED = {
+    **SIZES,
+    "sdxl": Size(
+        unet={
+            "block_out_channels": (320, 640, 1280),
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            "transformer_layers_per_block": (1, 2, 10),
+            "cross_attention_dim": 2048,
+            "attention_head_dim": (5, 10, 20),
+            "use_linear_projection": True,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": POOLED + NUM_SIZES * 256,
+        },
+        vae=None,
+        pixels=512,
+        num_frames=(2, 24),
+        runs=1,
     ),
 }
 

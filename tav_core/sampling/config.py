@@ -13,6 +13,7 @@ METHODS = ("ddim", "fixed_point", "o_belm")
 EXACT = ("o_belm",)
 # The ResNets of Stable Diffusion's decoder, by which the paper counts.
 PAPER_LAYERS = 12
+PAPER_LEVELS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +105,16 @@ class InjectionConfig:
 
         return Injected(attention=reached(self.attention), features=reached(self.features))
 
-    def first_of(self, num_layers: int) -> int:
-        """The layer where injection begins in a decoder of `num_layers` ResNets."""
-        return self.first_layer * num_layers // PAPER_LAYERS
+    def first_of(self, num_layers: int, *, num_levels: int = PAPER_LEVELS) -> int:
+        """The layer where injection begins in a decoder of `num_layers` ResNets.
+
+        Args:
+            num_levels: resolutions of the decoder. Of fewer than the paper's, the coarsest are missing, so layers are
+                counted from the finest: layer 4 is at a quarter of the latents' width in Stable Diffusion XL too.
+        """
+        shared = (PAPER_LAYERS - self.first_layer) * num_layers * PAPER_LEVELS
+        # The division rounds up.
+        return max(num_layers + shared // -(PAPER_LAYERS * num_levels), 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,10 @@ from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..errors import ConfigError, LatentsError
 from ..layouts import check_latents
 from ..models.conditioning import Conditioning, as_conditioning, cat_videos
+from ..models.families import find_family
 from ..models.inflation import FrameCount, recast
 from ..models.schedule import NoiseSchedule
-from .config import InjectionConfig
+from .config import PAPER_LEVELS, InjectionConfig
 from .trajectory import Trajectory, check_all_kept, check_inversion
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ def inject_unet(unet: InflatedUNet, config: InjectionConfig, attention: Switch, 
 
     injected = copy_structure(unet)
     layers = decoder_layers(injected)
-    first = config.first_of(len(layers))
+    # Small models of 1.x and 2.x with fewer levels scale the number; Stable Diffusion XL lacks the coarsest level.
+    xl = find_family(unet.config).added_conditions
+    first = config.first_of(len(layers), num_levels=len(unet.up_blocks) if xl else PAPER_LEVELS)
     share(layers[first][0], "conv2", frames=injected.frames, switch=features)
     for _, attentions in layers[first:]:
         for attn1 in attentions:

@@ -8,13 +8,15 @@ import torch
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import ConfigError, LatentsError
-from tav_core.models.schedule import ddim_step
+from tav_core.models.conditioning import Conditioning
+from tav_core.models.schedule import NoiseSchedule, ddim_step
 from tav_core.models.unet import InflatedUNet
 from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.injection import InjectedDenoiser, decoder_layers, source_at
 from tav_core.sampling.invert import invert
 from tav_core.sampling.trajectory import Trajectory
+from tests.tav_core.conftest import POOLED
 
 STEPS = 5
 
@@ -268,3 +270,23 @@ def test_sources_that_do_not_fit_are_refused(denoiser, trajectory, clip_latents,
         inject(object(), trajectory, context)
     with pytest.raises(LatentsError, match=r"4 frames of 6x8 latents .* the source's 4 of 8x8"):
         inject(denoiser, trajectory, context).epsilon(noisy[..., :6], trajectory.timesteps[-1], texts)
+
+
+@pytest.mark.parametrize(("first_layer", "first"), [(0, 0), (3, 0), (4, 1), (6, 3), (9, 6), (11, 8)])
+def test_sdxls_layers_are_counted_from_the_finest(first_layer, first):
+    """SDXL's decoder lacks the coarsest of the paper's four levels: layer 4 is the second at a quarter of the width."""
+    assert InjectionConfig(first_layer=first_layer).first_of(9, num_levels=3) == first
+    assert InjectionConfig(first_layer=first_layer).first_of(12) == first_layer
+
+
+@torch.no_grad()
+def test_a_source_is_injected_into_sdxl(sdxl, close):
+    told = Conditioning(text=torch.ones(1, 7, 128), pooled_text=torch.ones(1, POOLED))
+    other = Conditioning(text=-torch.ones(1, 7, 128), pooled_text=torch.ones(1, POOLED))
+    model = UNetDenoiser(unet=InflatedUNet.from_2d(sdxl.unet), schedule=NoiseSchedule.from_config(sdxl.scheduler))
+    clip = torch.randn((1, 4, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    trajectory = invert(model, clip, told, num_steps=2)
+    injected, timestep = inject(model, trajectory, told, attention=1, features=1), trajectory.timesteps[-1]
+    source = trajectory.latents[-1]
+    close(injected.epsilon(source, timestep, told), model.epsilon(source, timestep, told), 1e-5)
+    assert (injected.epsilon(source, timestep, other) - model.epsilon(source, timestep, other)).abs().max() > 1e-4

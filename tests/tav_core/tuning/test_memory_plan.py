@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from benchmarks.count_memory import count_tuning
+from benchmarks.sizes import COUNTED
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
+from tav_core.models.unet import InflatedUNet
 from tav_core.tuning import memory_plan
 from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.memory_plan import ACTIVATIONS, MODES, Recompute, plan_tuning
+from tav_core.tuning.memory_plan import ACTIVATIONS, ACTIVATIONS_XL, MODES, Recompute, activations_of, plan_tuning
 from tests.tav_core.counted_sizes import NARROW, unet_stub
 
 CLIP = (1, 4, 24, 64, 64)
@@ -82,3 +85,27 @@ def estimated_step(recompute):
     config = SimpleNamespace(block_out_channels=NARROW.unet["block_out_channels"])
     narrow = SimpleNamespace(config=config)
     return memory.activation_bytes(narrow, (1, 4, 8, 64, 64), torch.bfloat16, ACTIVATIONS[recompute])
+
+
+# Stable Diffusion XL's layout, narrow enough to be counted in seconds.
+NARROW_XL = replace(
+    COUNTED["sdxl"],
+    unet={**COUNTED["sdxl"].unet, "block_out_channels": (64, 128, 256), "attention_head_dim": (1, 2, 4)},
+)
+
+
+@pytest.mark.parametrize("recompute", [Recompute("nothing"), Recompute("blocks"), Recompute("layers")])
+def test_sdxls_estimate_against_a_count(recompute):
+    counted = count_tuning(NARROW_XL, 24, torch.bfloat16, recompute=recompute)
+    narrow = SimpleNamespace(config=SimpleNamespace(block_out_channels=(64, 128, 256)))
+    estimate = memory.activation_bytes(narrow, CLIP, torch.bfloat16, ACTIVATIONS_XL[recompute])
+    assert estimate == pytest.approx(counted["peak"] - counted["held"], rel=0.15)
+
+
+def test_sdxls_steps_are_planned_by_its_own_count(sdxl):
+    last, whole = (InflatedUNet.from_2d(sdxl.unet, temporal=temporal) for temporal in ("last", "all"))
+    assert activations_of(last) == ACTIVATIONS_XL
+    assert list(activations_of(whole)) == list(ACTIVATIONS_XL)
+    assert activations_of(whole)[Recompute("nothing")] > ACTIVATIONS_XL[Recompute("nothing")]
+    costs = list(ACTIVATIONS_XL.values())
+    assert costs == sorted(costs, reverse=True) and {*MODES.values()} <= {*ACTIVATIONS_XL}
