@@ -123,10 +123,9 @@ def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_wi
     """Adds a ControlNet to a model without data; its layers at picture resolution have the given widths."""
     from diffusers import ControlNetModel
 
-    names = ("block_out_channels", "down_block_types", "layers_per_block", "cross_attention_dim", "attention_head_dim")
     with torch.device("meta"):
-        net = ControlNetModel(
-            **{name: denoiser.unet.config[name] for name in names}, conditioning_embedding_out_channels=hint_widths
+        net = ControlNetModel.from_unet(
+            denoiser.unet, conditioning_embedding_out_channels=hint_widths, load_weights_from_unet=False
         ).to(denoiser.unet.dtype)
         hint = torch.empty((num_frames, 3, size.pixels, size.pixels), dtype=net.dtype)
     frames = FrameCount()
@@ -201,7 +200,7 @@ def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, 
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),
         "sample, guided": partial(count_forward, size, num_frames, dtype),
-        **({} if is_xl else {"sample, guided, ControlNet": with_net}),
+        "sample, guided, ControlNet": with_net,
         **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in options},
     }
 

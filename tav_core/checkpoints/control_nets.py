@@ -1,4 +1,6 @@
-"""ControlNets and T2I-Adapters of Stable Diffusion 1.x and 2.x, loaded offline in the files that people have them in.
+"""ControlNets and T2I-Adapters of Stable Diffusion, loaded offline in the files that people have them in.
+
+ControlNets may be of 1.x, 2.x or XL, adapters of 1.x or 2.x.
 
     a diffusers folder                 config.json and weights
     one file, ControlNet               diffusers' names, or those of the original's files: `control_model.*`, or bare
@@ -19,10 +21,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.families import ANY_FAMILY, SDXL, find_family
+from ..models.families import ANY_FAMILY, SDXL, TEXT_TIME, find_family
 from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, find_refused
 from .build import Builder
-from .ldm_configs import Shapes, count_parts, read_levels
+from .ldm_configs import Level, Shapes, added_settings, count_depth, count_parts, depth_settings, read_levels
 from .part_folders import open_folder, read_json
 from .weight_files import open_weights
 
@@ -36,6 +38,8 @@ LDM = "control_model."
 HINT = "controlnet_cond_embedding."
 # The shuffle at an adapter's beginning puts 8x8 pixels into one; in those of Stable Diffusion XL it is 16x16.
 SHUFFLED = 8 * 8
+# The names of the layers that take XL's added conditions in, in the original's files.
+LDM_ADDED = {"label_emb.0.0.": "add_embedding.linear_1.", "label_emb.0.2.": "add_embedding.linear_2."}
 # Of each resolution in the original's full adapters; its files number the blocks through.
 BLOCKS_PER_LEVEL = 2
 
@@ -114,7 +118,9 @@ def read_folder(path: Path) -> Net:
     kind = config.get("_class_name")
     if kind not in KINDS:
         raise not_supported(path, f"a {kind or 'model that does not say its class'}")
-    if config.get("addition_embed_type") or config.get("adapter_type") == "full_adapter_xl":
+    if config.get("addition_embed_type") not in (None, TEXT_TIME):
+        raise not_supported(path, f"{KINDS[kind]} with addition_embed_type {config['addition_embed_type']!r}")
+    if config.get("adapter_type") == "full_adapter_xl":
         raise not_supported(path, f"{KINDS[kind]} of {SDXL.title}")
     for block_type in config.get("down_block_types", ()):
         if block_type not in BLOCK_TYPES:
@@ -152,6 +158,8 @@ def controlnet_from_ldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     (layers,) = {level.layers for level in read_levels(shapes_of(bare))}
     converted = convert_controlnet_checkpoint(bare, {"layers_per_block": layers})
+    for old, new in LDM_ADDED.items():
+        converted |= {new + name.removeprefix(old): t for name, t in bare.items() if name.startswith(old)}
     # It returns None for tensors that the file lacks; all names are checked later.
     return {name: tensor for name, tensor in converted.items() if tensor is not None}
 
@@ -169,6 +177,10 @@ def controlnet_config(shapes: Shapes) -> dict[str, Any]:
     attends = [count_parts(shapes, f"down_blocks.{level}.attentions.") > 0 for level in levels]
     linear = len(shapes["mid_block.attentions.0.proj_in.weight"]) == 2
     hints = range(1, count_parts(shapes, f"{HINT}blocks."), 2)
+    added = added_settings(shapes, first="add_embedding.linear_1.weight")
+    depths = [count_depth(shapes, f"down_blocks.{level}.attentions.0.") for level in levels]
+    read = [Level(width, layers, depth) for width, depth in zip(widths, depths, strict=True)]
+    family = find_family({"use_linear_projection": linear, **added})
     return {
         "in_channels": shapes["conv_in.weight"][1],
         "conditioning_channels": shapes[f"{HINT}conv_in.weight"][1],
@@ -180,10 +192,12 @@ def controlnet_config(shapes: Shapes) -> dict[str, Any]:
         "block_out_channels": widths,
         "layers_per_block": layers,
         "cross_attention_dim": shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
-        "attention_head_dim": find_family({"use_linear_projection": linear}).attention_heads(widths),
+        "attention_head_dim": family.attention_heads(widths),
         "use_linear_projection": linear,
         # Nets for 2.1 need it in half precision; for all others it only costs time.
-        "upcast_attention": linear,
+        "upcast_attention": linear and family.upcast_velocity,
+        **added,
+        **depth_settings(read, count_depth(shapes, "mid_block.attentions.0.")),
     }
 
 

@@ -68,14 +68,18 @@ def unet_config(shapes: Shapes, *, v_prediction: bool = False) -> dict[str, Any]
     }
 
 
-def added_settings(shapes: Shapes) -> dict[str, Any]:
-    """The settings of a UNet that is told a pooled text and sizes; none for others."""
-    if ADDED not in shapes:
+def added_settings(shapes: Shapes, *, first: str = ADDED) -> dict[str, Any]:
+    """The settings of a UNet or ControlNet that is told a pooled text and sizes; none for others.
+
+    Args:
+        first: the name of the first layer's weight that takes them in.
+    """
+    if first not in shapes:
         return {}
     return {
         "addition_embed_type": TEXT_TIME,
         "addition_time_embed_dim": SIZE_EMBEDDING,
-        "projection_class_embeddings_input_dim": shapes[ADDED][1],
+        "projection_class_embeddings_input_dim": shapes[first][1],
     }
 
 

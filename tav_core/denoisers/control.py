@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # An adapter processes this many frames at a time, so that its activations do not grow with the clip.
 ADAPTER_FRAMES = 16
-SAME_AS_UNET = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
+SAME_AS_UNET = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim", "addition_embed_type")
 DenoiserT = TypeVar("DenoiserT", bound="UNetDenoiser")
 
 
@@ -43,7 +43,7 @@ class Control:
     """A control net and its control frames.
 
     Args:
-        net: diffusers' `ControlNetModel` or `T2IAdapter`, for Stable Diffusion 1.x or 2.x; see control_nets.py.
+        net: diffusers' `ControlNetModel` or `T2IAdapter`, for the checkpoint's family; see control_nets.py.
         frames: depth, edges, poses or whatever the net was made for: `f h w c` in [0, 1], one per frame of the clip, in
             the clip's size. A net for grey pictures gets the mean of the channels.
         config: see `ControlConfig`.

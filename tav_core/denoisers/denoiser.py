@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule
+from ..models.unet_inputs import fill_size_ids
 from .residuals import ReadyControl, sum_residuals
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class UNetDenoiser:
 
     def predict(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         """What the UNet itself predicts: epsilon or velocity, as `schedule.prediction_type` says."""
-        context = as_conditioning(context)
+        # Filled in here, because ControlNets are told the same.
+        context = fill_size_ids(as_conditioning(context), latents, self.unet.size_ids)
         context.check(width=self.unet.config.cross_attention_dim)
         noisy, context = latents.to(self.unet.dtype), context.to(dtype=self.unet.dtype)
         residuals = sum_residuals(self.controls, noisy, timestep, context, schedule=self.schedule)

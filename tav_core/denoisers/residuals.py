@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import LatentsError
 from ..layouts import VAE_FACTOR, fold
 from ..models.inflation import FrameCount
+from ..models.unet_inputs import added_arguments
 from .config import ControlConfig
 
 if TYPE_CHECKING:
@@ -59,8 +60,17 @@ class ReadyControlNet:
         check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
         self.frames.value = latents.shape[2]
         hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
+        added: dict[str, Any] = {}
+        if self.net.config.addition_embed_type is not None:
+            added = added_arguments(context, self.net.config, num_frames=latents.shape[2])
         down, middle = self.net(
-            fold(latents), timestep, context.text, hint, conditioning_scale=self.config.scale, return_dict=False
+            fold(latents),
+            timestep,
+            context.text,
+            hint,
+            conditioning_scale=self.config.scale,
+            return_dict=False,
+            **added,
         )
         return [*down, middle]
 

@@ -60,9 +60,10 @@ class Encoder:
 
     def __call__(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """The embeddings `c m d` of rows of tokens, and the pooled ones `c p` if the encoder projects them."""
-        output = self.model(tokens, output_hidden_states=self.penultimate)
-        text = output.hidden_states[-2] if self.penultimate else output.last_hidden_state
-        return text, getattr(output, "text_embeds", None)
+        if not self.penultimate:
+            return self.model(tokens).last_hidden_state, None
+        output = self.model(tokens, output_hidden_states=True)
+        return output.hidden_states[-2], getattr(output, "text_embeds", None)
 
 
 @explain_out_of_memory("encoding prompts", "Give fewer prompts at once, or close other programs.")

@@ -212,7 +212,6 @@ REFUSED_NETS = (
     Refused(
         title="a ControlNet-LoRA or difference, which is only part of a net", marks=("lora_controlnet", "difference")
     ),
-    Refused(title=f"a ControlNet of {SDXL.title}", marks=("add_embedding.", "label_emb.")),
     Refused(
         title="a ControlNet of another kind", marks=("task_embedding", "control_add_embedding", "controlnet_blocks.")
     ),

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from tav_core.checkpoints.control_nets import load_control, load_controlnet, load_t2i_adapter
 from tav_core.errors import CheckpointError
+from tests.tav_core.conftest import POOLED
 
 pytestmark = pytest.mark.usefixtures("offline")
 HINTS = {"conv_in": "0", "conv_out": "14"}
@@ -26,7 +27,7 @@ def randomize(net, seed):
     return net.eval().requires_grad_(False)
 
 
-@pytest.fixture(params=["sd1", "sd2"])
+@pytest.fixture(params=["sd1", "sd2", "sdxl"])
 def controlnet(request):
     return randomize(ControlNetModel.from_unet(request.getfixturevalue(request.param).unet), 1)
 
@@ -58,7 +59,10 @@ def assert_same_output(got, expected):
     else:
         latents = torch.randn((2, 4, 8, 8), generator=generator)
         text = torch.randn((2, 7, expected.config.cross_attention_dim), generator=generator)
-        one, other = (net(latents, 481, text, hint, return_dict=False) for net in (got, expected))
+        added = {"text_embeds": torch.ones(2, POOLED), "time_ids": torch.arange(12).reshape(2, 6)}
+        one, other = (
+            net(latents, 481, text, hint, added_cond_kwargs=added, return_dict=False) for net in (got, expected)
+        )
         pairs = zip([*one[0], one[1]], [*other[0], other[1]], strict=True)
     for ours, theirs in pairs:
         assert torch.equal(ours, theirs)
@@ -152,7 +156,7 @@ def test_either_is_known_by_its_file_and_comes_in_the_dtype_asked_for(sd1, tmp_p
     ("names", "message"),
     [
         (["lora_controlnet", "input_blocks.0.0.up"], "ControlNet-LoRA"),
-        (["controlnet_cond_embedding.conv_in.weight", "add_embedding.linear_1.weight"], "Stable Diffusion XL"),
+        (["controlnet_cond_embedding.conv_in.weight", "control_add_embedding.linear_1.weight"], "another kind"),
         (["controlnet_blocks.0.weight"], "another kind"),
         (["model.diffusion_model.x", "joint_blocks.0.x"], "Stable Diffusion 3"),
         (["anything"], "not known"),
@@ -179,7 +183,7 @@ def test_an_adapter_of_xl_is_refused(tmp_path):
     ("config", "message"),
     [
         ({"_class_name": "UNet2DConditionModel"}, "a UNet2DConditionModel"),
-        ({"_class_name": "ControlNetModel", "addition_embed_type": "text_time"}, "Stable Diffusion XL"),
+        ({"_class_name": "ControlNetModel", "addition_embed_type": "text"}, "addition_embed_type 'text'"),
         ({"_class_name": "ControlNetModel", "down_block_types": ["DownBlock3D"]}, "a DownBlock3D"),
         ({}, "does not say its class"),
     ],

@@ -60,3 +60,19 @@ def test_what_a_checkpoint_is(place, capsys):
     assert main(["info", f"{place / 'model'}"]) == 0
     told = capsys.readouterr().out
     assert "checkpoint, sdxl-32-64-128-text128" in told and "[1, 2, 3]" in told
+
+
+def test_what_needs_no_trajectory_or_no_tuning_works_too(place, tmp_path):
+    files = ["--model", f"{place / 'model'}", "--out", f"{tmp_path}", "--num-steps", "2", "--prompt", "a dog"]
+    motion = ["--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    windows = ["--num-frames", "5", "--context-length", "3", "--context-overlap", "1"]
+    assert main(["edit", *files, *motion, *windows, "--free-noise"]) == 0
+    injected = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--inject"]
+    assert main(["edit", *files[:-1], "a cat", *motion, *injected]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cat.mp4", "a-dog.mp4"]
+
+
+def test_half_the_bytes_for_the_weights(place, capsys):
+    assert tune(place, "--dtype", "bf16", out="half") == 0
+    motion = Motion.load(place / "half" / "motion.safetensors")
+    assert motion.info.config["query_rank"] == 32 and motion.info.format_version == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -181,3 +182,14 @@ def test_a_checkpoints_prompts_are_what_its_unet_takes(sdxl, write_folder, tmp_p
     context = encode_prompt(checkpoint, "a cat")
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet), schedule=checkpoint.schedule)
     assert torch.isfinite(denoiser.epsilon(noisy(), 481, context)).all()
+
+
+def test_a_motion_goes_on_another_checkpoint_of_the_family(sdxl, motion, close):
+    """A DreamBooth model is another checkpoint: the tuned differences come on top of its own queries."""
+    other = copy.deepcopy(sdxl.unet)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(0.9)
+    tuned = motion.apply_to(other)
+    for name, delta in motion.deltas.items():
+        close(tuned.get_parameter(name), 0.9 * sdxl.unet.get_parameter(name) + delta, 1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -172,3 +174,12 @@ def test_xls_pooled_text_is_that_of_the_first_part_and_not_weighted(xl):
 def test_sizes_are_six_whole_numbers(xl, sizes):
     with pytest.raises(ConfigError, match="6 whole numbers"):
         encode_prompt(xl, "a cat", size_ids=sizes)
+
+
+def test_the_end_of_a_prompt_is_found_whatever_the_published_config_calls_it(xl, sdxl, write_folder, tmp_path):
+    """stable-diffusion-xl-base-1.0 says eos_token_id 2, as all of transformers' older CLIPs; the end token is 49407."""
+    folder = write_folder(sdxl, tmp_path / "model")
+    config = folder / "text_encoder_2" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "eos_token_id": 2}))
+    old, new = (encode_prompt(each, "a photo of a cat").pooled_text for each in (load_checkpoint(folder), xl))
+    assert torch.equal(old, new)
