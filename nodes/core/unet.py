@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 PREFIX = "diffusion_model."
 IN_COMFYUI = join_titles((SD1, SD2))
-LIBRARY_ALONE = Refused(
-    title=SDXL.title, why="The command line tunes and edits it; the nodes do not yet."
-)
+LIBRARY_ALONE = Refused(title=SDXL.title, why="The command line tunes and edits it; the nodes do not yet.")
 LDM_PREFIX = "model.diffusion_model."
 
 
