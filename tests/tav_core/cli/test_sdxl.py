@@ -11,6 +11,7 @@ from tav_core.tuning.motion import Motion
 from tav_core.video.clip import read_clip
 from tav_core.video.config import ClipConfig
 from tav_core.video.write import write_video
+from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "3", "--width", "64", "--height", "64"]
 
@@ -76,3 +77,20 @@ def test_half_the_bytes_for_the_weights(place, capsys):
     assert tune(place, "--dtype", "bf16", out="half") == 0
     motion = Motion.load(place / "half" / "motion.safetensors")
     assert motion.info.config["query_rank"] == 32 and motion.info.format_version == 2
+
+
+def test_the_other_commands_know_it_too(place, tmp_path, capsys):
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    clip = ["--clip", f"{place / 'clip.mp4'}", "--num-steps", "2"]
+    assert main(["reconstruct", *files, *clip, "--methods", "ddim", "o_belm"]) == 0
+    assert "o_belm" in capsys.readouterr().out
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--source", f"{place / 'clip.mp4'}"]
+    assert main(["edit", *files, *start, "--frames", "1:2", "--prompt", "a fox", "--out", f"{tmp_path}"]) == 0
+    assert (tmp_path / "a-fox.mp4").is_file()
+
+
+def test_tuning_stops_early_by_previews(place, tmp_path):
+    judge = save_clip(make_clip(), tmp_path)
+    early = ["--stop-early", "a dog runs", "--clip-model", f"{judge}", "--score-every", "1", "--num-steps", "2"]
+    assert tune(place, *early, out="early") == 0
+    assert Motion.load(place / "early" / "motion.safetensors").info.steps_done in (1, 2)

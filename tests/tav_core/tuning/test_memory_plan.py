@@ -109,3 +109,16 @@ def test_sdxls_steps_are_planned_by_its_own_count(sdxl):
     assert activations_of(whole)[Recompute("nothing")] > ACTIVATIONS_XL[Recompute("nothing")]
     costs = list(ACTIVATIONS_XL.values())
     assert costs == sorted(costs, reverse=True) and {*MODES.values()} <= {*ACTIVATIONS_XL}
+
+
+@pytest.mark.parametrize(("side", "recompute"), [(64, Recompute("blocks")), (96, Recompute("layers"))])
+def test_24_frames_of_sdxl_fit_into_16_gb(monkeypatch, side, recompute):
+    """At 512 and 768 pixels, beside the model's 5.2 GB, with the defaults' 58 million values to train."""
+    config = SimpleNamespace(block_out_channels=(320, 640, 1280), addition_embed_type="text_time")
+    unet = SimpleNamespace(
+        device=torch.device("cpu"), dtype=torch.bfloat16, config=config, recorded_modes={"temporal": "last"}
+    )
+    monkeypatch.setattr(memory_plan, "free_memory", lambda device: int(16e9 - 5.2e9))
+    shape = (1, 4, 24, side, side)
+    plan = plan_tuning(unet, shape, config=TuneConfig(), dtype=torch.bfloat16, num_trained=58_200_000)
+    assert plan.recompute == recompute
