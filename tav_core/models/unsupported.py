@@ -249,14 +249,15 @@ def find_relative(config: Mapping[str, Any]) -> Refused | None:
         config: of a diffusers UNet whose `addition_embed_type` is "text_time".
     """
     middle = config.get("mid_block_type", MIDDLE) == MIDDLE
-    official = tuple(config.get("block_out_channels", ())) == SDXL.widths
+    official = config.get("block_out_channels") in (SDXL.widths, list(SDXL.widths))
     depths = config.get("transformer_layers_per_block", 1)
     uneven = config.get("reverse_transformer_layers_per_block") is not None
     if middle and not uneven and not (official and config.get("layers_per_block", 2) != 2):
         return None
-    while isinstance(depths, Sequence) and depths:
+    # A file may hold anything here.
+    while isinstance(depths, list | tuple) and depths:
         depths = depths[-1]
-    return RELATIVES.get(depths, UNNAMED_RELATIVE)
+    return RELATIVES.get(depths, UNNAMED_RELATIVE) if isinstance(depths, int) else UNNAMED_RELATIVE
 
 
 def find_refused_channels(in_channels: int, out_channels: int) -> Refused | None:

@@ -103,6 +103,12 @@ def test_smaller_relatives_of_sdxl_are_told_from_it(title):
     assert find_refused_config({**SDXL_UNET, **RELATIVES[title]}).title == title
 
 
+@pytest.mark.parametrize("depths", ["10", {}, None, [], [[]], [{"a": 1}], 3.5])
+def test_depths_that_are_none_name_no_relative(depths):
+    strange = {**SDXL_UNET, "mid_block_type": None, "transformer_layers_per_block": depths, "block_out_channels": None}
+    assert find_refused_config(strange).title == "a smaller relative of Stable Diffusion XL"
+
+
 @pytest.mark.parametrize(
     "in_channels, title", [(9, "an inpainting model"), (7, "an upscaler"), (12, "an image-conditioned model")]
 )
