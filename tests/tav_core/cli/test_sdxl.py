@@ -94,3 +94,9 @@ def test_tuning_stops_early_by_previews(place, tmp_path):
     early = ["--stop-early", "a dog runs", "--clip-model", f"{judge}", "--score-every", "1", "--num-steps", "2"]
     assert tune(place, *early, out="early") == 0
     assert Motion.load(place / "early" / "motion.safetensors").info.steps_done in (1, 2)
+
+
+def test_video_from_text_needs_no_tuning(place, tmp_path):
+    files = ["--model", f"{place / 'model'}", "--prompt", "a cat", "--out", f"{tmp_path}", "--num-steps", "5"]
+    assert main(["generate", *files, *SIZE]) == 0
+    assert (tmp_path / "a-cat.mp4").is_file()
