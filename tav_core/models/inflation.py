@@ -6,11 +6,13 @@ names do not change, and everything that relies on them (a LoRA, a checkpoint) s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..cancelling import check_cancelled, check_in_backward
 
@@ -28,6 +30,25 @@ class FrameCount:
     def __init__(self) -> None:
         self.value = 1
         self.images = 0
+
+
+@dataclass(kw_only=True)
+class CheckpointFrames:
+    """diffusers' gradient checkpointing, under the frame count of the forward pass.
+
+    An object and not a closure, so that a deep copy of the UNet gets its own, and pickle takes it.
+    """
+
+    frames: FrameCount
+
+    def __call__(self, module: nn.Module, *args: Any) -> Any:
+        counted = self.frames.value, self.frames.images
+
+        def run(*args: Any) -> Any:
+            self.frames.value, self.frames.images = counted
+            return module(*args)
+
+        return checkpoint(run, *args, use_reentrant=False)
 
 
 class ClipGroupNorm(nn.GroupNorm):

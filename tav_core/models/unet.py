@@ -14,56 +14,26 @@ The parameter names are the published ones, as in the original's files and in th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
 from ..layouts import fold, unfold
-from .attention import SelfAttention, TemporalAttention, TextAttention, check_backend
-from .attention_modes import (
-    ALL_POSITIONS,
-    GROUP_NORMS,
-    PLACES,
-    TEMPORAL_BLOCKS,
-    check_positions,
-    visible_frames,
-)
+from .attention import SelfAttention, TemporalAttention, TextAttention
 from .blocks import InflatedBlock, inflate_block
 from .conditioning import Conditioning, as_conditioning
-from .families import find_family
-from .inflation import ClipGroupNorm, FrameCount, recast
+from .inflation import CheckpointFrames, ClipGroupNorm, FrameCount, recast
 from .parameter_names import check_same_shapes, is_temporal
 from .precision import usual_defaults
 from .saved_unet import INFLATION, MODES, PLACE, TEMPORAL, SavedUNet
 from .shared_weights import copy_structure, replace_modules
 from .unet_inputs import added_arguments, count_images, fill_size_ids, join_channels, text_per_frame
-
-
-@dataclass(kw_only=True)
-class CheckpointFrames:
-    """diffusers' gradient checkpointing, under the frame count of the forward pass.
-
-    An object and not a closure, so that a deep copy of the UNet gets its own, and pickle takes it.
-    """
-
-    frames: FrameCount
-
-    def __call__(self, module: nn.Module, *args: Any) -> Any:
-        num_frames = self.frames.value
-
-        def run(*args: Any) -> Any:
-            self.frames.value = num_frames
-            return module(*args)
-
-        return checkpoint(run, *args, use_reentrant=False)
+from .unet_options import check_options, choose_temporal
 
 
 class InflatedUNet(SavedUNet):
@@ -272,46 +242,3 @@ class InflatedUNet(SavedUNet):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(given[name])
-
-
-def choose_temporal(unet: UNet2DConditionModel, temporal: bool | str) -> set[int]:
-    """The ids of the transformer blocks of a 2-D UNet that get temporal attention.
-
-    Args:
-        temporal: see `InflatedUNet.from_2d`.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if temporal is False:
-        return set()
-    which = "all" if temporal is True else temporal
-    which = find_family(unet.config).temporal if which == "auto" else which
-    if which not in TEMPORAL_BLOCKS:
-        raise ConfigError(
-            got=f"temporal {temporal!r}",
-            expected=f"one of auto, {', '.join(TEMPORAL_BLOCKS)}, true or false",
-            mend="Use 'auto', the family's usual.",
-        )
-    transformers = [module for module in unet.modules() if isinstance(module, Transformer2DModel)]
-    first = 0 if which == "all" else -1
-    return {id(block) for transformer in transformers for block in list(transformer.transformer_blocks)[first:]}
-
-
-def check_options(
-    attention: str, attention_k: int, group_norm: str, backend: str, positions: str, place: str = "end"
-) -> None:
-    """Checks the options of `InflatedUNet.from_2d` before anything is built."""
-    visible_frames(attention, 1, attention_k)
-    check_backend(backend)
-    check_positions(positions, among=ALL_POSITIONS)
-    if place not in PLACES:
-        raise ConfigError(
-            got=f"place {place!r}", expected=f"one of {', '.join(PLACES)}", mend="Use 'end', as the original."
-        )
-    if group_norm not in GROUP_NORMS:
-        raise ConfigError(
-            got=f"group_norm {group_norm!r}",
-            expected=f"one of {', '.join(GROUP_NORMS)}",
-            mend="Use 'frame', or 'clip' as the original.",
-        )
