@@ -5,6 +5,7 @@ Every group norm has 32 groups, every attention 8 heads, and the text is that of
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from tav_core.models.lavie.upscaler import UpscalerUNet
 from tav_core.models.unet import InflatedUNet
 
 from ...trainers.text import WIDTH
+from .settings import SD_MODEL
 
 BASE, INTERPOLATION, UPSCALER, AUTOENCODER = (64, 64, 96), (32, 64, 64), (32, 32, 32, 32), (96, 32, 64)
 # The factor of the x4 upscaler's latents, which the autoencoder's are scaled to.
@@ -96,4 +98,12 @@ def save_unet(unet: UNet2DConditionModel, path: Path) -> None:
                 name = name.replace(own, original)
         renamed[name] = tensor.detach().cpu().half().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(renamed, path)
+    save_file(renamed, path, metadata={"scaling_factor": str(latents_factor(unet))})
+
+
+def latents_factor(unet: UNet2DConditionModel) -> float:
+    """The factor of a UNet's latents: the demo's autoencoder's, or for the upscaler that of its own."""
+    if isinstance(unet, UpscalerUNet):
+        return FACTOR
+    factor: float = json.loads((SD_MODEL / "vae" / "config.json").read_text())["scaling_factor"]
+    return factor
