@@ -42,6 +42,10 @@ class Processes:
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Makes the gradients of each process the sum over all."""
 
+    def any(self, told: bool) -> bool:
+        """Whether one of the processes was told so; each has to call it."""
+        return told
+
 
 class Accelerated(Processes):
     """Several processes, connected by accelerate."""
@@ -60,6 +64,9 @@ class Accelerated(Processes):
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad = self.sum(parameter.grad)
+
+    def any(self, told: bool) -> bool:
+        return bool(self.sum(torch.tensor(float(told), device=self.device)) > 0)
 
 
 def join_processes() -> Processes:

@@ -55,7 +55,8 @@ def train_video_layers(
         state_path: a file for the state, written every `config.save_every` steps, at the end, and when the user
             cancels, `on_step` raises or memory runs out. If it is there already, the training goes on from it.
         device: where to train; the model's own if None. Of several processes, each has its own.
-        on_step: called after each step, in each process. If it raises, the state is saved and the training ends.
+        on_step: called after each step, in each process. If it raises, the state is saved and the training ends; in the
+            other processes by a KeyboardInterrupt.
 
     Returns:
         A trained copy, frozen, in the dtype and on the device of the given model. It shares untrained weights with it.
@@ -105,13 +106,22 @@ def go_on(run: VideoLayersRun, state: VideoLayersState, on_step: OnStep | None) 
                 state.save()
             raise
         pace.add(time.monotonic() - started)
-        try:
-            if on_step is not None:
-                on_step(run.progress(eta_seconds=pace.seconds_for(last - run.step)))
-        except BaseException:
+        stopped = tell(on_step, run.progress(eta_seconds=pace.seconds_for(last - run.step)))
+        # All processes end after the same step, because each would wait for the others in the next one.
+        if run.processes.any(stopped is not None):
             state.save()
-            raise
+            raise stopped or KeyboardInterrupt("another process was told to stop")
         if run.config.save_every and run.step % run.config.save_every == 0:
             state.save()
     state.save()
     return run.result()
+
+
+def tell(on_step: OnStep | None, progress: VideoLayersProgress) -> BaseException | None:
+    """Tells of a step; returns what is raised, with which the training is to end."""
+    try:
+        if on_step is not None:
+            on_step(progress)
+    except BaseException as error:
+        return error
+    return None

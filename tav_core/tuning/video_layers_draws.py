@@ -55,7 +55,7 @@ def draw_row(data: CaptionedLatents, config: VideoLayersConfig, step: int, row: 
 
 def draw_text(data: CaptionedLatents, config: VideoLayersConfig, one: Captioned, generator: torch.Generator) -> Tensor:
     """The embeddings of a caption, `1 m d`, or now and then those of ""."""
-    drops = torch.rand((), generator=generator, device="cpu") < config.text_dropout
+    drops = torch.rand((), generator=generator, dtype=torch.float32, device="cpu") < config.text_dropout
     return data.no_text if bool(drops) else one.text
 
 

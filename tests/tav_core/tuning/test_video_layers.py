@@ -349,10 +349,19 @@ from tests.tav_core.tuning.test_video_layers import train
 
 def work(folder):
     torch.set_num_threads(1)
-    steps = []
+    index, ended, steps = torch.distributed.get_rank(), None, []
+
+    def stop_one(progress):
+        if index == 1 and progress.step == 2:
+            raise ValueError
+
+    try:
+        train(small_lavie("base"), make_examples(), f"{folder}/state", stop_one)
+    except (ValueError, KeyboardInterrupt) as error:
+        ended = type(error).__name__
     unet = train(small_lavie("base"), make_examples(), f"{folder}/state", steps.append)
-    index = torch.distributed.get_rank()
-    save_tensors(f"{folder}/{index}", unet.state_dict(), {"losses": str([each.loss for each in steps])})
+    told = {"losses": str([each.loss for each in steps]), "first": str(steps[0].step), "ended": ended}
+    save_tensors(f"{folder}/{index}", unet.state_dict(), told)
 
 
 if __name__ == "__main__":
@@ -362,7 +371,10 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="accelerate is not installed: one process only")
 def test_two_processes_train_as_one(unbroken, base, tmp_path):
-    """On accelerate's CPU launcher: both end with the same weights, which are one process's up to rounding."""
+    """On accelerate's CPU launcher: both end with the same weights, which are one process's up to rounding.
+
+    After two steps one is told to stop, which ends both; then they go on from the state.
+    """
     script = tmp_path / "two_processes.py"
     script.write_text(TWO_PROCESSES)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([f"{ROOT}", os.environ.get("PYTHONPATH", "")])}
@@ -370,7 +382,10 @@ def test_two_processes_train_as_one(unbroken, base, tmp_path):
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     (one, told), (other, same) = (load_tensors(tmp_path / name, error=ConfigError, what="weights") for name in "01")
-    assert differing(one, other) == set() and told == same
+    assert differing(one, other) == set() and told["losses"] == same["losses"]
+    assert (told["ended"], same["ended"]) == ("KeyboardInterrupt", "ValueError") and told["first"] == same[
+        "first"
+    ] == "3"
     assert differing(values(base), one)
     for name, tensor in unbroken.items():
         torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
