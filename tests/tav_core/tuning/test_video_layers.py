@@ -211,6 +211,17 @@ def unbroken(base, data):
     return values(train(base, data))
 
 
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64, "meta"], ids=str)
+def test_no_default_of_pytorch_changes_anything(base, data, unbroken, default):
+    try:
+        torch.set_default_device(default) if isinstance(default, str) else torch.set_default_dtype(default)
+        found = values(train(base, data))
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert differing(unbroken, found) == set()
+
+
 class TestResuming:
     def test_fewer_steps_first(self, base, data, unbroken, tmp_path):
         path = tmp_path / "state.safetensors"
@@ -383,9 +394,8 @@ def test_two_processes_train_as_one(unbroken, base, tmp_path):
     assert ended.returncode == 0, ended.stderr
     (one, told), (other, same) = (load_tensors(tmp_path / name, error=ConfigError, what="weights") for name in "01")
     assert differing(one, other) == set() and told["losses"] == same["losses"]
-    assert (told["ended"], same["ended"]) == ("KeyboardInterrupt", "ValueError") and told["first"] == same[
-        "first"
-    ] == "3"
+    assert (told["ended"], same["ended"]) == ("KeyboardInterrupt", "ValueError")
+    assert told["first"] == same["first"] == "3"
     assert differing(values(base), one)
     for name, tensor in unbroken.items():
         torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
