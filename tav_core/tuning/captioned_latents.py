@@ -173,3 +173,22 @@ def check_counts(where: str, clips: int, pictures: int, config: VideoLayersConfi
             expected="pictures beside their captions, or images_per_clip 0",
             mend="Add pictures, or set images_per_clip to 0 to learn from video alone.",
         )
+
+
+def check_examples(data: CaptionedLatents, *, width: int) -> None:
+    """Raises `ConfigError` unless examples have one size, clips one length, and texts one of the model's width."""
+    shapes = {tuple(one.latents.mean.shape) for one in data.clips}
+    stills = {(*shape[:2], 1, *shape[3:]) for shape in shapes}
+    if len(shapes) > 1 or {tuple(one.latents.mean.shape) for one in data.pictures} - stills:
+        raise ConfigError(
+            got="clips and pictures of different sizes or lengths",
+            expected="one length of all clips, and one size of all",
+            mend="Encode them with encode_folder, which brings them to one size.",
+        )
+    texts = {tuple(text.shape) for text in (data.no_text, *(one.text for one in (*data.clips, *data.pictures)))}
+    if len(texts) > 1 or next(iter(texts))[-1] != width:
+        raise ConfigError(
+            got=f"text embeddings of shapes {', '.join(map(str, sorted(texts)))}",
+            expected=f"1 m {width}, with as many tokens m for all captions and no caption",
+            mend="Encode them with the VAE and text encoder of a Stable Diffusion 1.x checkpoint.",
+        )

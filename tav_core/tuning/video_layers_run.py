@@ -14,7 +14,7 @@ from ..models.parameter_names import is_temporal
 from ..models.precision import hold_masters, resolve_precision
 from ..models.shared_weights import copy_structure
 from ..models.unet import InflatedUNet
-from .captioned_latents import CaptionedLatents, check_counts
+from .captioned_latents import CaptionedLatents, check_counts, check_examples
 from .config import TuneConfig
 from .memory_plan import plan_tuning
 from .processes import Processes
@@ -181,14 +181,7 @@ def check_fits(run: VideoLayersRun) -> None:
             expected="attention 'spatial', as LaVie's base has: pictures belong to no clip",
             mend="Inflate it with inflate_base, or set images_per_clip to 0.",
         )
-    shapes = {tuple(one.latents.mean.shape) for one in data.clips}
-    stills = {(*shape[:2], 1, *shape[3:]) for shape in shapes}
-    if len(shapes) > 1 or {tuple(one.latents.mean.shape) for one in data.pictures} - stills:
-        raise ConfigError(
-            got="clips and pictures of different sizes or lengths",
-            expected="one length of all clips, and one size of all",
-            mend="Encode them with encode_folder, which brings them to one size.",
-        )
+    check_examples(data, width=unet.config.cross_attention_dim)
     if config.clips_per_step < run.processes.count:
         raise ConfigError(
             got=f"clips_per_step {config.clips_per_step} on {run.processes.count} processes",

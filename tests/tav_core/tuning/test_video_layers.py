@@ -316,6 +316,18 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="different sizes"):
             train(base, mixed)
 
+    @pytest.mark.parametrize("shape", [(1, 7, 64), (1, 5, 32)])
+    def test_texts_of_another_length_or_width(self, base, shape):
+        mixed = make_examples()
+        object.__setattr__(mixed.pictures[0], "text", torch.zeros(shape))
+        with pytest.raises(ConfigError, match=r"text embeddings of shapes .*1 m 64"):
+            train(base, mixed)
+
+    def test_a_text_encoder_of_another_family(self, base):
+        wide = small_lavie("base", text_width=32)
+        with pytest.raises(ConfigError, match="1 m 32"):
+            train(wide, make_examples())
+
     def test_no_examples(self, base):
         with pytest.raises(ConfigError, match="no clip"):
             train(base, make_examples(clips=0))
