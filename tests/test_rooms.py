@@ -46,7 +46,7 @@ LIBRARY = {
     "tav_core/denoisers": {"tav_core/models"},
     "tav_core/metrics": {"tav_core/video", "tav_core/checkpoints"},
     "tav_core/sampling": {"tav_core/models", "tav_core/models/lavie", "tav_core/denoisers"},
-    "tav_core/tuning": {"tav_core/video", "tav_core/models", "tav_core/denoisers"},
+    "tav_core/tuning": {"tav_core/video", "tav_core/models", "tav_core/models/lavie", "tav_core/denoisers"},
 }
 LIBRARY["tav_core/sampling/zero_shot"] = {"tav_core/models", "tav_core/denoisers", "tav_core/sampling"}
 LIBRARY["tav_core/evaluation"] = set(LIBRARY)

@@ -1,4 +1,4 @@
-"""The commands of LaVie: `generate --lavie`, `interpolate`, `upscale` and `convert`."""
+"""The commands of LaVie: `generate --lavie`, `interpolate`, `upscale`, `train-video` and `convert`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ from ..sampling.interpolate import FACTOR, KeyWindows, interpolate, interpolated
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import in_chunks, upscale
+from ..tensor_files import save_tensors
+from ..tuning.captioned_latents import CaptionedLatents, encode_folder
+from ..tuning.processes import Processes, join_processes
+from ..tuning.video_layers import train_video_layers
+from ..tuning.video_layers_config import VideoLayersConfig
 from ..version import __version__
 from ..video.write import check_video, write_video
 from .commands import prepare_videos
@@ -31,6 +36,8 @@ from .controls import add_named_controls
 from .inputs import check_room, choose_dtype, encode, encode_clip, find_device, load_model
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
+from .signals import raise_between_steps
+from .tuning_bar import training_bar
 from .whole_clip import read_whole
 from .zero_shot import camera_of, write_videos
 from .zero_shot_options import FPS
@@ -102,6 +109,45 @@ def run_upscale(args: argparse.Namespace) -> None:
             on_step=counted_by(bar),
         )
     write_one(path, decode_latents(parts.vae, latents)[0], fps, config, args, prompt)
+
+
+def run_train_video(args: argparse.Namespace) -> None:
+    """Trains LaVie's base on a folder, and writes it under this library's names, in float32."""
+    config, processes = read_settings(args, VideoLayersConfig), join_processes()
+    if processes.device is not None:
+        args.device = str(processes.device)
+    check_captions_fit(args)
+    out = args.out / "lavie_base.safetensors"
+    lavie, data = load_lavie(args.lavie, "base", backend=args.backend), encode_examples(args, config, processes)
+    with raise_between_steps() as check, training_bar(config.num_steps, check, shown=processes.is_main) as on_step:
+        unet = train_video_layers(
+            lavie.unet,
+            None,
+            data,
+            config=config,
+            state_path=args.out / "state.safetensors",
+            device=find_device(args.device),
+            on_step=on_step,
+        )
+    if processes.is_main:
+        about = {"lavie": "base", "scaling_factor": str(lavie.scaling_factor)}
+        print(save_tensors(out, unet.state_dict(), about))
+
+
+def encode_examples(args: argparse.Namespace, config: VideoLayersConfig, processes: Processes) -> CaptionedLatents:
+    """The folder's examples, encoded; the checkpoint gives its memory back."""
+    checkpoint = load_model(args, precision=config.precision)
+    torch.nn.Module.to(checkpoint.unet, "meta")
+    with progress_bar("encode", 0, shown=processes.is_main) as bar:
+        return encode_folder(checkpoint, args.data, config=config, on_read=counted_by(bar))
+
+
+def check_captions_fit(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` for long captions: those of a clip and of its pictures need one length."""
+    if args.long_prompts:
+        raise ConfigError(
+            got="--long-prompts in a training", expected="captions of 75 tokens or fewer", mend="Leave it out."
+        )
 
 
 def run_convert(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
+from ..tuning.video_layers_config import VideoLayersConfig
 from .options import add_clip_settings, add_device, add_model, add_setting, add_settings
 from .zero_shot_options import FORMATS
 
@@ -57,6 +58,22 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
     add_whole_clip(parser)
     add_settings(parser, UpscaleConfig)
     add_file_output(parser, "the clip's")
+
+
+def add_train_video(parser: argparse.ArgumentParser) -> None:
+    """The options of a training of LaVie's base on clips and pictures."""
+    add_model(parser)
+    parser.add_argument("--lavie", type=Path, required=True, help="lavie_base.pt, or converted: where to start from")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of clips and pictures, each beside its caption NAME.txt, or with metadata.jsonl",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for lavie_base.safetensors and the training's state"
+    )
+    add_settings(parser, VideoLayersConfig)
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, convert, report and info.
+The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, convert, report
+and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -20,7 +21,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
-from .lavie_options import add_convert, add_interpolate, add_lavie, add_upscale
+from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
     add_clip,
     add_clip_settings,
@@ -162,6 +163,7 @@ def build_parser() -> Parser:
     add_instruct(commands.add_parser("instruct", help="edit a clip as an instruction says, with InstructPix2Pix"))
     add_interpolate(commands.add_parser("interpolate", help="put three new frames between each two, with LaVie"))
     add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
+    add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
@@ -229,4 +231,4 @@ def run(args: argparse.Namespace) -> None:
         home = zero_shot if args.command in ("generate", "instruct") else commands
         if getattr(args, "lavie", None) or args.command == "convert":
             home = lavie
-        getattr(home, f"run_{args.command}")(args)
+        getattr(home, f"run_{args.command.replace('-', '_')}")(args)

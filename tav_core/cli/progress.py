@@ -17,14 +17,14 @@ def tell(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def progress_bar(name: str, total: int) -> tqdm:
-    return tqdm(total=total, desc=name, unit="step", leave=True)
+def progress_bar(name: str, total: int, *, shown: bool = True) -> tqdm:
+    return tqdm(total=total, desc=name, unit="step", leave=True, disable=not shown)
 
 
-def counted_by(bar: tqdm) -> Callable[[int, int, Tensor], None]:
+def counted_by(bar: tqdm) -> Callable[..., None]:
     """Moves a bar to the steps done, whose number is known once the first one is."""
 
-    def on_step(done: int, total: int, latents: Tensor) -> None:
+    def on_step(done: int, total: int, latents: Tensor | None = None) -> None:
         bar.total = total
         bar.update(done - bar.n)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .progress import progress_bar, tell
 
 if TYPE_CHECKING:
-    from ..tuning.progress import TuneProgress, TuneStart
+    from ..tuning.progress import TuneProgress, TuneStart, VideoLayersProgress
 
 
 class TuningBar:
@@ -52,3 +53,31 @@ class TuningBar:
         self.bar.set_postfix(loss=f"{progress.loss:.4f}", lr=f"{progress.learning_rate:.1e}", refresh=False)
         self.bar.update(progress.step - self.bar.n)
         self.check()
+
+
+@contextmanager
+def training_bar(
+    num_steps: int, check: Callable[[], None], *, shown: bool = True
+) -> Iterator[Callable[[VideoLayersProgress], None]]:
+    """Shows a training on clips and pictures as a progress bar. It yields what is to be called after each step.
+
+    Args:
+        num_steps: of the training.
+        check: called after each step; if it raises, the training ends.
+        shown: whether this process tells of the training.
+    """
+    with progress_bar("train", num_steps, shown=shown) as bar:
+
+        def on_step(progress: VideoLayersProgress) -> None:
+            if shown and not bar.n and progress.step > 1:
+                tell(f"resumed at step {progress.step - 1}")
+            bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+            bar.update(progress.step - bar.n)
+            check()
+
+        try:
+            yield on_step
+        except KeyboardInterrupt:
+            if bar.n:
+                tell(f"stopped at step {bar.n} and saved: the same command goes on there")
+            raise

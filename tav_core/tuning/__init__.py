@@ -6,4 +6,6 @@ recompute.py make a step fit into memory. state.py saves and resumes a run, stat
 background.py saves while the run goes on; run_lock.py keeps other processes away from it. motion.py is the result,
 motion_info.py its metadata. early_stop.py ends a run when previews no longer improve; progress.py is what callbacks
 get.
+
+video_layers.py trains LaVie's base on a folder of clips and pictures, and lists the files that this takes.
 """

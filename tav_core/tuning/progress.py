@@ -59,6 +59,22 @@ class TuneProgress:
     motion: Callable[[], Motion]
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoLayersProgress:
+    """The progress of a training after a step.
+
+    Args:
+        step, num_steps: steps done, and in total.
+        loss: of this step.
+        eta_seconds: estimated time that the steps left take.
+    """
+
+    step: int
+    num_steps: int
+    loss: float
+    eta_seconds: float
+
+
 @runtime_checkable
 class TuneWatcher(Protocol):
     """Watches a run. It is what `tune` takes as `on_step` from who wants to know how the run begins, too."""

@@ -20,7 +20,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..models.inflation import Chunked, FrameCount, recast
+from ..models.inflation import AfterTime, Chunked, FrameCount, recast
 
 if TYPE_CHECKING:
     from ..models.unet import InflatedUNet
@@ -75,7 +75,10 @@ def replace_units(root: nn.Module, classes: tuple[type[nn.Module], ...], frames:
     for owner, name in reversed(places):
         unit = getattr(owner, name)
         own = FeedForward if isinstance(unit, FeedForward) else type(unit)
-        # Chunked comes first, so that each chunk of a feed-forward is a unit, not all chunks together.
-        mixins = (Chunked, Recomputed) if own is FeedForward else (Recomputed,)
+        mixins: tuple[type[nn.Module], ...] = (Recomputed,)
+        if own is FeedForward:
+            # Chunked comes first, so that each chunk of a feed-forward is a unit, not all chunks together. What runs
+            # before LaVie's feed-forward, its temporal attention, is a unit of its own.
+            mixins = (*((AfterTime,) if isinstance(unit, AfterTime) else ()), Chunked, Recomputed)
         cls = type(f"Recomputed{own.__name__}", (*mixins, own), {})
         setattr(owner, name, recast(unit, cls, frames=frames))

@@ -12,10 +12,11 @@ metadata: step, identity (what distinguishes this run from others), scaler (the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .config import TuneConfig
@@ -133,12 +134,18 @@ def state_bytes(run: TuningRun) -> int:
 
 def collect(run: TuningRun) -> dict[str, Tensor]:
     """The tensors of a run's state."""
-    tensors = {f"param.{name}": parameter for name, parameter in run.trainable.items()}
-    for name, parameter in run.trainable.items():
-        moments = run.optimizer.state.get(parameter, {})
-        tensors |= {f"{key}.{name}": moments[own] for key, own in MOMENTS.items() if own in moments}
+    tensors = collect_trained(run.trainable, run.optimizer)
     tensors |= {f"input.{name}": value for name, value in inputs(run).items()}
     tensors["losses"] = torch.tensor(run.losses, dtype=torch.float64, device="cpu")
+    return tensors
+
+
+def collect_trained(trainable: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """The trained weights by name, and AdamW's moments of them."""
+    tensors: dict[str, Tensor] = {f"param.{name}": parameter for name, parameter in trainable.items()}
+    for name, parameter in trainable.items():
+        moments = optimizer.state.get(parameter, {})
+        tensors |= {f"{key}.{name}": moments[own] for key, own in MOMENTS.items() if own in moments}
     return tensors
 
 
@@ -146,7 +153,13 @@ def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ..
     """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
     # What the conditioning holds has been compared as a whole, in whatever dtype it is.
     shapes = {f"input.{name}": tuple(value.shape) for name, value in (("mean", run.mean), ("std", run.std))}
-    for name, parameter in run.trainable.items():
+    return shapes | trained_shapes(run.trainable, moments=moments)
+
+
+def trained_shapes(trainable: Mapping[str, nn.Parameter], *, moments: bool) -> dict[str, tuple[int, ...]]:
+    """The tensors of the trained weights that a state must hold."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in trainable.items():
         own = tuple(parameter.shape)
         shapes[f"param.{name}"] = own
         if moments:
@@ -169,14 +182,7 @@ def read_list(tensor: Tensor | None) -> list[float] | None:
 
 def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Restores a run from a saved state."""
-    with torch.no_grad():
-        for name, parameter in run.trainable.items():
-            parameter.copy_(tensors[f"param.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                run.optimizer.state[parameter] = {
-                    own: tensors[f"{key}.{name}"].to("cpu" if own == "step" else parameter.device)
-                    for key, own in MOMENTS.items()
-                }
+    restore_trained(run.trainable, run.optimizer, tensors)
     for name, value in inputs(run).items():
         value.copy_(tensors[f"input.{name}"])
     restore_scaler(run, json.loads(metadata["scaler"]))
@@ -184,6 +190,22 @@ def restore(run: TuningRun, tensors: dict[str, Tensor], metadata: dict[str, str]
     scores = read_scores(metadata)
     assert scores is not None, "check_whole has read them"
     run.scored_by, run.scores = metadata.get("scored_by", ""), scores
+
+
+@torch.no_grad()
+def restore_trained(
+    trainable: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]
+) -> None:
+    """Writes the weights of a state into those that train, and gives the optimizer its moments of them."""
+    for name, parameter in trainable.items():
+        parameter.copy_(tensors[f"param.{name}"])
+        if f"exp_avg.{name}" in tensors:
+            # A fused optimizer counts steps on the parameter's device, another one on the CPU.
+            counts_on = parameter.device if optimizer.defaults["fused"] else torch.device("cpu")
+            optimizer.state[parameter] = {
+                own: tensors[f"{key}.{name}"].to(counts_on if own == "step" else parameter.device)
+                for key, own in MOMENTS.items()
+            }
 
 
 def restore_scaler(run: TuningRun, saved: dict[str, Any]) -> None:

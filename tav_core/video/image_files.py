@@ -76,8 +76,7 @@ class ImageFolder(PictureSource):
         size = None
         for position in cancellable(positions):
             file = self.files[position]
-            with _explained(file), Image.open(file) as opened:
-                image = to_rgb(ImageOps.exif_transpose(opened))
+            image = read_picture(file)
             self.frames_decoded += 1
             size = size or image.size
             if image.size != size:
@@ -87,6 +86,16 @@ class ImageFolder(PictureSource):
                     mend="Keep only frames of one clip in the folder.",
                 )
             yield image
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The RGB picture in a file, turned as its EXIF says, over white.
+
+    Raises:
+        ClipError: it cannot be read.
+    """
+    with _explained(path), Image.open(path) as opened:
+        return to_rgb(ImageOps.exif_transpose(opened))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from tav_core.models import inflation
 from tav_core.models.shared_weights import copy_structure
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.recompute import Recomputed, set_recompute
+from tests.tav_core.lavie_models import small_lavie
 
 PLANS = [("blocks", 0), ("blocks", 1), ("layers", 0), ("layers", 1)]
 
@@ -39,6 +40,17 @@ def test_same_gradients(unet, context, what, num_levels, monkeypatch):
     set_recompute(recomputing, what, num_levels=num_levels)
     assert sum(isinstance(module, Recomputed) for module in recomputing.modules()) > 0
     for name, gradient in gradients(recomputing, context).items():
+        torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("what", ["blocks", "layers"])
+def test_same_gradients_where_temporal_attention_stands_inside_the_block(what):
+    """LaVie's feed-forward runs the temporal attention first, also where it is recomputed."""
+    unet = small_lavie("base")
+    text = torch.randn(1, 5, 64, generator=torch.Generator().manual_seed(2))
+    plain, recomputing = gradients(copy_structure(unet), text), copy_structure(unet)
+    set_recompute(recomputing, what)
+    for name, gradient in gradients(recomputing, text).items():
         torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-7)
 
 
