@@ -30,7 +30,7 @@ class UpscaleVideo(io.ComfyNode):
             description=(
                 "Makes a video four times as wide and high: LaVie's super-resolution, the x4 upscaler made temporal, "
                 "draws details that stay the same from frame to frame. Long videos go through it in chunks that "
-                "overlap, so that no seam shows."
+                "overlap, so that they blend into each other."
             ),
             search_aliases=["video upscaler", "super resolution", "vsr", "x4 upscaler", "enlarge video", "4x"],
             hidden=[io.Hidden.unique_id],

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, ConfigError
-from ..models.lavie.inflate import inflate_base, inflate_interpolation, limit_distance
+from ..models.lavie.inflate import TRAINED_DISTANCE, inflate_base, inflate_interpolation
 from ..models.lavie.schedules import lavie_schedule
 from ..models.lavie.upscaler import UpscalerUNet
 from ..models.positions import LAVIE_CHANNELS, rotary_rates
@@ -32,7 +32,7 @@ from ..tensor_files import save_tensors
 from .build import Builder
 from .lavie_configs import PUBLISHED, find_lavie_kind, lavie_unet_config
 from .part_folders import open_folder
-from .weight_files import WeightFile, open_weights
+from .weight_files import SAFETENSORS_SUFFIXES, WeightFile, open_weights
 
 # The constant of the rotary positions, which the original keeps in every layer.
 FREQUENCIES = "rotary_emb.freqs"
@@ -124,7 +124,7 @@ def load_lavie(
     tensors = own_names(file.read(), file.path)
     unet = build_unet(Builder(file.path, dtype, device), kind, config, tensors, backend)
     if limit:
-        limit_distance(unet)
+        unet.limit_distance(TRAINED_DISTANCE)
     scale = find_scaling_factor(file, kind)
     return LaVie(kind=kind, unet=unet, schedule=lavie_schedule(kind), path=file.path, scaling_factor=scale)
 
@@ -152,8 +152,13 @@ def convert_lavie(path: str | Path, out: str | Path, *, dtype: torch.dtype | Non
 
     Raises:
         CheckpointError: the file is none of the three, or cannot be read.
+        ConfigError: the new file has another ending than .safetensors.
         OutputError: the result cannot be written.
     """
+    if Path(out).suffix.lower() not in SAFETENSORS_SUFFIXES:
+        raise ConfigError(
+            got=f"{out} to write safetensors to", expected="a name that ends in .safetensors", mend="Rename it."
+        )
     file = open_file_or_folder(path)
     kind = find_lavie_kind(file.shapes)
     if kind is None:

@@ -44,6 +44,10 @@ from .zero_shot_options import FPS
 
 # Options of `generate` that have no meaning for a video model.
 ONLY_WITHOUT = ("motion", "foreground", "move", "zoom", "turn", "path")
+# Those of them that have a value if they are not given.
+WITH_DEFAULTS = ("attention", "strength", "temporal_strength", "t0", "t1", "chunk_size", "smoothing")
+# What the names of results end in.
+INTERPOLATED, UPSCALED = "interpolated", "x4"
 
 
 def run_generate(args: argparse.Namespace) -> None:
@@ -67,7 +71,7 @@ def run_interpolate(args: argparse.Namespace) -> None:
     config = read_settings(args, InterpolateConfig)
     clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
     fps = FACTOR * clip.fps if args.fps is None else args.fps
-    path = prepare_video(args, "interpolated", fps)
+    path = prepare_video(args, INTERPOLATED, fps)
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, prompt + config.prompt_suffix), encode(args, checkpoint, config.negative)
     keys = encode_clip(checkpoint, clip).mean
@@ -87,7 +91,7 @@ def run_upscale(args: argparse.Namespace) -> None:
     config = read_settings(args, UpscaleConfig)
     clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
     fps = clip.fps if args.fps is None else args.fps
-    path = prepare_video(args, "x4", fps)
+    path = prepare_video(args, UPSCALED, fps)
     device, dtype = find_device(args.device), choose_dtype(args)
     tell(f"reading {args.upscaler}")
     parts = load_upscaler_parts(args.upscaler, dtype=dtype, device=device)
@@ -108,6 +112,8 @@ def run_upscale(args: argparse.Namespace) -> None:
             low_res_schedule=parts.low_res_schedule,
             on_step=counted_by(bar),
         )
+    # A frame of the result takes as much memory to decode as the prediction did.
+    torch.nn.Module.to(lavie.unet, "meta")
     write_one(path, decode_latents(parts.vae, latents)[0], fps, config, args, prompt)
 
 
@@ -158,10 +164,14 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
+    from .main import parse
+
     given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
-    if found := [name for name in ONLY_WITHOUT if given.get(name) is not None]:
+    usual = vars(parse(["generate", "--model", "x", "--prompt", "x", "--out", "x"]))
+    found = [name for name in ONLY_WITHOUT if given.get(name) is not None]
+    if found := [*found, *(name for name in WITH_DEFAULTS if getattr(args, name) != usual[name])]:
         raise ConfigError(
-            got=f"--lavie with --{', --'.join(found)}",
+            got=f"--lavie with --{', --'.join(name.replace('_', '-') for name in found)}",
             expected="LaVie alone: it moves things by itself",
             mend="Leave one of the two out, and say in the prompt what moves.",
         )
@@ -177,8 +187,11 @@ def load_video_model(args: argparse.Namespace, checkpoint: Checkpoint, kind: str
 
 
 def prompt_of(clip: Path) -> str:
-    """The prompt that a file's name gives: "a_red_star.mp4" shows "a red star"."""
-    return clip.stem.replace("_", " ").replace("-", " ").strip()
+    """The prompt that a file's name gives: "a_red_star.mp4" shows "a red star", and so does what was made of it."""
+    stem = clip.stem
+    for done in (UPSCALED, INTERPOLATED):
+        stem = stem.removesuffix(f"-{done}")
+    return stem.replace("_", " ").replace("-", " ").strip()
 
 
 def prepare_video(args: argparse.Namespace, what: str, fps: float) -> Path:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
 BACKENDS = ("sdpa", "xformers")
+# CUDA's kernels fail on batches of 65,536 (pytorch/pytorch#142228); temporal attention has one row for each pixel.
+BATCH_LIMIT = 2**15
 ROTATIONS = {"rotary": rotate_frames, "lavie_rotary": rotate_pairs, "lavie": rotate_pairs}
 
 
@@ -51,6 +53,9 @@ def attend(
             return attend(query, key, value, heads=heads, upcast=False, backend=backend, bias=bias).to(dtype)
     if bias is not None:
         bias = bias.to(query.dtype)
+    if len(query) > BATCH_LIMIT:
+        parts = zip(*(x.split(BATCH_LIMIT) for x in (query, key, value)), strict=True)
+        return torch.cat([attend(*part, heads=heads, upcast=False, backend=backend, bias=bias) for part in parts])
     if backend == "xformers":
         from xformers.ops import memory_efficient_attention
 

@@ -15,6 +15,7 @@ from diffusers import UNet2DConditionModel
 
 from ..errors import CheckpointError, ConfigError
 from .attention_modes import recorded_modes
+from .positions import RelativeBias
 from .precision import usual_defaults
 
 INFLATION = "inflation"
@@ -26,6 +27,8 @@ TEMPORAL = "temporal"
 PLACE = "place"
 # What SDXL's UNet is told where a conditioning has no sizes; left out where that is the clip's size.
 SIZES = "size_ids"
+# The distance in frames from which on all share LaVie's bias; left out where there is no limit.
+LIMIT = "longest_distance"
 
 
 class SavedUNet(UNet2DConditionModel):
@@ -54,6 +57,15 @@ class SavedUNet(UNet2DConditionModel):
         """The sizes that SDXL's UNet is told where a conditioning has none; None for the size of the latents."""
         sizes = self.config[INFLATION].get(SIZES)
         return tuple(sizes) if sizes else None
+
+    def limit_distance(self, longest: int | None) -> None:
+        """Makes frames that are farther apart than `longest` share LaVie's bias, in place; None for no limit."""
+        tables = [module for module in self.modules() if isinstance(module, RelativeBias)]
+        for table in tables:
+            table.longest = longest
+        kept = {name: value for name, value in self.config[INFLATION].items() if name != LIMIT}
+        limited = {LIMIT: longest} if tables and longest is not None else {}
+        self.register_to_config(**{INFLATION: {**kept, **limited}})
 
     def set_size_ids(self, sizes: Sequence[int] | None) -> None:
         """Sets the sizes that the UNet is told where a conditioning has none, in place."""
@@ -100,6 +112,12 @@ class SavedUNet(UNet2DConditionModel):
         kwargs.pop("local_files_only", None)
         with usual_defaults():
             unet, info = super().from_pretrained(path, output_loading_info=True, local_files_only=True, **kwargs)
+        if unexpected := sorted(info.get("unexpected_keys", ())):
+            raise CheckpointError(
+                got=f"{path} with {len(unexpected)} weights more, such as {unexpected[0]}",
+                expected=f"the weights of a {cls.__name__} and no others",
+                mend="Read it with the class that wrote it: LaVie's super-resolution is an UpscalerUNet.",
+            )
         if missing := sorted(info.get("missing_keys", ())):
             raise CheckpointError(
                 got=f"{path} without {len(missing)} of its weights, such as {missing[0]}",
@@ -119,9 +137,10 @@ class SavedUNet(UNet2DConditionModel):
         modes = {TEMPORAL: True, **read_modes(config), **given}
         flat = {name: value for name, value in config.items() if name != INFLATION}
         unet, unused = UNet2DConditionModel.from_config(flat, return_unused_kwargs=True, **kwargs)
-        sizes = modes.pop(SIZES, None)
+        sizes, longest = modes.pop(SIZES, None), modes.pop(LIMIT, None)
         inflated = cls.from_2d(unet, **modes)
         inflated.set_size_ids(sizes)
+        inflated.limit_distance(longest)
         return (inflated, unused) if return_unused_kwargs else inflated
 
 
@@ -138,7 +157,7 @@ def read_modes(config: Mapping[str, Any]) -> dict[str, Any]:
             expected="that of a video UNet, written by InflatedUNet.save_pretrained",
             mend="Read it as diffusers' UNet2DConditionModel, then call InflatedUNet.from_2d.",
         )
-    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL, PLACE, SIZES} != set(MODES):
+    if not isinstance(modes, Mapping) or set(modes) - {TEMPORAL, PLACE, SIZES, LIMIT} != set(MODES):
         raise CheckpointError(
             got=f"the modes {modes} in the UNet's config",
             expected=f"a value for each of {', '.join(MODES)}",

@@ -90,7 +90,8 @@ ZERO_SNR_XL = Refused(
 )
 ORIGINAL_UNET = Refused(
     title="a UNet saved by the original Tune-A-Video",
-    mend="Give the folder of the whole pipeline, or read this file with load_original_unet.",
+    mend="Give the folder of the whole pipeline, or read this file with load_original_unet. LaVie's interpolation has "
+    "the same names: give that to interpolate.",
     marks=(".attn_temp.",),
     also="conv_in.weight",
 )

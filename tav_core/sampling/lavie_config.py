@@ -92,7 +92,10 @@ class UpscaleConfig:
     )
     chunk: int = setting(8, "Frames that are upscaled together; LaVie was trained on 8.", low=1, high=10_000)
     chunk_overlap: int = setting(
-        2, "Frames that two neighbouring chunks share, so that no seam shows; 0 is the original's.", low=0, high=10_000
+        2,
+        "Frames that two neighbouring chunks share, so that they blend; 0 as in the original, but for the last chunk.",
+        low=0,
+        high=10_000,
     )
     seed: int = setting(10, "Seed of all noise.", low=0, high=LARGEST_SEED)
 

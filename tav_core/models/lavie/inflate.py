@@ -42,10 +42,3 @@ def inflate_interpolation(unet: UNet2DConditionModel, *, backend: str = "sdpa") 
         unet: of Stable Diffusion 1.x, with eight input channels: noisy latents, and the key frames'.
     """
     return InflatedUNet.from_2d(unet, backend=backend, **INTERPOLATION)
-
-
-def limit_distance(unet: InflatedUNet, longest: int | None = TRAINED_DISTANCE) -> None:
-    """Makes frames that are farther apart than `longest` share its bias, in place; None for no limit."""
-    for block in unet.blocks().values():
-        if block.attn_temp is not None and hasattr(block.attn_temp, "time_rel_pos_bias"):
-            block.attn_temp.time_rel_pos_bias.longest = longest

@@ -11,6 +11,13 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.unets.unet_2d_blocks import (
+    CrossAttnDownBlock2D,
+    CrossAttnUpBlock2D,
+    DownBlock2D,
+    UNetMidBlock2DCrossAttn,
+    UpBlock2D,
+)
 from torch import Tensor, nn
 
 from ..inflation import FrameCount, recast
@@ -34,6 +41,32 @@ class WithModule(nn.Module):
             hidden, skips = output
             return over_time(hidden, temb), skips
         return over_time(output, temb)
+
+
+class DownThrough(WithModule, DownBlock2D):
+    """A down block without attention."""
+
+
+class CrossAttnDownThrough(WithModule, CrossAttnDownBlock2D):
+    """A down block with attention."""
+
+
+class MidThrough(WithModule, UNetMidBlock2DCrossAttn):
+    """The middle block."""
+
+
+class UpThrough(WithModule, UpBlock2D):
+    """An up block without attention."""
+
+
+class CrossAttnUpThrough(WithModule, CrossAttnUpBlock2D):
+    """An up block with attention."""
+
+
+# Named classes, so that pickle finds them.
+THROUGH: dict[type[nn.Module], type[nn.Module]] = {
+    each.__bases__[1]: each for each in (DownThrough, CrossAttnDownThrough, MidThrough, UpThrough, CrossAttnUpThrough)
+}
 
 
 class UpscalerUNet(InflatedUNet):
@@ -88,8 +121,7 @@ def add_modules(unet: InflatedUNet) -> None:
 
 def through(block: nn.Module, module: TemporalModule) -> nn.Module:
     """A block of the UNet whose output goes through a temporal module."""
-    cls = type(f"{type(block).__name__}WithModule", (WithModule, type(block)), {})
-    return recast(block, cls, over_time=(module,))
+    return recast(block, THROUGH[type(block)], over_time=(module,))
 
 
 def temporal_parts(unet: InflatedUNet) -> list[nn.Module]:

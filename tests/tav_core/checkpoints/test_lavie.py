@@ -163,6 +163,12 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="upscaler"):
             load_lavie(tmp_path, "upscaler")
 
+    def test_no_conversion_over_the_published_file(self, published, kind):
+        before = published.read_bytes()
+        with pytest.raises(ConfigError, match=r"\.safetensors"):
+            convert_lavie(published, published)
+        assert published.read_bytes() == before
+
     def test_no_conversion_of_another_model(self, tmp_path):
         save_file({"a.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
         with pytest.raises(CheckpointError, match="one of LaVie's models"):

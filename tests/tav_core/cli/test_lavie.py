@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -12,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from tav_core.checkpoints.lavie import KINDS, load_lavie
+from tav_core.cli.lavie import prompt_of
 from tav_core.cli.main import main
 from tav_core.cli.whole_clip import read_whole
 from tav_core.video.write import write_video
@@ -110,7 +112,15 @@ def test_a_converted_file_does_the_same(place, kind, capsys):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.mark.parametrize("option", [("--move", "1", "1"), ("--zoom", "1.1"), ("--foreground", "mask.mp4")])
+def test_a_result_is_upscaled_under_the_prompt_that_it_was_made_with():
+    assert prompt_of(Path("made/a-corgi-in-the-park-interpolated.mp4")) == "a corgi in the park"
+    assert prompt_of(Path("made/a_red_star-interpolated-x4.mp4")) == "a red star"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--move", "1", "1"), ("--zoom", "1.1"), ("--foreground", "mask.mp4"), ("--chunk-size", "4"), ("--t0", "0.5")],
+)
 def test_options_of_another_method_are_refused(place, option, capsys):
     assert generate(place, "--prompt", "a cat", *option) == 1
     assert f"--lavie with {option[0]}" in capsys.readouterr().err

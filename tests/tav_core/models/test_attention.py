@@ -136,6 +136,28 @@ def test_xformers_gets_heads_in_its_own_layout(monkeypatch):
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_a_large_batch_is_attended_to_in_parts(monkeypatch, with_bias):
+    """One row for each pixel of a large video: CUDA's kernels take fewer."""
+    from tav_core.models import attention
+
+    query, key, value = torch.randn(3, 10, 6, 8)
+    bias = torch.randn(1, 2, 6, 6) if with_bias else None
+    expected = attend(query, key, value, heads=2, upcast=False, backend="sdpa", bias=bias)
+    monkeypatch.setattr(attention, "BATCH_LIMIT", 4)
+    sizes = []
+    plain = F.scaled_dot_product_attention
+
+    def counted(query, *args, **kwargs):
+        sizes.append(len(query))
+        return plain(query, *args, **kwargs)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
+    got = attend(query, key, value, heads=2, upcast=False, backend="sdpa", bias=bias)
+    torch.testing.assert_close(got, expected)
+    assert sizes == [4, 4, 2]
+
+
 def rotate_plainly(tokens, heads):
     """RoFormer's matrix (eq. 15) on every head of every frame, in float64."""
     width = tokens.shape[-1] // heads

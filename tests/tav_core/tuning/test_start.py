@@ -82,3 +82,10 @@ def test_another_model_is_refused(unet, tmp_path):
     torch.save(golden_weights("base"), tmp_path / "lavie_base.pt")
     with pytest.raises(CheckpointError, match=r"lavie_interpolation\.pt"):
         start_from(unet, tmp_path / "lavie_base.pt")
+
+
+def test_lavies_base_is_not_tuned_to_a_motion(told, schedule, clip_latents):
+    """A motion does not record where the temporal attention stands."""
+    denoiser = UNetDenoiser(unet=small_lavie("base"), schedule=schedule)
+    with pytest.raises(ConfigError, match="before_feed_forward"):
+        tune(denoiser, clip_latents, told, config=TuneConfig(num_steps=1))

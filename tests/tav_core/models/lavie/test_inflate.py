@@ -9,11 +9,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from tav_core.errors import ConfigError
+from tav_core.errors import CheckpointError, ConfigError
 from tav_core.models.conditioning import Conditioning
-from tav_core.models.lavie.inflate import inflate_base, inflate_interpolation, limit_distance
+from tav_core.models.lavie.inflate import TRAINED_DISTANCE, inflate_base, inflate_interpolation
+from tav_core.models.lavie.upscaler import UpscalerUNet
 from tav_core.models.unet import InflatedUNet
-from tests.tav_core.lavie_models import forwards, golden, golden_config, golden_unet, split_name
+from tests.tav_core.lavie_models import forwards, golden, golden_config, golden_unet, small_lavie, split_name
 
 BLOCKS = {"mid": "mid_block", "down": "down_blocks.0"}
 
@@ -118,6 +119,24 @@ class TestStillPictures:
 
 
 @torch.no_grad()
+def test_a_saved_folder_gives_back_the_limit(tmp_path):
+    unet = copy.deepcopy(golden_unet("base"))
+    unet.limit_distance(TRAINED_DISTANCE)
+    unet.save_pretrained(tmp_path)
+    again = InflatedUNet.from_pretrained(tmp_path).eval()
+    inputs = torch.randn(1, 4, 20, 4, 4), 37, golden("base", "forward")["ctx.cond"]
+    assert torch.equal(again(*inputs), unet(*inputs))
+
+
+def test_a_folder_of_the_upscaler_is_read_by_its_own_class(tmp_path):
+    small_lavie("super_resolution").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="weights more"):
+        InflatedUNet.from_pretrained(tmp_path)
+    own = UpscalerUNet.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in small_lavie("super_resolution").state_dict().items())
+
+
+@torch.no_grad()
 def test_copies_and_pickles_compute_the_same(base):
     tensors = golden("base", "forward")
     inputs = tensors["f5.7x9.in"], 37, tensors["ctx.cond"]
@@ -164,10 +183,10 @@ def test_a_limit_changes_only_clips_that_are_longer():
     text = golden("base", "forward")["ctx.cond"]
     short, long = torch.randn(1, 4, 16, 4, 4), torch.randn(1, 4, 20, 4, 4)
     before = unet(short, 37, text), unet(long, 37, text)
-    limit_distance(unet)
+    unet.limit_distance(TRAINED_DISTANCE)
     assert torch.equal(unet(short, 37, text), before[0])
     assert not torch.allclose(unet(long, 37, text), before[1])
-    limit_distance(unet, None)
+    unet.limit_distance(None)
     assert torch.equal(unet(long, 37, text), before[1])
 
 

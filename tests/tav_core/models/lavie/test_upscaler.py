@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -137,6 +138,7 @@ def test_a_copy_has_modules_of_its_own(unet):
     inputs = tensors["f5.7x9.in"], 501, context
     expected, twin = unet(*inputs), copy.deepcopy(unet)
     assert torch.equal(twin(*inputs), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(unet))(*inputs), expected)
     torch.nn.init.zeros_(twin.up_temporal_blocks[1].shift_conv.weight)
     assert not torch.equal(twin(*inputs), expected)
     assert torch.equal(unet(*inputs), expected)
