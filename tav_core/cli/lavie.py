@@ -24,6 +24,7 @@ from ..sampling.interpolate import FACTOR, KeyWindows, interpolate, interpolated
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import in_chunks, upscale
+from ..sampling.zero_shot.config import ZeroShotConfig
 from ..tensor_files import save_tensors
 from ..tuning.captioned_latents import CaptionedLatents, encode_folder
 from ..tuning.processes import Processes, join_processes
@@ -45,7 +46,16 @@ from .zero_shot_options import FPS
 # Options of `generate` that have no meaning for a video model.
 ONLY_WITHOUT = ("motion", "foreground", "move", "zoom", "turn", "path")
 # Those of them that have a value if they are not given.
-WITH_DEFAULTS = ("attention", "strength", "temporal_strength", "t0", "t1", "chunk_size", "smoothing")
+WITH_DEFAULTS = {
+    "attention": "first",
+    "strength": 1.0,
+    "temporal_strength": 1.0,
+    **{
+        field.name: field.default
+        for field in dataclasses.fields(ZeroShotConfig)
+        if field.name in ("t0", "t1", "chunk_size", "smoothing")
+    },
+}
 # What the names of results end in.
 INTERPOLATED, UPSCALED = "interpolated", "x4"
 
@@ -164,12 +174,9 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
-    from .main import parse
-
     given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
-    usual = vars(parse(["generate", "--model", "x", "--prompt", "x", "--out", "x"]))
     found = [name for name in ONLY_WITHOUT if given.get(name) is not None]
-    if found := [*found, *(name for name in WITH_DEFAULTS if getattr(args, name) != usual[name])]:
+    if found := [*found, *(name for name, usual in WITH_DEFAULTS.items() if getattr(args, name) != usual)]:
         raise ConfigError(
             got=f"--lavie with --{', --'.join(name.replace('_', '-') for name in found)}",
             expected="LaVie alone: it moves things by itself",
