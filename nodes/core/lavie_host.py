@@ -20,6 +20,7 @@ from torch import Tensor
 from ...tav_core.checkpoints.lavie import LaVie, load_lavie
 from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.layouts import VAE_FACTOR
+from ...tav_core.models.schedule import predict_clean
 from ...tav_core.sampling.interpolate import interpolate
 from ...tav_core.sampling.upscale import upscale
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES
@@ -48,8 +49,8 @@ class Watched:
     def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
         noise = self.denoiser.epsilon(latents, timestep, context)
         if self.clean is None:
-            alpha, first = self.schedule.alpha(timestep), (slice(-1, None), slice(None), 0)
-            self.clean = (latents[first] - (1 - alpha) ** 0.5 * noise[first]) / alpha**0.5
+            first = (slice(-1, None), slice(None), 0)
+            self.clean = predict_clean(latents[first], noise[first], self.schedule.alpha(timestep))
         return noise
 
 

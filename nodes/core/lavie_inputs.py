@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ...tav_core.checkpoints.lavie_configs import lavie_unet_config
 from ...tav_core.checkpoints.weight_files import open_weights
 from ...tav_core.errors import CheckpointError
 from ...tav_core.layouts import VAE_FACTOR
-from ...tav_core.models.conditioning import Conditioning
+from ...tav_core.models.conditioning import Conditioning, repeat_to_one_length
 from ..sockets.bridge import to_context
 
 # How many times as wide and high super-resolution makes a video.
@@ -36,13 +35,8 @@ def encode_text(clip: Any, prompt: str) -> Conditioning:
 
 def same_length(positive: Conditioning, negative: Conditioning) -> Prompts:
     """Both prompts with as many tokens: a shorter one is repeated, as ComfyUI does to batch them."""
-    counts = [each.text.shape[1] for each in (positive, negative)]
-    longest = math.lcm(*counts)
-    longer = [
-        replace(each, text=each.text.repeat(1, longest // count, 1))
-        for each, count in zip((positive, negative), counts, strict=True)
-    ]
-    return longer[0], longer[1]
+    one, other = repeat_to_one_length([positive.text, negative.text])
+    return replace(positive, text=one), replace(negative, text=other)
 
 
 def pad_to_factor(frames: Tensor) -> Tensor:

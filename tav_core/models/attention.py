@@ -160,7 +160,7 @@ class TemporalAttention:
 
     Args:
         backend: one of `BACKENDS`.
-        positions: one of `POSITIONS` or `LAVIE_POSITIONS`.
+        positions: one of `ALL_POSITIONS`.
     """
 
     backend: str = "sdpa"

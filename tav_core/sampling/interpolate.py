@@ -30,10 +30,14 @@ def interpolated_length(num_keys: int) -> int:
     return FACTOR * (num_keys - 1) + 1
 
 
+def key_of_each(num_keys: int) -> list[int]:
+    """The number of the key frame that each of the 4k - 3 frames is given."""
+    return [min((frame + 1) // FACTOR, num_keys - 1) for frame in range(interpolated_length(num_keys))]
+
+
 def repeat_keys(keys: Tensor) -> Tensor:
     """The key frame that each frame of the result is given: `b c k h w` to `b c 4k-3 h w`."""
-    last = keys.shape[2] - 1
-    return keys[:, :, [min((frame + 1) // FACTOR, last) for frame in range(interpolated_length(last + 1))]]
+    return keys[:, :, key_of_each(keys.shape[2])]
 
 
 @dataclass(frozen=True, kw_only=True)

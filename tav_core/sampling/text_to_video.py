@@ -10,6 +10,7 @@ from ..denoisers.guidance import guided
 from ..errors import explain_out_of_memory
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import draw_noise
+from .edit import count_on
 from .lavie_config import TextToVideoConfig
 from .noise_steps import OnLatents, plan_steps, walk_steps
 
@@ -58,12 +59,7 @@ def text_to_video(
             generator = torch.Generator("cpu").manual_seed(config.seed)
             drawn = draw_noise((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), generator)
             start = (drawn if noise is None else noise).to(context.text.device) * scale
-            before = len(videos) * len(steps)
-
-            def report(done: int, total: int, latents: Tensor, before: int = before) -> None:
-                if on_step is not None:
-                    on_step(before + done, total * len(pairs), latents)
-
+            report = count_on(on_step, prompt=len(videos), num_prompts=len(pairs))
             model = guided(denoiser, positive, negative, config.guidance_scale)
             eta = float(config.sampler == "ddpm")
             videos.append(walk_steps(model, start, steps, eta=eta, generator=generator, on_step=report))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import window_around, with_anchor
-from ..errors import ConfigError, LatentsError, TuningDiverged, explain_out_of_memory
+from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import VAE_FACTOR, check_values
 from ..models.attention_modes import POSITIONS
 from ..models.conditioning import Conditioning, as_conditioning
@@ -36,6 +35,7 @@ from .progress import TuneProgress
 from .recompute import set_recompute
 from .start import hash_start
 from .training_copy import copy_for_training
+from .weight_updates import WeightUpdates
 
 if TYPE_CHECKING:
     from ..models.latents import LatentMoments
@@ -53,7 +53,7 @@ def check_motion_can_tell(unet: InflatedUNet) -> None:
         )
 
 
-class TuningRun:
+class TuningRun(WeightUpdates):
     """A tuning in progress: the trainable copy of the model, the optimizer, and how far it has got.
 
     Args:
@@ -106,7 +106,6 @@ class TuningRun:
         # For early stopping: what the scores depend on, and the score of each step that was scored.
         self.scored_by = ""
         self.scores: dict[int, float] = {}
-        # Whether an update is under way: the weights then belong to no step, and must not be saved.
         self.updating = False
 
     @cached_property
@@ -179,27 +178,8 @@ class TuningRun:
         self.check_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.trainable.values(), self.config.max_grad_norm)
-        if self.precision != torch.float16:
-            # In fp16 an overflow is no divergence: the scaler skips the step and lowers its scale.
-            self.check_finite("gradient norm", norm.item())
-        self.updating = True
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.step += 1
-        self.losses.append(value)
-        self.updating = False
+        self.update(value)
         return value
-
-    def check_finite(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise TuningDiverged(
-                got=f"a {what} of {value} at step {self.step + 1}",
-                expected="a finite number",
-                mend=f"Lower the learning rate ({self.config.learning_rate:g}) or use bf16 or fp32 precision; "
-                f"the state after step {self.step} is kept.",
-            )
 
     def progress(self, *, eta_seconds: float) -> TuneProgress:
         return TuneProgress(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError, TuningDiverged
+from ..errors import ConfigError
 from ..models.lavie.schedules import lavie_schedule
 from ..models.parameter_names import is_temporal
 from ..models.precision import hold_masters, resolve_precision
@@ -23,11 +21,12 @@ from .recompute import set_recompute
 from .training_copy import copy_for_training
 from .video_layers_config import VideoLayersConfig
 from .video_layers_draws import Row, draw_row
+from .weight_updates import WeightUpdates
 
 TEMPORAL = ("attn_temp", "norm_temp")
 
 
-class VideoLayersRun:
+class VideoLayersRun(WeightUpdates):
     """A training in progress.
 
     Args:
@@ -76,7 +75,6 @@ class VideoLayersRun:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.step = 0
         self.losses: list[float] = []
-        # Whether an update is under way: the weights then belong to no step, and must not be saved.
         self.updating = False
 
     @property
@@ -122,29 +120,6 @@ class VideoLayersRun:
         self.processes.sum_gradients(self.trainable.values())
         self.update(value)
         return value
-
-    def update(self, loss: float) -> None:
-        """Changes the weights by their gradients."""
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.trainable.values(), self.config.max_grad_norm)
-        if self.precision != torch.float16:
-            # In fp16 an overflow is no divergence: the scaler skips the step and lowers its scale.
-            self.check_finite("gradient norm", norm.item())
-        self.updating = True
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.step += 1
-        self.losses.append(loss)
-        self.updating = False
-
-    def check_finite(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise TuningDiverged(
-                got=f"a {what} of {value} at step {self.step + 1}",
-                expected="a finite number",
-                mend=f"Lower the learning rate ({self.config.learning_rate:g}) or use bf16 or fp32 precision; "
-                f"the state after step {self.step} is kept.",
-            )
 
     def progress(self, *, eta_seconds: float) -> VideoLayersProgress:
         num_steps = self.config.num_steps

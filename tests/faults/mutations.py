@@ -108,7 +108,7 @@ MUTATIONS = (
     ),
     Mutation(
         "tuning: a run with a NaN loss continues",
-        "tav_core/tuning/training_run.py",
+        "tav_core/tuning/weight_updates.py",
         "if not math.isfinite(value):",
         "if value is None:",
         ("tests/tav_core/tuning/test_tune.py::test_nan_stops_with_the_last_good_state",),

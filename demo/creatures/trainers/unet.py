@@ -68,9 +68,9 @@ def stratified_timesteps(count: int, device: torch.device) -> Tensor:
 
 
 def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
-    """Latents `n c h w` with noise, by the cumulative alpha of each one's timestep, `n`; on any device, without a copy
-    between devices."""
-    alphas = alphas.view(-1, 1, 1, 1)
+    """Latents `n c h w` or `n c f h w` with noise, by the cumulative alpha of each one's timestep, `n`; on any device,
+    without a copy between devices."""
+    alphas = alphas.view(-1, *[1] * (latents.dim() - 1))
     return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
 
 

@@ -11,7 +11,7 @@ from tav_core.models.conditioning import Conditioning
 from tav_core.models.lavie.schedules import lavie_schedule
 
 from ...creatures.trainers.device import DEVICE
-from ...creatures.trainers.unet import stratified_timesteps
+from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
@@ -30,12 +30,6 @@ def linear_alphas(name: str = "base") -> Tensor:
     """Cumulative alphas of LaVie's schedules, float32 on the device."""
     schedule = lavie_schedule(name)
     return torch.tensor([schedule.alpha(step) for step in range(schedule.num_train_timesteps)], device=DEVICE)
-
-
-def noised(clean: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
-    """Latents with noise, by the cumulative alpha of each row, `n`."""
-    alphas = alphas.view(-1, *[1] * (clean.dim() - 1))
-    return alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
 
 
 def load_stills(amounts: Amounts) -> tuple[Tensor, Texts]:
@@ -73,7 +67,7 @@ def stills_course(amounts: Amounts, budget: Budget, batch: int = STILLS_BATCH) -
         chosen, timesteps = pick(batch, len(latents)), stratified_timesteps(batch, DEVICE)
         clean = latents[chosen].contiguous(memory_format=torch.channels_last)
         noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=1)
-        predicted = predict(noised(clean, noise, alphas[timesteps]), timesteps, text)
+        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3))
         return (each * weights[timesteps]).mean()
 
@@ -116,7 +110,7 @@ def base_course(
         text = pick_texts(clip_texts, chosen, no_text=1)
         image_text = pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images))
         noise = torch.randn_like(clean)
-        predicted = predict(noised(clean, noise, alphas[timesteps]), timesteps, text, image_text)
+        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, image_text)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]
         return each[:, :-images].mean() + IMAGE_WEIGHT * each[:, -images:].mean()
 

@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tav_core.models.conditioning import Conditioning
+from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_each
 
 from ...creatures.trainers.device import DEVICE
-from ...creatures.trainers.unet import stratified_timesteps
+from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
-from .base import linear_alphas, noised
+from .base import linear_alphas
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
@@ -20,12 +21,6 @@ from .settings import MODEL, SEED, Amounts
 # Key frames of a window, clips of a step, and how often of eight steps: short windows teach more per second.
 WINDOWS = ((5, 8, 5), (9, 4, 2), (16, 3, 1))
 PEAK_RATE = 8e-4
-STEP = 4
-
-
-def key_of_frame(num_keys: int) -> Tensor:
-    """The key frame whose latents each of the 4k - 3 output frames is given, in order."""
-    return ((torch.arange(STEP * num_keys - 3) + 1) // STEP).clamp(max=num_keys - 1)
 
 
 def window_at(step: int) -> tuple[int, int]:
@@ -55,8 +50,8 @@ def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
         return unet(noisy, timesteps, Conditioning(text=text, channels=keys))
 
     predict = Recorded(call, unet)
-    given = {keys: (STEP * key_of_frame(keys)).to(DEVICE) for keys, _, _ in WINDOWS}
-    spans = {keys: torch.arange(STEP * keys - 3, device=DEVICE) for keys in given}
+    given = {keys: FACTOR * torch.tensor(key_of_each(keys), device=DEVICE) for keys, _, _ in WINDOWS}
+    spans = {keys: torch.arange(interpolated_length(keys), device=DEVICE) for keys in given}
 
     def loss(step: int) -> Tensor:
         num_keys, count = window_at(step)
@@ -65,7 +60,7 @@ def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
         clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)
         keys = clean.index_select(2, given[num_keys])
         noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=2)
-        predicted = predict(noised(clean, noise, alphas[timesteps]), timesteps, text, keys)
+        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, keys)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3, 4))
         return (each * weights[timesteps]).mean()
 

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from tav_core.models.conditioning import Conditioning
 
 from ...creatures.trainers.device import DEVICE
-from ...creatures.trainers.unet import stratified_timesteps
+from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import SNR_CEILING
 from ...trainers.vae import to_input
-from .base import linear_alphas, noised
+from .base import linear_alphas
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
 from .nets import make_upscaler, save_unet
@@ -95,11 +95,11 @@ def upscaler_course(amounts: Amounts, budget: Budget, videos: int = VIDEOS) -> C
         levels = (HIGHEST_LEVEL * torch.rand(videos, device=DEVICE) ** 2).long()
         clean = sharp[chosen, crop].float().transpose(1, 2)
         small = rearrange(low[blurred, chosen, crop].float() / 127.5 - 1, "b f h w c -> b c f h w")
-        small = noised(small, torch.randn_like(small), low_alphas[levels])
+        small = add_noise(small, torch.randn_like(small), low_alphas[levels])
         noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=2)
         alpha = alphas[timesteps].view(-1, 1, 1, 1, 1)
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-        predicted = predict(noised(clean, noise, alphas[timesteps]), timesteps, text, small, levels)
+        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, small, levels)
         each = F.mse_loss(predicted, velocity, reduction="none").mean((1, 2, 3, 4))
         return (each * weights[timesteps]).mean()
 

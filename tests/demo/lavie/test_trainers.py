@@ -8,10 +8,10 @@ from torch import nn
 
 from demo.lavie.trainers import course as course_module
 from demo.lavie.trainers.course import Budget, Course, rate_at
-from demo.lavie.trainers.interpolation import key_of_frame
 from demo.lavie.trainers.nets import make_autoencoder, make_base, make_interpolation, make_upscaler, save_unet
 from demo.lavie.trainers.settings import SD_MODEL
 from tav_core import load_checkpoint, load_lavie, repeat_keys
+from tav_core.sampling.interpolate import key_of_each
 
 MAKERS = {"base": make_base, "interpolation": make_interpolation, "super_resolution": make_upscaler}
 
@@ -36,7 +36,7 @@ def test_all_files_together_have_at_most_15_mb():
 def test_the_keys_in_training_are_those_of_the_library():
     for num_keys in (2, 5, 16):
         given = repeat_keys(torch.arange(float(num_keys))[None, None, :, None, None]).flatten()
-        assert key_of_frame(num_keys).tolist() == given.tolist()
+        assert key_of_each(num_keys) == given.tolist()
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
