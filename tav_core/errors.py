@@ -7,6 +7,7 @@ TavError
 │   ├── MotionError               a motion file that is broken, or made for another architecture
 │   ├── PromptError               a prompt that the text encoder would cut
 │   ├── LatentsError              latents of the wrong rank, size or frame count
+│   ├── ManifestError             a list of clips and edits with mistakes in it
 │   └── ConfigError               a setting out of its range, or one that contradicts another
 │       └── FewerSteps            a run has done more steps than are asked for
 ├── OutputError (OSError)         a result that cannot be written
@@ -58,6 +59,10 @@ class PromptError(InputError):
 
 class LatentsError(InputError):
     """Latents have the wrong rank, size or number of frames."""
+
+
+class ManifestError(InputError):
+    """A list of clips and edits has mistakes; the message names them all, each with its line."""
 
 
 class ConfigError(InputError):

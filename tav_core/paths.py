@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from .errors import InputError, OutputError
+
+# Characters and bytes of a name. Most file systems take names of 255 bytes, and a temporary file's is longer by 14.
+NAME_LENGTH, NAME_BYTES = 60, 200
 
 
 def check_input_path(path: str | Path, error: type[InputError]) -> Path:
@@ -49,6 +53,16 @@ def check_output_path(path: str | Path) -> Path:
     if "\0" in str(known) or known.name in ("", ".."):
         raise _no_name(path, "no file can have this name")
     return known
+
+
+def as_file_name(text: str, *, empty: str = "empty-prompt") -> str:
+    """A text as a name that every file system takes: its letters and digits in lower case, joined by hyphens.
+
+    Args:
+        empty: the name of a text without any.
+    """
+    name = re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:NAME_LENGTH]
+    return name.encode(errors="ignore")[:NAME_BYTES].decode(errors="ignore") or empty
 
 
 def _no_name(path: str | Path, reason: str) -> OutputError:

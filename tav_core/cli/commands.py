@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
 from ..models.conditioning import Conditioning
+from ..models.devices import find_device
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
+from ..paths import as_file_name
 from ..sampling.config import EditConfig
 from ..sampling.edit import edit
 from ..sampling.invert import invert
@@ -32,7 +33,6 @@ from .inputs import (
     check_room,
     encode,
     encode_clip,
-    find_device,
     find_scheduler,
     load_denoiser,
     load_injection,
@@ -46,9 +46,6 @@ from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
 from .tuning_bar import TuningBar
-
-# Bytes. Most file systems take names of 255, and a temporary file's is longer by 14.
-MAX_NAME = 200
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -223,8 +220,7 @@ def name_videos(args: argparse.Namespace) -> list[Path]:
     """One path per prompt; if two prompts give the same name, the second gets a number."""
     paths: list[Path] = []
     for prompt in args.prompt:
-        stem = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:60].encode()[:MAX_NAME].decode(errors="ignore")
-        stem = stem or "empty-prompt"
+        stem = as_file_name(prompt)
         ending = "" if args.format == "png" else f".{args.format}"
         path, number = args.out / f"{stem}{ending}", 2
         while path in paths:

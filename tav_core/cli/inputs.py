@@ -15,9 +15,9 @@ from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import CheckpointError, ConfigError
 from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
+from ..models.devices import choose_dtype, find_device
 from ..models.latents import LatentMoments, encode_frames
 from ..models.memory import check_sampling
-from ..models.precision import DTYPES, resolve_precision
 from ..models.schedule import gaussian_noise
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
@@ -49,7 +49,7 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
     tell(f"reading {args.model}")
     checkpoint = load_checkpoint(
         args.model,
-        dtype=choose_dtype(args, precision=precision),
+        dtype=choose_dtype(args.device, args.dtype, precision=precision),
         device=find_device(args.device),
         prediction_type=args.prediction_type,
         tokenizer=args.tokenizer,
@@ -64,14 +64,6 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
             mend="Choose such a one, or use tune and edit with this one.",
         )
     return checkpoint
-
-
-def choose_dtype(args: argparse.Namespace, *, precision: str = "fp16") -> torch.dtype:
-    """The dtype of weights that the options ask for; else float32 on a CPU, and on a GPU that of `precision`."""
-    device = find_device(args.device)
-    if args.dtype:
-        return DTYPES[args.dtype]
-    return torch.float32 if device == "cpu" else resolve_precision(precision, torch.device(device), torch.float32)
 
 
 def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:
@@ -207,27 +199,3 @@ def source_prompt(tuned: MotionInfo) -> str:
             mend="Give the prompt yourself: with --prompt to invert, with --negative to edit.",
         )
     return tuned.prompt
-
-
-def find_device(name: str | None) -> str:
-    """The device with this name, or the best one available.
-
-    Raises:
-        ConfigError: there is no such device, or this PyTorch cannot use it.
-    """
-    try:
-        torch.empty(0, device=name or best_device())
-    # A PyTorch without CUDA raises AssertionError; otherwise it is a RuntimeError.
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            got=f"device {name!r}, which PyTorch cannot use here ({str(error).splitlines()[0][:80]})",
-            expected="cuda, mps or cpu, if this machine has it",
-            mend="Leave --device out to use the best one available.",
-        ) from error
-    return name or best_device()
-
-
-def best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -17,6 +17,7 @@ from ..checkpoints.upscaler_parts import load_upscaler_parts
 from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import WindowedDenoiser
 from ..errors import ConfigError
+from ..models.devices import choose_dtype, find_device
 from ..models.latents import decode_latents
 from ..models.precision import DTYPES
 from ..models.text import encode_prompt
@@ -34,7 +35,7 @@ from ..version import __version__
 from ..video.write import check_video, write_video
 from .commands import prepare_videos
 from .controls import add_named_controls
-from .inputs import check_room, choose_dtype, encode, encode_clip, find_device, load_model
+from .inputs import check_room, encode, encode_clip, load_model
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
@@ -102,7 +103,7 @@ def run_upscale(args: argparse.Namespace) -> None:
     clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
     fps = clip.fps if args.fps is None else args.fps
     path = prepare_video(args, UPSCALED, fps)
-    device, dtype = find_device(args.device), choose_dtype(args)
+    device, dtype = find_device(args.device), choose_dtype(args.device, args.dtype)
     tell(f"reading {args.upscaler}")
     parts = load_upscaler_parts(args.upscaler, dtype=dtype, device=device)
     told, avoided = encode_prompt(parts, prompt), encode_prompt(parts, config.negative)

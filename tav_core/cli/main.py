@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, convert, report
-and info.
+The commands are tune, invert, reconstruct, edit, batch, generate, instruct, interpolate, upscale, train-video, convert,
+report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -21,6 +21,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
+from .batch_options import add_batch
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
     add_clip,
@@ -165,6 +166,7 @@ def build_parser() -> Parser:
     add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
     add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
+    add_batch(commands.add_parser("batch", help="run a list of edits over many clips, on one machine or many"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
     info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
@@ -213,22 +215,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse(argv)
         try:
             with raise_when_ended():
-                run(args)
+                return run(args)
         except TavError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt as ended:
             print("cancelled", file=sys.stderr)
             return 128 + (ended.number if isinstance(ended, Ended) else signal.SIGINT)
-    return 0
 
 
-def run(args: argparse.Namespace) -> None:
-    """Runs the command that the options name."""
+def run(args: argparse.Namespace) -> int:
+    """Runs the command that the options name. Returns the exit status, which is 1 if jobs of a batch failed."""
     from . import commands, lavie, zero_shot
 
+    if args.command == "batch":
+        from .batch import run_batch_command
+
+        return run_batch_command(args)
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
         home = zero_shot if args.command in ("generate", "instruct") else commands
         if getattr(args, "lavie", None) or args.command == "convert":
             home = lavie
         getattr(home, f"run_{args.command.replace('-', '_')}")(args)
+    return 0

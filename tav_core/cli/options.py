@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ..tuning.motion_info import MotionInfo
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument(
-        "--model", "--sd", type=Path, required=True, help="checkpoint: a diffusers folder or a single file"
+        "--model", "--sd", type=Path, required=required, help="checkpoint: a diffusers folder or a single file"
     )
     add_device(parser)
     add_vae(parser)

@@ -42,18 +42,31 @@ class ClipEncoder:
     @torch.no_grad()
     def encode_images(self, frames: Tensor) -> Tensor:
         """Image embeddings `f d`, not normalised, float32 on the CPU, of frames `f h w 3` in [0, 1]."""
-        model = self.model
-        size, device = model.vision_model.config.image_size, model.visual_projection.weight.device
+        size, device = self.image_size, self.model.visual_projection.weight.device
 
         def encode(part: Tensor) -> Tensor:
             pixels = prepare_images(part.to(device), resize=size, crop=size, mean=CLIP_MEAN, std=CLIP_STD)
-            return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+            return self.encode_pixels(pixels)
 
         return encode_in_batches(encode, frames)
 
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that it sees."""
+        return int(self.model.vision_model.config.image_size)
+
     @torch.no_grad()
-    def encode_text(self, prompt: str) -> Tensor:
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Image embeddings `f d`, not normalised, on the model's device, of prepared pixels `f 3 h w`."""
+        pixels = pixels.to(self.model.visual_projection.weight.device)
+        return self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output)
+
+    @torch.no_grad()
+    def encode_text(self, prompt: str, *, truncate: bool = False) -> Tensor:
         """The text embedding `1 d`, not normalised, float32 on the CPU.
+
+        Args:
+            truncate: cuts a prompt that is too long, and does not refuse it.
 
         Raises:
             InputError: this CLIP has no text tower.
@@ -67,6 +80,8 @@ class ClipEncoder:
             )
         tokens = self.tokenizer(plain_text(prompt), verbose=False).input_ids
         limit = self.model.text_model.config.max_position_embeddings
+        if truncate:
+            tokens = [*tokens[: limit - 1], tokens[-1]] if len(tokens) > limit else tokens
         if len(tokens) > limit:
             raise PromptError(
                 got=f"a prompt of {len(tokens) - 2} tokens, not counting start and end",

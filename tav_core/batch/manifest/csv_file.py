@@ -1,0 +1,88 @@
+"""Lists of edits as CSV: one row an edit, under a header. Also the plain reader that the data sets' files share."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import ManifestError
+from ...paths import check_input_path
+from .rows import Problems, Row, check_columns
+
+# A spreadsheet saves with another separator where the comma is the decimal point.
+SEPARATORS = ",;\t"
+
+
+class Line(NamedTuple):
+    """The cells of a row, and the line of the file that it begins on, from 1."""
+
+    number: int
+    cells: list[str]
+
+
+def read_csv(path: Path, problems: Problems) -> list[Row]:
+    """The rows of a list of edits; mistakes in its form are noted, and rows that have them left out."""
+    lines = read_lines(path, problems)
+    header = next(lines, None)
+    if header is None:
+        problems.add("", "the file is empty")
+        return []
+    names = [name.strip().lower() for name in header.cells]
+    check_columns(names, f"line {header.number}", problems)
+    rows = []
+    for line in lines:
+        if not any(cell.strip() for cell in line.cells):
+            continue
+        where = f"line {line.number}"
+        if len(line.cells) > len(names) and any(cell.strip() for cell in line.cells[len(names) :]):
+            problems.add(where, f"{len(line.cells)} values for {len(names)} columns; put a text with commas in quotes")
+            continue
+        rows.append(Row(where=where, values=dict(zip(names, line.cells, strict=False))))
+    return rows
+
+
+def read_lines(path: Path, problems: Problems) -> Iterator[Line]:
+    """The rows of a CSV file, header included; a file whose quotes never close is noted."""
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    number = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.add(f"line {number}", f"no CSV from here on ({error})")
+            return
+        yield Line(number, cells)
+        number = reader.line_num + 1
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark, as spreadsheets write it.
+
+    Raises:
+        ManifestError: there is no such file, or it is in another encoding.
+    """
+    path = check_input_path(path, ManifestError)
+    if not path.is_file():
+        raise ManifestError(
+            got=f"{path}, {'a folder' if path.is_dir() else 'no such file'}",
+            expected="a list of clips and edits, .csv or .yaml, or a data set such as loveu:FOLDER",
+            mend="Check the path.",
+        )
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ManifestError(
+            got=f"{path}, which is not UTF-8 in line {line}",
+            expected="a text file in UTF-8",
+            mend='Save it again as UTF-8; in a spreadsheet, choose "CSV UTF-8".',
+        ) from error

@@ -1,0 +1,77 @@
+"""The options of `python -m tav_core batch`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..batch.recipe import Modes
+from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
+from ..tuning.config import TuneConfig
+from ..video.config import ClipConfig
+from .options import add_model, add_setting, add_settings
+
+EXECUTORS = ("serial", "processes", "ray")
+EXPORTS = ("loveu", "vbench", "editboard")
+STAGES = ("tune", "invert", "edits", "scores")
+# The batch says itself what is to be done with a run that is there.
+NOT_TUNE = ("resume",)
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "manifest",
+        nargs="?",
+        help="a list of clips and edits, .csv or .yaml; or a data set: loveu:FOLDER, davis:FOLDER, five:FOLDER, "
+        "editboard:FILE",
+    )
+    add_model(parser, required=False)
+    parser.add_argument("--out", type=Path, help="folder for everything; the same command goes on there")
+    parser.add_argument("--status", type=Path, metavar="OUT", help="only say how far the batch in this folder is")
+    parser.add_argument("--dry-run", action="store_true", help="only check the list and say what would be done")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="stages to do (default: all)")
+    parser.add_argument("--only", metavar="PATTERN", help="clips by name, such as 'bear*', or edits, such as '*/style'")
+    parser.add_argument("--shard", metavar="I/N", help="only every N-th clip from the I-th on, for arrays of jobs")
+    parser.add_argument("--export", choices=EXPORTS, help="then write the videos where another tool looks for them")
+    add_places(parser)
+    add_judges(parser)
+    clips = parser.add_argument_group("clips", "where the list does not say it")
+    for name in ("start", "stride", "num_frames", "width", "height", "fit"):
+        add_setting(clips, ClipConfig, name)
+    tuning = parser.add_argument_group("tuning")
+    add_settings(tuning, TuneConfig, leave_out=NOT_TUNE, prefix="tune-")
+    editing = parser.add_argument_group("inversion and editing")
+    add_settings(editing, EditConfig)
+    add_settings(editing, InvertConfig, prefix="invert-")
+    editing.add_argument("--source-prompt", action="store_true", help="invert under the clip's prompt")
+    add_setting(editing, LocalEditConfig, "feather")
+    add_settings(parser.add_argument_group("model and results"), Modes)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the jobs run."""
+    places = parser.add_argument_group("where jobs run")
+    places.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="serial",
+        help="serial: one after the other; processes: one per GPU of this machine; ray: any cluster (default: serial)",
+    )
+    places.add_argument("--workers", type=int, default=0, help="processes at once (default: one per GPU, else one)")
+    places.add_argument("--address", default="", help="of Ray's cluster, such as auto (default: a local one)")
+    places.add_argument(
+        "--gpus-per-job", type=float, help="GPUs of a job; a fraction counts, and limits no memory (default: 1, if any)"
+    )
+    places.add_argument("--cpus-per-job", type=float, default=2, help="CPUs of a job, for Ray (default: 2)")
+    places.add_argument("--retries", type=int, default=2, help="times a job that crashed is tried again (default: 2)")
+
+
+def add_judges(parser: argparse.ArgumentParser) -> None:
+    """What scores the results."""
+    judges = parser.add_argument_group("scores")
+    judges.add_argument("--clip-model", type=Path, help="CLIP weights; ViT-L/14 for LOVEU's scores: a folder or a file")
+    judges.add_argument("--pick-score", type=Path, help="PickScore_v1: a folder or a file")
+    judges.add_argument("--dino", type=Path, help="DINO weights: a transformers folder")
+    judges.add_argument(
+        "--flow", action=argparse.BooleanOptionalAction, help="measure the motion (default: if OpenCV is installed)"
+    )
