@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def load_pretrained(
     Args:
         model_class: of transformers.
         path: the folder, or the file that the tensors come from, for messages.
-        optional: names of weights that may be missing.
+        optional: names of weights that may be missing. They are NaN then; transformers leaves there what was in memory.
         options: for `from_pretrained`.
 
     Raises:
@@ -70,4 +71,6 @@ def load_pretrained(
             expected=f"the weights of a {model_class.__name__}, whole",
             mend="Get the model again, or choose another.",
         )
+    for name in report["missing_keys"]:
+        model.get_parameter(name).data.fill_(math.nan)
     return model.to(torch.float32).requires_grad_(False).eval()

@@ -7,6 +7,7 @@ not times 100, and the cosine with the prompt is times the model's own scale, wh
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from .clip import ClipEncoder
 
 SIDE = 480
-# transformers' logarithm of the scale before any training, and so of weights that have none: log(1 / 0.07).
-UNTRAINED, NEAR = 2.6592, 1e-4
 
 
 def loveu_scores(
@@ -80,11 +79,11 @@ def prepare(pictures: list[Image.Image], size: int) -> Tensor:
 def scaled_cosine(judge: ClipEncoder, embeddings: Tensor, text: Tensor) -> float:
     """The model's scale times the mean cosine of frames `f d` with a text `1 d`."""
     scale = float(judge.model.logit_scale)
-    if abs(scale - UNTRAINED) < NEAR:
+    if math.isnan(scale):
         raise CheckpointError(
             got=f"{judge.path} without logit_scale",
             expected="a CLIP with the scale that it was trained with, by which the score is multiplied",
             mend="Get the whole model, as its authors published it.",
         )
     cosines = F.cosine_similarity(embeddings.double(), text.double(), dim=-1)
-    return float(cosines.mean()) * float(np.exp(scale))
+    return float(cosines.mean()) * math.exp(scale)

@@ -305,3 +305,23 @@ class TestFailure:
         with pytest.raises(KeyboardInterrupt):
             write_video(tmp_path / "clip.mp4", frames, fps=8)
         assert list(tmp_path.iterdir()) == []
+
+
+PERTURBED = """
+import hashlib, sys, numpy as np
+from tav_core.video.write import write_video
+noise = np.random.default_rng(0).random((8, 12, 12, 3)).repeat(8, 1).repeat(8, 2) * 0.3
+write_video(sys.argv[1], noise + np.linspace(0, 0.7, 96)[:, None], fps=8)
+print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="MALLOC_PERTURB_ is glibc's")
+def test_equal_frames_give_equal_files_whatever_is_in_memory(tmp_path):
+    """x264's macroblock tree reads what nothing was written to; glibc fills it with the value that it is given."""
+    found = set()
+    for value in ("0", "1", "254"):
+        command = [sys.executable, "-c", PERTURBED, str(tmp_path / "video.mp4")]
+        environment = {**os.environ, "MALLOC_PERTURB_": value}
+        found.add(subprocess.run(command, env=environment, check=True, capture_output=True, cwd=ROOT).stdout)
+    assert len(found) == 1
