@@ -50,6 +50,10 @@ LIBRARY = {
 }
 LIBRARY["tav_core/sampling/zero_shot"] = {"tav_core/models", "tav_core/denoisers", "tav_core/sampling"}
 LIBRARY["tav_core/evaluation"] = set(LIBRARY)
+LIBRARY["tav_core/batch/manifest"] = {"tav_core/video"}
+LIBRARY["tav_core/batch/executors"] = set()
+LIBRARY["tav_core/batch"] = {*LIBRARY}
+LIBRARY["tav_core/study"] = {"tav_core/video"}
 LIBRARY["tav_core/cli"] = {*LIBRARY}
 LIBRARY["tav_core/"] = {"tav_core/cli"}
 NODES = {"nodes/sockets": set(), "nodes/core": {"nodes/sockets"}}

@@ -28,7 +28,7 @@ def checkpoint_of(recipe: Recipe) -> Checkpoint:
         CheckpointError: it cannot be loaded, or is InstructPix2Pix's.
     """
     precision = "fp16" if recipe.tuning.precision == "auto" else recipe.tuning.precision
-    asked = {
+    asked: dict[str, Any] = {
         "path": recipe.model,
         "dtype": choose_dtype(recipe.device or None, recipe.dtype or None, precision=precision),
         "device": find_device(recipe.device or None),

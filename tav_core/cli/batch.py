@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -71,9 +72,8 @@ def read_jobs(args: argparse.Namespace) -> list[ClipJob]:
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """The settings that all jobs share. Paths are whole ones: jobs may run in other folders."""
     paths = ("model", "vae", "tokenizer", "clip_model", "dino", "pick_score")
-    files = {name: whole(getattr(args, name)) for name in paths}
+    files: dict[str, Any] = {name: whole(getattr(args, name)) for name in paths}
     args.tune_resume = TuneConfig().resume
-    local = {"feather": args.feather}
     return Recipe(
         **files,
         prediction_type=args.prediction_type or "",
@@ -86,7 +86,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         tuning=read_settings(args, TuneConfig, prefix="tune-"),
         inversion=read_settings(args, InvertConfig, prefix="invert-"),
         sampling=read_settings(args, EditConfig),
-        local=LocalEditConfig(**local),
+        local=LocalEditConfig(feather=args.feather),
         flow=has_opencv() if args.flow is None else args.flow,
     )
 

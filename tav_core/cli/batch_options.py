@@ -1,4 +1,4 @@
-"""The options of `python -m tav_core batch`."""
+"""The options of `python -m tav_core batch` and `python -m tav_core study`."""
 
 from __future__ import annotations
 
@@ -75,3 +75,22 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
     judges.add_argument(
         "--flow", action=argparse.BooleanOptionalAction, help="measure the motion (default: if OpenCV is installed)"
     )
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(dest="part", required=True)
+    page = parts.add_parser("page", help="make a page that shows two methods' videos side by side, blind")
+    page.add_argument("--a", type=Path, required=True, help="the folder of a batch, or of videos")
+    page.add_argument("--b", type=Path, required=True, help="another, of the same edits")
+    page.add_argument("--label-a", default="", help="name of the first method (default: its folder's)")
+    page.add_argument("--label-b", default="", help="name of the second method (default: its folder's)")
+    page.add_argument("--limit", type=int, default=0, help="take the first pairs alone (default: 0, all)")
+    page.add_argument("--out", type=Path, required=True, help="the page, .html; a key is written beside it")
+    serve = parts.add_parser("serve", help="serve the page on this machine and keep the answers")
+    serve.add_argument("page", type=Path, help="the page")
+    serve.add_argument("--answers", type=Path, required=True, help="folder for the answers")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 is for everybody in the network")
+    serve.add_argument("--port", type=int, default=8700, help="port to listen on, 0 for any (default: 8700)")
+    tally = parts.add_parser("tally", help="count answers: how often each method was preferred")
+    tally.add_argument("key", type=Path, help="the .key.json beside the page")
+    tally.add_argument("answers", type=Path, nargs="+", help="CSV files of answers, or folders of them")

@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, batch, generate, instruct, interpolate, upscale, train-video, convert,
-report and info.
+The commands are tune, invert, reconstruct, edit, batch, study, generate, instruct, interpolate, upscale, train-video,
+convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -21,7 +21,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
-from .batch_options import add_batch
+from .batch_options import add_batch, add_study
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
     add_clip,
@@ -167,6 +167,7 @@ def build_parser() -> Parser:
     add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_batch(commands.add_parser("batch", help="run a list of edits over many clips, on one machine or many"))
+    add_study(commands.add_parser("study", help="let people compare two methods' videos blindly, and count"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
     info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
@@ -232,6 +233,10 @@ def run(args: argparse.Namespace) -> int:
         from .batch import run_batch_command
 
         return run_batch_command(args)
+    if args.command == "study":
+        from .study import run_study
+
+        return run_study(args)
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
         home = zero_shot if args.command in ("generate", "instruct") else commands
         if getattr(args, "lavie", None) or args.command == "convert":

@@ -51,6 +51,17 @@ ALLOWED = {
     ("shell", "run.py", "subprocess"): "it makes the environment and starts Python in it; lists of words, no shell",
     ("shell", "scripts/start_comfyui.py", "subprocess"): "it starts ComfyUI",
     ("import by name", "tav_core/lazy_names.py", "import_module"): "modules of the package, by names that stand there",
+    (
+        "shell",
+        "tav_core/batch/executors/processes.py",
+        "subprocess",
+    ): "it starts this library in Python, a list of words",
+    (
+        "network",
+        "tav_core/batch/page.py",
+        "urllib.parse.quote",
+    ): "it writes the name of a file in a link, and calls nobody",
+    ("network", "tav_core/study/server.py", "http.server"): "it listens on this machine, for the study's own page",
     ("network", "nodes/video/range_route.py", "aiohttp.web"): "it answers ComfyUI's own page, and calls nobody",
     ("hub", "tav_core/checkpoints/transformers_folder.py", "from_pretrained"): "local_files_only is among **given",
     ("format", "tav_core/checkpoints/load.py", "format"): "the texts stand in the code",

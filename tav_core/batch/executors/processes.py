@@ -12,12 +12,10 @@ import queue as queues
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
-from .tasks import Outcome, Queue, Run, Slots, Task, died
+from .tasks import Outcome, Outcomes, Queue, Run, Slots, Task, died
 
 # Seconds that a child has to save its state when the run ends early.
 GRACE = 30.0
@@ -45,12 +43,13 @@ class Child:
         answers: queues.Queue[tuple[Child, str]],
     ) -> None:
         self.number, self.module, self.gpu, self.threads, self.log = number, module, gpu, threads, log
-        self.answers, self.task, self.process = answers, None, None  # type: ignore[var-annotated]
+        self.answers = answers
+        self.task: Task | None = None
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Starts the process, or starts it again."""
         self.stop()
-        log: IO[bytes]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module],
@@ -93,10 +92,10 @@ class Child:
         if process.poll() is None:
             process.kill()
             process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in filter(None, (process.stdin, process.stdout)):
             # What could not be written to a process that has died is of no use to anybody.
             with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+                pipe.close()
 
     def outcome(self, line: str) -> Outcome:
         """What an answer means; a process that died has none."""
@@ -108,7 +107,7 @@ class Child:
         return died(f"a process that ended with {how}; it printed to {self.log.name}")
 
 
-def run_in_processes(queue: Queue, run: Run, slots: Slots) -> Iterator[tuple[Task, Outcome]]:
+def run_in_processes(queue: Queue, run: Run, slots: Slots) -> Outcomes:
     """Runs the tasks of a queue in children that run `worker.py` beside the module of `run`."""
     answers: queues.Queue[tuple[Child, str]] = queues.Queue()
     module = f"{run.__module__.rpartition('.')[0]}.worker"

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from .ray_nodes import check_nodes
-from .tasks import Outcome, Queue, Run, Slots, Task, died
+from .tasks import Outcome, Outcomes, Queue, Run, Slots, Task, died
 
 # Tasks that wait in Ray for each that can run: enough that no GPU waits for the driver, and few enough to hold.
 AHEAD = 2
@@ -25,7 +25,7 @@ OBJECT_STORE = 80 * 2**20
 LEFT_BEHIND = ("**/__pycache__", "**/*.pyc")
 
 
-def run_on_ray(queue: Queue, run: Run, slots: Slots) -> Iterator[tuple[Task, Outcome]]:
+def run_on_ray(queue: Queue, run: Run, slots: Slots) -> Outcomes:
     """Runs the tasks of a queue on Ray.
 
     Raises:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from .tasks import Outcome, Queue, Run, Slots, Task
+from .tasks import Outcomes, Queue, Run, Slots
 
 
-def run_serially(queue: Queue, run: Run, slots: Slots) -> Iterator[tuple[Task, Outcome]]:
+def run_serially(queue: Queue, run: Run, slots: Slots) -> Outcomes:
     """Runs the tasks of a queue, and those that are put into it meanwhile."""
     while queue:
         task = queue.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ class Slots:
 
 
 Queue = deque[Task]
-Executor = Callable[[Queue, Run, Slots], Iterator[tuple[Task, Outcome]]]
+Outcomes = Generator[tuple[Task, Outcome], None, None]
+Executor = Callable[[Queue, Run, Slots], Outcomes]
 
 
 def died(what: str) -> Outcome:

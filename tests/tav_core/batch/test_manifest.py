@@ -47,7 +47,11 @@ def test_rows_of_one_clip_are_one_job(folder):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_what_spreadsheets_write_is_read(folder, encoding, separator, ending):
-    rows = [["Clip ", "prompt", "EDIT", "num_frames"], ["ski.mp4", "a man", '"滑雪, ""fast"""', "4.0"], ["", "", "", ""]]
+    rows = [
+        ["Clip ", "prompt", "EDIT", "num_frames"],
+        ["ski.mp4", "a man", '"滑雪, ""fast"""', "4.0"],
+        ["", "", "", ""],
+    ]
     text = ending.join(separator.join(row) for row in rows)
     (job,) = read(folder, text, encoding=encoding)
     assert job.edits[0].prompt == '滑雪, "fast"' and job.config.num_frames == 4
@@ -76,7 +80,14 @@ def test_all_mistakes_are_told_at_once(folder):
     found = mistakes(folder, text)
     assert [line.split(":")[0] for line in found] == [f"line {n}" for n in (12, 3, 4, 5, 6, 2, 7, 8, 9, 11)]
     told = "\n".join(found)
-    for words in ("'many'", "multiple of 8", "the prompt is empty", "squeeze", "no mask", "the same edit as in line 10"):
+    for words in (
+        "'many'",
+        "multiple of 8",
+        "the prompt is empty",
+        "squeeze",
+        "no mask",
+        "the same edit as in line 10",
+    ):
         assert words in told
     assert "put a text with commas in quotes" in told and "one pair of parentheses" in told
 

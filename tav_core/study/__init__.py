@@ -1,0 +1,6 @@
+"""Blind comparisons of two methods by people: which of two videos is more consistent, and which follows its text.
+
+pairs.py finds the videos that belong together; page.py makes one page of them, of
+page_parts.py;
+server.py serves the page and takes answers; tally.py counts them.
+"""

@@ -1,0 +1,242 @@
+"""A batch from its list to its results: what is redone when settings change, what fails, and what is tried again."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+
+import pytest
+
+from tav_core.batch import driver, run_job, stages
+from tav_core.batch.driver import run_batch
+from tav_core.batch.executors.serial import run_serially
+from tav_core.batch.executors.tasks import Slots
+from tav_core.batch.job_folder import JobFolder
+from tav_core.batch.recipe import Modes
+from tav_core.errors import ConfigError, InputError, OutOfMemory, TuningDiverged
+from tav_core.sampling.config import EditConfig, LocalEditConfig
+from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.run_lock import hold
+from tests.tav_core.batch.conftest import contents
+
+PNG = Modes(threads=1, format="png")
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """The stages that are really done, by clip; empty it between runs."""
+    found = []
+    real = JobFolder.mark_done
+
+    def mark(self, stage, *args, **about):
+        found.append(f"{self.path.name.split('-')[0]} {stage}")
+        real(self, stage, *args, **about)
+
+    monkeypatch.setattr(JobFolder, "mark_done", mark)
+    return found
+
+
+def rows_of(out):
+    with (out / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+ALL = [
+    *("cat tune", "cat invert", "cat edit object", "cat scores object", "cat edit style", "cat scores style"),
+    *("car tune", "car invert", "car edit a-red-car", "car scores a-red-car"),
+]
+
+
+def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, done):
+    batch = make_batch()
+    end = run_batch(batch)
+    assert done == ALL and not end.failures and end.done == 2
+    before = contents(batch.out)
+    # Motion, trajectory and scores of two clips; three pictures of each edit.
+    assert len(before) == 2 * 3 + 3 * 3
+    rows = rows_of(batch.out)
+    assert [(row["name"], row["type"], row["state"], row["seed"]) for row in rows] == [
+        ("cat", "object", "done", "33"),
+        ("cat", "style", "done", "7"),
+        ("car", "a-red-car", "done", "33"),
+    ]
+    assert all(float(row["second_difference"]) > 0 and row["host"] and row["attempt"] == "1" for row in rows)
+    assert (batch.out / "index.html").is_file()
+    done.clear()
+    assert run_batch(batch).done == 2 and done == []
+    assert contents(batch.out) == before
+    assert not list(batch.out.rglob("tuning-*")), "states of tunings are removed when their motion is there"
+
+
+@pytest.mark.parametrize(
+    ("settings", "redone"),
+    [
+        ({"tuning": TuneConfig(num_steps=3, memory="speed", save_every=1)}, ALL),
+        ({"tuning": TuneConfig(num_steps=2, memory="balanced", save_every=2)}, []),
+        ({"sampling": EditConfig(num_steps=2, guidance_scale=3)}, [each for each in ALL if "edit" in each or "sc" in each]),
+        ({"sampling": EditConfig(num_steps=2, seed=5)}, []),
+        ({"source_prompt": True}, [each for each in ALL if "tune" not in each]),
+        ({"flow": True}, [each for each in ALL if "scores" in each]),
+        ({"modes": Modes(threads=1, format="png", group_norm="clip")}, ALL),
+        ({"modes": Modes(threads=1, format="png", context_length=2, context_overlap=1)},
+         [each for each in ALL if "tune" not in each]),
+    ],
+    ids=["steps", "memory", "guidance", "a seed that draws nothing", "inversion", "scores", "modes", "windows"],
+)  # fmt: skip
+def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
+    run_batch(make_batch())
+    done.clear()
+    assert not run_batch(make_batch(**settings)).failures
+    assert done == redone
+
+
+def test_a_changed_prompt_or_mask_redoes_its_part(make_batch, place, done, tmp_path):
+    listed = (place / "list.csv").read_text()
+    (place / "own.csv").write_text(listed)
+    run_batch(make_batch("own.csv"))
+    (place / "own.csv").write_text(listed.replace("a dog runs,object", "a fox runs,object"))
+    done.clear()
+    run_batch(make_batch("own.csv"))
+    assert done == ["cat edit object", "cat scores object"]
+    # A mask needs the whole inversion.
+    (place / "own.csv").write_text("clip,prompt,edit,mask\ncar.mp4,a car,a red car,mask\n")
+    done.clear()
+    run_batch(make_batch("own.csv", local=LocalEditConfig(feather=0)))
+    assert done == [each for each in ALL if each.startswith("car") and "tune" not in each]
+    (row,) = rows_of(tmp_path / "out")
+    assert row["outside_psnr"] == "inf", "outside the mask the clip is as it was"
+
+
+def test_stages_alone(make_batch, done):
+    assert not run_batch(make_batch(), stages=["tune"]).failures
+    assert done == ["cat tune", "car tune"]
+    end = run_batch(make_batch(), stages=["scores"])
+    assert {failure.got.split(" of ")[0] for failure in end.failures} == {
+        "no edit object",
+        "no edit style",
+        "no edit a-red-car",
+    }
+    with pytest.raises(ConfigError, match="stages tuna"):
+        run_batch(make_batch(), stages=["tuna"])
+
+
+def broken(monkeypatch, name, error, *, times=99, where=lambda self, *args: True):
+    """Makes a stage fail so many times; returns how often it was tried."""
+    real, tried = getattr(stages.Stages, name), []
+
+    def work(self, *args):
+        if where(self, *args):
+            tried.append(self.recipe.low_memory)
+            if len(tried) <= times:
+                raise error
+        return real(self, *args)
+
+    monkeypatch.setattr(stages.Stages, name, work)
+    return tried
+
+
+def error(kind):
+    return kind(got="this", expected="that", mend="Do so.")
+
+
+@pytest.mark.parametrize("kind", [InputError, ConfigError, TuningDiverged])
+def test_refusals_and_runs_that_diverged_are_not_tried_again(make_batch, monkeypatch, kind):
+    tried = broken(monkeypatch, "_edit", error(kind), where=lambda self, edit, path: edit.type == "object")
+    end = run_batch(make_batch(), slots=Slots(retries=3))
+    assert len(tried) == 1
+    (failure,) = end.failures
+    assert (failure.job, failure.stage, failure.edit, failure.got) == ("cat", "edit", "object", "this")
+    # The sibling and the other clip are there.
+    states = {(row["name"], row["type"]): row["state"] for row in rows_of(make_batch().out)}
+    assert states == {("cat", "object"): "failed", ("cat", "style"): "done", ("car", "a-red-car"): "done"}
+    assert "this" in driver.JobFolder(make_batch().out / "jobs" / make_batch().jobs[0].folder).log.read_text()
+
+
+def test_memory_that_runs_out_is_tried_once_with_less(make_batch, monkeypatch):
+    tried = broken(monkeypatch, "_tune", error(OutOfMemory), times=1)
+    assert not run_batch(make_batch(), slots=Slots(retries=0)).failures
+    # The other clip is tuned as it should be.
+    assert tried == [False, False, True]
+    monkeypatch.undo()
+    tried = broken(monkeypatch, "_tune", MemoryError(), where=lambda self: self.job.name == "car")
+    end = run_batch(make_batch(out="other"), slots=Slots(retries=3))
+    assert tried == [False, True] and [failure.kind for failure in end.failures] == ["memory"]
+
+
+def test_crashes_are_tried_again_up_to_the_retries(make_batch, monkeypatch):
+    car = lambda self: self.job.name == "car"  # noqa: E731
+    tried = broken(monkeypatch, "_invert", RuntimeError("CUDA error"), times=2, where=car)
+    assert not run_batch(make_batch(), slots=Slots(retries=2)).failures
+    assert len(tried) == 3 and rows_of(make_batch().out)[2]["attempt"] == "3"
+    monkeypatch.undo()
+    tried = broken(monkeypatch, "_invert", RuntimeError("CUDA error"), where=car)
+    end = run_batch(make_batch(out="other"), slots=Slots(retries=1))
+    assert len(tried) == 2 and "RuntimeError: CUDA error" in end.failures[0].got
+
+
+def test_ctrl_c_ends_the_run_and_it_goes_on_later(make_batch, monkeypatch):
+    broken(monkeypatch, "_invert", KeyboardInterrupt(), times=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(make_batch())
+    status = next(make_batch().out.rglob("status.json"))
+    assert json.loads(status.read_text())["state"] == "stopped"
+    assert not run_batch(make_batch()).failures
+
+
+def test_a_job_that_another_process_has_is_waited_for_and_not_counted(make_batch, monkeypatch):
+    batch = make_batch()
+    folder = batch.folder(batch.jobs[0])
+    folder.path.mkdir(parents=True)
+    monkeypatch.setattr(run_job, "PATIENCE", 0.0)
+    # Nobody tells of the job: it is given up.
+    with hold(folder.lock):
+        end = run_batch(batch, slots=Slots(retries=0))
+    assert [(failure.job, failure.kind) for failure in end.failures] == [("cat", "held")]
+    # Somebody does, and then ends.
+    other = hold(folder.lock)
+    other.__enter__()
+    driver.write_json(folder.status, {"state": "running", "updated": driver_time()})
+    seen = []
+
+    def release(task, outcome):
+        seen.append(outcome["state"])
+        if len(seen) == 3:
+            other.__exit__(None, None, None)
+
+    monkeypatch.setitem(driver.EXECUTORS, "serial", told(run_serially, release))
+    assert not run_batch(batch, slots=Slots(retries=0)).failures
+    assert seen == ["held"] * 3 + ["done"] and rows_of(batch.out)[0]["attempt"] == "1"
+
+
+def driver_time():
+    import time
+
+    return time.time()
+
+
+def told(execute, on_outcome):
+    def run(queue, run, slots):
+        for task, outcome in execute(queue, run, slots):
+            on_outcome(task, outcome)
+            yield task, outcome
+
+    return run
+
+
+def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
+    with pytest.raises(ConfigError, match="2 GPUs per job"):
+        run_batch(make_batch(), slots=Slots(gpus=2))
+    with pytest.raises(ConfigError, match="device cuda for jobs without a GPU"):
+        run_batch(make_batch(device="cuda"), executor="processes", slots=Slots(gpus=0))
+    with pytest.raises(InputError, match="clip_model"):
+        run_batch(make_batch(clip_model="/nowhere"))
+    with pytest.raises(ConfigError, match="overlap"):
+        Modes(context_length=4, context_overlap=4) and dataclasses.replace(
+            make_batch().recipe, modes=Modes(context_length=4, context_overlap=4)
+        )
+
+
+def test_a_recipe_comes_back_from_json(make_batch):
+    recipe = make_batch(clip_model="a", sampling=EditConfig(num_steps=7, eta=0.5)).recipe
+    assert type(recipe).from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
