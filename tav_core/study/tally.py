@@ -114,7 +114,8 @@ def wilson(wins: int, total: int) -> tuple[float, float]:
     share, spread = wins / total, Z * Z / total
     middle = (share + spread / 2) / (1 + spread)
     reach = Z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    # Rounding would leave a little of nothing.
+    return 0.0 if wins == 0 else middle - reach, 1.0 if wins == total else middle + reach
 
 
 def format_tallies(tallies: Sequence[Tally], key: dict[str, Any]) -> str:

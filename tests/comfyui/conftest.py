@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 
 # Fixtures.
-from tests.comfyui.page import browser, open_page, page  # noqa: F401
+from tests.chromium import browser  # noqa: F401
+from tests.comfyui.page import open_page, page  # noqa: F401
 from tests.comfyui.server import Server, version_of
 
 HERE = Path(__file__).parent

@@ -1,12 +1,7 @@
-"""ComfyUI's page in a real browser: opening it, dropping a workflow on it, screenshots, which are kept in out/browser.
-
-Needs playwright and a Chromium: at CHROMIUM, or one of those named in BROWSERS.
-"""
+"""ComfyUI's page in a real browser: opening it, dropping a workflow on it; screenshots are kept in out/browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +9,6 @@ import pytest
 
 from tests.comfyui.server import PACK
 
-NO_PLAYWRIGHT = (
-    "NO PACKAGE playwright, so nothing was tried in a browser: pip install -r tests/comfyui/requirements.txt"
-)
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SHOTS = PACK / "out" / "browser"
 QUICKSTART = PACK / "workflows" / "01_quickstart.json"
 OURS = "app.graph._nodes.some(n => n.type.startsWith('TAV'))"
@@ -41,18 +21,6 @@ DROP = """async (text) => {
     for (const kind of ['dragenter', 'dragover', 'drop'])
         canvas.dispatchEvent(new DragEvent(kind, { ...where, dataTransfer: data }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no Chromium: set CHROMIUM, or install one of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

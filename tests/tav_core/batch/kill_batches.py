@@ -99,7 +99,7 @@ def die_in_a_file(name: str) -> None:
     real = os.fsync
 
     def cut(number: int) -> None:
-        if name in os.readlink(f"/proc/self/fd/{number}"):
+        if name in str(Path(f"/proc/self/fd/{number}").readlink()):
             os.ftruncate(number, os.fstat(number).st_size // 2)
             die()
         real(number)

@@ -74,7 +74,8 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
     [
         ({"tuning": TuneConfig(num_steps=3, memory="speed", save_every=1)}, ALL),
         ({"tuning": TuneConfig(num_steps=2, memory="balanced", save_every=2)}, []),
-        ({"sampling": EditConfig(num_steps=2, guidance_scale=3)}, [each for each in ALL if "edit" in each or "sc" in each]),
+        ({"sampling": EditConfig(num_steps=2, guidance_scale=3)},
+         [each for each in ALL if " edit " in each or " sc" in each]),
         ({"sampling": EditConfig(num_steps=2, seed=5)}, []),
         ({"source_prompt": True}, [each for each in ALL if "tune" not in each]),
         ({"flow": True}, [each for each in ALL if "scores" in each]),

@@ -1,0 +1,189 @@
+"""Results of many edits: the table, its means, the page, exports, and which jobs a run takes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import json
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tav_core.batch.choose import parse_shard, take_only, take_shard
+from tav_core.batch.driver import run_batch
+from tav_core.batch.export import export
+from tav_core.batch.manifest.jobs import ClipJob, Edit
+from tav_core.batch.manifest.read import read_manifest
+from tav_core.batch.page import write_page
+from tav_core.batch.recipe import Modes, Recipe
+from tav_core.batch.results import ALL_SCORES, describe, means, write_results
+from tav_core.errors import ConfigError
+from tav_core.metrics.field import PUBLISHED
+from tav_core.video.clip import read_clip
+from tav_core.video.config import ClipConfig
+
+HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(1)">'
+
+
+def fake_jobs(count):
+    edits = tuple(Edit(type=kind, prompt=f"{kind} {HOSTILE}") for kind in ("style", "object"))
+    return [
+        ClipJob(
+            name=f"clip {number}",
+            folder=f"clip-{number}",
+            split=("one", "two")[number % 2],
+            clip="/nowhere.mp4",
+            prompt="a clip",
+            config=ClipConfig(),
+            edits=edits,
+        )
+        for number in range(count)
+    ]
+
+
+def fake_rows(count, **scores):
+    rows = []
+    for number, job in enumerate(fake_jobs(count)):
+        for edit in job.edits:
+            about = describe(job, edit, Recipe(model="m"))
+            about |= {"state": "done", "video": f"jobs/{job.folder}/edits/{edit.type} #1.mp4"}
+            about |= dict.fromkeys(ALL_SCORES)
+            about |= {"warp_error": 0.01 * number, "error": "", "host": "h", "gpu": "", "attempt": 1, **scores}
+            rows.append(about)
+    return rows
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("href", "src")]
+
+
+def test_three_hundred_edits_take_seconds(tmp_path):
+    began = time.monotonic()
+    rows = fake_rows(150, loveu_frames=0.9)
+    rows[3] |= {"state": "failed", "error": f"tune: {HOSTILE}"}
+    files = write_results(tmp_path, rows)
+    text = write_page(tmp_path, rows, Recipe(model=HOSTILE).as_json()).read_text()
+    assert time.monotonic() - began < 20
+    page = Page(text)
+    assert page.tags.count("script") == 1 and page.tags.count("img") == 0 and len(text) < 1e6
+    assert page.tags.count("tr") >= 300 and page.links[0] == "jobs/clip-0/edits/style%20%231.mp4"
+    assert "published, not measured here" in text and html.escape(PUBLISHED[0].method) in text
+    with files[0].open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert len(read) == 300 and read[5]["edit"] == rows[5]["edit"] and read[3]["state"] == "failed"
+
+
+def test_parquet_has_the_same_rows(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = fake_rows(3)
+    write_results(tmp_path, rows)
+    read = parquet.read_table(tmp_path / "results.parquet").to_pylist()
+    assert read == rows
+    # A column that is empty as yet has the type that it will have.
+    assert str(parquet.read_schema(tmp_path / "results.parquet").field("clip_text").type) == "double"
+
+
+def test_without_pyarrow_there_is_the_csv(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    assert [path.name for path in write_results(tmp_path, fake_rows(1))] == ["results.csv"]
+
+
+def test_means_by_split_and_type():
+    rows = fake_rows(3)
+    rows[0] |= {"state": "failed", "warp_error": None}
+    rows[1] |= {"warp_error": float("inf")}
+    found = {each["group"]: each for each in means(rows)}
+    assert {name: each["edits"] for name, each in found.items()} == {
+        "all": 5,
+        "split one": 3,
+        "split two": 2,
+        "type style": 2,
+        "type object": 3,
+    }
+    assert found["all"]["warp_error"] == pytest.approx((0.01 + 0.01 + 0.02 + 0.02) / 4)
+    assert "clip_text" not in found["all"]
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_shards_are_disjoint_and_complete(parts):
+    jobs = fake_jobs(7)
+    shards = [take_shard(jobs, parse_shard(f"{part}/{parts}")) for part in range(1, parts + 1)]
+    names = [job.name for shard in shards for job in shard]
+    assert sorted(names) == sorted(job.name for job in jobs)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/3", "1/3/5", ""])
+def test_a_shard_that_is_none(text):
+    with pytest.raises(ConfigError, match="--shard"):
+        parse_shard(text)
+
+
+def test_only_some(tmp_path):
+    jobs = fake_jobs(12)
+    assert [job.name for job in take_only(jobs, "clip 1*")] == ["clip 1", "clip 10", "clip 11"]
+    assert all([edit.type for edit in job.edits] == ["style"] for job in take_only(jobs, "*/style"))
+    with pytest.raises(ConfigError, match="names none of 12 clips"):
+        take_only(jobs, "dog")
+
+
+def test_shards_at_once_leave_the_whole_table(make_batch):
+    """As an array of jobs does it: each collects what is there, one after the other."""
+    batch = make_batch()
+    for part in (1, 2):
+        run_batch(batch, chosen=take_shard(batch.jobs, (part, 2)))
+    with (batch.out / "results.csv").open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 3
+
+
+def test_exports(make_batch, place):
+    from tests.tav_core.batch.conftest import SMALL
+
+    (place / "masked.csv").write_text(
+        "clip,prompt,edit,type,score_mask,split\ncat.mp4,a cat,a dog,object,mask,DAVIS_480p\n"
+    )
+    batch = make_batch("masked.csv", modes=Modes(threads=1))
+    with pytest.raises(ConfigError, match="without a video"):
+        export("loveu", batch.jobs, batch.out, "mp4")
+    assert not run_batch(batch).failures
+    folder, count = export("loveu", batch.jobs, batch.out, "mp4")
+    frames = sorted((folder / "DAVIS_480p" / "cat" / "object").iterdir())
+    assert count == 1 and [path.name for path in frames] == ["00000.jpg", "00001.jpg", "00002.jpg"]
+    video = read_clip(next(batch.out.rglob("object.mp4")), num_frames=3, width=64, height=64).frames
+    first = np.asarray(Image.open(frames[0]), np.float32) / 255
+    assert abs(first - video[0].numpy()).mean() < 0.05
+    folder, _ = export("vbench", batch.jobs, batch.out, "mp4")
+    assert json.loads((folder / "prompts.json").read_text()) == {"cat-object.mp4": "a dog"}
+    assert (folder / "cat-object.mp4").is_file()
+    folder, _ = export("editboard", batch.jobs, batch.out, "mp4")
+    assert Image.open(folder / "cat_object" / "frame_00002.png").size == (512, 512)
+    mask = np.asarray(Image.open(folder / "cat_mask" / "frame_00000.png"))
+    assert mask[256, 256, 0] == 255 and mask[10, 10, 0] == 0
+    # What was written is what is read.
+    (job,) = read_manifest(f"editboard:{folder / 'script.csv'}", defaults=SMALL)
+    assert (job.prompt, job.edits[0].prompt, job.edits[0].type) == ("a cat", "a dog", "object")
+    assert Path(job.edits[0].score_mask).name == "cat_mask"
+
+
+def test_two_clips_of_one_name_are_refused_where_there_is_one_place(make_batch):
+    batch = make_batch()
+    assert not run_batch(batch).failures
+    twice = [dataclasses.replace(job, name="same", edits=job.edits[:1]) for job in batch.jobs]
+    twice = [dataclasses.replace(job, edits=(dataclasses.replace(job.edits[0]),)) for job in twice]
+    renamed = dataclasses.replace(twice[1].edits[0], type="object")
+    source = batch.out / "jobs" / twice[1].folder / "edits"
+    (source / "a-red-car").rename(source / "object")
+    twice[1] = dataclasses.replace(twice[1], edits=(renamed,))
+    with pytest.raises(ConfigError, match="two edits for same-object"):
+        export("vbench", twice, batch.out, "png")
