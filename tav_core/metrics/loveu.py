@@ -1,4 +1,4 @@
-"""The three scores of LOVEU-TGVE-2023, by the steps of its script (github.com/showlab/loveu-tgve-2023, run_eval.py).
+"""The three scores of LOVEU-TGVE-2023, by the steps of its script (github.com/showlab/loveu-tgve-2023).
 
 They differ from ours of the same names: frames are first brought to 480x480, Pillow resizes, the frame consistency is
 not times 100, and the cosine with the prompt is times the model's own scale, which is 100 for OpenAI's CLIPs. PickScore

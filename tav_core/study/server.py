@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http import server as plain
 from pathlib import Path
 
 from ..atomic_files import whole_file
@@ -14,7 +14,7 @@ from .page import COLUMNS
 MOST = 4_000_000
 
 
-class StudyServer(ThreadingHTTPServer):
+class StudyServer(plain.ThreadingHTTPServer):
     """A server for one page.
 
     Args:
@@ -46,7 +46,7 @@ class StudyServer(ThreadingHTTPServer):
         return f"http://{host!s}:{port}/"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(plain.BaseHTTPRequestHandler):
     """Gives the page, and takes answers; nothing else is there."""
 
     server: StudyServer

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tav_core.batch.driver import run_batch
 from tav_core.batch.executors import ray_tasks
 from tav_core.batch.executors.node_probe import probe_node
 from tav_core.batch.executors.ray_nodes import differences, what_is_missing
 from tav_core.batch.executors.ray_tasks import run_on_ray
 from tav_core.batch.executors.tasks import Slots, Task
 from tav_core.errors import ConfigError
+from tests.tav_core.batch.conftest import contents
 
 NO_RAY = 'NO PACKAGE ray, so nothing was tried on a cluster: pip install ".[ray]"'
 
@@ -129,6 +131,15 @@ def test_a_worker_that_is_killed_is_run_again_and_no_more_often_than_that(run, t
     assert found["0"]["state"] == "done" and len((tmp_path / "job-0").read_text().split()) == 2
     assert found["1"]["state"] == "crashed" and found["1"]["is_final"]
     assert "WorkerCrashedError" in found["1"]["failures"][0]["got"]
+
+
+def test_a_batch_on_the_cluster_gives_the_bytes_of_one_in_this_process(cluster, make_batch):
+    made, _ = cluster
+    here, there = make_batch(), make_batch(out="there")
+    assert not run_batch(here).failures
+    slots = Slots(gpus=0, cpus=2, address=made.address)
+    assert not run_batch(there, executor="ray", slots=slots).failures
+    assert contents(here.out) == contents(there.out)
 
 
 def test_a_node_that_is_removed_loses_no_job(run, cluster, tmp_path):
