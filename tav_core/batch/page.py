@@ -45,9 +45,10 @@ function filter() {
 }
 function sortBy(column, up) {
   const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-  const number = x => x === '' ? -Infinity : Number(x);
-  const compare = (a, b) => isNaN(number(a)) || isNaN(number(b)) ? a.localeCompare(b) : number(a) - number(b);
-  const sorted = [...rows].sort((a, b) => (up ? 1 : -1) * compare(value(a), value(b)));
+  const compare = (a, b) => isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+  // What is missing comes last either way.
+  const order = (a, b) => a === '' || b === '' ? (a === '') - (b === '') : (up ? 1 : -1) * compare(a, b);
+  const sorted = [...rows].sort((a, b) => order(value(a), value(b)));
   document.querySelector('#edits tbody').append(...sorted);
 }
 text.addEventListener('input', filter);

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,17 @@ def means(rows: Sequence[Row], by: Collection[str] = ("split", "type")) -> list[
     done = [row for row in rows if row["state"] == "done"]
     groups: dict[str, list[Row]] = {"all": done}
     for column in by:
+        values = {row[column] for row in done}
         for row in done:
-            if row[column] and len({other[column] for other in done}) > 1:
-                groups.setdefault(f"{column} {row[column]}", []).append(row)
+            if row[column] and len(values) > 1:
+                groups.setdefault(f"{column} {without_number(row[column], values)}", []).append(row)
     return [{"group": name, "edits": len(held), **mean_scores(held)} for name, held in groups.items()]
+
+
+def without_number(value: str, others: Collection[str]) -> str:
+    """A type without the number that a second edit of it got."""
+    stem = re.sub(r"-\d+$", "", value)
+    return stem if stem in others else value
 
 
 def mean_scores(rows: Sequence[Row]) -> dict[str, float]:

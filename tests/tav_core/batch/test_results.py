@@ -114,6 +114,9 @@ def test_means_by_split_and_type():
     }
     assert found["all"]["warp_error"] == pytest.approx((0.01 + 0.01 + 0.02 + 0.02) / 4)
     assert "clip_text" not in found["all"]
+    # A second edit of a type has a number, and is of the type.
+    rows[2] |= {"type": "style-2"}
+    assert {each["group"]: each["edits"] for each in means(rows)}["type style"] == 2
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8])
