@@ -37,7 +37,7 @@ from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import ACTIVATIONS, ACTIVATIONS_XL, MemoryPlan, Recompute
 from tav_core.tuning.training_run import TuningRun
 
-from .sizes import COUNTED, SCHEDULER, TEXT_TOKENS, Size, build_unet
+from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 
 # The widths in the ControlNets of Stable Diffusion.
 HINT_WIDTHS = (16, 32, 96, 256)
@@ -175,13 +175,13 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=COUNTED, default="sd15")
+    parser.add_argument("--size", choices=SIZES, default="sd15")
     parser.add_argument("--pixels", type=int, help="width and height (default: the model's)")
     parser.add_argument("--num-frames", nargs="+", type=int, default=[24, 32])
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     args = parser.parse_args()
     print(f"{'frames':>6}  {'what':28}  {'held GiB':>8}  {'peak GiB':>8}")
-    size = COUNTED[args.size]
+    size = SIZES[args.size]
     size = replace(size, pixels=args.pixels or size.pixels)
     for num_frames in args.num_frames:
         for name, count in what_to_count(size, num_frames, DTYPES[args.dtype]).items():

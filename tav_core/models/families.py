@@ -156,8 +156,7 @@ SDXL = Family(
     text_prefix="conditioner.embedders.0.transformer.",
     open_clip=False,
     pad_token=None,
-    # T2I-Adapters of it are published, but of another layout, which is not read here.
-    t2i_adapters=False,
+    t2i_adapters=True,
     added_conditions=True,
     second_text_prefix="conditioner.embedders.1.model.",
     upcast_velocity=False,
