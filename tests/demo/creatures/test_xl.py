@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from demo import train_creatures
 from demo.creatures.settings import MODEL as WORLD
 from demo.creatures.trainers import stills, text, unet, xl
+from demo.creatures.trainers.xl_sampler import XLSampler
 from tav_core.checkpoints.load import load_checkpoint
 from tav_core.models.text import encode_prompt
 
@@ -66,6 +67,14 @@ def test_diffusers_own_pipeline_draws_with_the_folder(random):
     (picture,) = pipeline(PROMPTS[0], num_inference_steps=2, height=64, width=64, output_type="np").images
     assert picture.shape == (64, 64, 3)
     assert not pipeline.config.force_zeros_for_empty_prompt
+
+
+def test_stills_are_drawn_for_the_scores_as_those_of_the_worlds_own_model(random):
+    sampler = XLSampler(random / "model")
+    pictures = sampler.sample(PROMPTS, seed=3, steps=2, guidance=4.0)
+    assert pictures.shape == (2, 128, 128, 3) and 0 <= pictures.min() <= pictures.max() <= 1
+    latents = sampler.vae.config.scaling_factor * sampler.vae.encode(torch.zeros(1, 3, 32, 32)).latent_dist.mean
+    assert sampler.decode(latents.detach()).shape == (1, 32, 32, 3)
 
 
 @torch.no_grad()
