@@ -7,5 +7,5 @@ background.py saves while the run goes on; run_lock.py keeps other processes awa
 motion_info.py its metadata. early_stop.py ends a run when previews no longer improve; progress.py is what callbacks
 get.
 
-video_layers.py trains LaVie's base on a folder of clips and pictures, and lists the files that this takes.
+The room video_layers/ trains LaVie's base on a folder of clips and pictures.
 """
