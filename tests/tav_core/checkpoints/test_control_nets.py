@@ -133,6 +133,12 @@ def test_single_controlnets(controlnet, tmp_path, names):
     assert_same_output(loaded, controlnet)
 
 
+def test_an_adapter_may_lie_under_its_name(adapter, tmp_path):
+    """As some trainers write it, and ComfyUI reads it."""
+    torch.save({"adapter": to_original(adapter), "step": 3}, tmp_path / "net.pth")
+    assert_same(load_t2i_adapter(tmp_path / "net.pth"), adapter)
+
+
 @pytest.mark.parametrize("names", ["diffusers", "original"])
 def test_single_adapters(adapter, tmp_path, names):
     tensors = adapter.state_dict() if names == "diffusers" else to_original(adapter)
