@@ -186,6 +186,8 @@ COMBINED = {
     "min-SNR, all of them, adapter to 0.8": dataclasses.replace(_TOGETHER, led=0.8),
     "min-SNR, subject led": _LED_AROUND,
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),
+    "min-SNR, guidance to 0.7": dataclasses.replace(_SNR, sampling={"guidance_until": 0.7}),
+    "min-SNR, guidance to 0.4": dataclasses.replace(_SNR, sampling={"guidance_until": 0.4}),
     "min-SNR, rank 32": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "query_rank": 32}),
     "min-SNR, rank 32 at 3e-3": dataclasses.replace(
         _SNR, tuning={**_SNR.tuning, "query_rank": 32, "low_rank_learning_rate": 3e-3}
