@@ -30,6 +30,7 @@ from .options import (
     add_injection,
     add_inversion,
     add_local_edit,
+    add_lora,
     add_model,
     add_motion,
     add_preset,
@@ -54,6 +55,7 @@ def build_parser() -> Parser:
 
     tune = commands.add_parser("tune", help="tune a model on one clip; writes a motion file")
     add_model(tune)
+    add_lora(tune)
     add_clip(tune, tuned=False)
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
@@ -93,6 +95,7 @@ def build_parser() -> Parser:
 
     invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
     add_model(invert)
+    add_lora(invert)
     add_motion(invert)
     add_clip(invert)
     add_windows(invert)
@@ -104,6 +107,7 @@ def build_parser() -> Parser:
 
     reconstruct = commands.add_parser("reconstruct", help="compare how much of a clip each inversion method gives back")
     add_model(reconstruct)
+    add_lora(reconstruct)
     add_motion(reconstruct)
     add_clip(reconstruct)
     add_windows(reconstruct)
@@ -114,6 +118,7 @@ def build_parser() -> Parser:
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
+    add_lora(edit)
     add_motion(edit)
     add_windows(edit)
     add_control(edit)
@@ -167,7 +172,7 @@ def build_parser() -> Parser:
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
-    info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
+    info = commands.add_parser("info", help="describe a motion, trajectory, run state, LoRA or checkpoint")
     info.add_argument("path", type=Path)
     add_vae(info)
     return parser
