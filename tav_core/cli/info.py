@@ -33,10 +33,10 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     from ..checkpoints.lora import describe_lora
     from ..checkpoints.lora_file import is_lora, read_lora
     from ..tensor_files import load_header
-    from ..tuning.motion_info import read_info
+    from ..tuning.motion_info import is_motion, read_info
 
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
-    if "base_hash" in metadata:
+    if is_motion(metadata):
         return {"kind": "motion", "tensors": len(shapes), **dataclasses.asdict(read_info(path, metadata))}
     if "timesteps" in metadata and len(shapes.get("latents", ())) == 6:
         steps, _, channels, num_frames, height, width = shapes["latents"]

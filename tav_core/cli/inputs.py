@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.file_kinds import SAFETENSORS, find_kind
 from ..checkpoints.load import Checkpoint, load_checkpoint
 from ..checkpoints.lora import Lora, apply_loras, load_lora
 from ..checkpoints.refusals import wrong_family
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, MotionError
 from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
 from ..models.latents import LatentMoments, encode_frames
@@ -32,8 +33,9 @@ from ..sampling.edit import check_same_steps
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.trajectory import Trajectory
+from ..tensor_files import load_header
 from ..tuning.motion import Motion
-from ..tuning.motion_info import MotionInfo
+from ..tuning.motion_info import MotionInfo, is_motion
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .options import read_clip_config, read_settings
@@ -100,6 +102,14 @@ def split_scale(text: str) -> tuple[Path, float]:
             expected="FILE or FILE:SCALE, with a number such as 0.8",
             mend="Check the path and the number.",
         ) from None
+
+
+def load_start(path: Path | None) -> Motion | None:
+    """The motion that a tuning starts from; None for another kind of start, or for none."""
+    if path is None or not path.is_file() or find_kind(path) != SAFETENSORS:
+        return None
+    _, metadata = load_header(path, error=MotionError, what="a motion file (.safetensors)")
+    return Motion.load(path) if is_motion(metadata) else None
 
 
 def choose_dtype(args: argparse.Namespace, *, precision: str = "fp16") -> torch.dtype:

@@ -80,7 +80,10 @@ def build_parser() -> Parser:
         help="what group norms take their statistics over; clip is the original's (default: frame)",
     )
     tune.add_argument(
-        "--start-from", type=Path, help="lavie_interpolation.pt: start from its temporal layers (default: from zero)"
+        "--start-from",
+        type=Path,
+        help="a motion file to go on from, also one of another clip; or lavie_interpolation.pt, for its temporal "
+        "layers (default: from zero)",
     )
     tune.add_argument(
         "--told-size",
