@@ -32,6 +32,7 @@ HOMES = {
     "models.lavie.schedules": ("lavie_schedule",),
     "models.lavie.upscaler": ("UpscalerUNet",),
     "checkpoints.load": ("Checkpoint", "load_checkpoint", "load_original_unet"),
+    "checkpoints.lora": ("Lora", "apply_loras", "load_lora"),
     "checkpoints.lavie": ("LaVie", "convert_lavie", "load_lavie", "start_from"),
     "checkpoints.upscaler_parts": ("UpscalerParts", "load_upscaler_parts"),
     "checkpoints.control_nets": ("load_control", "load_controlnet", "load_t2i_adapter"),

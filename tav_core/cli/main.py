@@ -30,6 +30,7 @@ from .options import (
     add_injection,
     add_inversion,
     add_local_edit,
+    add_lora,
     add_model,
     add_motion,
     add_preset,
@@ -54,6 +55,7 @@ def build_parser() -> Parser:
 
     tune = commands.add_parser("tune", help="tune a model on one clip; writes a motion file")
     add_model(tune)
+    add_lora(tune)
     add_clip(tune, tuned=False)
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
@@ -78,7 +80,10 @@ def build_parser() -> Parser:
         help="what group norms take their statistics over; clip is the original's (default: frame)",
     )
     tune.add_argument(
-        "--start-from", type=Path, help="lavie_interpolation.pt: start from its temporal layers (default: from zero)"
+        "--start-from",
+        type=Path,
+        help="a motion file to go on from, also one of another clip; or lavie_interpolation.pt, for its temporal "
+        "layers (default: from zero)",
     )
     tune.add_argument(
         "--told-size",
@@ -93,6 +98,7 @@ def build_parser() -> Parser:
 
     invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
     add_model(invert)
+    add_lora(invert)
     add_motion(invert)
     add_clip(invert)
     add_windows(invert)
@@ -104,6 +110,7 @@ def build_parser() -> Parser:
 
     reconstruct = commands.add_parser("reconstruct", help="compare how much of a clip each inversion method gives back")
     add_model(reconstruct)
+    add_lora(reconstruct)
     add_motion(reconstruct)
     add_clip(reconstruct)
     add_windows(reconstruct)
@@ -114,6 +121,7 @@ def build_parser() -> Parser:
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
+    add_lora(edit)
     add_motion(edit)
     add_windows(edit)
     add_control(edit)
@@ -167,7 +175,7 @@ def build_parser() -> Parser:
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
-    info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
+    info = commands.add_parser("info", help="describe a motion, trajectory, run state, LoRA or checkpoint")
     info.add_argument("path", type=Path)
     add_vae(info)
     return parser
