@@ -39,7 +39,9 @@ def test_a_tuning_goes_on_from_what_it_writes(place, capsys):
     given = ["--model", f"{place / 'model'}", "--clip", f"{clip}", "--prompt", "a clip", "--out", f"{place / 'tuned'}"]
     assert main(["tune", *given, "--start-from", f"{path}", *SIZE, *HERE, "--num-steps", "1"]) == 0
     tuned = Motion.load(place / "tuned" / "motion.safetensors")
-    assert tuned.deltas and any(not torch.equal(tensor, start.temporal[name]) for name, tensor in tuned.temporal.items())
+    assert tuned.deltas and any(
+        not torch.equal(tensor, start.temporal[name]) for name, tensor in tuned.temporal.items()
+    )
 
 
 def test_the_same_command_goes_on(place):
