@@ -176,6 +176,12 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
+    if args.lora:
+        raise ConfigError(
+            got="--lavie with --lora",
+            expected="a LoRA on the model that draws, which is LaVie's own",
+            mend="Leave --lora out.",
+        )
     given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
     found = [name for name in ONLY_WITHOUT if given.get(name) is not None]
     if found := [*found, *(name for name, usual in WITH_DEFAULTS.items() if getattr(args, name) != usual)]:
