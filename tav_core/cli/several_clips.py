@@ -116,7 +116,7 @@ def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenois
     from ..models.unet import InflatedUNet
     from ..tuning.clips_run import ClipToLearn
     from ..tuning.video_layers.captioned_latents import encode_folder
-    from .inputs import load_model
+    from .inputs import encode, load_model
     from .progress import counted_by, progress_bar
 
     sizes: dict[str, Any] = {name: getattr(args, name) for name in CLIP_SETTINGS}
@@ -126,4 +126,6 @@ def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenois
         data = encode_folder(checkpoint, args.data, config=reading, on_read=counted_by(bar))
     modes: dict[str, Any] = {"positions": args.positions, "group_norm": args.group_norm, "backend": args.backend}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
-    return denoiser, {clip.name: ClipToLearn(latents=clip.latents, context=clip.text) for clip in data.clips}
+    # Encoded again, because the folder keeps the text alone, and Stable Diffusion XL takes more.
+    told = {clip.name: encode(args, checkpoint, clip.caption) for clip in data.clips}
+    return denoiser, {clip.name: ClipToLearn(latents=clip.latents, context=told[clip.name]) for clip in data.clips}

@@ -85,7 +85,7 @@ def is_appearance(name: str) -> bool:
 @contextmanager
 def without_time(unet: nn.Module) -> Iterator[None]:
     """Leaves the temporal attention out: frames are then pictures of their own."""
-    layers = [module for module in unet.modules() if isinstance(module, TemporalLayer)]
+    layers = [module for module in unet.modules() if isinstance(module, TemporalLayer) and module.attn_temp is not None]
     kept = [layer._modules["attn_temp"] for layer in layers]
     for layer in layers:
         layer._modules["attn_temp"] = None

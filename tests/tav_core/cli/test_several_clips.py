@@ -78,3 +78,10 @@ class TestSeveralClips:
         more = ["--prompt", "a clip", "--num-steps", "1", "--device", "cpu", "--out", f"{place / 'edited'}"]
         assert main(["edit", *given, *size, *more]) == 0
         assert any((place / "edited").iterdir())
+
+
+def test_stable_diffusion_xl(sdxl, write_folder, place):
+    write_folder(sdxl, place / "xl")
+    given = ["--model", f"{place / 'xl'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several_xl'}"]
+    assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "1", "--appearance-rank", "2"]) == 0
+    assert Motion.load(place / "several_xl" / "motion.safetensors").info.size_ids == [48, 64, 0, 0, 48, 64]
