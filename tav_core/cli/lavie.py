@@ -18,6 +18,7 @@ from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import WindowedDenoiser
 from ..errors import ConfigError
 from ..models.devices import choose_dtype, find_device
+from ..models.families import SD1, find_family
 from ..models.latents import decode_latents
 from ..models.precision import DTYPES
 from ..models.text import encode_prompt
@@ -27,10 +28,10 @@ from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import in_chunks, upscale
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..tensor_files import save_tensors
-from ..tuning.captioned_latents import CaptionedLatents, encode_folder
-from ..tuning.processes import Processes, join_processes
-from ..tuning.video_layers import train_video_layers
-from ..tuning.video_layers_config import VideoLayersConfig
+from ..tuning.video_layers.captioned_latents import CaptionedLatents, encode_folder
+from ..tuning.video_layers.config import VideoLayersConfig
+from ..tuning.video_layers.processes import Processes, join_processes
+from ..tuning.video_layers.train import train_video_layers
 from ..version import __version__
 from ..video.write import check_video, write_video
 from .commands import prepare_videos
@@ -154,6 +155,7 @@ def run_train_video(args: argparse.Namespace) -> None:
 def encode_examples(args: argparse.Namespace, config: VideoLayersConfig, processes: Processes) -> CaptionedLatents:
     """The folder's examples, encoded; the checkpoint gives its memory back."""
     checkpoint = load_model(args, precision=config.precision)
+    check_is_lavies(checkpoint)
     torch.nn.Module.to(checkpoint.unet, "meta")
     with progress_bar("encode", 0, shown=processes.is_main) as bar:
         return encode_folder(checkpoint, args.data, config=config, on_read=counted_by(bar))
@@ -175,6 +177,12 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
+    if args.lora:
+        raise ConfigError(
+            got="--lavie with --lora",
+            expected="a LoRA on the model that draws, which is LaVie's own",
+            mend="Leave --lora out.",
+        )
     given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
     found = [name for name in ONLY_WITHOUT if given.get(name) is not None]
     if found := [*found, *(name for name, usual in WITH_DEFAULTS.items() if getattr(args, name) != usual)]:
@@ -187,11 +195,22 @@ def check_alone(args: argparse.Namespace) -> None:
 
 def load_video_model(args: argparse.Namespace, checkpoint: Checkpoint, kind: str) -> UNetDenoiser:
     """One of LaVie's models beside a checkpoint, whose own UNet gives its memory back, because nothing uses it."""
+    check_is_lavies(checkpoint)
     device, dtype = checkpoint.unet.device, checkpoint.unet.dtype
     torch.nn.Module.to(checkpoint.unet, "meta")
     tell(f"reading {args.lavie}")
     lavie = load_lavie(args.lavie, kind, dtype=dtype, device=device, backend=args.backend)
     return UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
+
+
+def check_is_lavies(checkpoint: Checkpoint) -> None:
+    """Raises `ConfigError` for a checkpoint whose text encoder and VAE are not those that LaVie was trained with."""
+    if (family := find_family(checkpoint.unet.config)) is not SD1:
+        raise ConfigError(
+            got=f"a {family.title} checkpoint beside LaVie: {checkpoint.path}",
+            expected=f"one of {SD1.title}, whose text and latents LaVie knows",
+            mend="Give --sd such a one; LaVie was made with Stable Diffusion 1.4.",
+        )
 
 
 def prompt_of(clip: Path) -> str:
