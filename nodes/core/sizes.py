@@ -51,7 +51,9 @@ def fill_in(executor: Callable, noise: Tensor, *args: Any, **kwargs: Any) -> Any
             if said is None:
                 prompt.update(zip(SIZES, sizes, strict=True))
             elif said != sizes:
-                logging.info("A prompt tells Stable Diffusion XL the sizes %s, and its motion was tuned at %s.", said, sizes)
+                logging.info(
+                    "A prompt tells Stable Diffusion XL the sizes %s, and its motion was tuned at %s.", said, sizes
+                )
     return executor(noise, *args, **kwargs)
 
 

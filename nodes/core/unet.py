@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PREFIX = "diffusion_model."
 LDM_PREFIX = "model.diffusion_model."
+CLASS_EMBEDDING = "class_embedding."
 # In messages, where a file's path would stand.
 WHERE = Path("the MODEL input")
 
@@ -96,7 +97,9 @@ def read_config(model: ModelPatcher) -> dict[str, Any]:
 def core_names(model: ModelPatcher) -> dict[str, str]:
     """diffusers' names of a MODEL's weights, mapped to ComfyUI's."""
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
-    return {ours: PREFIX + theirs for ours, theirs in names.items()}
+    # ComfyUI gives the layers of XL's added conditions a second name, which no UNet that is taken here has.
+    own = {ours: theirs for ours, theirs in names.items() if not ours.startswith(CLASS_EMBEDDING)}
+    return {ours: PREFIX + theirs for ours, theirs in own.items()}
 
 
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:

@@ -63,7 +63,8 @@ class OneShotTune(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x, 2.x or XL, with or without LoRAs. This MODEL is not changed."
+                    "model",
+                    tooltip="Stable Diffusion 1.x, 2.x or XL, with or without LoRAs. This MODEL is not changed.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
                 io.Image.Input("frames", tooltip="The clip from Load Clip, one image per frame."),
@@ -186,9 +187,7 @@ class OneShotTune(io.ComfyNode):
         return times_lost(run_name) if isinstance(run_name, str) else 0
 
 
-def read_prompts(
-    told: Told, positive: list, preview_positive: list | None, preview_negative: list | None
-) -> Prompts:
+def read_prompts(told: Told, positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
     """What the CONDITIONINGs at the node's sockets hold for the MODEL.
 
     Raises:
