@@ -110,6 +110,7 @@ def sdxl_dreambooth(graph: WorkflowGraph) -> None:
         "**A**: SDXL's base. **B**: your DreamBooth model, or any fine-tune of SDXL.",
         "*width*, *height*: 768 or 1024, never below 512. *cfg*: 5 to 7.5.",
         "24 frames of 768x768 take 10 to 16 GB, of 1024x1024 13 to 23.",
+        "SDXL is told the clip's size; *CLIP Text Encode (SDXL)* tells another.",
         "Tuned already? **Load Motion** in place of *One-Shot Tune*.",
     )
     graph.group("Load", LOAD, below=True)

@@ -31,16 +31,7 @@ class TuneOptions(io.ComfyNode):
             node_id="TAVTuneOptions",
             display_name="Tune Options",
             category=CATEGORY,
-            advanced=(
-                "max_grad_norm",
-                "weight_decay",
-                "epsilon",
-                "beta1",
-                "beta2",
-                "attention_k",
-                "recompute",
-                "low_rank_learning_rate",
-            ),
+            advanced=("max_grad_norm", "weight_decay", "epsilon", "beta1", "beta2", "attention_k", "recompute"),
             description=(
                 "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "
                 "group_norm."
@@ -110,7 +101,6 @@ class TuneOptions(io.ComfyNode):
                     ),
                 ),
                 widget(TuneConfig, "query_rank", min=-1, optional=True),
-                widget(TuneConfig, "low_rank_learning_rate", step=1e-5, optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )

@@ -180,7 +180,7 @@ def set_parameter(module: nn.Module, name: str, parameter: nn.Parameter) -> None
 
 
 def check_original_tunes(config: Mapping[str, Any]) -> None:
-    """Raises `MotionError` for the config of Stable Diffusion XL's UNet, which the original implementation never tuned."""
+    """Raises `MotionError` for the config of Stable Diffusion XL's UNet, which the original never tuned."""
     if find_family(config).added_conditions:
         raise MotionError(
             got="a motion of the original to import for Stable Diffusion XL",
