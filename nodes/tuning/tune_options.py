@@ -96,7 +96,7 @@ class TuneOptions(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Which transformer blocks have temporal attention: all, or the last of each transformer. auto "
-                        "is last for Stable Diffusion XL, where all 70 make a file of 900 MB; 1.x and 2.x have one "
+                        "is last for Stable Diffusion XL, where all 70 make a file of 840 MB; 1.x and 2.x have one "
                         "block in each, so it makes no difference there."
                     ),
                 ),

@@ -1,7 +1,7 @@
 """A tiny Stable Diffusion XL with random weights: diffusers' and transformers' modules, core's MODEL, CLIP, VAE.
 
 Core's checkpoint loader knows SDXL by its full widths and depths, so these are built from core's classes. Both hosts
-get the same weights. As in SDXL, the level of the highest resolution does not attend, the others have several blocks in a
+get the same weights. As in SDXL, the level of the highest resolution does not attend, others have several blocks in a
 transformer, and two text encoders stand side by side. It runs inside ComfyUI, after `comfy` was imported.
 """
 
