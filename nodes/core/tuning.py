@@ -16,6 +16,7 @@ from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
+from ...tav_core.tuning.motion_info import UNNAMED_TEMPORAL
 from ...tav_core.tuning.progress import TuneWatcher
 from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
@@ -63,6 +64,7 @@ def tune_model(
     state_path: Path,
     about: ClipInfo,
     watcher: Watcher,
+    start: Motion | None = None,
 ) -> Motion:
     """Tunes a copy of a MODEL on a clip; the MODEL itself is not changed.
 
@@ -73,6 +75,7 @@ def tune_model(
         state_path: of the run. If that run has done more steps than are asked for, it is kept, and the state of the
             shorter one lies beside it.
         about: what the motion records of the clip.
+        start: a motion to begin from; unless the modes say otherwise, the temporal blocks are its own.
         watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
     Raises:
@@ -90,6 +93,8 @@ def tune_model(
     for socket, context in prompts._asdict().items():
         if context is not None:
             check_context(context, text_width(model), socket, pooled=pooled_width(model))
+    if start is not None and modes.get("temporal", "auto") == "auto":
+        modes = {**modes, "temporal": start.info.modes.get("temporal", UNNAMED_TEMPORAL)}
     device = comfy.model_management.get_torch_device()
     count = lambda done, total: watcher.prepare("encoding the frames", done, total)  # noqa: E731
     latents = to_latents(encode_frames(vae, frames[..., :3], on_frame=count), model)
@@ -105,7 +110,13 @@ def tune_model(
             # Previews of a long clip show its beginning: they have no windows.
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.outside_inference().source
-            run = {"config": config, "about": about, "on_step": watcher, "early_stop": watcher.early_stop}
+            run = {
+                "config": config,
+                "about": about,
+                "on_step": watcher,
+                "early_stop": watcher.early_stop,
+                "start": start,
+            }
             try:
                 return tune(untuned, latents, context, state_path=state_path, **run)
             except FewerSteps:

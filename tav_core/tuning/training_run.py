@@ -33,7 +33,7 @@ from .motion import Motion, format_for, hash_base
 from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
-from .start import hash_start
+from .start import begin_from, deltas_since, hash_motion, hash_start, rank_of
 from .training_copy import copy_for_training
 from .weight_updates import WeightUpdates
 
@@ -69,14 +69,18 @@ class TuningRun(WeightUpdates):
         *,
         config: TuneConfig,
         about: ClipInfo | None = None,
+        start: Motion | None = None,
         plan: MemoryPlan | None = None,
     ) -> None:
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
         check_motion_can_tell(self.base)
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
-        family = find_family(self.base.config)
-        self.query_rank = family.query_rank if config.query_rank < 0 else config.query_rank
+        self.start = start
+        usual = find_family(self.base.config).query_rank if start is None else rank_of(start)
+        self.query_rank = usual if config.query_rank < 0 else config.query_rank
         self.unet = copy_for_training(self.base, config.modules, self.precision, rank=self.query_rank, seed=config.seed)
+        if start is not None:
+            begin_from(start, self.unet, self.base)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
         context = as_conditioning(context)
         context.check(width=self.base.config.cross_attention_dim, values=True)
@@ -101,6 +105,8 @@ class TuningRun(WeightUpdates):
         self.about = about or ClipInfo()
         # What the motion records of the settings.
         self.recorded: dict[str, Any] = {**as_json(asdict(config)), "query_rank": self.query_rank}
+        if start is not None:
+            self.recorded["start"] = self.start_hash
         self.step = 0
         self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -110,8 +116,13 @@ class TuningRun(WeightUpdates):
 
     @cached_property
     def start_hash(self) -> str | None:
-        """What the temporal layers were before the first step; see `hash_start`."""
-        return hash_start(self.base)
+        """What the run started from: a motion, or temporal layers; None for neither."""
+        return hash_start(self.base) if self.start is None else hash_motion(self.start)
+
+    @property
+    def learned_from(self) -> tuple[Tensor, Tensor, Conditioning]:
+        """All that a run learns from, by which its state is known: mean and deviation of the latents, the prompt."""
+        return self.mean, self.std, self.context
 
     @property
     def num_frames(self) -> int:
@@ -200,6 +211,12 @@ class TuningRun(WeightUpdates):
         base = dict(self.base.named_parameters())
         deltas = read_deltas({n: t for n, t in tuned.items() if not is_temporal(n)}, base)
         temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
+        if self.start is not None:
+            deltas = deltas_since(self.start, deltas, base)
+            # Those that do not train may be held in half precision.
+            temporal |= {n: t for n, t in self.start.temporal.items() if n not in self.trainable}
+            if self.step == 0:
+                return Motion(deltas=deltas, temporal=temporal, info=self.start.info)
         modes = self.base.recorded_modes
         info = MotionInfo(
             architecture=describe_architecture(self.base),

@@ -289,6 +289,10 @@ def test_all_blocks_and_whole_queries_can_be_tuned(server):
     motion = saved(server, "whole")
     assert not isinstance(motion.deltas, LowRankDeltas) and motion.info.format_version == 1
     assert len({name.split(".attn_temp")[0] for name in motion.temporal if ".attn_temp" in name}) == 18
+    start = node("TAVLoadMotion", motion_name="whole.safetensors")
+    done, _ = run(server, {**tune("on", num_steps=1, start_from=["start", 0]), "start": start})
+    assert error_of(done) == ""
+    assert saved(server, "on").temporal.keys() == motion.temporal.keys(), "it goes on in the blocks that it began in"
 
 
 @pytest.mark.parametrize("seed", [0, 1])
