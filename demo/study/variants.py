@@ -1,8 +1,9 @@
 """The variants that the ablation compares, and how each renders a clip's edits.
 
 `PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `INHERITED`
-changes one of the settings that come from the original, with group norms per frame. `BEST` and `COMBINED` combine what
-helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
+changes one of the settings that come from the original, with group norms per frame; so does `LESS_LOOKS`. `BEST` and
+`COMBINED` combine what helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same
+tuning share a motion.
 """
 
 from __future__ import annotations
@@ -151,6 +152,12 @@ INHERITED = {
     "source prompt, frame norms": Variant(group_norm="frame", source_prompt=True),
     "40 sampling steps": Variant(group_norm="frame", sampling={"num_steps": 40}),
 }
+# MotionDirector's two ways to take less of the clip's looks, each on top of frame norms.
+LESS_LOOKS = {
+    "debiased loss": Variant(group_norm="frame", tuning={"appearance_debias": 1.0}),
+    "noise prior 0.8": Variant(group_norm="frame", sampling={"noise_prior": 0.8}),
+    "noise prior 0.5": Variant(group_norm="frame", sampling={"noise_prior": 0.5}),
+}
 # What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
 # in late steps, so it is used in the first half only, which decides where things are.
 BEST = {
@@ -192,7 +199,7 @@ COMBINED = {
     ),
 }
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **COMBINED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **CEILING}
 
 
 def tuned_denoiser(

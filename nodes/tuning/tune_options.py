@@ -87,6 +87,7 @@ class TuneOptions(io.ComfyNode):
                         "the paper. The motion file notes the choice."
                     ),
                 ),
+                widget(TuneConfig, "appearance_debias", optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
