@@ -26,10 +26,10 @@ from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import in_chunks, upscale
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..tensor_files import save_tensors
-from ..tuning.captioned_latents import CaptionedLatents, encode_folder
-from ..tuning.processes import Processes, join_processes
-from ..tuning.video_layers import train_video_layers
-from ..tuning.video_layers_config import VideoLayersConfig
+from ..tuning.video_layers.captioned_latents import CaptionedLatents, encode_folder
+from ..tuning.video_layers.config import VideoLayersConfig
+from ..tuning.video_layers.processes import Processes, join_processes
+from ..tuning.video_layers.train import train_video_layers
 from ..version import __version__
 from ..video.write import check_video, write_video
 from .commands import prepare_videos

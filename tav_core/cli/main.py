@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, convert, report
-and info.
+The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, learn-start,
+convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -22,6 +22,7 @@ from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
+from .learn_start import add_learn_start
 from .options import (
     add_clip,
     add_clip_settings,
@@ -174,6 +175,7 @@ def build_parser() -> Parser:
     add_interpolate(commands.add_parser("interpolate", help="put three new frames between each two, with LaVie"))
     add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
     add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
+    add_learn_start(commands.add_parser("learn-start", help="learn from many clips where tunings start from"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
@@ -235,10 +237,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import commands, lavie, zero_shot
+    from . import commands, lavie, learn_start, zero_shot
 
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
         home = zero_shot if args.command in ("generate", "instruct") else commands
         if getattr(args, "lavie", None) or args.command == "convert":
             home = lavie
+        if args.command == "learn-start":
+            home = learn_start
         getattr(home, f"run_{args.command.replace('-', '_')}")(args)

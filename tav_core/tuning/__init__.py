@@ -7,5 +7,6 @@ background.py saves while the run goes on; run_lock.py keeps other processes awa
 motion_info.py its metadata. early_stop.py ends a run when previews no longer improve; progress.py is what callbacks
 get.
 
-video_layers.py trains LaVie's base on a folder of clips and pictures, and lists the files that this takes.
+clips_run.py tunes on many clips instead of one, for what other tunings can start from (`learn_start`); start.py begins
+from there, or from another motion. The room video_layers/ trains LaVie's base on a folder of clips and pictures.
 """

@@ -141,3 +141,7 @@ def check_has_steps(num_steps: int, *, starts: bool) -> None:
             expected="at least one step",
             mend="Use 100 to 500 steps, or give a motion to start from.",
         )
+
+
+# For what many clips teach, a start of later tunings. The queries stay the base's: they hold what is a clip's own.
+START = TuneConfig(num_steps=2000, learning_rate=1e-3, modules=("attn_temp",))

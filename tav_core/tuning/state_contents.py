@@ -110,9 +110,10 @@ def describe(run: TuningRun) -> dict[str, str]:
 
 def inputs(run: TuningRun) -> dict[str, Tensor]:
     """The inputs that a run is tuned on."""
+    mean, std, context = run.learned_from
     # The text is "context" in files written before a conditioning could hold more than text.
-    told = {"context" if name == "text" else name: part for name, part in run.context.parts().items()}
-    return {"mean": run.mean, "std": run.std, **told}
+    told = {"context" if name == "text" else name: part for name, part in context.parts().items()}
+    return {"mean": mean, "std": std, **told}
 
 
 def same_input(saved: Tensor | None, given: Tensor) -> bool:
@@ -152,7 +153,7 @@ def collect_trained(trainable: Mapping[str, nn.Parameter], optimizer: torch.opti
 def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
     """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
     # What the conditioning holds has been compared as a whole, in whatever dtype it is.
-    shapes = {f"input.{name}": tuple(value.shape) for name, value in (("mean", run.mean), ("std", run.std))}
+    shapes = {f"input.{name}": tuple(inputs(run)[name].shape) for name in ("mean", "std")}
     return shapes | trained_shapes(run.trainable, moments=moments)
 
 

@@ -121,6 +121,11 @@ class TuningRun(WeightUpdates):
         return hash_start(self.base) if self.start is None else hash_motion(self.start)
 
     @property
+    def learned_from(self) -> tuple[Tensor, Tensor, Conditioning]:
+        """All that a run learns from, by which its state is known: mean and deviation of the latents, the prompt."""
+        return self.mean, self.std, self.context
+
+    @property
     def num_frames(self) -> int:
         return self.mean.shape[2]
 

@@ -82,16 +82,27 @@ def tune(
     with torch.inference_mode(False), torch.enable_grad():
         with explain_out_of_memory("setting up the tuning", MEND):
             run = TuningRun(denoiser, clip, context, config=config, about=about, start=start)
-        state = RunState(state_path, run)
-        with hold(state.path), state.saver:
-            state.begin()
-            state.check_room()
-            if early_stop is not None:
-                early_stop.begin(run, state.path)
-            begun = begin(run, state, early_stop)
-            if isinstance(on_step, TuneWatcher):
-                on_step.on_begin(begun)
-            return go_on(run, state, on_step, early_stop)
+        return run_to_the_end(run, state_path, on_step=on_step, early_stop=early_stop)
+
+
+def run_to_the_end(
+    run: TuningRun,
+    state_path: str | Path | None,
+    *,
+    on_step: OnStep | None = None,
+    early_stop: EarlyStop | None = None,
+) -> Motion:
+    """Takes up a run where its state file left it, and goes on until its steps are done; see `tune`."""
+    state = RunState(state_path, run)
+    with hold(state.path), state.saver:
+        state.begin()
+        state.check_room()
+        if early_stop is not None:
+            early_stop.begin(run, state.path)
+        begun = begin(run, state, early_stop)
+        if isinstance(on_step, TuneWatcher):
+            on_step.on_begin(begun)
+        return go_on(run, state, on_step, early_stop)
 
 
 def begin(run: TuningRun, state: RunState, early_stop: EarlyStop | None) -> TuneStart:

@@ -215,3 +215,26 @@ def test_an_exact_inversion_takes_all_of_its_noise(denoiser, goldens, texts):
     trajectory = invert(denoiser, goldens("ddim")["x0"], texts["empty"], num_steps=4, method="o_belm")
     with pytest.raises(ConfigError, match=r"noise_prior 0\.5 for an inversion by o_belm"):
         edit(denoiser, trajectory, texts["edit"], texts["empty"], config=EditConfig(num_steps=4, noise_prior=0.5))
+
+
+class Counting:
+    """A denoiser that notes how many videos each step predicts."""
+
+    def __init__(self, denoiser):
+        self.denoiser, self.schedule, self.videos = denoiser, denoiser.schedule, []
+
+    def epsilon(self, latents, timestep, context):
+        self.videos.append((timestep, len(latents)))
+        return self.denoiser.epsilon(latents, timestep, context)
+
+
+@pytest.mark.parametrize(("share", "guided_steps"), [(1.0, 10), (0.5, 5), (0.25, 2), (0.0, 0)])
+def test_guidance_may_end_before_the_steps_do(denoiser, goldens, texts, share, guided_steps):
+    counting = Counting(denoiser)
+    config = EditConfig(**TEN, guidance_until=share)
+    got = edit(counting, goldens("ddim")["inv10.final"], texts["edit"], texts["empty"], config=config)
+    assert [videos for _, videos in counting.videos] == [2] * guided_steps + [1] * (10 - guided_steps)
+    if not guided_steps:
+        plain = EditConfig(num_steps=10, guidance_scale=1.0)
+        without = edit(denoiser, goldens("ddim")["inv10.final"], texts["edit"], texts["empty"], config=plain)
+        assert torch.equal(got, without)
