@@ -202,9 +202,15 @@ def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
     files = {name: getattr(args, name) for name in ("motion", "trajectory", "blend", "mask", "source")}
     named = {name: path.name for name, path in files.items() if path is not None}
-    used = {name: getattr(args, name) for name in ("negative", "lora", "scheduler", "preset", "frames")}
+    used = {name: getattr(args, name) for name in ("negative", "scheduler", "preset", "frames")}
     strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
-    return {**named, **{name: value for name, value in used.items() if value}, **strengths, **asdict(config)}
+    told = {name: value for name, value in used.items() if value}
+    return {**named, **told, **loras_of(args), **strengths, **asdict(config)}
+
+
+def loras_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The LoRAs that were used, by the names of their files, without the folders."""
+    return {"lora": [Path(text).name for text in args.lora]} if args.lora else {}
 
 
 def describe_making(args: argparse.Namespace, prompt: str, checkpoint: Checkpoint, about: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
 from ..video.write import write_video
-from .commands import describe_making, prepare_videos
+from .commands import describe_making, loras_of, prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, tuned_unet
 from .options import read_clip_config, read_settings
@@ -61,7 +61,7 @@ def run_generate(args: argparse.Namespace) -> None:
         **camera_of(args),
         "negative": args.negative,
         "motion": args.motion,
-        "lora": args.lora,
+        **loras_of(args),
     }
     write_videos(args, paths, checkpoint, latents, fps=fps, about=about)
 
@@ -83,7 +83,7 @@ def run_instruct(args: argparse.Namespace) -> None:
     with progress_bar("instruct", config.num_steps * len(told)) as bar:
         for one in told:
             videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
-    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, "lora": args.lora}
+    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, **loras_of(args)}
     write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about)
 
 

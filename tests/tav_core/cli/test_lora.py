@@ -70,7 +70,7 @@ def test_a_lora_counts_in_every_command(place, capsys):
     assert main(["edit", *model, *edited, "--metadata", "--out", f"{place / 'edits'}"]) == 0
     about = json.loads(read_notes(place / "edits" / "a-dog.mp4")["comment"])
     assert about["prompt"] == "a dog" and about["num_steps"] == 2 and about["motion"] == "motion.safetensors"
-    assert about["lora"] == [f"{place / 'look.safetensors'}:0.5"]
+    assert about["lora"] == ["look.safetensors:0.5"]
     assert main(["generate", *model, *SIZE, "--out", f"{place / 'new'}"]) == 0
     assert (place / "edits" / "a-dog.mp4").is_file() and (place / "new" / "a-dog.mp4").is_file()
 
