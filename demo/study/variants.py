@@ -1,7 +1,7 @@
 """The variants that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing; `LESS_LOOKS`
-takes less of the clip's looks. `INHERITED` changes one of the settings that come from the original, with group norms per
+`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds or changes one thing; `LESS_LOOKS` takes less of the
+clip's looks. `INHERITED` changes one of the settings that come from the original, with group norms per
 frame. `BEST` and `COMBINED` combine what helps. `CEILING` is an upper bound for all of them. Variants with the same
 seed and the same tuning share a motion.
 """
