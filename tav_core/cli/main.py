@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
 The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, learn-start,
-convert, report and info.
+tune-clips, convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -22,7 +22,6 @@ from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
-from .learn_start import add_learn_start
 from .options import (
     add_clip,
     add_clip_settings,
@@ -42,6 +41,7 @@ from .options import (
     add_windows,
 )
 from .parser import Parser
+from .several_clips import add_learn_start, add_tune_clips
 from .signals import Ended, raise_when_ended
 from .streams import lasting_streams
 from .zero_shot_options import add_generate, add_instruct
@@ -176,6 +176,7 @@ def build_parser() -> Parser:
     add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
     add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
     add_learn_start(commands.add_parser("learn-start", help="learn from many clips where tunings start from"))
+    add_tune_clips(commands.add_parser("tune-clips", help="tune on a few clips that share a motion"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
@@ -237,12 +238,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import commands, lavie, learn_start, zero_shot
+    from . import commands, lavie, several_clips, zero_shot
 
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
         home = zero_shot if args.command in ("generate", "instruct") else commands
         if getattr(args, "lavie", None) or args.command == "convert":
             home = lavie
-        if args.command == "learn-start":
-            home = learn_start
+        if args.command in ("learn-start", "tune-clips"):
+            home = several_clips
         getattr(home, f"run_{args.command.replace('-', '_')}")(args)

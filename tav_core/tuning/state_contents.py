@@ -55,6 +55,7 @@ def identity(run: TuningRun) -> dict[str, Any]:
         "start": run.start_hash,
         # None for whole queries, as files from before there were others have it.
         "query_rank": run.query_rank or None,
+        "appearance_rank": run.appearance_rank or None,
         **{name: given_or_none(run.config, name) for name in OBJECTIVE},
     }
 
@@ -67,7 +68,8 @@ def given_or_none(config: TuneConfig, name: str) -> Any:
 
 def settings(run: TuningRun) -> dict[str, Any]:
     """The settings that change what a run's steps do."""
-    return {name: run.recorded[name] for name in (*TAUGHT_BY, *(TAUGHT_LOW_RANK_BY if run.query_rank else ()))}
+    has_factors = run.query_rank or run.appearance_rank
+    return {name: run.recorded[name] for name in (*TAUGHT_BY, *(TAUGHT_LOW_RANK_BY if has_factors else ()))}
 
 
 def read_settings(metadata: dict[str, str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ..models.unet_inputs import fill_size_ids
 from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
+from .appearance import is_appearance
 from .config import TuneConfig
 from .debias import debiased_loss, draw_anchor
 from .low_rank import is_factor, read_deltas
@@ -57,10 +58,14 @@ def check_motion_can_tell(unet: InflatedUNet) -> None:
 class TuningRun(WeightUpdates):
     """A tuning in progress: the trainable copy of the model, the optimizer, and how far it has got.
 
+    `appearance_rank` is 0 but for runs on several clips, see clips_run.py.
+
     Args:
         plan: what to recompute; if None, the config and the free memory decide.
         others: see `tune`.
     """
+
+    appearance_rank = 0
 
     def __init__(
         self,
@@ -79,7 +84,7 @@ class TuningRun(WeightUpdates):
         self.start = start
         usual = find_family(self.base.config).query_rank if start is None else rank_of(start)
         self.query_rank = usual if config.query_rank < 0 else config.query_rank
-        self.unet = copy_for_training(self.base, config.modules, self.precision, rank=self.query_rank, seed=config.seed)
+        self.unet = self.copy_base()
         if start is not None:
             begin_from(start, self.unet, self.base)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
@@ -114,6 +119,11 @@ class TuningRun(WeightUpdates):
         self.scored_by = ""
         self.scores: dict[int, float] = {}
         self.updating = False
+
+    def copy_base(self) -> InflatedUNet:
+        """The copy of the base that trains."""
+        rank, seed = self.query_rank, self.config.seed
+        return copy_for_training(self.base, self.config.modules, self.precision, rank=rank, seed=seed)
 
     @cached_property
     def start_hash(self) -> str | None:
@@ -189,12 +199,17 @@ class TuningRun(WeightUpdates):
         """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step) * group["times"]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self.add_gradients(latents, noise, timestep)
+        self.update(value)
+        return value
+
+    def add_gradients(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
+        """Adds a loss's gradients to the weights'; returns the loss. Raises `TuningDiverged` if it is no number."""
         loss = self.loss(latents, noise, timestep)
         value = loss.item()
         self.check_finite("loss", value)
-        self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        self.update(value)
         return value
 
     def progress(self, *, eta_seconds: float) -> TuneProgress:
@@ -212,7 +227,8 @@ class TuningRun(WeightUpdates):
     @explain_out_of_memory("copying the motion", "Close other programs; the state on disk is complete.")
     def motion(self) -> Motion:
         """The motion so far, as copies on the CPU in float32."""
-        tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
+        told = {name: p for name, p in self.trainable.items() if not is_appearance(name)}
+        tuned = {name: p.detach().cpu().float() for name, p in told.items()}
         base = dict(self.base.named_parameters())
         deltas = read_deltas({n: t for n, t in tuned.items() if not is_temporal(n)}, base)
         temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
@@ -247,8 +263,9 @@ class TuningRun(WeightUpdates):
 
 def group_parameters(trainable: dict[str, nn.Parameter], config: TuneConfig) -> list[dict[str, Any]]:
     """The optimizer's groups: all weights alike, and low-rank factors with a learning rate so many `times` as high."""
-    factors = [parameter for name, parameter in trainable.items() if is_factor(name)]
-    others = [parameter for name, parameter in trainable.items() if not is_factor(name)]
+    names = [name for name in trainable if is_factor(name) or is_appearance(name)]
+    factors = [trainable[name] for name in names]
+    others = [parameter for name, parameter in trainable.items() if name not in names]
     times = config.low_rank_learning_rate / config.learning_rate
     groups: list[dict[str, Any]] = [{"params": others, "times": 1.0}, {"params": factors, "times": times}]
     return [group for group in groups if group["params"]]

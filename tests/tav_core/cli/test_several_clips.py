@@ -1,4 +1,4 @@
-"""`learn-start` at the command line, end to end on a tiny model: `tune` goes on from what it writes."""
+"""`learn-start` and `tune-clips` at the command line, end to end on a tiny model."""
 
 from __future__ import annotations
 
@@ -54,3 +54,34 @@ def test_the_defaults_are_those_of_a_start():
     args = parse(["learn-start", "--model", "m", "--data", "d", "--out", "o"])
     assert (args.num_steps, args.learning_rate) == (START.num_steps, START.learning_rate)
     assert args.seed == START.seed and not hasattr(args, "modules")
+
+
+@pytest.fixture(scope="module")
+def out(place):
+    given = ["--model", f"{place / 'model'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several'}"]
+    assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "2", "--appearance-rank", "4"]) == 0
+    return place / "several"
+
+
+class TestSeveralClips:
+    """`tune-clips`: one motion, and a LoRA of each clip's looks, which `edit` takes."""
+
+    def test_each_clip_has_a_look(self, place, out):
+        clips = {path.stem for path in (place / "data").iterdir() if path.suffix == ".mp4" or path.is_dir()}
+        assert {path.name.removesuffix("_look.safetensors") for path in out.glob("*_look.safetensors")} >= clips
+        assert not Motion.load(out / "motion.safetensors").deltas
+
+    def test_an_edit_takes_the_motion_and_a_look(self, place, out):
+        look = next(out.glob("*_look.safetensors"))
+        given = ["--model", f"{place / 'model'}", "--motion", f"{out / 'motion.safetensors'}", "--lora", f"{look}:0.5"]
+        size = ["--num-frames", "2", "--width", "64", "--height", "48", "--fps", "8"]
+        more = ["--prompt", "a clip", "--num-steps", "1", "--device", "cpu", "--out", f"{place / 'edited'}"]
+        assert main(["edit", *given, *size, *more]) == 0
+        assert any((place / "edited").iterdir())
+
+
+def test_stable_diffusion_xl(sdxl, write_folder, place):
+    write_folder(sdxl, place / "xl")
+    given = ["--model", f"{place / 'xl'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several_xl'}"]
+    assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "1", "--appearance-rank", "2"]) == 0
+    assert Motion.load(place / "several_xl" / "motion.safetensors").info.size_ids == [48, 64, 0, 0, 48, 64]
