@@ -82,6 +82,13 @@ class TuneConfig:
         low=0,
         high=1,
     )
+    appearance_debias: float = setting(
+        0.0,
+        "Weight of MotionDirector's loss on what differs from a random frame, beside the usual one (arXiv 2310.08465, "
+        "which uses 1); 0 leaves it out.",
+        low=0,
+        high=100,
+    )
     save_every: int = setting(
         20,
         "Steps between saves of the run, or more where saving would slow it by over 2 %. It is also saved when it ends "
