@@ -145,6 +145,12 @@ def check_has_steps(num_steps: int, *, starts: bool) -> None:
 
 # For what many clips teach, a start of later tunings. The queries stay the base's: they hold what is a clip's own.
 START = TuneConfig(num_steps=2000, learning_rate=1e-3, modules=("attn_temp",))
-# For a few clips of one motion: MotionDirector's rate, and the fewest steps that it takes for several (its README).
-SEVERAL = TuneConfig(num_steps=300, learning_rate=5e-4, low_rank_learning_rate=5e-4, modules=("attn_temp",))
+# For a few clips of one motion: MotionDirector's rate and loss, and the fewest steps that it takes for several.
+SEVERAL = TuneConfig(
+    num_steps=300,
+    learning_rate=5e-4,
+    low_rank_learning_rate=5e-4,
+    modules=("attn_temp",),
+    appearance_debias=1.0,
+)
 APPEARANCE_RANK = 32

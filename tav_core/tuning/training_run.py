@@ -186,7 +186,8 @@ class TuningRun(WeightUpdates):
         # Frame 0 in front of a window does not count; without a window this is all frames.
         predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
         loss = F.mse_loss(predicted, target)
-        if self.config.appearance_debias:
+        # A single frame has none to differ from.
+        if self.config.appearance_debias and predicted.shape[2] > 1:
             anchor = draw_anchor(predicted.shape[2], seed=self.config.seed, step=self.step)
             loss = loss + self.config.appearance_debias * debiased_loss(predicted, target, anchor=anchor)
         return loss * self.schedule.min_snr_weight(timestep, self.config.min_snr_gamma)
