@@ -22,6 +22,7 @@ HOMES = {
     "video.config": ("ClipConfig", "ClipInfo"),
     "video.clip": ("VideoClip", "read_clip"),
     "video.write": ("write_video",),
+    "video.watermark": ("mark_frames", "read_mark"),
     "video.edges": ("edges",),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),
     "models.latents": ("LatentMoments", "decode_latents", "encode_frames"),

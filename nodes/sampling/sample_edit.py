@@ -30,7 +30,7 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
-            advanced=("eta", "edit_seed", "feather"),
+            advanced=("eta", "edit_seed", "feather", "noise_prior"),
             description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
             search_aliases=[
                 "tune a video",
@@ -61,10 +61,17 @@ class SampleEdit(io.ComfyNode):
                     display_name="cfg",
                     min=1.0,
                     step=0.5,
-                    tooltip="How strongly the edit follows the prompt; 7.5 to 12.5 is usual, 1 turns guidance off.",
+                    tooltip=(
+                        "How strongly the edit follows the prompt; 7.5 to 12.5 is usual, 5 to 7.5 for SDXL; 1 turns "
+                        "guidance off."
+                    ),
                 ),
                 widget(EditConfig, "eta"),
-                seed_widget(EditConfig, "edit_seed", "Seed of the noise that eta adds; at eta 0 it has no effect."),
+                seed_widget(
+                    EditConfig,
+                    "edit_seed",
+                    "Seed of the noise that eta and a noise_prior below 1 add; without either it has no effect.",
+                ),
                 Trajectory.Input(
                     "trajectory",
                     optional=True,
@@ -90,6 +97,7 @@ class SampleEdit(io.ComfyNode):
                         "edge."
                     ),
                 ),
+                widget(EditConfig, "noise_prior", optional=True),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
         )
@@ -109,13 +117,14 @@ class SampleEdit(io.ComfyNode):
         trajectory: trajectories.Trajectory | None = None,
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
+        noise_prior: float = EditConfig().noise_prior,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
         from ..core.sampling import run_stage
         from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.
-        config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
+        config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed, noise_prior=noise_prior)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
         if trajectory is not None:

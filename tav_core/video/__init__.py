@@ -4,5 +4,6 @@ Reading: clip.py takes the frames that tuning needs, as the settings in config.p
 image_files.py (WebP, folders of pictures), timeline.py (which frames a stride takes), to_rgb.py (colours, rotation) and
 sizes.py (crop, pad, stretch). mask.py reads masks, audio.py the sound. decode.py stands on streams.py (which track),
 clock.py (joined recordings), stamps.py (when each frame is shown), h264_fields.py and deinterlace.py (interlacing).
-Writing: write.py saves an mp4, GIF, WebP or folder of PNGs; encode.py holds the encoders.
+Writing: write.py saves an mp4, GIF, WebP or folder of PNGs; encode.py holds the encoders, watermark.py an invisible
+mark. notes.py reads what a file says about how it was made.
 """
