@@ -18,6 +18,7 @@ from .lavie.interpolate import InterpolateFrames
 from .lavie.load import LoadLaVie
 from .lavie.steps import LaVieSteps
 from .lavie.upscale import UpscaleVideo
+from .sampling.animation_start import AnimationStart
 from .sampling.blend_inversions import BlendInversions
 from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
@@ -39,6 +40,7 @@ from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
 from .tuning.tune import OneShotTune
 from .tuning.tune_options import TuneOptions
+from .video.animate import Animate
 from .video.compare import CompareVideos
 from .video.composite import CompositeEdit
 from .video.demo_model import LoadDemoModel
@@ -78,6 +80,8 @@ NODES: list[type[io.ComfyNode]] = [
     LaVieSteps,
     InterpolateFrames,
     UpscaleVideo,
+    Animate,
+    AnimationStart,
 ]
 
 

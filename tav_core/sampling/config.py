@@ -136,3 +136,38 @@ class LocalEditConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimationConfig:
+    """How sampling starts from an animation. What each value does was measured, see docs/animate.md.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    strength: float = setting(
+        0.7,
+        "How much noise the animation starts with, as a share of the steps that are taken: lower stays nearer to the "
+        "animation, higher follows the prompt more.",
+        low=0.01,
+        high=1,
+    )
+    hold: float = setting(
+        0.0,
+        "Share of those steps, from the first on, in which the animation itself is put back inside the mask "
+        "(Time-to-Move); 0 is off.",
+        low=0,
+        high=1,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def steps_of(self, num_steps: int) -> int:
+        """How many of so many sampling steps are taken; at least one."""
+        return max(1, round(self.strength * num_steps))
+
+    def held_of(self, num_steps: int) -> int:
+        """In how many of so many sampling steps, from the first one taken on, the animation is put back."""
+        return round(self.hold * self.steps_of(num_steps))

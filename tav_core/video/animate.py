@@ -6,7 +6,7 @@ They look cut and pasted. They say where things are in each frame, and a model t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ def animate(
     *,
     config: AnimateConfig | None = None,
     camera: CameraConfig | None = None,
+    measure: Callable[[Tensor, Tensor | None], np.ndarray] | None = None,
 ) -> Animation:
     """Moves an object along a path, or scales its own motion, and moves the camera.
 
@@ -56,6 +57,7 @@ def animate(
         mask: where the object is, `1 h w` or `f h w` in [0, 1]; None moves the camera alone.
         path: points (x, y) in fractions of the frame, walked at even speed; they may lie outside of it.
         config, camera: see `AnimateConfig` and `CameraConfig`.
+        measure: for a camera with an `own_scale`: measures its motion, such as `metrics.drift.measure_drift`.
 
     Raises:
         ClipError: the frames or the mask have another shape or range, or the mask has no object, or nothing else.
@@ -63,8 +65,13 @@ def animate(
     """
     config, camera = config or AnimateConfig(), camera or CameraConfig()
     check_scene(frames, mask)
+    if config.still:
+        frames, mask = frames[:1], None if mask is None else mask[:1]
     num_frames = len(frames) if len(frames) > 1 else config.num_frames
     check_moves(mask, path, config, camera, is_clip=len(frames) > 1)
+    if camera.own_scale != 1:
+        assert measure is not None, "a camera with an own_scale needs something that measures its motion"
+        frames, mask = scale_camera(frames, mask, measure(frames, mask), camera.own_scale)
     _, height, width, _ = frames.shape
     maps = camera_maps(camera, num_frames, height=height, width=width)
     if mask is None:
@@ -126,22 +133,20 @@ def paste(places: Tensor, layers: Tensor) -> Animation:
     return Animation((places * (1 - opacity) + colours).clamp(0, 1), opacity[..., 0].clamp(0, 1))
 
 
-def scale_camera(frames: Tensor, drift: np.ndarray, scale: float) -> Tensor:
-    """Frames as if the camera had moved `scale` times as far; the borders are mirrored.
+def scale_camera(
+    frames: Tensor, mask: Tensor | None, drift: np.ndarray, scale: float
+) -> tuple[Tensor, Tensor | None]:
+    """Frames and their masks as if the camera had moved `scale` times as far; the borders are mirrored.
 
     Args:
-        frames: `f h w c`.
-        drift: how far the scene has moved since the first frame, `f 2` in pixels to the right and down, such as
-            `metrics.drift.measure_drift` finds.
+        frames: `f h w 3`.
+        mask: `f h w`, or `1 h w` for all frames, which then has one for each.
+        drift: how far the scene has moved on the screen since the first frame, `f 2` in pixels to the right and down.
         scale: 0 holds the camera still, 1 changes nothing.
     """
-    if len(drift) != len(frames):
-        raise ClipError(
-            got=f"a drift of {len(drift)} frames for {len(frames)}",
-            expected="one for each frame",
-            mend="Measure it on these frames.",
-        )
-    return warp_frames(frames, shifts((scale - 1) * np.asarray(drift, float)), padding="reflection")
+    maps = shifts((scale - 1) * drift)
+    moved = warp_frames(frames, maps, padding="reflection")
+    return moved, None if mask is None else warp_frames(mask.to(frames)[..., None], maps, padding="zeros")[..., 0]
 
 
 def check_scene(frames: Tensor, mask: Tensor | None) -> None:
@@ -180,6 +185,12 @@ def check_moves(
             got="a path without a mask",
             expected="a mask of the object that follows it",
             mend="Paint the object in a mask; to move the whole picture, use the camera's settings.",
+        )
+    if camera.own_scale != 1 and not is_clip:
+        raise ConfigError(
+            got=f"own_scale {camera.own_scale:g} for a picture",
+            expected="a clip, whose camera has a motion of its own",
+            mend="Leave own_scale at 1; pan_x, pan_y, zoom and turn move the camera of a picture.",
         )
     own = mask is not None and is_clip and config.scale != 1
     still = CameraConfig(follows=camera.follows) == camera

@@ -104,6 +104,7 @@ class AnimateConfig:
     num_frames: int = setting(
         16, "Frames that are made of one picture; a clip keeps the number that it has.", low=2, high=1024
     )
+    still: bool = setting(False, "Take the first frame of a clip alone, as a picture.")
     scale: float = setting(
         1.0,
         "How far the object goes, times the path, or without a path times its own motion: 0.5 goes half as far.",
@@ -139,6 +140,12 @@ class CameraConfig:
         1.0, "How many times nearer the camera is at the end: above 1 comes nearer, below 1 goes back.", low=0.1, high=10
     )
     turn: float = setting(0.0, "Degrees that the camera turns, clockwise.", low=-360, high=360)
+    own_scale: float = setting(
+        1.0,
+        "How far the clip's own camera goes, times its own motion: 0 holds it still, 1 leaves it as it is.",
+        low=-10,
+        high=10,
+    )
     follows: bool = setting(
         False, "Move the place alone: the object keeps to its path on the screen, as if the camera followed it."
     )
