@@ -47,9 +47,7 @@ def from_sigma(latents: Tensor, schedule: NoiseSchedule, steps: int, num_steps: 
     return latents * schedule.alpha(level_of(schedule, steps, num_steps)) ** 0.5
 
 
-def hold(
-    model: ModelPatcher, samples: Tensor, mask: Tensor, start: AnimationConfig, *, num_steps: int
-) -> ModelPatcher:
+def hold(model: ModelPatcher, samples: Tensor, mask: Tensor, start: AnimationConfig, *, num_steps: int) -> ModelPatcher:
     """A clone of a MODEL that holds an animation inside a mask in the first steps, as `HeldDenoiser` does.
 
     It is changed after guidance, where ComfyUI has the clean frames that a step predicts: holding them is holding

@@ -30,12 +30,12 @@ class AnimationStart(io.ComfyNode):
             ),
             search_aliases=["time-to-move", "ttm", "sdedit", "drag", "cut and drag", "motion control", "denoise video"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="From Apply Motion or Cross-Frame Model, whose batches are videos."
-                ),
+                io.Model.Input("model", tooltip="From Apply Motion or Cross-Frame Model, whose batches are videos."),
                 io.Latent.Input("latent", tooltip="The frames of Animate, by VAE Encode."),
                 widget(
-                    EditConfig, "num_steps", tooltip="Sampling steps from pure noise; Sample Edit needs the same number."
+                    EditConfig,
+                    "num_steps",
+                    tooltip="Sampling steps from pure noise; Sample Edit needs the same number.",
                 ),
                 widget(AnimationConfig, "strength"),
                 widget(AnimationConfig, "hold"),
@@ -49,7 +49,9 @@ class AnimationStart(io.ComfyNode):
                 io.Latent.Output(
                     "latent", display_name="latent", tooltip="For Sample Edit, or SamplerCustom with add_noise off."
                 ),
-                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="For SamplerCustom: the steps that are left."),
+                io.Sigmas.Output(
+                    "sigmas", display_name="sigmas", tooltip="For SamplerCustom: the steps that are left."
+                ),
             ],
         )
 

@@ -31,7 +31,10 @@ class SampleEdit(io.ComfyNode):
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
             advanced=("eta", "edit_seed", "feather"),
-            description="Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with guidance.",
+            description=(
+                "Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with "
+                "guidance."
+            ),
             search_aliases=[
                 "tune a video",
                 "video to video",

@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, generate, instruct, interpolate, upscale, train-video, convert, report
-and info.
+The commands are tune, invert, reconstruct, edit, animate, generate, instruct, interpolate, upscale, train-video, convert,
+report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -21,6 +21,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
+from .animate_options import add_animate, add_animation
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
     add_clip,
@@ -114,7 +115,7 @@ def build_parser() -> Parser:
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
-    add_motion(edit)
+    add_motion(edit, required=False)
     add_windows(edit)
     add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
@@ -156,7 +157,9 @@ def build_parser() -> Parser:
     add_settings(edit, EditConfig, leave_out=("num_steps",))
     add_local_edit(edit)
     add_injection(edit)
+    add_animation(edit)
 
+    add_animate(commands.add_parser("animate", help="move an object along a path, or the camera; writes a video"))
     generate = commands.add_parser("generate", help="make videos from prompts, with any checkpoint and no tuning")
     add_generate(generate)
     add_lavie(generate)
@@ -225,10 +228,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import commands, lavie, zero_shot
+    from . import animate, commands, lavie, zero_shot
 
+    homes = {"generate": zero_shot, "instruct": zero_shot, "convert": lavie, "animate": animate}
+    home, name = homes.get(args.command, commands), f"run_{args.command.replace('-', '_')}"
+    if getattr(args, "lavie", None):
+        home = lavie
+    if getattr(args, "animation", None):
+        home, name = animate, "run_edit_animation"
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
-        home = zero_shot if args.command in ("generate", "instruct") else commands
-        if getattr(args, "lavie", None) or args.command == "convert":
-            home = lavie
-        getattr(home, f"run_{args.command.replace('-', '_')}")(args)
+        getattr(home, name)(args)

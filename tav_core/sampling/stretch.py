@@ -43,7 +43,7 @@ def find_times(num_frames: int, speed: float) -> list[float]:
             expected=f"{SLOWEST:g} to {FASTEST:g} frames of the clip for each new one",
             mend="Use 0.5 for half the speed, 2 for twice.",
         )
-    # Without the small addition, 0.1 * 30 would be a little less than 3.
+    # Without the small addition, 3 / 0.3 could be a little less than 10.
     count = int((num_frames - 1) / speed + 1e-6) + 1
     if count < 2:
         raise ConfigError(

@@ -133,9 +133,7 @@ def paste(places: Tensor, layers: Tensor) -> Animation:
     return Animation((places * (1 - opacity) + colours).clamp(0, 1), opacity[..., 0].clamp(0, 1))
 
 
-def scale_camera(
-    frames: Tensor, mask: Tensor | None, drift: np.ndarray, scale: float
-) -> tuple[Tensor, Tensor | None]:
+def scale_camera(frames: Tensor, mask: Tensor | None, drift: np.ndarray, scale: float) -> tuple[Tensor, Tensor | None]:
     """Frames and their masks as if the camera had moved `scale` times as far; the borders are mirrored.
 
     Args:
@@ -161,13 +159,14 @@ def check_scene(frames: Tensor, mask: Tensor | None) -> None:
     check_finite_frames(frames, ClipError)
     if mask is None:
         return
-    check_mask(mask, num_frames=len(frames), height=frames.shape[1], width=frames.shape[2])
-    if not (mask > INSIDE).any():
+    # Before its size: where no mask was painted, ComfyUI's Load Image gives a small black one.
+    if isinstance(mask, Tensor) and not (mask.abs() > INSIDE).any():
         raise ClipError(
             got="an empty mask, which is black everywhere",
             expected="white where the object is that should move",
             mend="Paint the object white, or invert the mask.",
         )
+    check_mask(mask, num_frames=len(frames), height=frames.shape[1], width=frames.shape[2])
     if any(bool((part > INSIDE).all()) for part in cancellable(mask)):
         raise ClipError(
             got="a mask that covers a whole frame",

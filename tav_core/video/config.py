@@ -117,7 +117,10 @@ class AnimateConfig:
         choices=BEGINS,
     )
     margin: int = setting(
-        3, "Pixels around the mask that are filled too, so that nothing of the object's edge stays behind.", low=0, high=64
+        3,
+        "Pixels around the mask that are filled too, so that nothing of the object's edge stays behind.",
+        low=0,
+        high=64,
     )
     feather: int = setting(1, "Pixels to both sides of the mask's edge over which the object fades.", low=0, high=64)
 
@@ -137,7 +140,10 @@ class CameraConfig:
     pan_x: float = setting(0.0, "Frame widths that the camera moves to the right; negative moves left.", low=-4, high=4)
     pan_y: float = setting(0.0, "Frame heights that the camera moves down; negative moves up.", low=-4, high=4)
     zoom: float = setting(
-        1.0, "How many times nearer the camera is at the end: above 1 comes nearer, below 1 goes back.", low=0.1, high=10
+        1.0,
+        "How many times nearer the camera is at the end: above 1 comes nearer, below 1 goes back.",
+        low=0.1,
+        high=10,
     )
     turn: float = setting(0.0, "Degrees that the camera turns, clockwise.", low=-360, high=360)
     own_scale: float = setting(

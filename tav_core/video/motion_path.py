@@ -51,7 +51,7 @@ def check_path(points: Sequence[Point]) -> list[Point]:
     return path
 
 
-def check_point(point: Sequence[float]) -> Point:
+def check_point(point: Sequence[float | str]) -> Point:
     """A point as two floats; `ConfigError` if it is not two finite numbers near the frame."""
     try:
         x, y = (float(value) for value in point)
@@ -59,7 +59,7 @@ def check_point(point: Sequence[float]) -> Point:
         x = y = math.nan
     if not (abs(x) <= FARTHEST and abs(y) <= FARTHEST):
         raise ConfigError(
-            got=f"the point {point!r} of a path",
+            got=f"the point {', '.join(map(str, point)) if isinstance(point, list | tuple) else point!r} of a path",
             expected="x and y in fractions of the frame, 0,0 for the upper left and 1,1 for the lower right corner",
             mend="Divide pixels by the width and the height of the frame.",
         )
@@ -75,8 +75,9 @@ def parse_path(text: str) -> list[Point]:
     if not text.strip():
         return []
     try:
-        points = json.loads(text) if text.lstrip().startswith("[") else [p.split(",") for p in text.split()]
-        return [check_point(point) for point in points]
+        if text.lstrip().startswith("["):
+            return [check_point(point) for point in json.loads(text)]
+        return [check_point(point.split(",")) for point in text.split()]
     except (ValueError, TypeError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

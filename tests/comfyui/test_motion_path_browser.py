@@ -47,7 +47,9 @@ def page(open_page, renderer):
     page.called = renderer.replace(" ", "_")
     page.keyboard.press("Escape")
     page.evaluate(BUILD)
-    page.evaluate("() => { app.canvas.ds.scale = 0.9; app.canvas.ds.offset = [60, 30]; app.canvas.setDirty(true, true); }")
+    page.evaluate(
+        "() => { app.canvas.ds.scale = 0.9; app.canvas.ds.offset = [60, 30]; app.canvas.setDirty(true, true); }"
+    )
     page.wait_for_selector(PAD, timeout=30_000)
     page.wait_for_timeout(1500)
     return page
@@ -117,7 +119,9 @@ def test_a_path_is_drawn_moved_run_and_saved(page, server):
 
 
 def test_a_typed_path_is_drawn_and_one_that_leads_out_is_kept(page, server):
-    page.evaluate(f"() => {{ const w = {ANIMATE}.widgets.find(w => w.name === 'path'); w.value = '0.2,0.5 1.2,0.5'; w.callback?.(w.value); }}")
+    page.evaluate(
+        f"() => {{ const w = {ANIMATE}.widgets.find(w => w.name === 'path'); w.value = '0.2,0.5 1.2,0.5'; w.callback?.(w.value); }}"
+    )
     page.wait_for_timeout(500)
     assert page.locator(f"{PAD} circle").count() == 2
     drag(page, (0.2, 0.5), (0.4, 0.4))
