@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, animate, generate, instruct, interpolate, upscale, train-video, convert,
-report and info.
+The commands are tune, invert, reconstruct, edit, animate, generate, instruct, interpolate, upscale, train-video,
+convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """

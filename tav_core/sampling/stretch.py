@@ -17,7 +17,7 @@ SLOWEST, FASTEST = 0.125, 8.0
 
 
 def stretch(trajectory: Trajectory, speed: float) -> Trajectory:
-    """An inversion of the clip at another speed: its latents at the times 0, k, 2k, ..., blended between frames by `slerp`.
+    """An inversion of the clip at another speed: its latents at times 0, k, 2k, ..., between frames blended by `slerp`.
 
     At 2, these are every other frame, and nothing is blended. At 0.5, there are nearly twice as many frames, and every
     other one is halfway between two. The result has no remainder, so that an exact inversion is no longer exact.

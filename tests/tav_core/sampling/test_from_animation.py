@@ -91,8 +91,8 @@ def test_a_held_animation_comes_out_inside_the_mask_and_not_outside(denoiser, an
     other = Perfect(denoiser.schedule, gaussian_noise(SHAPE, 2))
     held = edit_animation(other, animation, *texts, mask=mask, start=AnimationConfig(hold=1.0), config=TEN)
     # DDIM ends at a trace of noise. The cells of the mask's soft edge are a mixture.
-    torch.testing.assert_close(held[..., :3], animation[..., :3], atol=0.1, rtol=0)
-    torch.testing.assert_close(held[..., 5:], other.clean[..., 5:], atol=0.1, rtol=0)
+    torch.testing.assert_close(held[..., :3], animation[..., :3], atol=0.2, rtol=0)
+    torch.testing.assert_close(held[..., 5:], other.clean[..., 5:], atol=0.2, rtol=0)
 
 
 def test_it_is_held_in_the_first_steps_alone(denoiser, animation, texts, mask):
