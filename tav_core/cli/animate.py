@@ -112,9 +112,3 @@ def check_start(args: argparse.Namespace) -> None:
             expected="a motion, which knows the prompt of its clip",
             mend="Give the prompt yourself with --negative.",
         )
-    if args.animation_hold and not args.animation_mask:
-        raise ConfigError(
-            got="--animation-hold without --animation-mask",
-            expected="both: where the object is, to hold the animation there",
-            mend="Add the mask that animate --out-mask wrote, or leave --animation-hold out.",
-        )

@@ -154,9 +154,9 @@ class AnimationConfig:
         high=1,
     )
     hold: float = setting(
-        0.0,
-        "Share of those steps, from the first on, in which the animation itself is put back inside the mask "
-        "(Time-to-Move); 0 is off.",
+        0.5,
+        "Share of those steps, from the first on, that keep the animation inside the mask; 0 is off, and without a "
+        "mask nothing is kept.",
         low=0,
         high=1,
     )
@@ -169,5 +169,5 @@ class AnimationConfig:
         return max(1, round(self.strength * num_steps))
 
     def held_of(self, num_steps: int) -> int:
-        """In how many of so many sampling steps, from the first one taken on, the animation is put back."""
+        """In how many of so many sampling steps, from the first one taken on, the animation is kept inside its mask."""
         return round(self.hold * self.steps_of(num_steps))
