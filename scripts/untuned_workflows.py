@@ -5,6 +5,8 @@ from __future__ import annotations
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
     DEMO_SIZE,
+    DEMO_SOURCE,
+    DRAWING,
     EDIT,
     INVERT,
     LOAD,
@@ -108,3 +110,30 @@ def instruct(graph: WorkflowGraph) -> None:
     latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=SAMPLED)[0]
     video = decode(graph, latent, loader[2])
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "instruct")
+
+
+def draw_the_motion(graph: WorkflowGraph) -> None:
+    """A picture, a path that is drawn on it, and a video; nothing is tuned."""
+    graph.note(
+        "**Draw a path** on the picture in *Animate*: drag, or click points. Press **Run**: a picture becomes a video.",
+        "The mask says what moves; *Animate* cuts it out, fills its place and moves it.",
+        "*Animation Start* noises that. Lower *strength* if the path is lost, raise it if it looks pasted.",
+        "Your picture: *Load Image* with a painted mask, your checkpoint, 50 steps, cfg 7.5.",
+    )
+    graph.group("Load", LOAD, below=True)
+    demo = graph.add("TAVLoadDemoModel")
+    shown, empty = prompt(graph, demo, DEMO_SOURCE, "Prompt"), prompt(graph, demo, "", "Empty prompt")
+    graph.group("Draw", INVERT)
+    moves = {"path": "[[0.3, 0.7], [0.45, 0.45], [0.7, 0.65]]", "num_frames": 8, "still": True}
+    crude = graph.add("TAVAnimate", frames=demo["frames"], mask=demo["mask"], **moves, room=DRAWING)
+    graph.group("Start", TUNE)
+    model = graph.add("TAVCrossFrameModel", model=demo["model"], attention="sparse_causal")["model"]
+    encoded = graph.add("VAEEncode", pixels=crude["frames"], vae=demo["vae"], folded=True)
+    given = {"model": model, "latent": encoded[0], "mask": crude["mask"], "num_steps": 20}
+    start = graph.add("TAVAnimationStart", **given)
+    graph.group("Sample", EDIT)
+    prompts = {"model": start["model"], "positive": shown[0], "negative": empty[0]}
+    latent = graph.add("TAVSampleEdit", **prompts, latent=start["latent"], num_steps=20, cfg=4.0, room=PREVIEW)[0]
+    video = decode(graph, latent, demo["vae"])
+    both = compare(graph, crude["frames"], video, labels=("animation", "video"))
+    save(graph, both, demo["fps"], "draw_the_motion")

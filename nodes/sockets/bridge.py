@@ -166,13 +166,18 @@ def steps_left(latent: dict[str, Any], num_steps: int, trajectory: Trajectory | 
             expected="one start: the noised animation, or an inversion",
             mend="Disconnect the trajectory, or connect the latent of DDIM Invert.",
         )
+    check_planned_steps(num_steps, planned)
+    return int(steps)
+
+
+def check_planned_steps(num_steps: int, planned: int) -> None:
+    """Raises `ConfigError` unless an animation was noised for so many sampling steps."""
     if planned != num_steps:
         raise ConfigError(
             got=f"{num_steps} sampling steps for an animation that was noised for {planned}",
             expected="the same number in Animation Start and Sample Edit",
             mend=f"Use {planned} steps in both.",
         )
-    return int(steps)
 
 
 def to_context(conditioning: list, socket: str) -> Conditioning:
