@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
+    DEMO_EDIT,
     DEMO_SIZE,
     DEMO_SOURCE,
     DRAWING,
@@ -17,10 +18,12 @@ from workflow_parts import (
     TUNE,
     compare,
     decode,
+    invert_clip,
     load_checkpoint,
     load_clip,
     load_edges,
     prompt,
+    sample,
     save,
 )
 
@@ -117,23 +120,19 @@ def draw_the_motion(graph: WorkflowGraph) -> None:
     graph.note(
         "**Draw a path** on the picture in *Animate*: drag, or click points. Press **Run**: a picture becomes a video.",
         "The mask says what moves; *Animate* cuts it out, fills its place and moves it.",
-        "*Animation Start* noises that. Lower *strength* if the path is lost, raise it if it looks pasted.",
+        "Inverting that and sampling it again makes a video of it; nothing is tuned.",
         "Your picture: *Load Image* with a painted mask, your checkpoint, 50 steps, cfg 7.5.",
     )
     graph.group("Load", LOAD, below=True)
     demo = graph.add("TAVLoadDemoModel")
     shown, empty = prompt(graph, demo, DEMO_SOURCE, "Prompt"), prompt(graph, demo, "", "Empty prompt")
-    graph.group("Draw", INVERT)
+    graph.group("Draw", TUNE)
     moves = {"path": "[[0.3, 0.7], [0.45, 0.45], [0.7, 0.65]]", "num_frames": 8, "still": True}
-    crude = graph.add("TAVAnimate", frames=demo["frames"], mask=demo["mask"], **moves, room=DRAWING)
-    graph.group("Start", TUNE)
+    crude = graph.add("TAVAnimate", frames=demo["frames"], mask=demo["mask"], **moves, room=DRAWING)["frames"]
+    graph.group("Invert", INVERT)
     model = graph.add("TAVCrossFrameModel", model=demo["model"], attention="sparse_causal")["model"]
-    encoded = graph.add("VAEEncode", pixels=crude["frames"], vae=demo["vae"], folded=True)
-    given = {"model": model, "latent": encoded[0], "mask": crude["mask"], "num_steps": 20}
-    start = graph.add("TAVAnimationStart", **given)
+    _, inverted = invert_clip(graph, model, demo["vae"], crude, empty, num_steps=DEMO_EDIT["num_steps"])
     graph.group("Sample", EDIT)
-    prompts = {"model": start["model"], "positive": shown[0], "negative": empty[0]}
-    latent = graph.add("TAVSampleEdit", **prompts, latent=start["latent"], num_steps=20, cfg=4.0, room=PREVIEW)[0]
-    video = decode(graph, latent, demo["vae"])
-    both = compare(graph, crude["frames"], video, labels=("animation", "video"))
+    video = decode(graph, sample(graph, model, inverted, shown[0], empty[0], **DEMO_EDIT), demo["vae"])
+    both = compare(graph, crude, video, labels=("animation", "video"))
     save(graph, both, demo["fps"], "draw_the_motion")

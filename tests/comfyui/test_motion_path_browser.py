@@ -19,7 +19,8 @@ BUILD = """() => {
         app.graph.add(node);
         return node;
     };
-    const [demo, animate, shown] = [add('TAVLoadDemoModel', 40, 100), add('TAVAnimate', 420, 60), add('PreviewImage', 900, 100)];
+    const [demo, animate] = [add('TAVLoadDemoModel', 40, 100), add('TAVAnimate', 420, 60)];
+    const shown = add('PreviewImage', 900, 100);
     const slot = (node, name) => node.inputs.findIndex(input => input.name === name);
     demo.connect(3, animate, slot(animate, 'frames'));
     demo.connect(5, animate, slot(animate, 'mask'));
@@ -31,6 +32,11 @@ BUILD = """() => {
 }"""
 ANIMATE = "app.graph._nodes.find(n => n.type === 'TAVAnimate')"
 VALUE = f"() => {ANIMATE}.widgets.find(w => w.name === 'path').value"
+TYPE = f"""text => {{
+    const widget = {ANIMATE}.widgets.find(w => w.name === 'path');
+    widget.value = text;
+    widget.callback?.(text);
+}}"""
 WHERE = f"() => [...{ANIMATE}.pos]"
 PAD = ".tav-motion-path svg"
 
@@ -119,9 +125,7 @@ def test_a_path_is_drawn_moved_run_and_saved(page, server):
 
 
 def test_a_typed_path_is_drawn_and_one_that_leads_out_is_kept(page, server):
-    page.evaluate(
-        f"() => {{ const w = {ANIMATE}.widgets.find(w => w.name === 'path'); w.value = '0.2,0.5 1.2,0.5'; w.callback?.(w.value); }}"
-    )
+    page.evaluate(TYPE, "0.2,0.5 1.2,0.5")
     page.wait_for_timeout(500)
     assert page.locator(f"{PAD} circle").count() == 2
     drag(page, (0.2, 0.5), (0.4, 0.4))
