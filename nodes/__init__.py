@@ -31,6 +31,7 @@ from .sampling.motion_field import MotionField
 from .sampling.prompts import Prompts
 from .sampling.sample_edit import SampleEdit
 from .sampling.smooth_background import SmoothBackground
+from .sampling.stretch_inversion import StretchInversion
 from .sampling.zero_shot_start import ZeroShotStart
 from .sockets.error_names import shorten_error_names
 from .sockets.folders import register_folders
@@ -82,6 +83,7 @@ NODES: list[type[io.ComfyNode]] = [
     UpscaleVideo,
     Animate,
     AnimationStart,
+    StretchInversion,
 ]
 
 

@@ -99,7 +99,7 @@ def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tens
 
 def check_start(args: argparse.Namespace) -> None:
     """Raises `ConfigError` if the options name another start beside the animation, or what needs one."""
-    given = [name for name in OTHER_STARTS if getattr(args, name)]
+    given = [name for name in OTHER_STARTS if getattr(args, name)] + ["speed"] * (args.speed != 1)
     if given:
         raise ConfigError(
             got=f"--{given[0].replace('_', '-')} with --animation",

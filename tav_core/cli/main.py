@@ -134,6 +134,12 @@ def build_parser() -> Parser:
         "--blend-weight", type=float, default=0.5, help="share of the second trajectory, 0 to 1 (default: 0.5)"
     )
     edit.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="speed of the trajectory's motion: 0.5 is half, with nearly twice as many frames (default: 1)",
+    )
+    edit.add_argument(
         "--num-frames", type=int, help="frames of a random start; with --trajectory, checked against its frames"
     )
     edit.add_argument("--width", type=int, help="width of a random start (default: as tuned)")

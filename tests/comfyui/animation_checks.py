@@ -12,13 +12,16 @@ import comfy.samplers  # isort: skip
 import torch  # isort: skip
 from tune_a_video_pack.nodes.sampling.animation_start import AnimationStart  # isort: skip
 from tune_a_video_pack.nodes.sampling.cross_frame_model import CrossFrameModel  # isort: skip
+from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
+from tune_a_video_pack.nodes.sampling.stretch_inversion import StretchInversion  # isort: skip
 from tune_a_video_pack.nodes.video.animate import Animate  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 from tune_a_video_pack.tav_core.models.unet import InflatedUNet  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import AnimationConfig, EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.from_animation import edit_animation  # isort: skip
+from tune_a_video_pack.tav_core.sampling.stretch import stretch  # isort: skip
 from tune_a_video_pack.tav_core.video.animate import animate  # isort: skip
 from tune_a_video_pack.tav_core.video.config import AnimateConfig, CameraConfig  # isort: skip
 
@@ -84,5 +87,20 @@ def go_on(model, latent, sigmas) -> torch.Tensor:
     return guider.sample(torch.zeros_like(samples), samples, comfy.samplers.sampler_object("euler"), sigmas)
 
 
+def check_stretch() -> dict[str, float | int | str]:
+    """An inversion at half the speed: the library's, and the LATENT is the trajectory's noise."""
+    latent = {"samples": DEMO.vae.encode(FRAMES)}
+    inverted, trajectory, *_ = DDIMInvert.execute(MODEL, EMPTY, latent, NUM_STEPS).args
+    slow, path = StretchInversion.execute(inverted, trajectory, 0.5).args
+    edited = SampleEdit.execute(MODEL, TARGET, EMPTY, slow, **EDIT, trajectory=path)[0]["samples"]
+    fewer = {"samples": inverted["samples"][:3]}
+    return {
+        "frames": len(edited),
+        "library": far(path.latents, stretch(trajectory, 0.5).latents),
+        "noise": far(scaled(slow["samples"]), path.noise),
+        "fewer": refusal(lambda: StretchInversion.execute(fewer, trajectory, 0.5)),
+    }
+
+
 if __name__ == "__main__":
-    report({"animate": check_animate, "start": check_start})
+    report({"animate": check_animate, "start": check_start, "stretch": check_stretch})

@@ -36,3 +36,11 @@ def test_wrong_inputs_are_told_with_what_to_do(checks):
     assert "Use 8 steps in both" in start["other_steps"]
     assert "Cross-Frame Model" in start["plain_model"]
     assert "an animation of one frame" in start["one_frame"]
+
+
+def test_an_inversion_is_stretched_as_in_the_library(checks):
+    stretched = checks["stretch"]
+    assert stretched["frames"] == 15
+    assert stretched["library"] == 0
+    assert stretched["noise"] < 1e-5
+    assert "frames" in stretched["fewer"]

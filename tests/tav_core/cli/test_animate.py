@@ -130,6 +130,7 @@ def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
     [
         (["--trajectory", "way.safetensors"], "--trajectory with --animation"),
         (["--free-noise"], "--free-noise with --animation"),
+        (["--speed", "2"], "--speed with --animation"),
         (["--inject"], "--inject with --animation"),
         (["--negative-source"], "--negative-source without --motion"),
         (["--animation-strength", "0"], "strength 0"),
@@ -138,6 +139,25 @@ def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
 def test_an_edit_has_one_start(place, move, capsys, more, told):
     assert edit(place, *move[0], *more) == 1
     assert told in capsys.readouterr().err
+
+
+def test_the_motion_of_an_inversion_is_slowed_down(place, capsys):
+    model = ["--model", f"{place / 'model'}"]
+    clip = ["--clip", f"{place / 'clip'}", "--num-frames", f"{FRAMES}", "--width", f"{SIDE}", "--height", f"{SIDE}"]
+    tuned = ["--prompt", "a square", "--num-steps", "1", "--memory", "speed", "--out", f"{place / 'slow'}"]
+    assert main(["tune", *model, *clip, *tuned]) == 0
+    motion = ["--motion", f"{place / 'slow' / 'motion.safetensors'}"]
+    way = f"{place / 'way.safetensors'}"
+    assert main(["invert", *model, *motion, *clip, "--num-steps", "4", "--out", way]) == 0
+    assert edit(place, *motion, "--trajectory", way, "--speed", "0.5", out="slower") == 0
+    assert len(list((place / "slower" / "a-dog").iterdir())) == 2 * FRAMES - 1
+    capsys.readouterr()
+    for more, told in {
+        (): "--speed without --trajectory",
+        ("--trajectory", way, "--frames", "1:2"): "--mask or --frames with --speed",
+    }.items():
+        assert edit(place, *motion, *more, "--speed", "0.5") == 1
+        assert told in capsys.readouterr().err
 
 
 def test_an_edit_without_a_motion_names_both_ways_out(place, capsys):
