@@ -37,8 +37,22 @@ class AnimationStart(io.ComfyNode):
                     "num_steps",
                     tooltip="Sampling steps from pure noise; Sample Edit needs the same number.",
                 ),
-                widget(AnimationConfig, "strength"),
-                widget(AnimationConfig, "hold"),
+                widget(
+                    AnimationConfig,
+                    "strength",
+                    tooltip=(
+                        "How much noise the animation starts with, as a share of the steps that are taken: lower stays "
+                        "nearer to the animation, higher follows the prompt more."
+                    ),
+                ),
+                widget(
+                    AnimationConfig,
+                    "hold",
+                    tooltip=(
+                        "Share of those steps, from the first on, that keep the animation inside the mask; 0 is off, "
+                        "and without a mask nothing is kept."
+                    ),
+                ),
                 seed_widget(EditConfig, "start_seed", "Another seed gives another video."),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="The mask of Animate: where the animation is held. None: nowhere."
@@ -72,7 +86,8 @@ class AnimationStart(io.ComfyNode):
 
         check_looks_across_frames(model)
         samples = check_samples(latent)
-        config, start = EditConfig(num_steps=num_steps, seed=start_seed), AnimationConfig(strength=strength, hold=hold)
+        config = EditConfig(num_steps=num_steps, seed=start_seed)
+        start = AnimationConfig(begin="noised", strength=strength, hold=hold)
         if len(samples) < 2:
             raise ConfigError(
                 got="an animation of one frame",

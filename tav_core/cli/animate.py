@@ -29,7 +29,7 @@ from .commands import prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt
 from .options import read_settings
-from .progress import counted_by, progress_bar
+from .progress import counted_by, progress_bar, tell
 from .whole_clip import read_whole
 from .zero_shot_options import FPS
 
@@ -78,6 +78,8 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     latents = encode_clip(checkpoint, clip).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents) if motion else load_untuned(args, checkpoint, latents)
     check_room(denoiser, latents, guided=config.guidance_scale > 1)
+    if start.begin == "inverted":
+        tell(f"inverting {clip.num_frames} frames")
     with progress_bar("edit", start.steps_of(config.num_steps) * len(args.prompt)) as bar:
         videos = edit_animation(
             denoiser, latents, told, avoided, mask=mask, start=start, config=config, on_step=counted_by(bar)

@@ -42,7 +42,7 @@ def add_animate(parser: argparse.ArgumentParser) -> None:
 
 def add_animation(parser: argparse.ArgumentParser) -> None:
     """The options of an edit that starts from an animation."""
-    group = parser.add_argument_group("animation", "start from a crude animation, noised, in place of an inversion")
+    group = parser.add_argument_group("animation", "start from a crude animation, in place of a trajectory")
     group.add_argument("--animation", type=Path, help="what animate wrote; no --motion is needed then")
     group.add_argument("--animation-mask", type=Path, help="where its object is, as animate wrote it, to hold it there")
     add_settings(group, AnimationConfig, prefix="animation-")

@@ -1,14 +1,16 @@
-"""Sampling from a crude animation: noised from below the top, so that its shapes and their path are still in it.
+"""Sampling from a crude animation: inverted, or noised from below the top, so that its shapes and their path are still
+in it.
 
-This is SDEdit (arXiv 2108.01073) for a video, with the second clock of Time-to-Move (arXiv 2511.08633): in the first
-steps, the animation is held inside the object's mask, so that the noise there is lower than around it.
+Noised, this is SDEdit (arXiv 2108.01073) for a video, with the second clock of Time-to-Move (arXiv 2511.08633): in the
+first steps, the animation is held inside the object's mask, so that the noise there is lower than around it.
 
-All frames get the same noise. With a noise of its own, each frame would show another object.
+A noised animation has the same noise in all frames. With a noise of its own, each frame would show another object.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from einops import rearrange
 from torch import Tensor
@@ -16,10 +18,11 @@ from torch import Tensor
 from ..denoisers.denoiser import Denoiser
 from ..errors import ClipError
 from ..layouts import VAE_FACTOR, check_mask, check_values
-from ..models.conditioning import Conditioning
+from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule, gaussian_noise
 from .config import AnimationConfig, EditConfig, LocalEditConfig
 from .edit import OnLatents, edit
+from .invert import invert
 from .local_edit import latent_mask
 
 
@@ -39,10 +42,12 @@ def edit_animation(
     Args:
         denoiser: tuned, on the animation for instance, or not.
         animation: clean latents `1 c f h w` of the animation.
-        context, negative_context: as for `edit`.
-        mask: where the object is, `f h w` or `1 h w` in [0, 1], in the animation's size. None holds nothing.
+        context, negative_context: as for `edit`. An animation is inverted under the first negative prompt, "" in the
+            original.
+        mask: where the object is, `f h w` or `1 h w` in [0, 1], in the animation's size; it is held
+            there if it is noised. None holds nothing.
         start, config: see `AnimationConfig` and `EditConfig`; the config's seed is that of the noise.
-        on_step: called after each step with (steps done over all prompts, total steps, latents).
+        on_step: called after each sampling step with (steps done over all prompts, total steps, latents).
 
     Returns:
         Latents `p c f h w`.
@@ -53,11 +58,15 @@ def edit_animation(
     """
     start, config = start or AnimationConfig(), config or EditConfig()
     check_values(animation)
-    steps = start.steps_of(config.num_steps)
+    how: dict[str, Any] = {"config": config, "on_step": on_step}
+    if start.begin == "inverted":
+        under = as_conditioning(negative_context)[:1]
+        inverted = invert(denoiser, animation, under, num_steps=config.num_steps, keep="ends")
+        return edit(denoiser, inverted, context, negative_context, **how)
     begun = noise_animation(denoiser.schedule, animation, start, config)
     if mask is not None:
         denoiser = hold_inside(denoiser, animation, mask, start, num_steps=config.num_steps)
-    return edit(denoiser, begun, context, negative_context, config=config, on_step=on_step, steps=steps)
+    return edit(denoiser, begun, context, negative_context, **how, steps=start.steps_of(config.num_steps))
 
 
 def noise_animation(schedule: NoiseSchedule, animation: Tensor, start: AnimationConfig, config: EditConfig) -> Tensor:

@@ -26,7 +26,7 @@ from tune_a_video_pack.tav_core.video.animate import animate  # isort: skip
 from tune_a_video_pack.tav_core.video.config import AnimateConfig, CameraConfig  # isort: skip
 
 NUM_FRAMES, NUM_STEPS, SEED, CFG = 4, 8, 5, 4.0
-START = AnimationConfig(strength=0.75, hold=0.5)
+START = AnimationConfig(begin="noised", strength=0.75, hold=0.5)
 EDIT = {"num_steps": NUM_STEPS, "cfg": CFG, "eta": 0.0, "edit_seed": 1}
 PATH = "[[0.3, 0.6], [0.7, 0.5]]"
 MOVES = {"num_frames": NUM_FRAMES, "still": True, "scale": 1.0, "pan_x": 0.1, "pan_y": 0.0, "zoom": 1.1, "turn": 2.0}

@@ -86,11 +86,14 @@ def move(place):
 
 def test_an_edit_starts_from_an_animation_with_or_without_its_mask(place, move):
     animation, mask = move
+    assert edit(place, *animation, out="inverted") == 0
+    animation = [*animation, "--animation-begin", "noised"]
     assert edit(place, *animation) == 0
     assert edit(place, *animation, *mask, out="held") == 0
     assert edit(place, *animation, *mask, "--animation-hold", "0", out="off") == 0
     free, held, off = (frames_of(place / out / "a-dog", 3) for out in ("edits", "held", "off"))
     assert torch.equal(free, off) and not torch.equal(free, held)
+    assert not torch.equal(free, frames_of(place / "inverted" / "a-dog", 3))
 
 
 def test_a_motion_may_be_on_the_model(place, move):

@@ -19,6 +19,10 @@ TEN = EditConfig(num_steps=10, guidance_scale=3.0, seed=5)
 SHAPE = (1, 4, 4, 8, 8)
 
 
+def noised(**settings):
+    return AnimationConfig(begin="noised", **settings)
+
+
 @pytest.fixture
 def texts(goldens):
     unet = goldens("unet")
@@ -51,9 +55,9 @@ class Perfect:
 
 
 def test_all_frames_get_the_same_noise(denoiser, animation):
-    noised = noise_animation(denoiser.schedule, animation, AnimationConfig(strength=0.7), TEN)
+    begun = noise_animation(denoiser.schedule, animation, noised(strength=0.7), TEN)
     alpha = denoiser.schedule.alpha(denoiser.schedule.timesteps(10)[6])
-    noise = (noised - alpha**0.5 * animation) / (1 - alpha) ** 0.5
+    noise = (begun - alpha**0.5 * animation) / (1 - alpha) ** 0.5
     torch.testing.assert_close(noise, noise[:, :, :1].expand_as(noise), atol=1e-5, rtol=0)
     assert float(noise.std()) == pytest.approx(1, abs=0.15)
 
@@ -65,7 +69,7 @@ def test_as_many_steps_are_taken_as_there_is_noise_for(denoiser, animation, text
         denoiser,
         animation,
         *texts,
-        start=AnimationConfig(strength=strength),
+        start=noised(strength=strength),
         config=TEN,
         on_step=lambda done, total, latents: seen.append((done, total)),
     )
@@ -83,20 +87,20 @@ def test_it_is_what_diffusers_image_to_image_does(denoiser, animation, texts, cl
             told, avoided = (denoiser.epsilon(latents, int(timestep), text) for text in texts)
         epsilon = avoided + TEN.guidance_scale * (told - avoided)
         latents = scheduler.step(epsilon, timestep, latents).prev_sample
-    got = edit_animation(denoiser, animation, *texts, start=AnimationConfig(strength=0.6, hold=0), config=TEN)
+    got = edit_animation(denoiser, animation, *texts, start=noised(strength=0.6, hold=0), config=TEN)
     close(got, latents, 5e-5)
 
 
 def test_a_held_animation_comes_out_inside_the_mask_and_not_outside(denoiser, animation, texts, mask):
     other = Perfect(denoiser.schedule, gaussian_noise(SHAPE, 2))
-    held = edit_animation(other, animation, *texts, mask=mask, start=AnimationConfig(hold=1.0), config=TEN)
+    held = edit_animation(other, animation, *texts, mask=mask, start=noised(hold=1.0), config=TEN)
     # DDIM ends at a trace of noise. The cells of the mask's soft edge are a mixture.
     torch.testing.assert_close(held[..., :3], animation[..., :3], atol=0.2, rtol=0)
     torch.testing.assert_close(held[..., 5:], other.clean[..., 5:], atol=0.2, rtol=0)
 
 
 def test_it_is_held_in_the_first_steps_alone(denoiser, animation, texts, mask):
-    start = AnimationConfig(strength=0.8, hold=0.5)
+    start = noised(strength=0.8, hold=0.5)
     held = hold_inside(denoiser, animation, mask, start, num_steps=10)
     assert isinstance(held, HeldDenoiser)
     noisy, changed = gaussian_noise(SHAPE, 3), []
@@ -110,7 +114,7 @@ def test_it_is_held_in_the_first_steps_alone(denoiser, animation, texts, mask):
 
 def test_the_latents_inside_go_on_as_the_noised_animation(denoiser, animation, texts, mask):
     """What Time-to-Move replaces after each step is there already, because the prediction was replaced."""
-    seen, start = [], AnimationConfig(strength=0.8, hold=0.5)
+    seen, start = [], noised(strength=0.8, hold=0.5)
     edit_animation(
         denoiser,
         animation,
@@ -121,14 +125,19 @@ def test_the_latents_inside_go_on_as_the_noised_animation(denoiser, animation, t
         on_step=lambda done, total, latents: seen.append(latents),
     )
     for done in range(1, 5):
-        wanted = noise_animation(denoiser.schedule, animation, AnimationConfig(strength=(8 - done) / 10), TEN)
+        wanted = noise_animation(denoiser.schedule, animation, noised(strength=(8 - done) / 10), TEN)
         torch.testing.assert_close(seen[done - 1][..., :3], wanted[..., :3], atol=1e-4, rtol=0)
 
 
+def test_an_inverted_animation_is_edited_as_any_clip(denoiser, animation, texts, mask):
+    got = edit_animation(denoiser, animation, *texts, mask=mask, config=TEN)
+    assert torch.equal(got, edit(denoiser, invert(denoiser, animation, texts[1], num_steps=10), *texts, config=TEN))
+
+
 def test_nothing_is_held_without_a_mask_or_a_share(denoiser, animation, texts, mask):
-    plain = edit_animation(denoiser, animation, *texts, start=AnimationConfig(hold=0.5), config=TEN)
-    off = edit_animation(denoiser, animation, *texts, mask=mask, start=AnimationConfig(hold=0), config=TEN)
-    on = edit_animation(denoiser, animation, *texts, mask=mask, start=AnimationConfig(hold=0.5), config=TEN)
+    plain = edit_animation(denoiser, animation, *texts, start=noised(hold=0.5), config=TEN)
+    off = edit_animation(denoiser, animation, *texts, mask=mask, start=noised(hold=0), config=TEN)
+    on = edit_animation(denoiser, animation, *texts, mask=mask, start=noised(hold=0.5), config=TEN)
     assert torch.equal(plain, off) and not torch.equal(plain, on)
 
 
@@ -154,4 +163,4 @@ def test_an_edit_takes_some_steps_only_from_latents_that_were_noised(denoiser, a
 def test_what_does_not_fit_is_refused(denoiser, animation, texts, mask, change, error, told):
     given = {"animation": animation, "mask": mask, **change}
     with pytest.raises(error, match=told):
-        edit_animation(denoiser, given["animation"], *texts, mask=given["mask"], start=AnimationConfig(hold=0.5))
+        edit_animation(denoiser, given["animation"], *texts, mask=given["mask"], start=noised(hold=0.5))
