@@ -1,4 +1,4 @@
-"""The best rates of this machine's arithmetic, which a stage's own rate is compared with."""
+"""The best rates of this machine's arithmetic and memory, which a stage's own rate is compared with."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 # Images at once, for a convolution of Stable Diffusion's first level: 320 channels of 64x64.
 CONVOLUTION_BATCH = {"cpu": 2, "cuda": 32}
 CHANNELS, SIDE, KERNEL = 320, 64, 3
+# Attention of Stable Diffusion's first level: heads, tokens of a frame, width of a head.
+HEADS, TOKENS, HEAD_WIDTH = 8, SIDE**2, CHANNELS // 8
+# Far more than any cache holds.
+COPIED_BYTES = {"cpu": 2**28, "cuda": 2**32}
 TIMES = 5
 
 
@@ -32,6 +36,22 @@ def measure_rates(device: str, dtype: torch.dtype, *, channels_last: bool = Fals
     time_in_turn(runs, times=1, device=device)
     timed = time_in_turn(runs, times=TIMES, device=device)
     return {name: flops / working_seconds(timed[name], device) for name, (_, flops) in products.items()}
+
+
+@torch.no_grad()
+def measure_more_rates(device: str, dtype: torch.dtype) -> dict[str, float]:
+    """What a floor needs besides: operations per second of attention, and bytes per second of a copy."""
+    query, key, value = torch.randn((3, 1, HEADS, TOKENS, HEAD_WIDTH)).to(device, dtype)
+    source = torch.ones(COPIED_BYTES[device] // 2, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    runs = {
+        "attention": lambda: F.scaled_dot_product_attention(query, key, value),
+        "bandwidth": lambda: target.copy_(source),
+    }
+    amounts = {"attention": 4 * query.numel() * TOKENS, "bandwidth": 2 * source.nbytes}
+    time_in_turn(runs, times=1, device=device)
+    timed = time_in_turn(runs, times=TIMES, device=device)
+    return {name: amount / working_seconds(timed[name], device) for name, amount in amounts.items()}
 
 
 def matrix_product(device: str, dtype: torch.dtype) -> tuple[Callable[[], Tensor], int]:

@@ -49,6 +49,7 @@ LIBRARY = {
     "tav_core/tuning": {"tav_core/video", "tav_core/models", "tav_core/models/lavie", "tav_core/denoisers"},
 }
 LIBRARY["tav_core/sampling/zero_shot"] = {"tav_core/models", "tav_core/denoisers", "tav_core/sampling"}
+LIBRARY["tav_core/tuning/video_layers"] = {*LIBRARY["tav_core/tuning"], "tav_core/tuning"}
 LIBRARY["tav_core/evaluation"] = set(LIBRARY)
 LIBRARY["tav_core/cli"] = {*LIBRARY}
 LIBRARY["tav_core/"] = {"tav_core/cli"}

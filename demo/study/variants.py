@@ -58,6 +58,7 @@ class Variant:
         tuned: tune; if False, use the inflated model as it is.
         inverted: start from the inverted clip; if False, from random noise.
         tuning, sampling: settings other than the world's.
+        started: begin the tuning with the world's start, see demo/train_start.py, instead of from zero.
         attention, attention_k, positions, group_norm: modes of the inflated model.
         source_prompt: invert under the source's prompt, not under the empty one.
         negative_source: use the source's prompt as the negative prompt.
@@ -75,6 +76,7 @@ class Variant:
     drawn: bool = False
     tuned: bool = True
     inverted: bool = True
+    started: bool = False
     tuning: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     attention: str = "sparse_causal"
@@ -102,7 +104,7 @@ class Variant:
     @property
     def motion_name(self) -> str:
         """The name of the motion's file; variants that tune in the same way share one."""
-        decides = json.dumps([self.modes, self.tuning], sort_keys=True)
+        decides = json.dumps([self.modes, self.tuning, *(["started"] if self.started else [])], sort_keys=True)
         return hashlib.sha256(decides.encode()).hexdigest()[:12]
 
 
@@ -186,13 +188,22 @@ COMBINED = {
     "min-SNR, all of them, adapter to 0.8": dataclasses.replace(_TOGETHER, led=0.8),
     "min-SNR, subject led": _LED_AROUND,
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),
+    "min-SNR, guidance to 0.7": dataclasses.replace(_SNR, sampling={"guidance_until": 0.7}),
+    "min-SNR, guidance to 0.4": dataclasses.replace(_SNR, sampling={"guidance_until": 0.4}),
     "min-SNR, rank 32": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "query_rank": 32}),
     "min-SNR, rank 32 at 3e-3": dataclasses.replace(
         _SNR, tuning={**_SNR.tuning, "query_rank": 32, "low_rank_learning_rate": 3e-3}
     ),
 }
+# A quarter of the steps, from zero and from a start that many clips have taught.
+QUARTER = {**_SNR.tuning, "num_steps": TUNE.num_steps // 4}
+STARTED = {
+    "min-SNR, 25 steps": dataclasses.replace(_SNR, tuning=QUARTER),
+    "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
+    "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **COMBINED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **COMBINED, **STARTED, **CEILING}
 
 
 def tuned_denoiser(
@@ -210,7 +221,9 @@ def tuned_denoiser(
         # A GPU would choose half precision.
         config = dataclasses.replace(world.tuning, seed=seed, precision="fp32", **variant.tuning)
         about = ClipInfo(prompt=clip.prompt)
-        motion = tune(untuned, latents, encode_prompt(checkpoint, clip.prompt), config=config, about=about)
+        start = Motion.load(world.model / "start.safetensors") if variant.started else None
+        prompt = encode_prompt(checkpoint, clip.prompt)
+        motion = tune(untuned, latents, prompt, config=config, about=about, start=start)
         motion.save(kept, dtype=torch.float32)
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
 

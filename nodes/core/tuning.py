@@ -62,6 +62,7 @@ def tune_model(
     state_path: Path,
     about: ClipInfo,
     watcher: Watcher,
+    start: Motion | None = None,
 ) -> Motion:
     """Tunes a copy of a MODEL on a clip; the MODEL itself is not changed.
 
@@ -72,6 +73,7 @@ def tune_model(
         state_path: of the run. If that run has done more steps than are asked for, it is kept, and the state of the
             shorter one lies beside it.
         about: what the motion records of the clip.
+        start: a motion to begin from.
         watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
     Raises:
@@ -104,7 +106,13 @@ def tune_model(
             # Previews of a long clip show its beginning: they have no windows.
             watcher.begin(untuned, base, latents[:, :, : config.window or None])
             context = prompts.outside_inference().source
-            run = {"config": config, "about": about, "on_step": watcher, "early_stop": watcher.early_stop}
+            run = {
+                "config": config,
+                "about": about,
+                "on_step": watcher,
+                "early_stop": watcher.early_stop,
+                "start": start,
+            }
             try:
                 return tune(untuned, latents, context, state_path=state_path, **run)
             except FewerSteps:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ...tav_core.tuning.config import TuneConfig
+from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..sockets.bridge import one_frame
 from ..sockets.folders import check_name, motion_path
 from ..sockets.graph import explain, find_feed, is_link, read_input, read_value
@@ -49,6 +49,7 @@ def check_settings_together(graph: Any, node: str | None) -> None:
     if not {"num_steps", "warmup_steps"} <= known.keys():
         known.pop("warmup_steps", None)
     TuneConfig(**known)
+    check_has_steps(known.get("num_steps", 1), starts=is_link(read_input(graph, node, "start_from")))
 
 
 def check_preview_links(graph: Any, node: str | None) -> None:

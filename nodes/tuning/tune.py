@@ -125,6 +125,14 @@ class OneShotTune(io.ComfyNode):
                     optional=True,
                     tooltip="From Stop Early. The run ends when previews stop improving, and gives the best motion.",
                 ),
+                Motion.Input(
+                    "start_from",
+                    optional=True,
+                    tooltip=(
+                        "A motion to go on from, also one of another clip, in place of beginning from nothing. With "
+                        "num_steps 0 it comes out as it is."
+                    ),
+                ),
             ],
             outputs=[
                 Motion.Output("motion", display_name="motion", tooltip="For Apply Motion."),
@@ -148,6 +156,7 @@ class OneShotTune(io.ComfyNode):
         preview_negative: list | None = None,
         fps: float = 0.0,
         stop_early: PreviewJudge | None = None,
+        start_from: Any = None,
         **settings: Any,
     ) -> io.NodeOutput:
         from ..core.preview import Preview
@@ -169,7 +178,7 @@ class OneShotTune(io.ComfyNode):
             warn(cls, NO_PROMPT)
         run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "about": about}
         with cockpit.watching():
-            motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit)
+            motion = tune_model(model, vae, frames, prompts, **run, watcher=cockpit, start=start_from)
         motion.save(motion_path(run_name))
         note_written(run_name)
         chart = draw_run(cockpit, run_name)

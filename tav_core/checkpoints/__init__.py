@@ -6,5 +6,6 @@ modules. vae.py reads a VAE of its own. Weights come through weight_files.py, wh
 a file, and part_folders.py, which knows variants and shards. other_folders.py names folders that are no model, and
 refusals.py refuses models of other families; the families themselves are listed in models/families.py. tokenizer.py
 loads tokenizers, control_nets.py loads ControlNets and T2I-Adapters, and clip_weights.py and transformers_folder.py
-load the CLIP and DINO that metrics use.
+load the CLIP and DINO that metrics use. lora.py puts LoRAs on a checkpoint: lora_file.py reads them, lora_names.py
+finds their layers.
 """

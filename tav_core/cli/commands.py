@@ -38,6 +38,7 @@ from .inputs import (
     load_denoiser,
     load_injection,
     load_model,
+    load_start,
     load_trajectory,
     random_start,
     source_prompt,
@@ -57,12 +58,13 @@ def run_tune(args: argparse.Namespace) -> None:
     config = read_settings(args, TuneConfig)
     # First what is quick to check: a checkpoint has gigabytes.
     clip = read_clip(args.clip, read_clip_config(args))
+    start = load_start(args.start_from)
     checkpoint = load_model(args, precision=config.precision)
     context = encode(args, checkpoint, args.prompt)
     names = ("attention", "attention_k", "positions", "temporal", "group_norm", "backend")
     modes = {name: getattr(args, name) for name in names}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
-    if args.start_from:
+    if args.start_from and start is None:
         start_from(denoiser.unet, args.start_from)
     latents = encode_clip(checkpoint, clip)
     with raise_between_steps() as check:
@@ -77,6 +79,7 @@ def run_tune(args: argparse.Namespace) -> None:
                 about=clip.info(args.prompt),
                 on_step=bar,
                 early_stop=early_stop,
+                start=start,
             )
     for step, score in early_stop.scores.items() if early_stop else ():
         print(f"{step:>8} steps  {score:+.2f}{'  kept' * (step == motion.info.steps_done)}")

@@ -1,4 +1,4 @@
-"""Tells what a file or folder is: a motion, a trajectory, the state of a run, or a checkpoint."""
+"""Tells what a file or folder is: a motion, a trajectory, the state of a run, a LoRA, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
-    """Describes a file that one of the stages wrote; None for any other file."""
+    """Describes a file that one of the stages wrote, or a LoRA; None for any other file."""
+    from ..checkpoints.lora import describe_lora
+    from ..checkpoints.lora_file import is_lora, read_lora
     from ..tensor_files import load_header
-    from ..tuning.motion_info import read_info
+    from ..tuning.motion_info import is_motion, read_info
 
     shapes, metadata = load_header(path, error=InputError, what="a safetensors file")
-    if "base_hash" in metadata:
+    if is_motion(metadata):
         return {"kind": "motion", "tensors": len(shapes), **dataclasses.asdict(read_info(path, metadata))}
     if "timesteps" in metadata and len(shapes.get("latents", ())) == 6:
         steps, _, channels, num_frames, height, width = shapes["latents"]
@@ -49,6 +51,8 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
         }
     if "identity" in metadata and "step" in metadata:
         return {"kind": "state of a tuning run", "steps done": metadata["step"]}
+    if is_lora(shapes):
+        return describe_lora(read_lora(path))
     return None
 
 

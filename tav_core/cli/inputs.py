@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..checkpoints.file_kinds import SAFETENSORS, find_kind
 from ..checkpoints.load import Checkpoint, load_checkpoint
+from ..checkpoints.lora import Lora, apply_loras, load_lora
 from ..checkpoints.refusals import wrong_family
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, MotionError
 from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
 from ..models.latents import LatentMoments, encode_frames
@@ -30,8 +34,9 @@ from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
+from ..tensor_files import load_header
 from ..tuning.motion import Motion
-from ..tuning.motion_info import MotionInfo
+from ..tuning.motion_info import MotionInfo, is_motion
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .options import read_clip_config, read_settings
@@ -47,6 +52,7 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
     Raises:
         CheckpointError: it is InstructPix2Pix's and should not be, or the reverse.
     """
+    loras = read_loras(getattr(args, "lora", []))
     tell(f"reading {args.model}")
     checkpoint = load_checkpoint(
         args.model,
@@ -64,7 +70,47 @@ def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictu
             expected="an InstructPix2Pix checkpoint, such as timbrooks/instruct-pix2pix, whose UNet sees a picture",
             mend="Choose such a one, or use tune and edit with this one.",
         )
-    return checkpoint
+    return apply_loras(checkpoint, loras)
+
+
+def read_loras(given: Sequence[str]) -> list[Lora]:
+    """The LoRAs that --lora names, each FILE or FILE:SCALE."""
+    loras = []
+    for text in given:
+        path, scale = split_scale(text)
+        lora = load_lora(path, scale)
+        tell(f"LoRA {path.name} at {scale:g}: {len(lora.file.layers)} layers")
+        loras.append(lora)
+    return loras
+
+
+def split_scale(text: str) -> tuple[Path, float]:
+    """The file and the scale of FILE:SCALE; 1 without a scale. Names of files may have colons, as on Windows C:/.
+
+    Raises:
+        ConfigError: what stands behind the last colon is no number.
+    """
+    path, colon, scale = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(path), float(scale)
+    except ValueError:
+        if "/" in scale or "\\" in scale:
+            return Path(text), 1.0
+        raise ConfigError(
+            got=f"--lora {text}, a scale of {scale!r}",
+            expected="FILE or FILE:SCALE, with a number such as 0.8",
+            mend="Check the path and the number.",
+        ) from None
+
+
+def load_start(path: Path | None) -> Motion | None:
+    """The motion that a tuning starts from; None for another kind of start, or for none."""
+    if path is None or not path.is_file() or find_kind(path) != SAFETENSORS:
+        return None
+    _, metadata = load_header(path, error=MotionError, what="a motion file (.safetensors)")
+    return Motion.load(path) if is_motion(metadata) else None
 
 
 def choose_dtype(args: argparse.Namespace, *, precision: str = "fp16") -> torch.dtype:

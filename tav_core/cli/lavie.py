@@ -26,10 +26,10 @@ from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import in_chunks, upscale
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..tensor_files import save_tensors
-from ..tuning.captioned_latents import CaptionedLatents, encode_folder
-from ..tuning.processes import Processes, join_processes
-from ..tuning.video_layers import train_video_layers
-from ..tuning.video_layers_config import VideoLayersConfig
+from ..tuning.video_layers.captioned_latents import CaptionedLatents, encode_folder
+from ..tuning.video_layers.config import VideoLayersConfig
+from ..tuning.video_layers.processes import Processes, join_processes
+from ..tuning.video_layers.train import train_video_layers
 from ..version import __version__
 from ..video.write import check_video, write_video
 from .commands import prepare_videos
@@ -174,6 +174,12 @@ def run_convert(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Raises `ConfigError` for options of `generate` that belong to another method than LaVie's."""
+    if args.lora:
+        raise ConfigError(
+            got="--lavie with --lora",
+            expected="a LoRA on the model that draws, which is LaVie's own",
+            mend="Leave --lora out.",
+        )
     given = camera_of(args) | {name: getattr(args, name) for name in ("motion", "foreground")}
     found = [name for name in ONLY_WITHOUT if given.get(name) is not None]
     if found := [*found, *(name for name, usual in WITH_DEFAULTS.items() if getattr(args, name) != usual)]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
-from ..tuning.video_layers_config import VideoLayersConfig
+from ..tuning.video_layers.config import VideoLayersConfig
 from .options import add_clip_settings, add_device, add_model, add_setting, add_settings
 from .zero_shot_options import FORMATS
 

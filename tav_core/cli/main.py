@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
 The commands are tune, invert, reconstruct, edit, animate, generate, instruct, interpolate, upscale, train-video,
-convert, report and info.
+learn-start, tune-clips, convert, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -31,6 +31,7 @@ from .options import (
     add_injection,
     add_inversion,
     add_local_edit,
+    add_lora,
     add_model,
     add_motion,
     add_preset,
@@ -40,6 +41,7 @@ from .options import (
     add_windows,
 )
 from .parser import Parser
+from .several_clips import add_learn_start, add_tune_clips
 from .signals import Ended, raise_when_ended
 from .streams import lasting_streams
 from .zero_shot_options import add_generate, add_instruct
@@ -55,6 +57,7 @@ def build_parser() -> Parser:
 
     tune = commands.add_parser("tune", help="tune a model on one clip; writes a motion file")
     add_model(tune)
+    add_lora(tune)
     add_clip(tune, tuned=False)
     tune.add_argument("--prompt", required=True, help="what the clip shows")
     tune.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
@@ -79,7 +82,10 @@ def build_parser() -> Parser:
         help="what group norms take their statistics over; clip is the original's (default: frame)",
     )
     tune.add_argument(
-        "--start-from", type=Path, help="lavie_interpolation.pt: start from its temporal layers (default: from zero)"
+        "--start-from",
+        type=Path,
+        help="a motion file to go on from, also one of another clip; or lavie_interpolation.pt, for its temporal "
+        "layers (default: from zero)",
     )
     tune.add_argument(
         "--told-size",
@@ -94,6 +100,7 @@ def build_parser() -> Parser:
 
     invert = commands.add_parser("invert", help="invert a clip; writes a trajectory file")
     add_model(invert)
+    add_lora(invert)
     add_motion(invert)
     add_clip(invert)
     add_windows(invert)
@@ -105,6 +112,7 @@ def build_parser() -> Parser:
 
     reconstruct = commands.add_parser("reconstruct", help="compare how much of a clip each inversion method gives back")
     add_model(reconstruct)
+    add_lora(reconstruct)
     add_motion(reconstruct)
     add_clip(reconstruct)
     add_windows(reconstruct)
@@ -115,6 +123,7 @@ def build_parser() -> Parser:
 
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
+    add_lora(edit)
     add_motion(edit, required=False)
     add_windows(edit)
     add_control(edit)
@@ -173,10 +182,12 @@ def build_parser() -> Parser:
     add_interpolate(commands.add_parser("interpolate", help="put three new frames between each two, with LaVie"))
     add_upscale(commands.add_parser("upscale", help="make a video four times as wide and high, with LaVie"))
     add_train_video(commands.add_parser("train-video", help="train LaVie's base on captioned clips and pictures"))
+    add_learn_start(commands.add_parser("learn-start", help="learn from many clips where tunings start from"))
+    add_tune_clips(commands.add_parser("tune-clips", help="tune on a few clips that share a motion"))
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
-    info = commands.add_parser("info", help="describe a motion, trajectory, run state or checkpoint")
+    info = commands.add_parser("info", help="describe a motion, trajectory, run state, LoRA or checkpoint")
     info.add_argument("path", type=Path)
     add_vae(info)
     return parser
@@ -234,9 +245,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command that the options name."""
-    from . import animate, commands, lavie, zero_shot
+    from . import animate, commands, lavie, several_clips, zero_shot
 
     homes = {"generate": zero_shot, "instruct": zero_shot, "convert": lavie, "animate": animate}
+    homes |= {"learn-start": several_clips, "tune-clips": several_clips}
     home, name = homes.get(args.command, commands), f"run_{args.command.replace('-', '_')}"
     if getattr(args, "lavie", None):
         home = lavie

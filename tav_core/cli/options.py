@@ -37,6 +37,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lora(parser: argparse.ArgumentParser) -> None:
+    """The option of LoRAs; invert and edit need those that tune had."""
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:SCALE]",
+        help="a LoRA to put on the model, in kohya's, ComfyUI's, diffusers' or peft's layout, and how strong (default: "
+        "1); may be given several times, and belongs to invert and edit as it does to tune",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where to compute, and in which precision."""
     parser.add_argument(

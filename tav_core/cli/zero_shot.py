@@ -58,7 +58,13 @@ def run_generate(args: argparse.Namespace) -> None:
         latents = generate(
             denoiser, told, avoided, config=config, motion=field, foreground=foreground, on_step=counted_by(bar)
         )
-    about = {**dataclasses.asdict(config), **camera_of(args), "negative": args.negative, "motion": args.motion}
+    about = {
+        **dataclasses.asdict(config),
+        **camera_of(args),
+        "negative": args.negative,
+        "motion": args.motion,
+        "lora": args.lora,
+    }
     write_videos(paths, checkpoint, latents, fps=fps, prompts=args.prompt, about=about)
 
 
@@ -79,7 +85,7 @@ def run_instruct(args: argparse.Namespace) -> None:
     with progress_bar("instruct", config.num_steps * len(told)) as bar:
         for one in told:
             videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
-    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative}
+    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, "lora": args.lora}
     write_videos(paths, checkpoint, torch.cat(videos), fps=fps, prompts=args.prompt, about=about)
 
 

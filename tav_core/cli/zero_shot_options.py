@@ -8,7 +8,7 @@ from pathlib import Path
 from ..models.attention_modes import MODES
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..sampling.zero_shot.instruct_config import InstructConfig
-from .options import add_clip, add_control, add_model, add_motion, add_settings
+from .options import add_clip, add_control, add_lora, add_model, add_motion, add_settings
 
 FORMATS = ("mp4", "gif", "webp", "png")
 FPS = 8.0
@@ -17,6 +17,7 @@ FPS = 8.0
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """The options of a video from text."""
     add_model(parser)
+    add_lora(parser)
     parser.add_argument("--prompt", action="append", required=True, help="what to show; may be given several times")
     parser.add_argument("--negative", default="", help="what the video should not show")
     add_motion(parser, required=False)
@@ -46,6 +47,7 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
 def add_instruct(parser: argparse.ArgumentParser) -> None:
     """The options of an edit by an instruction."""
     add_model(parser)
+    add_lora(parser)
     add_clip(parser, tuned=False)
     parser.add_argument(
         "--instruction", dest="prompt", action="append", required=True, help='what to do, such as "make it snow"'

@@ -18,16 +18,18 @@ def guided(
     scale: float,
     *,
     together: bool = True,
+    lowest_timestep: float = 0.0,
 ) -> Callable[[Tensor, float], Tensor]:
     """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6).
 
     Args:
         together: predict without and with the prompt in one batch; one after the other takes half the memory.
+        lowest_timestep: below it, there is no guidance (arXiv 2404.07724).
     """
     positive, negative = as_conditioning(positive), as_conditioning(negative)
 
     def epsilon(latents: Tensor, timestep: float) -> Tensor:
-        if scale <= 1:
+        if scale <= 1 or timestep < lowest_timestep:
             return denoiser.epsilon(latents, timestep, positive)
         if together:
             pair = denoiser.epsilon(torch.cat([latents, latents]), timestep, cat_videos([negative, positive]))

@@ -6,9 +6,10 @@ h  heads       d  channels of all heads      e  channels of one head
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -87,34 +88,52 @@ def attend_frames(
     if mode == "spatial":
         return attend(query, key, value)
     query, key, value = (rearrange(x, "(b f) n d -> b f n d", f=num_frames) for x in (query, key, value))
+    groups = group_frames(mode, num_frames, k)
+    queries = query.split([frames.stop - frames.start for frames, _ in groups], dim=1)
+    # Frames that see the same frames, such as frames 0 and 1, need their keys once.
+    seen = [visible[:1] if len(set(visible)) == 1 else visible for _, visible in groups]
+    keys, values = (gather_frames(x, seen) for x in (key, value))
     outputs = []
-    for frames, visible in group_frames(mode, num_frames, k):
-        size = frames.stop - frames.start
-        if len(set(visible)) == 1:
-            # Slices, and no list of indices, which would be copied to the device.
-            keys, values = (torch.cat([x[:, frame] for frame in visible[0]], dim=1) for x in (key, value))
-            output = attend(rearrange(query[:, frames], "b f n d -> b (f n) d"), keys, values)
+    for query, key, value in zip(queries, keys, values, strict=True):
+        size = query.shape[1]
+        if key.shape[1] == 1:
+            output = attend(rearrange(query, "b f n d -> b (f n) d"), *(x.squeeze(1) for x in (key, value)))
             outputs.append(rearrange(output, "b (f n) d -> b f n d", f=size))
         else:
-            keys, values = (gather_frames(x, visible) for x in (key, value))
-            output = attend(rearrange(query[:, frames], "b f n d -> (b f) n d"), keys, values)
+            output = attend(*(rearrange(x, "b f n d -> (b f) n d") for x in (query, key, value)))
             outputs.append(rearrange(output, "(b f) n d -> b f n d", f=size))
     return rearrange(torch.cat(outputs, dim=1), "b f n d -> (b f) n d")
 
 
-def gather_frames(tokens: Tensor, visible: tuple[tuple[int, ...], ...]) -> Tensor:
-    """The tokens of the frames that each frame of a group attends to, `b f n d` to `(b g) (s n) d`, for g frames.
+def gather_frames(tokens: Tensor, groups: Sequence[tuple[tuple[int, ...], ...]]) -> list[Tensor]:
+    """The tokens of the frames that each frame of each group attends to: `b f n d` to `b g (s n) d`, for g frames.
 
-    It takes slices and repeats, and no list of indices: on a CPU, several threads add up the gradient of indexing in
-    whatever order they come, so two runs of the same tuning would differ in their last bits.
+    It takes slices and repeats, and no list of indices: such a list would be copied to the device, and on a CPU,
+    several threads add up the gradient of indexing in whatever order they come, so two runs of the same tuning would
+    differ in their last bits.
     """
-    columns = []
-    for column in zip(*visible, strict=True):
-        first, last = column[0], column[-1]
-        assert column in ((first,) * len(column), tuple(range(first, last + 1))), "the same frame, or the next in turn"
-        taken = tokens[:, first : last + 1]
-        columns.append(taken.expand(-1, len(column), -1, -1))
-    return rearrange(torch.stack(columns, dim=2), "b g s n d -> (b g) (s n) d")
+    spans = [[(column[0], column[-1] + 1) for column in zip(*visible, strict=True)] for visible in groups]
+    parts = take_spans(tokens, {span for columns in spans for span in columns})
+    gathered = []
+    for visible, columns in zip(groups, spans, strict=True):
+        repeated = [parts[span].expand(-1, len(visible), -1, -1) for span in columns]
+        gathered.append(rearrange(torch.stack(repeated, dim=2), "b g s n d -> b g (s n) d"))
+    return gathered
+
+
+def take_spans(tokens: Tensor, spans: set[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
+    """Ranges of frames of `b f n d`.
+
+    Ranges that do not overlap come from one split. Its gradient is one joining, where that of each slice would be a
+    clip of zeros around it, and all of these would be added up.
+    """
+    ordered, num_frames = sorted(spans), tokens.shape[1]
+    cuts = [0, *(edge for span in ordered for edge in span), num_frames]
+    if cuts != sorted(cuts):
+        return {(start, end): tokens[:, start:end] for start, end in spans}
+    sizes = [end - start for start, end in pairwise(cuts)]
+    parts = dict(zip(pairwise(cuts), tokens.split(sizes, dim=1), strict=True))
+    return {span: parts[span] for span in spans}
 
 
 @dataclass(kw_only=True)

@@ -98,20 +98,22 @@ class TemporalLayer(nn.Module):
         if asks:
             check_cancelled()
         tokens = super().forward(hidden_states, *args, **kwargs)
-        done = self.attn_temp is None or isinstance(self.ff, AfterTime)
-        output = tokens if done else tokens + self.attend_over_time(tokens)
-        return check_in_backward(output) if asks else output
+        if self.attn_temp is not None and not isinstance(self.ff, AfterTime):
+            stacked = rearrange(tokens, "(b f) n d -> b f n d", f=self.frames.value)
+            # Added in this shape: a batch of videos would have to be copied into the other one first.
+            tokens = rearrange(stacked + self.attend_over_time(stacked), "b f n d -> (b f) n d")
+        return check_in_backward(tokens) if asks else tokens
 
-    def attend_over_time(self, tokens: Tensor) -> Tensor:
-        """The temporal attention's output, `(b f) n d` in and out; 0 for still pictures."""
+    def attend_over_time(self, stacked: Tensor) -> Tensor:
+        """The temporal attention's output, `b f n d` in and out; 0 for still pictures."""
         assert self.norm_temp is not None and self.attn_temp is not None
-        stacked = rearrange(tokens, "(b f) n d -> b f n d", f=self.frames.value)
         video = stacked[:, : self.frames.value - self.frames.images]
-        lines = rearrange(self.norm_temp(video), "b f n d -> (b n) f d")
-        output = rearrange(self.attn_temp(lines), "(b n) f d -> b f n d", n=tokens.shape[1])
+        # Copied once: each of the three projections would copy it for itself, and keep its copy for the backward pass.
+        lines = rearrange(self.norm_temp(video), "b f n d -> (b n) f d").contiguous()
+        output = rearrange(self.attn_temp(lines), "(b n) f d -> b f n d", n=stacked.shape[2])
         if self.frames.images:
             output = torch.cat([output, torch.zeros_like(stacked[:, -self.frames.images :])], dim=1)
-        return rearrange(output, "b f n d -> (b f) n d")
+        return output
 
 
 class PassedOn(nn.Module):
@@ -132,7 +134,8 @@ class AfterTime(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         (block,) = self.block
-        over_time = block.attend_over_time(tokens)
+        stacked = rearrange(tokens, "(b f) n d -> b f n d", f=block.frames.value)
+        over_time = rearrange(block.attend_over_time(stacked), "b f n d -> (b f) n d")
         assert isinstance(block.norm3, PassedOn), "move_before_feed_forward recasts both"
         return over_time + super().forward(block.norm3.normalize(tokens + over_time))
 

@@ -54,6 +54,12 @@ class EditConfig:
     guidance_scale: float = setting(
         12.5, "How strongly the edit follows the prompt; 1 or less turns guidance off.", low=0, high=100
     )
+    guidance_until: float = setting(
+        1.0,
+        "Share of the timesteps, from noise on, that have guidance (arXiv 2404.07724); a step without it costs half.",
+        low=0,
+        high=1,
+    )
     eta: float = setting(0.0, "How much fresh noise each step adds; 0 keeps the source's motion best.", low=0, high=1)
     seed: int = setting(33, "Seed of a random start, and of the noise that eta adds.", low=0, high=2**63 - 1)
 

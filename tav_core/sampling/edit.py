@@ -83,10 +83,17 @@ def edit(
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context, negative_context, strict=True):
-            model = guided(denoiser, positive, negative, config.guidance_scale)
+            model = guided(
+                denoiser, positive, negative, config.guidance_scale, lowest_timestep=lowest_guided(denoiser, config)
+            )
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
         return torch.cat(videos)
+
+
+def lowest_guided(denoiser: Denoiser, config: EditConfig) -> float:
+    """The lowest timestep that has guidance."""
+    return (1 - config.guidance_until) * denoiser.schedule.num_train_timesteps
 
 
 def check_start(

@@ -7,5 +7,7 @@ background.py saves while the run goes on; run_lock.py keeps other processes awa
 motion_info.py its metadata. early_stop.py ends a run when previews no longer improve; progress.py is what callbacks
 get.
 
-video_layers.py trains LaVie's base on a folder of clips and pictures, and lists the files that this takes.
+clips_run.py tunes on several clips: on many, for what other tunings can start from (`learn_start`), or on a few that
+share a motion (`tune_clips`), whose looks appearance.py keeps apart. start.py begins from another motion. The room
+video_layers/ trains LaVie's base on a folder of clips and pictures.
 """

@@ -23,7 +23,7 @@ class TuneConfig:
         ConfigError: a setting is out of its range; the first such setting is named.
     """
 
-    num_steps: int = setting(500, "Tuning steps in total, including those done before a resume.", low=1, high=100_000)
+    num_steps: int = setting(500, "Tuning steps in total, including those done before a resume.", low=0, high=100_000)
     learning_rate: float = setting(3e-5, "AdamW's learning rate.", low=1e-8, high=1.0)
     betas: tuple[float, float] = setting((0.9, 0.999), "AdamW's decay rates of the two moments.")
     weight_decay: float = setting(1e-2, "AdamW's weight decay.", low=0, high=1)
@@ -124,3 +124,20 @@ class TuneConfig:
         done = (step - self.warmup_steps) / max(self.num_steps - self.warmup_steps, 1)
         factors = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 + 0.5 * math.cos(math.pi * done)}
         return self.learning_rate * factors[self.lr_schedule]
+
+
+def check_has_steps(num_steps: int, *, starts: bool) -> None:
+    """Raises `ConfigError` for a tuning of no steps, unless it starts from a motion, which it then gives back."""
+    if num_steps == 0 and not starts:
+        raise ConfigError(
+            got="num_steps 0 without a motion to start from",
+            expected="at least one step",
+            mend="Use 100 to 500 steps, or give a motion to start from.",
+        )
+
+
+# For what many clips teach, a start of later tunings. The queries stay the base's: they hold what is a clip's own.
+START = TuneConfig(num_steps=2000, learning_rate=1e-3, modules=("attn_temp",))
+# For a few clips of one motion: MotionDirector's rate, and the fewest steps that it takes for several (its README).
+SEVERAL = TuneConfig(num_steps=300, learning_rate=5e-4, low_rank_learning_rate=5e-4, modules=("attn_temp",))
+APPEARANCE_RANK = 32

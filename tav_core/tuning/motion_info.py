@@ -81,6 +81,11 @@ class MotionInfo:
         return info
 
 
+def is_motion(metadata: Mapping[str, str]) -> bool:
+    """Whether the metadata of a safetensors file are those of a motion, as far as their names tell."""
+    return "base_hash" in metadata
+
+
 def read_info(path: str | Path, metadata: Mapping[str, str]) -> MotionInfo:
     """Reads and checks the metadata of a motion file."""
     refuse_later_format(path, metadata)

@@ -96,8 +96,9 @@ class RunState:
 
     @property
     def is_saved(self) -> bool:
-        """Whether there is nothing to write: this step and its scores are on disk already, or no step was done."""
-        return self.path is None or self.saved == self.reached or not self.run.step
+        """Whether there is nothing to write: this step and its scores are on disk already, or no step was done yet."""
+        none_yet = not self.run.step and self.run.config.num_steps > 0
+        return self.path is None or self.saved == self.reached or none_yet
 
     def save(self) -> None:
         """Writes the state, unless it is saved.

@@ -55,6 +55,7 @@ def identity(run: TuningRun) -> dict[str, Any]:
         "start": run.start_hash,
         # None for whole queries, as files from before there were others have it.
         "query_rank": run.query_rank or None,
+        "appearance_rank": run.appearance_rank or None,
         **{name: given_or_none(run.config, name) for name in OBJECTIVE},
     }
 
@@ -67,7 +68,8 @@ def given_or_none(config: TuneConfig, name: str) -> Any:
 
 def settings(run: TuningRun) -> dict[str, Any]:
     """The settings that change what a run's steps do."""
-    return {name: run.recorded[name] for name in (*TAUGHT_BY, *(TAUGHT_LOW_RANK_BY if run.query_rank else ()))}
+    has_factors = run.query_rank or run.appearance_rank
+    return {name: run.recorded[name] for name in (*TAUGHT_BY, *(TAUGHT_LOW_RANK_BY if has_factors else ()))}
 
 
 def read_settings(metadata: dict[str, str]) -> dict[str, Any]:
@@ -110,9 +112,10 @@ def describe(run: TuningRun) -> dict[str, str]:
 
 def inputs(run: TuningRun) -> dict[str, Tensor]:
     """The inputs that a run is tuned on."""
+    mean, std, context = run.learned_from
     # The text is "context" in files written before a conditioning could hold more than text.
-    told = {"context" if name == "text" else name: part for name, part in run.context.parts().items()}
-    return {"mean": run.mean, "std": run.std, **told}
+    told = {"context" if name == "text" else name: part for name, part in context.parts().items()}
+    return {"mean": mean, "std": std, **told}
 
 
 def same_input(saved: Tensor | None, given: Tensor) -> bool:
@@ -152,7 +155,7 @@ def collect_trained(trainable: Mapping[str, nn.Parameter], optimizer: torch.opti
 def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
     """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
     # What the conditioning holds has been compared as a whole, in whatever dtype it is.
-    shapes = {f"input.{name}": tuple(value.shape) for name, value in (("mean", run.mean), ("std", run.std))}
+    shapes = {f"input.{name}": tuple(inputs(run)[name].shape) for name in ("mean", "std")}
     return shapes | trained_shapes(run.trainable, moments=moments)
 
 

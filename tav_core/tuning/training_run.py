@@ -26,6 +26,7 @@ from ..models.unet_inputs import fill_size_ids
 from ..settings import as_json
 from ..version import __version__
 from ..video.config import ClipInfo
+from .appearance import is_appearance
 from .config import TuneConfig
 from .low_rank import is_factor, read_deltas
 from .memory_plan import MemoryPlan, plan_tuning
@@ -33,7 +34,7 @@ from .motion import Motion, format_for, hash_base
 from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
-from .start import hash_start
+from .start import begin_from, deltas_since, hash_motion, hash_start, rank_of
 from .training_copy import copy_for_training
 from .weight_updates import WeightUpdates
 
@@ -56,10 +57,14 @@ def check_motion_can_tell(unet: InflatedUNet) -> None:
 class TuningRun(WeightUpdates):
     """A tuning in progress: the trainable copy of the model, the optimizer, and how far it has got.
 
+    `appearance_rank` is 0 but for runs on several clips, see clips_run.py.
+
     Args:
         plan: what to recompute; if None, the config and the free memory decide.
         others: see `tune`.
     """
+
+    appearance_rank = 0
 
     def __init__(
         self,
@@ -69,14 +74,18 @@ class TuningRun(WeightUpdates):
         *,
         config: TuneConfig,
         about: ClipInfo | None = None,
+        start: Motion | None = None,
         plan: MemoryPlan | None = None,
     ) -> None:
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
         check_motion_can_tell(self.base)
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
-        family = find_family(self.base.config)
-        self.query_rank = family.query_rank if config.query_rank < 0 else config.query_rank
-        self.unet = copy_for_training(self.base, config.modules, self.precision, rank=self.query_rank, seed=config.seed)
+        self.start = start
+        usual = find_family(self.base.config).query_rank if start is None else rank_of(start)
+        self.query_rank = usual if config.query_rank < 0 else config.query_rank
+        self.unet = self.copy_base()
+        if start is not None:
+            begin_from(start, self.unet, self.base)
         self.trainable = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
         context = as_conditioning(context)
         context.check(width=self.base.config.cross_attention_dim, values=True)
@@ -101,6 +110,8 @@ class TuningRun(WeightUpdates):
         self.about = about or ClipInfo()
         # What the motion records of the settings.
         self.recorded: dict[str, Any] = {**as_json(asdict(config)), "query_rank": self.query_rank}
+        if start is not None:
+            self.recorded["start"] = self.start_hash
         self.step = 0
         self.losses: list[float] = []
         # For early stopping: what the scores depend on, and the score of each step that was scored.
@@ -108,10 +119,20 @@ class TuningRun(WeightUpdates):
         self.scores: dict[int, float] = {}
         self.updating = False
 
+    def copy_base(self) -> InflatedUNet:
+        """The copy of the base that trains."""
+        rank, seed = self.query_rank, self.config.seed
+        return copy_for_training(self.base, self.config.modules, self.precision, rank=rank, seed=seed)
+
     @cached_property
     def start_hash(self) -> str | None:
-        """What the temporal layers were before the first step; see `hash_start`."""
-        return hash_start(self.base)
+        """What the run started from: a motion, or temporal layers; None for neither."""
+        return hash_start(self.base) if self.start is None else hash_motion(self.start)
+
+    @property
+    def learned_from(self) -> tuple[Tensor, Tensor, Conditioning]:
+        """All that a run learns from, by which its state is known: mean and deviation of the latents, the prompt."""
+        return self.mean, self.std, self.context
 
     @property
     def num_frames(self) -> int:
@@ -173,12 +194,17 @@ class TuningRun(WeightUpdates):
         """One optimizer step on given inputs; returns the loss. Raises `TuningDiverged` before any weight changes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step) * group["times"]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self.add_gradients(latents, noise, timestep)
+        self.update(value)
+        return value
+
+    def add_gradients(self, latents: Tensor, noise: Tensor, timestep: int) -> float:
+        """Adds a loss's gradients to the weights'; returns the loss. Raises `TuningDiverged` if it is no number."""
         loss = self.loss(latents, noise, timestep)
         value = loss.item()
         self.check_finite("loss", value)
-        self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        self.update(value)
         return value
 
     def progress(self, *, eta_seconds: float) -> TuneProgress:
@@ -196,10 +222,17 @@ class TuningRun(WeightUpdates):
     @explain_out_of_memory("copying the motion", "Close other programs; the state on disk is complete.")
     def motion(self) -> Motion:
         """The motion so far, as copies on the CPU in float32."""
-        tuned = {name: p.detach().cpu().float() for name, p in self.trainable.items()}
+        told = {name: p for name, p in self.trainable.items() if not is_appearance(name)}
+        tuned = {name: p.detach().cpu().float() for name, p in told.items()}
         base = dict(self.base.named_parameters())
         deltas = read_deltas({n: t for n, t in tuned.items() if not is_temporal(n)}, base)
         temporal = {n: t.detach().cpu().float().clone() for n, t in self.unet.temporal_state().items()}
+        if self.start is not None:
+            deltas = deltas_since(self.start, deltas, base)
+            # Those that do not train may be held in half precision.
+            temporal |= {n: t for n, t in self.start.temporal.items() if n not in self.trainable}
+            if self.step == 0:
+                return Motion(deltas=deltas, temporal=temporal, info=self.start.info)
         modes = self.base.recorded_modes
         info = MotionInfo(
             architecture=describe_architecture(self.base),
@@ -225,8 +258,9 @@ class TuningRun(WeightUpdates):
 
 def group_parameters(trainable: dict[str, nn.Parameter], config: TuneConfig) -> list[dict[str, Any]]:
     """The optimizer's groups: all weights alike, and low-rank factors with a learning rate so many `times` as high."""
-    factors = [parameter for name, parameter in trainable.items() if is_factor(name)]
-    others = [parameter for name, parameter in trainable.items() if not is_factor(name)]
+    names = [name for name in trainable if is_factor(name) or is_appearance(name)]
+    factors = [trainable[name] for name in names]
+    others = [parameter for name, parameter in trainable.items() if name not in names]
     times = config.low_rank_learning_rate / config.learning_rate
     groups: list[dict[str, Any]] = [{"params": others, "times": 1.0}, {"params": factors, "times": times}]
     return [group for group in groups if group["params"]]

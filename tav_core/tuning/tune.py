@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..denoisers.denoiser import UNetDenoiser
 from ..errors import explain_out_of_memory
-from .config import TuneConfig
+from .config import TuneConfig, check_has_steps
 from .motion import Motion
 from .progress import Pace, TuneProgress, TuneStart, TuneWatcher
 from .run_lock import hold
@@ -46,6 +46,7 @@ def tune(
     about: ClipInfo | None = None,
     on_step: OnStep | None = None,
     early_stop: EarlyStop | None = None,
+    start: Motion | None = None,
 ) -> Motion:
     """Tunes a model on one clip. The given model, latents and text are not changed.
 
@@ -62,30 +63,46 @@ def tune(
         on_step: called after each step. If it raises, the state is saved and the run ends. A `TuneWatcher` is also
             called once before the first step, with what was done of the run earlier.
         early_stop: ends the run when its scores no longer improve, see `EarlyStop`.
+        start: a motion to begin from, of the same architecture and positions; its clip may have another length. The
+            optimizer begins anew, and the state remembers the start.
 
     Returns:
-        The motion after `config.num_steps` steps; with `early_stop`, the motion with the best score.
+        The motion after `config.num_steps` steps; with `early_stop`, the motion with the best score. After 0 steps,
+        `start` as it was given.
 
     Raises:
         ConfigError: the settings do not fit, or the state file is of another run, or in use by a run.
+        MotionError: `start` does not fit the model.
         TuningDiverged: the loss or the gradient is no longer a number. The state of the last good step is saved.
         OutOfMemory: memory runs out, or an estimate before the run says that it will; the message says what to lower.
         OutputError: the state cannot be written; raised before the first step if possible.
     """
     config = config or TuneConfig()
+    check_has_steps(config.num_steps, starts=start is not None)
     with torch.inference_mode(False), torch.enable_grad():
         with explain_out_of_memory("setting up the tuning", MEND):
-            run = TuningRun(denoiser, clip, context, config=config, about=about)
-        state = RunState(state_path, run)
-        with hold(state.path), state.saver:
-            state.begin()
-            state.check_room()
-            if early_stop is not None:
-                early_stop.begin(run, state.path)
-            start = begin(run, state, early_stop)
-            if isinstance(on_step, TuneWatcher):
-                on_step.on_begin(start)
-            return go_on(run, state, on_step, early_stop)
+            run = TuningRun(denoiser, clip, context, config=config, about=about, start=start)
+        return run_to_the_end(run, state_path, on_step=on_step, early_stop=early_stop)
+
+
+def run_to_the_end(
+    run: TuningRun,
+    state_path: str | Path | None,
+    *,
+    on_step: OnStep | None = None,
+    early_stop: EarlyStop | None = None,
+) -> Motion:
+    """Takes up a run where its state file left it, and goes on until its steps are done; see `tune`."""
+    state = RunState(state_path, run)
+    with hold(state.path), state.saver:
+        state.begin()
+        state.check_room()
+        if early_stop is not None:
+            early_stop.begin(run, state.path)
+        begun = begin(run, state, early_stop)
+        if isinstance(on_step, TuneWatcher):
+            on_step.on_begin(begun)
+        return go_on(run, state, on_step, early_stop)
 
 
 def begin(run: TuningRun, state: RunState, early_stop: EarlyStop | None) -> TuneStart:

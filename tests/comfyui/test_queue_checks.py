@@ -57,6 +57,7 @@ CASES = {
         "tune",
         "warmup_steps 5 in a run of 4 steps",
     ),
+    "no steps from nothing": (tune_graph(num_steps=0), "tune", "num_steps 0 without a motion"),
     "no previews to score": (stop(), "tune", "preview_every 0"),
     "previews without an edit to score": (stop(preview_every=2), "tune", "without preview_positive"),
     "nothing to score with": (stop(preview_every=2), "stop", "Choose a clip_model"),

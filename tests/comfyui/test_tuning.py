@@ -104,6 +104,22 @@ def test_restart_begins_anew_and_new_refuses(server, client):
     assert "restart" in error_of(client.run(tune_graph(run_name="again", resume="new")))
 
 
+def test_a_motion_to_start_from_comes_back_bit_for_bit_after_no_steps_and_is_gone_on_from(server, client):
+    motions = server.base / "models" / "tav_motion"
+    assert error_of(client.run(tune_graph(run_name="start", num_steps=2))) == ""
+    first = (motions / "start.safetensors").read_bytes()
+    load = {"load": node("TAVLoadMotion", motion_name="start.safetensors")}
+    for _ in range(2):
+        graph = tune_graph(run_name="same", num_steps=0, start_from=["load", 0])
+        assert error_of(client.run({**graph, **load})) == ""
+        assert (motions / "same.safetensors").read_bytes() == first
+    graph = tune_graph(run_name="further", num_steps=1, start_from=["load", 0])
+    assert error_of(client.run({**graph, **load})) == ""
+    further = Motion.load(motions / "further.safetensors")
+    assert further.info.steps_done == 1 and further.info.config["start"]
+    assert "its start is not the one asked for" in error_of(client.run(tune_graph(run_name="further", num_steps=2)))
+
+
 def test_fewer_steps_than_are_done_work_and_the_longer_run_is_kept(server, client):
     """A run of 2 steps, 4, and 2 again: each time the motion is that of a run of its own."""
     motion, state = server.base / "models/tav_motion/abab.safetensors", server.base / "output/tav_runs/abab.safetensors"

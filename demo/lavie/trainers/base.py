@@ -14,7 +14,7 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
-from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_base, make_stills_unet, save_unet
 from .settings import CACHE, MODEL, SEED, Amounts
@@ -66,7 +66,7 @@ def stills_course(amounts: Amounts, budget: Budget, batch: int = STILLS_BATCH) -
     def loss(step: int) -> Tensor:
         chosen, timesteps = pick(batch, len(latents)), stratified_timesteps(batch, DEVICE)
         clean = latents[chosen].contiguous(memory_format=torch.channels_last)
-        noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=1)
+        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=1)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3))
         return (each * weights[timesteps]).mean()
@@ -109,7 +109,7 @@ def base_course(
         )
         text = pick_texts(clip_texts, chosen, no_text=1)
         image_text = pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images))
-        noise = torch.randn_like(clean)
+        noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, image_text)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]
         return each[:, :-images].mean() + IMAGE_WEIGHT * each[:, -images:].mean()

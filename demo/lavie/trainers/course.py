@@ -16,6 +16,8 @@ from .settings import CACHE, LOG, SEED
 
 WARM_UP, COOL_DOWN = 100, 0.65
 EMA_DECAY = 0.999
+# The standard deviation of the noise's strength, see `noise_for`.
+STRENGTH_SPREAD = 0.05
 LOG_EVERY, SAVE_SECONDS = 50, 60.0
 
 
@@ -175,6 +177,16 @@ class Course:
         for parameter, average in zip(kept, self.average, strict=True):
             parameter.copy_(average)
         return twin.eval()
+
+
+def noise_for(clean: Tensor) -> Tensor:
+    """Noise for clips or pictures, `n ...`, of a strength that differs a little between examples.
+
+    A sampler's own errors make its noise too strong or too weak. A network that has only seen noise of unit strength
+    takes it for that, and then the error grows with every step.
+    """
+    strength = 1 + STRENGTH_SPREAD * torch.randn((len(clean), *[1] * (clean.dim() - 1)), device=clean.device)
+    return strength * torch.randn_like(clean)
 
 
 def pick(count: int, among: int) -> Tensor:

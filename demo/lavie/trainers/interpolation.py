@@ -13,7 +13,7 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from .base import linear_alphas
-from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
 from .settings import MODEL, SEED, Amounts
@@ -59,7 +59,7 @@ def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
         timesteps = stratified_timesteps(count, DEVICE)
         clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)
         keys = clean.index_select(2, given[num_keys])
-        noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=2)
+        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, keys)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3, 4))
         return (each * weights[timesteps]).mean()

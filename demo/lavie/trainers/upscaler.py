@@ -16,7 +16,7 @@ from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import SNR_CEILING
 from ...trainers.vae import to_input
 from .base import linear_alphas
-from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
 from .nets import make_upscaler, save_unet
 from .render import SCALE, chunk_paths
@@ -96,7 +96,7 @@ def upscaler_course(amounts: Amounts, budget: Budget, videos: int = VIDEOS) -> C
         clean = sharp[chosen, crop].float().transpose(1, 2)
         small = rearrange(low[blurred, chosen, crop].float() / 127.5 - 1, "b f h w c -> b c f h w")
         small = add_noise(small, torch.randn_like(small), low_alphas[levels])
-        noise, text = torch.randn_like(clean), pick_texts(texts, chosen, no_text=2)
+        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2)
         alpha = alphas[timesteps].view(-1, 1, 1, 1, 1)
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, small, levels)

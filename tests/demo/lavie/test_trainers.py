@@ -33,6 +33,19 @@ def test_all_files_together_have_at_most_15_mb():
     assert sum(2 * p.numel() for part in parts for p in part.parameters()) < 15e6
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_last_norm_keeps_the_strengths_of_channels_apart(kind):
+    """With one channel in each group, a network predicts noise of unit strength whatever it is shown."""
+    norm = MAKERS[kind]().conv_norm_out
+    assert norm.num_channels >= 2 * norm.num_groups
+
+
+def test_examples_differ_in_the_strength_of_their_noise():
+    noise = course_module.noise_for(torch.zeros(64, 4, 2, 8, 8)).flatten(1).std(dim=1)
+    assert noise.mean() == pytest.approx(1.0, abs=0.03)
+    assert 0.03 < noise.std() < 0.09
+
+
 def test_the_keys_in_training_are_those_of_the_library():
     for num_keys in (2, 5, 16):
         given = repeat_keys(torch.arange(float(num_keys))[None, None, :, None, None]).flatten()

@@ -10,7 +10,7 @@ from tav_core.cli.main import main
 from tav_core.models.parameter_names import is_temporal
 from tav_core.tensor_files import load_header
 from tests.tav_core.lavie_models import save_small_lavie
-from tests.tav_core.tuning.captioned import write_examples
+from tests.tav_core.tuning.video_layers.captioned import write_examples
 
 SIZE = ["--num-frames", "3", "--stride", "1", "--width", "64", "--height", "48"]
 STEPS = ["--clips-per-step", "2", "--images-per-clip", "2", "--learning-rate", "1e-3", "--device", "cpu"]

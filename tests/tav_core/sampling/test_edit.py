@@ -184,3 +184,26 @@ def test_what_does_not_fit_the_inversion_is_refused(denoiser, goldens, texts):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         EditConfig(**wrong)
+
+
+class Counting:
+    """A denoiser that notes how many videos each step predicts."""
+
+    def __init__(self, denoiser):
+        self.denoiser, self.schedule, self.videos = denoiser, denoiser.schedule, []
+
+    def epsilon(self, latents, timestep, context):
+        self.videos.append((timestep, len(latents)))
+        return self.denoiser.epsilon(latents, timestep, context)
+
+
+@pytest.mark.parametrize(("share", "guided_steps"), [(1.0, 10), (0.5, 5), (0.25, 2), (0.0, 0)])
+def test_guidance_may_end_before_the_steps_do(denoiser, goldens, texts, share, guided_steps):
+    counting = Counting(denoiser)
+    config = EditConfig(**TEN, guidance_until=share)
+    got = edit(counting, goldens("ddim")["inv10.final"], texts["edit"], texts["empty"], config=config)
+    assert [videos for _, videos in counting.videos] == [2] * guided_steps + [1] * (10 - guided_steps)
+    if not guided_steps:
+        plain = EditConfig(num_steps=10, guidance_scale=1.0)
+        without = edit(denoiser, goldens("ddim")["inv10.final"], texts["edit"], texts["empty"], config=plain)
+        assert torch.equal(got, without)

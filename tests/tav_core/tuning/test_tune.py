@@ -427,7 +427,7 @@ def test_only_chosen_modules_train(untuned, clip_latents, context):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"num_steps": 0},
+        {"num_steps": -1},
         {"learning_rate": float("nan")},
         {"learning_rate": -1.0},
         {"precision": "int8"},

@@ -66,8 +66,9 @@ def test_what_is_added_before_the_feed_forward_matches_the_original(base, place,
     base.frames.value, base.frames.images = 5, 0
     before = tensors[f"{place}.f5.after_attn2_pixels_first"]
     # (b n) f d, for two videos.
-    tokens = before.unflatten(0, (2, -1)).transpose(1, 2).flatten(0, 1)
-    close(tokens + block.attend_over_time(tokens), tensors[f"{place}.f5.after_temporal"], 5e-6)
+    stacked = before.unflatten(0, (2, -1)).transpose(1, 2)
+    after = (stacked + block.attend_over_time(stacked)).flatten(0, 1)
+    close(after, tensors[f"{place}.f5.after_temporal"], 5e-6)
 
 
 @pytest.mark.parametrize("kind", ["base", "interpolation"])
@@ -103,8 +104,8 @@ class TestStillPictures:
     @torch.no_grad()
     def test_temporal_attention_adds_nothing_to_pictures(self, base):
         base.frames.value, base.frames.images = 6, 2
-        added = block_of(base, "mid").attend_over_time(torch.randn(6, 4, 80))
-        assert (added[:4] != 0).all() and (added[4:] == 0).all()
+        added = block_of(base, "mid").attend_over_time(torch.randn(1, 6, 4, 80))
+        assert (added[:, :4] != 0).all() and (added[:, 4:] == 0).all()
 
     def test_pictures_need_a_frame_of_a_video_before_them(self, base):
         context = Conditioning(text=torch.zeros(1, 7, 32), image_text=torch.zeros(1, 3, 7, 32))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..settings import check_settings, setting
-from ..video.config import SIZE_STEP, check_size
-from .config import MEMORY_MODES, PRECISIONS
+from ...settings import check_settings, setting
+from ...video.config import SIZE_STEP, check_size
+from ..config import MEMORY_MODES, PRECISIONS
 
 TRAINED = ("temporal", "all")
 

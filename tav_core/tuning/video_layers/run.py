@@ -6,22 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from ..models.lavie.schedules import lavie_schedule
-from ..models.parameter_names import is_temporal
-from ..models.precision import hold_masters, resolve_precision
-from ..models.shared_weights import copy_structure
-from ..models.unet import InflatedUNet
+from ...errors import ConfigError
+from ...models.lavie.schedules import lavie_schedule
+from ...models.parameter_names import is_temporal
+from ...models.precision import hold_masters, resolve_precision
+from ...models.shared_weights import copy_structure
+from ...models.unet import InflatedUNet
+from ..config import TuneConfig
+from ..memory_plan import plan_tuning
+from ..progress import VideoLayersProgress
+from ..recompute import set_recompute
+from ..training_copy import copy_for_training
+from ..weight_updates import WeightUpdates
 from .captioned_latents import CaptionedLatents, check_counts, check_examples
-from .config import TuneConfig
-from .memory_plan import plan_tuning
+from .config import VideoLayersConfig
+from .draws import Row, draw_row
 from .processes import Processes
-from .progress import VideoLayersProgress
-from .recompute import set_recompute
-from .training_copy import copy_for_training
-from .video_layers_config import VideoLayersConfig
-from .video_layers_draws import Row, draw_row
-from .weight_updates import WeightUpdates
 
 TEMPORAL = ("attn_temp", "norm_temp")
 

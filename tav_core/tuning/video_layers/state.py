@@ -18,11 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..atomic_files import check_output
-from ..errors import ConfigError, FewerSteps
-from ..tensor_files import digest, load_tensors, save_tensors
-from .captioned_latents import CaptionedLatents
-from .state_contents import (
+from ...atomic_files import check_output
+from ...errors import ConfigError, FewerSteps
+from ...tensor_files import digest, load_tensors, save_tensors
+from ..state_contents import (
     any_moments,
     collect_trained,
     is_finite,
@@ -31,7 +30,8 @@ from .state_contents import (
     restore_trained,
     trained_shapes,
 )
-from .video_layers_run import VideoLayersRun
+from .captioned_latents import CaptionedLatents
+from .run import VideoLayersRun
 
 # What each step learns, besides the examples.
 TAUGHT_BY = ("train", "seed", "clips_per_step", "images_per_clip", "image_weight", "text_dropout")

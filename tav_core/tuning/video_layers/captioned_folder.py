@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..paths import check_input_path
-from ..video.image_files import PICTURE_ENDINGS, webp_durations
+from ...errors import ConfigError
+from ...paths import check_input_path
+from ...video.image_files import PICTURE_ENDINGS, webp_durations
 
 CLIP_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 METADATA = "metadata.jsonl"

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.conditioning import Conditioning
-from ..models.schedule import draw_noise
+from ...models.conditioning import Conditioning
+from ...models.schedule import draw_noise
 from .captioned_latents import Captioned, CaptionedLatents
-from .video_layers_config import VideoLayersConfig
+from .config import VideoLayersConfig
 
 # What tells the order of clips from that of pictures.
 CLIPS, PICTURES = 0, 1

@@ -1,4 +1,4 @@
-"""tav_core/tuning/video_layers.py: the joint loss, what is trained, and what a run promises: one seed, one result."""
+"""tav_core/tuning/video_layers: the joint loss, what is trained, and what a run promises: one seed, one result."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tav_core.models.conditioning import Conditioning
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.shared_weights import copy_structure
 from tav_core.tensor_files import load_tensors
-from tav_core.tuning.processes import Processes, join_processes
-from tav_core.tuning.video_layers import train_video_layers
-from tav_core.tuning.video_layers_config import VideoLayersConfig
-from tav_core.tuning.video_layers_run import VideoLayersRun
+from tav_core.tuning.video_layers.config import VideoLayersConfig
+from tav_core.tuning.video_layers.processes import Processes, join_processes
+from tav_core.tuning.video_layers.run import VideoLayersRun
+from tav_core.tuning.video_layers.train import train_video_layers
 from tests.project_files import ROOT
 from tests.tav_core.lavie_models import small_lavie
-from tests.tav_core.tuning.captioned import FRAMES, QUICK, make_examples
+from tests.tav_core.tuning.video_layers.captioned import FRAMES, QUICK, make_examples
 
 
 @pytest.fixture(scope="module")
@@ -366,8 +366,8 @@ import torch
 from accelerate import debug_launcher
 from tav_core.tensor_files import save_tensors
 from tests.tav_core.lavie_models import small_lavie
-from tests.tav_core.tuning.captioned import make_examples
-from tests.tav_core.tuning.test_video_layers import train
+from tests.tav_core.tuning.video_layers.captioned import make_examples
+from tests.tav_core.tuning.video_layers.test_train import train
 
 
 def work(folder):

@@ -1,4 +1,4 @@
-"""tav_core/tuning/captioned_folder.py and captioned_latents.py: what a folder holds, and what is refused, at once."""
+"""tav_core/tuning/video_layers: what a folder holds, how it is encoded, and what is refused, at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tav_core.checkpoints.load import load_checkpoint
 from tav_core.errors import ConfigError
 from tav_core.models.latents import encode_frames
 from tav_core.models.text import encode_prompt
-from tav_core.tuning.captioned_folder import find_examples
-from tav_core.tuning.captioned_latents import encode_folder
-from tav_core.tuning.video_layers_config import VideoLayersConfig
+from tav_core.tuning.video_layers.captioned_folder import find_examples
+from tav_core.tuning.video_layers.captioned_latents import encode_folder
+from tav_core.tuning.video_layers.config import VideoLayersConfig
 from tav_core.video.clip import read_clip
-from tests.tav_core.tuning.captioned import QUICK, write_clip, write_examples
+from tests.tav_core.tuning.video_layers.captioned import QUICK, write_clip, write_examples
 
 CONFIG = VideoLayersConfig(**QUICK)
 

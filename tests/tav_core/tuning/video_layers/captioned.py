@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tav_core.models.latents import LatentMoments
-from tav_core.tuning.captioned_latents import Captioned, CaptionedLatents
+from tav_core.tuning.video_layers.captioned_latents import Captioned, CaptionedLatents
 from tav_core.video.write import write_video
 
 FRAMES, WIDTH = 3, 64

@@ -1,8 +1,5 @@
 """Trains LaVie's base on captioned clips and pictures together (arXiv 2309.15103, joint image-video tuning).
 
-captioned_folder.py finds the examples and captioned_latents.py encodes them. video_layers_draws.py is what a step
-draws, video_layers_run.py the step itself, video_layers_state.py what is saved, processes.py several GPUs.
-
 LaVie's own training code is not public.
 """
 
@@ -14,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ConfigError, explain_out_of_memory
-from ..models.unet import InflatedUNet
+from ...errors import ConfigError, explain_out_of_memory
+from ...models.unet import InflatedUNet
+from ..progress import Pace, VideoLayersProgress
+from ..run_lock import hold
 from .captioned_latents import CaptionedLatents, EncodingParts, encode_folder
+from .config import VideoLayersConfig
 from .processes import join_processes
-from .progress import Pace, VideoLayersProgress
-from .run_lock import hold
-from .video_layers_config import VideoLayersConfig
-from .video_layers_run import VideoLayersRun
-from .video_layers_state import VideoLayersState
+from .run import VideoLayersRun
+from .state import VideoLayersState
 
 OnStep = Callable[[VideoLayersProgress], None]
 MEND = "Use memory 'low', fewer frames or pictures, a smaller size, train 'temporal', or bf16 precision."

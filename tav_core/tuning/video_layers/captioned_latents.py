@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cancelling import cancellable
-from ..errors import ConfigError, InputError
-from ..models.latents import LatentMoments, encode_frames
-from ..models.precision import resolve_precision
-from ..models.text import TextModel, encode_prompt
-from ..video.clip import read_clip
-from ..video.config import ClipConfig
-from ..video.image_files import read_picture
-from ..video.sizes import fit_image
+from ...cancelling import cancellable
+from ...errors import ConfigError, InputError
+from ...models.latents import LatentMoments, encode_frames
+from ...models.precision import resolve_precision
+from ...models.text import TextModel, encode_prompt
+from ...video.clip import read_clip
+from ...video.config import ClipConfig
+from ...video.image_files import read_picture
+from ...video.sizes import fit_image
 from .captioned_folder import CLIP_ENDINGS, Example, find_examples
-from .video_layers_config import VideoLayersConfig
+from .config import VideoLayersConfig
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

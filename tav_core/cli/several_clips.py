@@ -1,0 +1,131 @@
+"""The commands that learn from a folder of clips: `learn-start` and `tune-clips`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.attention_modes import GROUP_NORMS, POSITIONS
+from ..tuning.config import APPEARANCE_RANK, SEVERAL, START, TuneConfig
+from ..tuning.video_layers.config import VideoLayersConfig
+from .options import add_model, add_setting, add_settings
+
+if TYPE_CHECKING:
+    from ..denoisers.denoiser import UNetDenoiser
+    from ..tuning.clips_run import ClipToLearn
+
+# What a run on several clips decides itself: which weights train.
+OWN = ("modules", "query_rank", "window")
+CLIP_SETTINGS = ("num_frames", "stride", "width", "height")
+
+
+def add_learn_start(parser: argparse.ArgumentParser) -> None:
+    """The options of a start that is learned from many clips."""
+    add_several_clips(parser, START, result="start.safetensors")
+
+
+def add_tune_clips(parser: argparse.ArgumentParser) -> None:
+    """The options of a motion that a few clips share."""
+    add_several_clips(parser, SEVERAL, result="motion.safetensors, a LoRA of each clip's looks")
+    parser.add_argument(
+        "--appearance-rank",
+        type=int,
+        default=APPEARANCE_RANK,
+        help=f"rank of each clip's looks; MotionDirector's (default: {APPEARANCE_RANK})",
+    )
+
+
+def add_several_clips(parser: argparse.ArgumentParser, defaults: TuneConfig, *, result: str) -> None:
+    """The options that both commands have.
+
+    Args:
+        defaults: of the settings; those that differ from a tuning's on one clip are said in the help.
+    """
+    add_model(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of clips, each beside its caption NAME.txt, or with metadata.jsonl",
+    )
+    parser.add_argument("--out", type=Path, required=True, help=f"folder for {result} and the run's state")
+    parser.add_argument("--positions", choices=POSITIONS, default="none", help="position encoding of frames")
+    parser.add_argument("--group-norm", choices=GROUP_NORMS, default="frame", help="what group norms look at")
+    for name in CLIP_SETTINGS:
+        add_setting(parser, VideoLayersConfig, name)
+    differing = [name for name in vars(defaults) if getattr(defaults, name) != getattr(TuneConfig(), name)]
+    for name in differing:
+        if name not in OWN:
+            value, text = getattr(defaults, name), TuneConfig.__dataclass_fields__[name].metadata["help"]
+            add_setting(parser, TuneConfig, name, default=value, help=f"{text} (default: {value})")
+    add_settings(parser, TuneConfig, leave_out=(*OWN, *differing))
+
+
+def run_learn_start(args: argparse.Namespace) -> None:
+    """Tunes temporal layers on a folder of clips and writes `start.safetensors` into the output folder."""
+    from ..tuning.clips_run import learn_start
+    from .signals import raise_between_steps
+    from .tuning_bar import TuningBar
+
+    config = read_tuning(args, START)
+    denoiser, clips = load_clips(args, config)
+    with raise_between_steps() as check, TuningBar(config.num_steps, check) as bar:
+        state = args.out / "state.safetensors"
+        start = learn_start(denoiser, list(clips.values()), config=config, state_path=state, on_step=bar)
+    print(start.save(args.out / "start.safetensors"))
+
+
+def run_tune_clips(args: argparse.Namespace) -> None:
+    """Tunes on a few clips; writes `motion.safetensors`, and what each clip looks like as `NAME_look.safetensors`."""
+    import torch
+
+    from ..tuning.appearance import save_lora
+    from ..tuning.clips_run import tune_clips
+    from .signals import raise_between_steps
+    from .tuning_bar import TuningBar
+
+    config = read_tuning(args, SEVERAL)
+    denoiser, clips = load_clips(args, config)
+    with raise_between_steps() as check, TuningBar(config.num_steps, check) as bar:
+        learned = tune_clips(
+            denoiser,
+            list(clips.values()),
+            config=config,
+            appearance_rank=args.appearance_rank,
+            state_path=args.out / "state.safetensors",
+            on_step=bar,
+        )
+    print(learned.motion.save(args.out / "motion.safetensors"))
+    for name, look in zip(clips, learned.appearances, strict=True):
+        print(save_lora(args.out / f"{Path(name).stem}_look.safetensors", look, dtype=torch.float16))
+
+
+def read_tuning(args: argparse.Namespace, defaults: TuneConfig) -> TuneConfig:
+    """The settings of the tuning, from the options."""
+    names = [field.name for field in dataclasses.fields(TuneConfig) if hasattr(args, field.name)]
+    given: dict[str, Any] = {name: getattr(args, name) for name in names}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return dataclasses.replace(defaults, **given)
+
+
+def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenoiser, dict[str, ClipToLearn]]:
+    """The inflated model, and the folder's clips by their names."""
+    from ..denoisers.denoiser import UNetDenoiser
+    from ..models.unet import InflatedUNet
+    from ..tuning.clips_run import ClipToLearn
+    from ..tuning.video_layers.captioned_latents import encode_folder
+    from .inputs import encode, load_model
+    from .progress import counted_by, progress_bar
+
+    sizes: dict[str, Any] = {name: getattr(args, name) for name in CLIP_SETTINGS}
+    reading = VideoLayersConfig(images_per_clip=0, **sizes)
+    checkpoint = load_model(args, precision=config.precision)
+    with progress_bar("encode", 0) as bar:
+        data = encode_folder(checkpoint, args.data, config=reading, on_read=counted_by(bar))
+    modes: dict[str, Any] = {"positions": args.positions, "group_norm": args.group_norm, "backend": args.backend}
+    denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
+    # Encoded again, because the folder keeps the text alone, and Stable Diffusion XL takes more.
+    told = {clip.name: encode(args, checkpoint, clip.caption) for clip in data.clips}
+    return denoiser, {clip.name: ClipToLearn(latents=clip.latents, context=told[clip.name]) for clip in data.clips}

@@ -1,0 +1,87 @@
+"""`learn-start` and `tune-clips` at the command line, end to end on a tiny model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tav_core.cli.main import main, parse
+from tav_core.tuning.config import START
+from tav_core.tuning.motion import Motion
+from tests.tav_core.motions import equal
+from tests.tav_core.tuning.video_layers.captioned import write_examples
+
+SIZE = ["--num-frames", "3", "--stride", "1", "--width", "64", "--height", "48"]
+HERE = ["--device", "cpu", "--memory", "speed"]
+
+
+@pytest.fixture(scope="module")
+def place(sd1, write_folder, tmp_path_factory):
+    """A folder with a tiny checkpoint, clips and pictures."""
+    place = tmp_path_factory.mktemp("start")
+    write_folder(sd1, place / "model")
+    write_examples(place / "data")
+    return place
+
+
+def learn(place, steps, out):
+    given = ["--model", f"{place / 'model'}", "--data", f"{place / 'data'}", "--out", f"{place / out}"]
+    return main(["learn-start", *given, *SIZE, *HERE, "--num-steps", f"{steps}"])
+
+
+def test_a_tuning_goes_on_from_what_it_writes(place, capsys):
+    assert learn(place, 2, "start") == 0
+    path = place / "start" / "start.safetensors"
+    assert capsys.readouterr().out.strip() == f"{path}"
+    start = Motion.load(path)
+    assert not start.deltas and start.info.steps_done == 2
+    clip = next(place.glob("data/*.mp4"))
+    given = ["--model", f"{place / 'model'}", "--clip", f"{clip}", "--prompt", "a clip", "--out", f"{place / 'tuned'}"]
+    assert main(["tune", *given, "--start-from", f"{path}", *SIZE, *HERE, "--num-steps", "1"]) == 0
+    tuned = Motion.load(place / "tuned" / "motion.safetensors")
+    assert tuned.deltas and any(
+        not torch.equal(tensor, start.temporal[name]) for name, tensor in tuned.temporal.items()
+    )
+
+
+def test_the_same_command_goes_on(place):
+    assert learn(place, 1, "parts") == learn(place, 2, "parts") == learn(place, 2, "whole") == 0
+    one, other = (Motion.load(place / out / "start.safetensors") for out in ("parts", "whole"))
+    assert equal(one, other)
+
+
+def test_the_defaults_are_those_of_a_start():
+    args = parse(["learn-start", "--model", "m", "--data", "d", "--out", "o"])
+    assert (args.num_steps, args.learning_rate) == (START.num_steps, START.learning_rate)
+    assert args.seed == START.seed and not hasattr(args, "modules")
+
+
+@pytest.fixture(scope="module")
+def out(place):
+    given = ["--model", f"{place / 'model'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several'}"]
+    assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "2", "--appearance-rank", "4"]) == 0
+    return place / "several"
+
+
+class TestSeveralClips:
+    """`tune-clips`: one motion, and a LoRA of each clip's looks, which `edit` takes."""
+
+    def test_each_clip_has_a_look(self, place, out):
+        clips = {path.stem for path in (place / "data").iterdir() if path.suffix == ".mp4" or path.is_dir()}
+        assert {path.name.removesuffix("_look.safetensors") for path in out.glob("*_look.safetensors")} >= clips
+        assert not Motion.load(out / "motion.safetensors").deltas
+
+    def test_an_edit_takes_the_motion_and_a_look(self, place, out):
+        look = next(out.glob("*_look.safetensors"))
+        given = ["--model", f"{place / 'model'}", "--motion", f"{out / 'motion.safetensors'}", "--lora", f"{look}:0.5"]
+        size = ["--num-frames", "2", "--width", "64", "--height", "48", "--fps", "8"]
+        more = ["--prompt", "a clip", "--num-steps", "1", "--device", "cpu", "--out", f"{place / 'edited'}"]
+        assert main(["edit", *given, *size, *more]) == 0
+        assert any((place / "edited").iterdir())
+
+
+def test_stable_diffusion_xl(sdxl, write_folder, place):
+    write_folder(sdxl, place / "xl")
+    given = ["--model", f"{place / 'xl'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several_xl'}"]
+    assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "1", "--appearance-rank", "2"]) == 0
+    assert Motion.load(place / "several_xl" / "motion.safetensors").info.size_ids == [48, 64, 0, 0, 48, 64]
