@@ -32,12 +32,13 @@ from tav_core.models.conditioning import NUM_SIZES, Conditioning
 from tav_core.models.inflation import FrameCount
 from tav_core.models.precision import DTYPE_NAMES, DTYPES
 from tav_core.models.schedule import NoiseSchedule
+from tav_core.models.shared_weights import cast
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import ACTIVATIONS, ACTIVATIONS_XL, MemoryPlan, Recompute
 from tav_core.tuning.training_run import TuningRun
 
-from .sizes import COUNTED, SCHEDULER, TEXT_TOKENS, Size, build_unet
+from .sizes import SCHEDULER, SIZES, TEXT_TOKENS, Size, build_unet
 
 # The widths in the ControlNets of Stable Diffusion.
 HINT_WIDTHS = (16, 32, 96, 256)
@@ -100,7 +101,7 @@ def meta_denoiser(size: Size, dtype: torch.dtype) -> UNetDenoiser:
     """The model of a benchmark, without data."""
     with torch.device("meta"):
         unet = build_unet(size)
-        inflated = InflatedUNet.from_2d(unet if dtype == torch.float32 else unet.to(dtype))
+        inflated = InflatedUNet.from_2d(cast(unet, torch.device("meta"), dtype))
     return UNetDenoiser(unet=inflated, schedule=NoiseSchedule.from_config(SCHEDULER))
 
 
@@ -126,7 +127,8 @@ def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_wi
     with torch.device("meta"):
         net = ControlNetModel.from_unet(
             denoiser.unet, conditioning_embedding_out_channels=hint_widths, load_weights_from_unet=False
-        ).to(denoiser.unet.dtype)
+        )
+        net = cast(net, torch.device("meta"), denoiser.unet.dtype)
         hint = torch.empty((num_frames, 3, size.pixels, size.pixels), dtype=net.dtype)
     frames = FrameCount()
     net = look_across_frames(net, frames, "spatial", denoiser.unet.modes)
@@ -175,13 +177,13 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=COUNTED, default="sd15")
+    parser.add_argument("--size", choices=SIZES, default="sd15")
     parser.add_argument("--pixels", type=int, help="width and height (default: the model's)")
     parser.add_argument("--num-frames", nargs="+", type=int, default=[24, 32])
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     args = parser.parse_args()
     print(f"{'frames':>6}  {'what':28}  {'held GiB':>8}  {'peak GiB':>8}")
-    size = COUNTED[args.size]
+    size = SIZES[args.size]
     size = replace(size, pixels=args.pixels or size.pixels)
     for num_frames in args.num_frames:
         for name, count in what_to_count(size, num_frames, DTYPES[args.dtype]).items():

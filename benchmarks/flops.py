@@ -12,6 +12,8 @@ from math import prod
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tav_core.models.conditioning import as_conditioning
+from tav_core.models.families import find_family
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.training_copy import copy_for_training
 
@@ -41,13 +43,15 @@ def stage_flops(case: Case) -> int:
 @torch.no_grad()
 def forward_flops(work: Workload, *, batch: int = 1) -> int:
     """Operations of one prediction for a batch of videos."""
-    latents, context = (x.expand(batch, *x.shape[1:]) for x in (work.latents, work.context))
+    latents = work.latents.expand(batch, *work.latents.shape[1:])
+    context = as_conditioning(work.context).expand(batch)
     return count_flops(lambda: work.denoiser.unet(latents, TIMESTEP, context))
 
 
 def tune_step_flops(work: Workload) -> int:
     """Operations of a forward pass, and of the backward pass that the trainable weights need."""
-    unet = copy_for_training(work.denoiser.unet, TuneConfig().modules, torch.float32)
+    rank = find_family(work.unet_2d.config).query_rank
+    unet = copy_for_training(work.denoiser.unet, TuneConfig().modules, torch.float32, rank=rank)
     return count_flops(lambda: unet(work.latents, TIMESTEP, work.context).sum().backward())
 
 

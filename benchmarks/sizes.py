@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from tav_core.layouts import VAE_FACTOR
-from tav_core.models.conditioning import NUM_SIZES
+from tav_core.models.conditioning import NUM_SIZES, Conditioning
 from tav_core.models.schedule import NoiseSchedule
+from tav_core.models.shared_weights import cast
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -32,6 +34,18 @@ SD2 = {
     "attention_head_dim": (5, 10, 20, 20),
     "use_linear_projection": True,
     "upcast_attention": True,
+}
+# From stable-diffusion-xl-base-1.0's unet/config.json, likewise.
+SDXL = {
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": POOLED + NUM_SIZES * 256,
 }
 
 
@@ -80,37 +94,41 @@ SIZES = {
         runs=1,
         prediction_type="v_prediction",
     ),
-}
-# Models whose memory is counted alone. From stable-diffusion-xl-base-1.0's unet/config.json.
-COUNTED = {
-    **SIZES,
     "sdxl": Size(
-        unet={
-            "block_out_channels": (320, 640, 1280),
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            "transformer_layers_per_block": (1, 2, 10),
-            "cross_attention_dim": 2048,
-            "attention_head_dim": (5, 10, 20),
-            "use_linear_projection": True,
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 256,
-            "projection_class_embeddings_input_dim": POOLED + NUM_SIZES * 256,
-        },
-        vae=None,
+        unet={"block_out_channels": (320, 640, 1280), **SDXL},
+        vae=(128, 256, 512, 512),
         pixels=512,
-        num_frames=(2, 24),
+        num_frames=(8, 24),
         runs=1,
     ),
 }
 
 
-def build_unet(size: Size) -> UNet2DConditionModel:
-    """A frozen 2-D UNet with random float32 weights; inside `torch.device("meta")` it has shapes but no values."""
+def build_unet(size: Size, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
+    """A frozen 2-D UNet with random weights; inside `torch.device("meta")` it has shapes but no values.
+
+    In half precision it is never whole in float32, which would take 10 GB for Stable Diffusion XL.
+    """
     from diffusers import UNet2DConditionModel
 
     config = size.unet or json.loads((DEMO / "unet" / "config.json").read_text())
-    return build(UNet2DConditionModel, config)
+    if dtype == torch.float32:
+        return build(UNet2DConditionModel, config)
+    with torch.device("meta"):
+        unet = cast(build(UNet2DConditionModel, config), torch.device("meta"), dtype)
+    return fill(unet.to_empty(device="cpu"))
+
+
+@torch.no_grad()
+def fill(module: nn.Module) -> nn.Module:
+    """Gives a network without values random ones, in its own dtype: matrices keep the scale of what goes through."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+        else:
+            parameter.fill_(float("norm" in name and name.endswith("weight")))
+    return module
 
 
 def build_vae(size: Size) -> AutoencoderKL:
@@ -154,8 +172,8 @@ def build_denoiser(
 
 def random_inputs(
     unet: UNet2DConditionModel, size: Size, num_frames: int, device: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents and a text's embeddings, see the two functions below."""
+) -> tuple[torch.Tensor, torch.Tensor | Conditioning]:
+    """Latents and what the UNet is told, see the two functions below."""
     return random_latents(size, num_frames, device), random_context(unet, device)
 
 
@@ -165,7 +183,10 @@ def random_latents(size: Size, num_frames: int, device: str) -> torch.Tensor:
     return torch.randn((1, 4, num_frames, side, side), generator=torch.Generator().manual_seed(1)).to(device)
 
 
-def random_context(unet: UNet2DConditionModel, device: str) -> torch.Tensor:
-    """A text's embeddings, `1 77 d`, float32."""
-    shape = (1, TEXT_TOKENS, unet.config.cross_attention_dim)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(2)).to(device)
+def random_context(unet: UNet2DConditionModel, device: str) -> torch.Tensor | Conditioning:
+    """A text's embeddings, `1 77 d`, float32, and the pooled text of Stable Diffusion XL, whose size is the clip's."""
+    generator = torch.Generator().manual_seed(2)
+    text = torch.randn((1, TEXT_TOKENS, unet.config.cross_attention_dim), generator=generator).to(device)
+    if unet.config.addition_embed_type is None:
+        return text
+    return Conditioning(text=text, pooled_text=torch.randn((1, POOLED), generator=generator).to(device))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tav_core.models.conditioning import Conditioning
 from tav_core.models.precision import DTYPES
 
 from .cases import Case
@@ -45,7 +46,7 @@ class Workload:
     @cached_property
     def unet_2d(self) -> UNet2DConditionModel:
         with self.without_values():
-            return self.settle(build_unet(self.size))
+            return self.settle(build_unet(self.size, self.dtype))
 
     @cached_property
     def denoiser(self) -> UNetDenoiser:
@@ -68,7 +69,7 @@ class Workload:
         return random_latents(self.size, self.case.num_frames, self.device)
 
     @cached_property
-    def context(self) -> Tensor:
+    def context(self) -> Tensor | Conditioning:
         return random_context(self.unet_2d, self.device)
 
     @cached_property

@@ -1,6 +1,7 @@
 """Scores the model's stills with both oracles: `python -m demo.score_creatures`.
 
-Writes `training/scores.json` and contact sheets beside it.
+Writes `training/scores.json` and contact sheets beside it. With `--layout sdxl` it scores the model in Stable Diffusion
+XL's layout, and writes beside that.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from .creatures.scene import Scene, render
 from .creatures.stills import SEED, Combination, combinations, held_out, random_scene, seen
 from .creatures.subjects import SUBJECTS
 from .creatures.trainers.paths import LOG, MODEL
+from .creatures.trainers.xl import FOLDER
+from .creatures.trainers.xl_sampler import XLSampler
 from .trainers.sample_stills import Sampler, contact_sheet
 from .trainers.vae import to_input
 
@@ -28,7 +31,7 @@ BATCH = 12
 STYLES = ("sketch", "pixel art", "watercolor")
 
 
-def draw_stills(sampler: Sampler, prompts: list[str], guidance: float) -> np.ndarray:
+def draw_stills(sampler: Sampler | XLSampler, prompts: list[str], guidance: float) -> np.ndarray:
     """One still for each prompt, `n h w 3` in [0, 1]."""
     starts = range(0, len(prompts), BATCH)
     parts = [sampler.sample(prompts[at : at + BATCH], seed=SEED + at, guidance=guidance) for at in starts]
@@ -46,7 +49,7 @@ def shares(readings: list[Reading], wanted: list[dict[str, str]]) -> dict[str, f
 
 
 def score_pairs(
-    sampler: Sampler, pairs: list[Combination], guidance: float, oracles: list[Oracle]
+    sampler: Sampler | XLSampler, pairs: list[Combination], guidance: float, oracles: list[Oracle]
 ) -> tuple[list[dict], np.ndarray]:
     """Per oracle, the shares of stills that show the subject and the place of plain prompts; and the stills."""
     wanted = [{"subject": subject, "place": place, "style": "plain"} for subject, place in pairs]
@@ -67,7 +70,7 @@ def score_pairs(
     return found, pictures
 
 
-def score_styles(sampler: Sampler, guidance: float, oracle: Oracle) -> dict[str, dict]:
+def score_styles(sampler: Sampler | XLSampler, guidance: float, oracle: Oracle) -> dict[str, dict]:
     """The shares of stills in each style that show the subject, the place and the style."""
     found = {}
     for style in STYLES:
@@ -79,14 +82,14 @@ def score_styles(sampler: Sampler, guidance: float, oracle: Oracle) -> dict[str,
 
 
 @torch.no_grad()
-def restore(sampler: Sampler, pictures: np.ndarray) -> np.ndarray:
+def restore(sampler: Sampler | XLSampler, pictures: np.ndarray) -> np.ndarray:
     """What the autoencoder makes of pictures, `n h w 3` in [0, 1]."""
     inputs = to_input(np.round(pictures * 255).astype(np.uint8))
     latents = torch.cat([sampler.vae.encode(part).latent_dist.mean for part in inputs.split(BATCH)])
     return np.concatenate([sampler.decode(part * sampler.vae.config.scaling_factor) for part in latents.split(BATCH)])
 
 
-def score_autoencoder(sampler: Sampler, oracles: list[Oracle], count: int = 240) -> dict:
+def score_autoencoder(sampler: Sampler | XLSampler, oracles: list[Oracle], count: int = 240) -> dict:
     """For new stills, encoded and decoded: the signal-to-noise ratio, and what each oracle reads before and after."""
     scenes = new_scenes(count)
     pictures = np.stack([render(scene) for scene in scenes])
@@ -120,10 +123,11 @@ def main() -> None:
     parser.add_argument("--part", choices=("autoencoder", "stills", "all"), default="all")
     parser.add_argument("--guidances", nargs="+", type=float, default=GUIDANCES)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--layout", choices=("sd1", "sdxl"), default="sd1", help="of the model")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    sampler, oracles = Sampler(MODEL), [Oracle(path) for path in ORACLES]
-    path = LOG.parent / "scores.json"
+    sampler, folder = (Sampler(MODEL), LOG.parent) if args.layout == "sd1" else (XLSampler(), FOLDER)
+    oracles, path = [Oracle(path) for path in ORACLES], folder / "scores.json"
     scores = json.loads(path.read_text()) if path.exists() else {}
     if args.part != "stills":
         scores["autoencoder"] = score_autoencoder(sampler, oracles)
@@ -133,8 +137,8 @@ def main() -> None:
             hidden, pictures = score_pairs(sampler, held_out() * 4, guidance, oracles)
             known, others = score_pairs(sampler, seen()[::2] + seen()[1::2], guidance, oracles)
             scores[f"guidance_{guidance}"] = {"held_out": hidden, "seen": known}
-            save_sheet(LOG.parent / "held_out.png", pictures[:48])
-            save_sheet(LOG.parent / "stills.png", others[:72])
+            save_sheet(folder / "held_out.png", pictures[:48])
+            save_sheet(folder / "stills.png", others[:72])
         scores["styles"] = score_styles(sampler, args.guidances[0], oracles[0])
     path.write_text(json.dumps(scores, indent=2) + "\n")
     print(json.dumps(scores, indent=2))

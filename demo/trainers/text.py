@@ -45,23 +45,29 @@ def read_caption(text: str) -> dict[str, int]:
     return found
 
 
-def make_text_model(vocabulary_size: int) -> CLIPTextModel:
-    """An untrained two-layer CLIP text model whose pooled token is the vocabulary's last."""
+def text_config(
+    vocabulary_size: int, *, layers: int = 2, activation: str = "quick_gelu", heads: int = 8
+) -> CLIPTextConfig:
+    """The config of a small CLIP text model whose pooled token is the vocabulary's last."""
     end = vocabulary_size - 1
-    config = CLIPTextConfig(
+    return CLIPTextConfig(
         vocab_size=vocabulary_size,
         hidden_size=WIDTH,
         intermediate_size=4 * WIDTH,
         projection_dim=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=8,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         max_position_embeddings=MAX_LENGTH,
-        hidden_act="quick_gelu",
+        hidden_act=activation,
         bos_token_id=end - 1,
         eos_token_id=end,
         pad_token_id=end,
     )
-    return CLIPTextModel(config)
+
+
+def make_text_model(vocabulary_size: int) -> CLIPTextModel:
+    """An untrained two-layer CLIP text model."""
+    return CLIPTextModel(text_config(vocabulary_size))
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """ControlNets and T2I-Adapters of Stable Diffusion, loaded offline in the files that people have them in.
 
-ControlNets may be of 1.x, 2.x or XL, adapters of 1.x or 2.x.
+Both may be of 1.x, 2.x or XL.
 
     a diffusers folder                 config.json and weights
     one file, ControlNet               diffusers' names, or those of the original's files: `control_model.*`, or bare
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..models.families import ANY_FAMILY, SDXL, TEXT_TIME, find_family
+from ..models.families import ANY_FAMILY, TEXT_TIME, find_family
 from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, find_refused
 from .build import Builder
 from .ldm_configs import Level, Shapes, added_settings, count_depth, count_parts, depth_settings, read_levels
@@ -36,8 +36,8 @@ CONTROLNET, ADAPTER = "ControlNetModel", "T2IAdapter"
 KINDS = {CONTROLNET: "a ControlNet", ADAPTER: "a T2I-Adapter"}
 LDM = "control_model."
 HINT = "controlnet_cond_embedding."
-# The shuffle at an adapter's beginning puts 8x8 pixels into one; in those of Stable Diffusion XL it is 16x16.
-SHUFFLED = 8 * 8
+# The side of the square of pixels that the shuffle at an adapter's beginning puts into one, by diffusers' type.
+SHUFFLES = {"light_adapter": 8, "full_adapter": 8, "full_adapter_xl": 16}
 # The names of the layers that take XL's added conditions in, in the original's files.
 LDM_ADDED = {"label_emb.0.0.": "add_embedding.linear_1.", "label_emb.0.2.": "add_embedding.linear_2."}
 # Of each resolution in the original's full adapters; its files number the blocks through.
@@ -120,8 +120,6 @@ def read_folder(path: Path) -> Net:
         raise not_supported(path, f"a {kind or 'model that does not say its class'}")
     if config.get("addition_embed_type") not in (None, TEXT_TIME):
         raise not_supported(path, f"{KINDS[kind]} with addition_embed_type {config['addition_embed_type']!r}")
-    if config.get("adapter_type") == "full_adapter_xl":
-        raise not_supported(path, f"{KINDS[kind]} of {SDXL.title}")
     for block_type in config.get("down_block_types", ()):
         if block_type not in BLOCK_TYPES:
             raise not_supported(path, f"a ControlNet with a {block_type}")
@@ -225,21 +223,30 @@ def adapter_config(path: Path, shapes: Shapes) -> dict[str, Any]:
     """The config of a T2IAdapter from the shapes of its tensors, in diffusers' names.
 
     Raises:
-        CheckpointError: it is one of Stable Diffusion XL.
+        CheckpointError: its first layer takes other pictures than grey and colour ones.
         KeyError: a tensor that every adapter has is missing.
     """
     light = "adapter.conv_in.weight" not in shapes
     first = shapes["adapter.body.0.in_conv.weight" if light else "adapter.conv_in.weight"][1]
-    if first not in (SHUFFLED, 3 * SHUFFLED):
+    types = ["light_adapter"] if light else ["full_adapter", "full_adapter_xl"]
+    # Grey or colour of one side's square, and of no other's: 64 or 192 channels, of XL 256 or 768.
+    fitting = [(name, first // SHUFFLES[name] ** 2) for name in types if first in of_square(SHUFFLES[name])]
+    if not fitting:
         raise not_supported(path, f"an adapter whose first layer takes {first} channels, as those of other families do")
+    ((name, colours),) = fitting
     last = "out_conv" if light else "resnets.0.block1"
     levels = range(count_parts(shapes, "adapter.body."))
     widths = [shapes[f"adapter.body.{level}.{last}.weight"][0] for level in levels]
     return {
-        "in_channels": first // SHUFFLED,
+        "in_channels": colours,
         # diffusers' light adapter repeats its last width.
         "channels": widths[:-1] if light else widths,
         "num_res_blocks": count_parts(shapes, "adapter.body.0.resnets."),
-        "downscale_factor": 8,
-        "adapter_type": "light_adapter" if light else "full_adapter",
+        "downscale_factor": SHUFFLES[name],
+        "adapter_type": name,
     }
+
+
+def of_square(side: int) -> tuple[int, int]:
+    """The values of a grey and of a coloured square of pixels."""
+    return side**2, 3 * side**2

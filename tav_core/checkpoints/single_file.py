@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.families import FAMILIES, SDXL, SUPPORTED, Family, find_family
 from ..models.unsupported import find_refused
-from .build import Builder, Parts, bare_text_names
+from .build import PROJECTION, Builder, Parts, bare_text_names
 from .clip_weights import rename_original
 from .ldm_configs import clip_text_config, open_clip_text_config, projected_text_config, unet_config
 from .prediction import VELOCITY, find_prediction_type, has_zero_snr
@@ -107,7 +107,7 @@ def _refuse_others(file: WeightFile, *, vae: Path | None) -> None:
     if file.shapes_under(SDXL.text_prefix) and not file.shapes_under(SDXL.second_text_prefix):
         missing.append("second text encoder")
     if missing == ["VAE"] and not vae:
-        raise _without_vae(file.path)
+        raise _without_vae(file.path, find_family_by_text(file))
     if set(missing) - ({"VAE"} if vae else set()):
         raise CheckpointError(
             got=f"{file.path} without its {', '.join(missing)}",
@@ -135,9 +135,9 @@ def unet_from_ldm(tensors: Mapping[str, Tensor], builder: Builder, *, v_predicti
     return builder.unet(config, convert_ldm_unet_checkpoint(dict(tensors), config))
 
 
-def _without_vae(path: Path) -> CheckpointError:
+def _without_vae(path: Path, family: Family) -> CheckpointError:
     beside = [path.with_suffix(suffix) for suffix in VAES_BESIDE]
-    example = next((other for other in beside if other.is_file()), "vae-ft-mse-840000-ema-pruned.safetensors")
+    example = next((other for other in beside if other.is_file()), family.vae_file)
     return CheckpointError(
         got=f"{path} without its VAE",
         expected=f"{SUPPORTED}, with UNet, VAE and text encoder in the file",
@@ -166,12 +166,19 @@ def load_second_text_encoder(file: WeightFile, builder: Builder, family: Family)
     """The second text encoder in a single file, frozen; None for a family that has one alone.
 
     Raises:
-        KeyError: the family has two, and the second or a tensor of it is missing.
+        CheckpointError: the family has two, and the second has no projection.
+        KeyError: another tensor of the second is missing.
     """
     if not (prefix := family.second_text_prefix):
         return None
     bare = {name.removeprefix(prefix): tensor for name, tensor in file.read(prefix).items()}
     tensors = rename_original(bare)
+    if PROJECTION not in tensors:
+        raise CheckpointError(
+            got=f"{file.path}, whose second text encoder has no {PROJECTION.removesuffix('.weight')}",
+            expected=f"{SUPPORTED}, with all that makes the pooled text",
+            mend="Take the full checkpoint, or a diffusers folder: some converters leave this tensor out.",
+        )
     config = projected_text_config({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     return builder.text_encoder_2(config, tensors)
 

@@ -37,7 +37,7 @@ CONVERT = (
 )
 WHOLE_FILE = "a whole file of weights"
 # The names under which trainers put a model's tensors beside others, the most wanted first.
-WRAPPERS = ("state_dict", "ema", "model")
+WRAPPERS = ("state_dict", "ema", "model", "adapter")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

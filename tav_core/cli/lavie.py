@@ -17,6 +17,7 @@ from ..checkpoints.upscaler_parts import load_upscaler_parts
 from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import WindowedDenoiser
 from ..errors import ConfigError
+from ..models.families import SD1, find_family
 from ..models.latents import decode_latents
 from ..models.precision import DTYPES
 from ..models.text import encode_prompt
@@ -153,6 +154,7 @@ def run_train_video(args: argparse.Namespace) -> None:
 def encode_examples(args: argparse.Namespace, config: VideoLayersConfig, processes: Processes) -> CaptionedLatents:
     """The folder's examples, encoded; the checkpoint gives its memory back."""
     checkpoint = load_model(args, precision=config.precision)
+    check_is_lavies(checkpoint)
     torch.nn.Module.to(checkpoint.unet, "meta")
     with progress_bar("encode", 0, shown=processes.is_main) as bar:
         return encode_folder(checkpoint, args.data, config=config, on_read=counted_by(bar))
@@ -192,11 +194,22 @@ def check_alone(args: argparse.Namespace) -> None:
 
 def load_video_model(args: argparse.Namespace, checkpoint: Checkpoint, kind: str) -> UNetDenoiser:
     """One of LaVie's models beside a checkpoint, whose own UNet gives its memory back, because nothing uses it."""
+    check_is_lavies(checkpoint)
     device, dtype = checkpoint.unet.device, checkpoint.unet.dtype
     torch.nn.Module.to(checkpoint.unet, "meta")
     tell(f"reading {args.lavie}")
     lavie = load_lavie(args.lavie, kind, dtype=dtype, device=device, backend=args.backend)
     return UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
+
+
+def check_is_lavies(checkpoint: Checkpoint) -> None:
+    """Raises `ConfigError` for a checkpoint whose text encoder and VAE are not those that LaVie was trained with."""
+    if (family := find_family(checkpoint.unet.config)) is not SD1:
+        raise ConfigError(
+            got=f"a {family.title} checkpoint beside LaVie: {checkpoint.path}",
+            expected=f"one of {SD1.title}, whose text and latents LaVie knows",
+            mend="Give --sd such a one; LaVie was made with Stable Diffusion 1.4.",
+        )
 
 
 def prompt_of(clip: Path) -> str:

@@ -2,7 +2,8 @@
 
 Their output is added inside the UNet, at the same places as in diffusers:
     ControlNet     residuals for every skip connection and the middle block, from the noisy latents, at every step
-    T2I-Adapter    one feature map per resolution, from the control frames alone, so once per clip
+    T2I-Adapter    one feature map per resolution, from the control frames alone, so once per clip; an adapter of
+                   Stable Diffusion XL has one more, for the middle block
 
 A `UNetDenoiser` holds its controls, so every denoiser around it has them: guidance, injection, and context windows,
 which pick each window's control frames along with its latents. Several controls add up.
@@ -13,14 +14,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from ..errors import CheckpointError, ClipError
+from ..layouts import VAE_FACTOR
 from ..models.families import FAMILIES, join_titles, list_text_widths
 from ..models.inflation import FrameCount, recast
 from .config import ControlConfig
@@ -83,7 +85,8 @@ def add_controls(denoiser: DenoiserT, controls: Sequence[Control]) -> DenoiserT:
     Args:
         denoiser: a `UNetDenoiser`.
         controls: see `Control`. Their frames and features stay on the UNet's device as long as the denoiser exists: at
-            512x512 in half precision, 1.6 MB per frame for a ControlNet and 4.7 MB for a T2I-Adapter.
+            512x512 in half precision, 1.6 MB per frame for a ControlNet and 4.7 MB for a T2I-Adapter, 3.3 MB for one
+            of Stable Diffusion XL.
 
     Raises:
         CheckpointError: a net is made for another family of models.
@@ -108,11 +111,12 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
         hint = with_channels(hint, net.config.conditioning_channels).to(device, dtype)
         return ReadyControlNet(net=net, hint=hint, config=control.config, frames=frames)
     net = cast(shared_copy(net), device, dtype)
-    hint = with_channels(hint, net.config.in_channels)
+    height, width = (side // VAE_FACTOR for side in hint.shape[2:])
+    hint = fill_cells(with_channels(hint, net.config.in_channels), net.config.downscale_factor)
     parts = [net(part.to(device, dtype)) for part in hint.split(ADAPTER_FRAMES)]
     features = tuple(torch.cat(level) for level in zip(*parts, strict=True))
-    check_features(features, unet)
-    return ReadyAdapter(features=features, config=control.config)
+    check_features(features, unet, height=height, width=width)
+    return ReadyAdapter(features=features, height=height, width=width, config=control.config)
 
 
 def shared_copy(net: Any) -> Any:
@@ -154,6 +158,15 @@ def with_channels(hint: Tensor, channels: int) -> Tensor:
     return hint.expand(-1, channels, -1, -1)
 
 
+def fill_cells(hint: Tensor, side: int) -> Tensor:
+    """Control frames `f c h w` with their last rows and columns repeated until h and w are multiples of a side.
+
+    An adapter of Stable Diffusion XL makes one value of 16x16 pixels, and clips have sizes of which 8 is a factor.
+    """
+    bottom, right = (-length % side for length in hint.shape[2:])
+    return F.pad(hint, (0, right, 0, bottom), mode="replicate") if bottom or right else hint
+
+
 def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
     """Checks that a ControlNet was made for a UNet's architecture.
 
@@ -171,19 +184,33 @@ def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
             )
 
 
-def check_features(features: Sequence[Tensor], unet: InflatedUNet) -> None:
-    """Checks that an adapter's features `f c h w` have the UNet's widths, and halve in size from one to the next.
+def adapter_places(unet: InflatedUNet, *, height: int, width: int) -> list[tuple[int, int, int]]:
+    """Channels, height and width of what diffusers' UNet adds an adapter's features to, for latents of this size.
+
+    A level with attention takes one before it halves the size, a level without takes one after, and the middle block
+    takes the last if there is one more.
+    """
+    places, (h, w) = [], (height, width)
+    for block, channels in zip(unet.down_blocks, unet.config.block_out_channels, strict=True):
+        halved = (-(-h // 2), -(-w // 2)) if block.downsamplers else (h, w)
+        attends = getattr(block, "has_cross_attention", False)
+        places.append((channels, *((h, w) if attends else halved)))
+        h, w = halved
+    return [*places, (channels, h, w)]
+
+
+def check_features(features: Sequence[Tensor], unet: InflatedUNet, *, height: int, width: int) -> None:
+    """Checks that an adapter's features, `f c h w` each, fit where the UNet adds them, for latents of this size.
 
     Raises:
         CheckpointError: they do not.
     """
-    widths, wanted = [x.shape[1] for x in features], list(unet.config.block_out_channels)
-    sizes = [tuple(x.shape[2:]) for x in features]
-    halves = all(small == tuple(-(-side // 2) for side in large) for large, small in pairwise(sizes))
-    if widths != wanted or not halves:
-        made = [family for family in FAMILIES if family.t2i_adapters]
-        raise CheckpointError(
-            got=f"a T2I-Adapter for another model: its features are {widths} wide, in sizes {sizes}",
-            expected=f"{wanted}, each half as large as the one before, as in this checkpoint",
-            mend=f"Use an adapter made for {join_titles(made)}; those for other families do not fit.",
-        )
+    places, shapes = adapter_places(unet, height=height, width=width), [tuple(x.shape[1:]) for x in features]
+    if shapes in (places[:-1], places):
+        return
+    made = [family for family in FAMILIES if family.t2i_adapters]
+    raise CheckpointError(
+        got=f"a T2I-Adapter for another model: its features have the shapes {shapes}",
+        expected=f"{places} (channels, height, width; the last is optional), as in this checkpoint",
+        mend=f"Use an adapter made for this checkpoint's family. There are some for {join_titles(made)}.",
+    )

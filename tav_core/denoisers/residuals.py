@@ -80,15 +80,23 @@ class ReadyControlNet:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadyAdapter:
-    """The features that a T2I-Adapter computed from its control frames: `f c h w` for each resolution of the UNet."""
+    """The features that a T2I-Adapter computed from its control frames: `f c h w` for each place in the UNet.
+
+    Args:
+        features: see `adapter_places` in control.py.
+        height, width: of the latents that they were made for.
+        config: see `ControlConfig`.
+    """
 
     features: tuple[Tensor, ...]
+    height: int
+    width: int
     config: ControlConfig
     goes_to: str = "down_intrablock_additional_residuals"
 
     def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
-        """The residuals, one per resolution, the finest first."""
-        check_matches(latents, len(self.features[0]), *self.features[0].shape[2:])
+        """The residuals, one per place, the finest first."""
+        check_matches(latents, len(self.features[0]), self.height, self.width)
         videos = latents.shape[0]
         return [repeat(x * self.config.scale, "f c h w -> (b f) c h w", b=videos) for x in self.features]
 

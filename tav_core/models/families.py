@@ -64,6 +64,7 @@ class Family:
         open_clip: whether the text encoder has OpenCLIP's layout there, or transformers'.
         pad_token: the token that fills up a prompt; None for the tokenizer's own.
         t2i_adapters: whether anyone has published T2I-Adapters for it.
+        vae_file: the name of a published file with its VAE alone, for messages.
         added_conditions: whether the UNet is told a pooled text and sizes, too. This tells it from a family with the
             same projections, at any size.
         second_text_prefix: what the names of a second text encoder's tensors begin with; "" if there is none. It has
@@ -87,6 +88,7 @@ class Family:
     open_clip: bool
     pad_token: str | None
     t2i_adapters: bool
+    vae_file: str
     added_conditions: bool = False
     second_text_prefix: str = ""
     upcast_velocity: bool = True
@@ -121,6 +123,7 @@ SD1 = Family(
     open_clip=False,
     pad_token=None,
     t2i_adapters=True,
+    vae_file="vae-ft-mse-840000-ema-pruned.safetensors",
 )
 # Stability's v2-inference.yaml and v2-inference-v.yaml.
 SD2 = Family(
@@ -139,6 +142,7 @@ SD2 = Family(
     open_clip=True,
     pad_token=OPEN_CLIP_PAD,
     t2i_adapters=False,
+    vae_file="vae-ft-mse-840000-ema-pruned.safetensors",
 )
 # Stability's sd_xl_base.yaml. Both text encoders are taken at their penultimate layer, without the final norm; the
 # pooled text is the second's at its last layer, so all layers are kept.
@@ -156,8 +160,8 @@ SDXL = Family(
     text_prefix="conditioner.embedders.0.transformer.",
     open_clip=False,
     pad_token=None,
-    # T2I-Adapters of it are published, but of another layout, which is not read here.
-    t2i_adapters=False,
+    t2i_adapters=True,
+    vae_file="sdxl_vae.safetensors",
     added_conditions=True,
     second_text_prefix="conditioner.embedders.1.model.",
     upcast_velocity=False,

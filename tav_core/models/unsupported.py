@@ -172,6 +172,12 @@ REFUSED = (
     ),
     LAVIE,
     Refused(
+        title="a checkpoint in fp8 with scales",
+        why="Its weights are 8-bit numbers that are multiplied again by each layer.",
+        mend="Give the fp16 or bf16 version of it.",
+        marks=("scaled_fp8", ".scale_weight"),
+    ),
+    Refused(
         title="a class-conditioned or unCLIP model",
         why="Its UNet also takes a class, or the embedding of an image.",
         marks=("label_emb.", "class_embedding."),

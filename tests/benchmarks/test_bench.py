@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,11 +115,29 @@ def test_the_models_are_those_they_are_named_after():
     unet = sizes.build_unet(sizes.SIZES["demo"])
     assert tuple(unet.config.block_out_channels) == (64, 128, 128)
     with torch.device("meta"):
-        sd15, sd21 = (sizes.build_unet(sizes.SIZES[name]) for name in ("sd15", "sd21"))
+        unets = [sizes.build_unet(sizes.SIZES[name]) for name in ("sd15", "sd21", "sdxl")]
         vae = sizes.build_vae(sizes.SIZES["sd15"])
-    counts = [sum(p.numel() for p in network.parameters()) for network in (sd15, sd21, vae)]
-    assert counts == [859_520_964, 865_910_724, 83_653_863]
+    counts = [sum(p.numel() for p in network.parameters()) for network in (*unets, vae)]
+    assert counts == [859_520_964, 865_910_724, 2_567_463_684, 83_653_863]
     assert sizes.SIZES["sd21"].prediction_type == "v_prediction"
+
+
+def test_weights_in_half_precision_are_filled_without_whole_ones():
+    unet = sizes.build_unet(sizes.SIZES["demo"], torch.bfloat16)
+    assert unet.dtype == torch.bfloat16 and not any(p.requires_grad for p in unet.parameters())
+    assert all(torch.isfinite(p).all() for p in unet.parameters())
+    assert (unet.conv_norm_out.weight == 1).all() and (unet.conv_in.bias == 0).all()
+    # 64 filters of 3x3 on 4 channels keep the scale of what goes through.
+    assert unet.conv_in.weight.float().std().item() == pytest.approx(36**-0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("stage", ["forward", "tune-step", "invert"])
+def test_a_model_of_xls_layout_is_told_what_it_needs(small_case, monkeypatch, stage):
+    widths = {"block_out_channels": (32, 64, 128), "attention_head_dim": (1, 1, 2)}
+    narrow = {**sizes.SDXL, **widths, "transformer_layers_per_block": (1, 1, 2), "cross_attention_dim": 64}
+    monkeypatch.setitem(sizes.SIZES, "demo", replace(sizes.SIZES["sdxl"], unet=narrow))
+    figures = measure.measure(small_case(stage=stage, dtype="bf16", pixels=64, num_steps=1))
+    assert figures["flops"] > 0 and figures["median_seconds"] > 0
 
 
 FIGURES = {

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tav_core.layouts import VAE_FACTOR
+from tav_core.models.unet_inputs import picture_sizes
 
 from ...trainers.common import Log, save_state, set_learning_rate
 from ...trainers.text import WIDTH
@@ -74,6 +81,38 @@ def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
     return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a UNet is taught, and where its files go.
+
+    Args:
+        make_unet: makes an untrained one.
+        latents: gives those of all stills, `n c h w`, whatever their variance.
+        told: gives what it may be told, tables with one row per caption, the empty one first: text `m 77 c`, and for
+            Stable Diffusion XL the pooled text `m c`; and `stills captions` indices into them.
+        state: the file of a course that was stopped.
+        log: the log's file.
+        model: the model's folder.
+    """
+
+    make_unet: Callable[[], UNet2DConditionModel]
+    latents: Callable[[], Tensor]
+    told: Callable[[], tuple[tuple[Tensor, ...], Tensor]]
+    state: Path
+    log: Path
+    model: Path
+
+
+def usual_lesson() -> Lesson:
+    """The model of this world, in Stable Diffusion 1.x's layout."""
+
+    def told() -> tuple[tuple[Tensor, ...], Tensor]:
+        table, captions = embed_captions()
+        return (table,), captions
+
+    return Lesson(make_unet=make_unet, latents=encode_stills, told=told, state=STATE, log=LOG, model=MODEL)
+
+
 class Predictor(nn.Module):
     """The UNet as a function of tensors alone. On a GPU it is recorded as a graph for each size of batch, because so
     small a UNet spends most of a step on launching its kernels."""
@@ -81,9 +120,14 @@ class Predictor(nn.Module):
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.unet = unet
+        # The six sizes of a whole picture, which Stable Diffusion XL is told beside the pooled text.
+        side = unet.config.sample_size * VAE_FACTOR
+        self.register_buffer("sizes", torch.tensor([picture_sizes(side, side)], device=unet.device), persistent=False)
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        return self.unet(noisy, timesteps, context, return_dict=False)[0]
+    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor, *pooled: Tensor) -> Tensor:
+        sizes = self.sizes.expand(len(noisy), -1)
+        added = {"added_cond_kwargs": {"text_embeds": pooled[0], "time_ids": sizes}} if pooled else {}
+        return self.unet(noisy, timesteps, context, return_dict=False, **added)[0]
 
     def recorded(self, *inputs: Tensor) -> nn.Module:
         """A predictor for inputs of these shapes."""
@@ -94,25 +138,27 @@ class Predictor(nn.Module):
 class UNetCourse:
     """The UNet, its moving average, optimizer and data, with a state on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, lesson: Lesson | None = None) -> None:
         torch.manual_seed(SEED)
-        self.unet = make_unet().to(DEVICE, memory_format=torch.channels_last).train()
+        self.lesson = lesson or usual_lesson()
+        self.unet = self.lesson.make_unet().to(DEVICE, memory_format=torch.channels_last).train()
         self.predict: nn.Module | None = None
         self.average = [parameter.detach().clone() for parameter in self.unet.parameters()]
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.scheduler = make_scheduler()
         self.alphas = self.scheduler.alphas_cumprod.to(DEVICE)
         self.weights = snr_weights(self.alphas)
-        latents = encode_stills()
+        latents = self.lesson.latents()
         self.latents = (latents / latents.std()).to(DEVICE)
-        self.embeddings, self.captions = (part.to(DEVICE) for part in embed_captions())
+        tables, captions = self.lesson.told()
+        self.tables, self.captions = [table.to(DEVICE) for table in tables], captions.to(DEVICE)
         self.step = 0
-        if STATE.exists():
+        if self.lesson.state.exists():
             self.load()
 
     def load(self) -> None:
         """Takes up the course where it stopped."""
-        state = torch.load(STATE, weights_only=True, map_location=DEVICE)
+        state = torch.load(self.lesson.state, weights_only=True, map_location=DEVICE)
         self.unet.load_state_dict(state["unet"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
@@ -120,7 +166,7 @@ class UNetCourse:
     def save(self) -> None:
         """Writes the state."""
         parts = {"unet": self.unet.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_state(STATE, {**parts, "average": self.average, "step": self.step})
+        save_state(self.lesson.state, {**parts, "average": self.average, "step": self.step})
 
     def loss(self) -> Tensor:
         """The loss of a step's batch; a step draws the same numbers whenever it is run.
@@ -132,11 +178,12 @@ class UNetCourse:
         chosen = torch.randint(len(self.latents), (count,), device=DEVICE)
         column = torch.randint(self.captions.shape[1], (count,), device=DEVICE)
         empty = torch.rand(count, device=DEVICE) < EMPTY_SHARE
-        context = self.embeddings[self.captions[chosen, column].masked_fill(empty, 0)]
+        caption = self.captions[chosen, column].masked_fill(empty, 0)
+        told = [table[caption] for table in self.tables]
         latents = self.latents[chosen].contiguous(memory_format=torch.channels_last)
         noise, timesteps = torch.randn_like(latents), stratified_timesteps(count, DEVICE)
         noisy = add_noise(latents, noise, self.alphas[timesteps])
-        each = F.mse_loss(self.predictor(noisy, timesteps, context), noise, reduction="none").mean(dim=(1, 2, 3))
+        each = F.mse_loss(self.predictor(noisy, timesteps, *told), noise, reduction="none").mean(dim=(1, 2, 3))
         return (each * self.weights[timesteps]).mean()
 
     def predictor(self, *inputs: Tensor) -> Tensor:
@@ -166,21 +213,22 @@ class UNetCourse:
     @torch.no_grad()
     def averaged(self) -> UNet2DConditionModel:
         """A UNet with the moving average's weights, on the CPU."""
-        unet = make_unet()
+        unet = self.lesson.make_unet()
         for parameter, average in zip(unet.parameters(), self.average, strict=True):
             parameter.copy_(average)
         return unet.eval()
 
 
-def train_unet(until: int = NUM_STEPS) -> None:
+def train_unet(until: int = NUM_STEPS, lesson: Lesson | None = None) -> None:
     """Trains the UNet, from the cached state if there is one, and saves its average in fp16.
 
     Args:
         until: the step to stop at, for a look at what was learned.
+        lesson: what it is taught; the model of this world if None.
     """
     prepare_device()
-    course = UNetCourse()
-    log, first, losses = Log("unet", NUM_STEPS, LOG), course.step, []
+    course = UNetCourse(lesson)
+    log, first, losses = Log("unet", NUM_STEPS, course.lesson.log), course.step, []
     while course.step < until:
         losses.append(course.train_step())
         if course.step % LOG_EVERY == 0:
@@ -189,5 +237,5 @@ def train_unet(until: int = NUM_STEPS) -> None:
         if course.step % SAVE_EVERY == 0:
             course.save()
     course.save()
-    course.scheduler.save_pretrained(MODEL / "scheduler")
-    course.averaged().half().save_pretrained(MODEL / "unet")
+    course.scheduler.save_pretrained(course.lesson.model / "scheduler")
+    course.averaged().half().save_pretrained(course.lesson.model / "unet")

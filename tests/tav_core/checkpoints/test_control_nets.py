@@ -16,6 +16,7 @@ from tav_core.errors import CheckpointError
 from tests.tav_core.conftest import POOLED
 
 pytestmark = pytest.mark.usefixtures("offline")
+XL = {"adapter_type": "full_adapter_xl", "downscale_factor": 16}
 HINTS = {"conv_in": "0", "conv_out": "14"}
 
 
@@ -32,12 +33,14 @@ def controlnet(request):
     return randomize(ControlNetModel.from_unet(request.getfixturevalue(request.param).unet), 1)
 
 
-@pytest.fixture(params=["full", "light", "grey"])
+@pytest.fixture(params=["full", "light", "grey", "xl", "grey xl"])
 def adapter(request):
     made = {
         "full": {"channels": [32, 64, 64]},
         "light": {"channels": [32, 64, 128], "adapter_type": "light_adapter", "num_res_blocks": 4},
         "grey": {"channels": [32, 64, 64, 96], "in_channels": 1},
+        "xl": {"channels": [32, 64, 96, 96], **XL},
+        "grey xl": {"channels": [32, 64, 64, 64], "in_channels": 1, "num_res_blocks": 2, **XL},
     }
     return randomize(T2IAdapter(**made[request.param]), 2)
 
@@ -130,6 +133,12 @@ def test_single_controlnets(controlnet, tmp_path, names):
     assert_same_output(loaded, controlnet)
 
 
+def test_an_adapter_may_lie_under_its_name(adapter, tmp_path):
+    """As some trainers write it, and ComfyUI reads it."""
+    torch.save({"adapter": to_original(adapter), "step": 3}, tmp_path / "net.pth")
+    assert_same(load_t2i_adapter(tmp_path / "net.pth"), adapter)
+
+
 @pytest.mark.parametrize("names", ["diffusers", "original"])
 def test_single_adapters(adapter, tmp_path, names):
     tensors = adapter.state_dict() if names == "diffusers" else to_original(adapter)
@@ -169,14 +178,10 @@ def test_other_files_are_refused_by_name(tmp_path, names, message):
         load_control(tmp_path / "net.safetensors")
 
 
-def test_an_adapter_of_xl_is_refused(tmp_path):
-    T2IAdapter(channels=[32, 64, 64, 64], adapter_type="full_adapter_xl", downscale_factor=16).save_pretrained(
-        tmp_path / "net"
-    )
-    with pytest.raises(CheckpointError, match="Stable Diffusion XL"):
-        load_control(tmp_path / "net")
-    with pytest.raises(CheckpointError, match="takes 768 channels"):
-        load_control(tmp_path / "net" / "diffusion_pytorch_model.safetensors")
+def test_adapters_of_odd_inputs_are_refused(tmp_path):
+    T2IAdapter(channels=[32, 64, 64], in_channels=2).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="takes 128 channels"):
+        load_control(tmp_path / "diffusion_pytorch_model.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from tav_core.cli.main import main
 from tav_core.sampling.trajectory import Trajectory
@@ -11,6 +14,8 @@ from tav_core.tuning.motion import Motion
 from tav_core.video.clip import read_clip
 from tav_core.video.config import ClipConfig
 from tav_core.video.write import write_video
+from tests.tav_core.conftest import randomize, widen_input
+from tests.tav_core.lavie_models import save_small_lavie
 from tests.tav_core.metrics.tiny_judges import make_clip, save_clip
 
 SIZE = ["--num-frames", "3", "--width", "64", "--height", "64"]
@@ -82,11 +87,92 @@ def test_half_the_bytes_for_the_weights(place, capsys):
 def test_the_other_commands_know_it_too(place, tmp_path, capsys):
     files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
     clip = ["--clip", f"{place / 'clip.mp4'}", "--num-steps", "2"]
-    assert main(["reconstruct", *files, *clip, "--methods", "ddim", "o_belm"]) == 0
-    assert "o_belm" in capsys.readouterr().out
+    assert main(["reconstruct", *files, *clip, "--methods", "ddim", "fixed_point", "o_belm"]) == 0
+    told = capsys.readouterr().out
+    assert all(method in told for method in ("ddim", "fixed_point", "o_belm"))
     start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--source", f"{place / 'clip.mp4'}"]
     assert main(["edit", *files, *start, "--frames", "1:2", "--prompt", "a fox", "--out", f"{tmp_path}"]) == 0
     assert (tmp_path / "a-fox.mp4").is_file()
+
+
+def test_a_clip_is_edited_by_a_mask_and_by_control_nets(place, sdxl, tmp_path):
+    from diffusers import ControlNetModel, T2IAdapter
+
+    widths = list(sdxl.unet.config.block_out_channels)
+    adapter = T2IAdapter(channels=[*widths, widths[-1]], adapter_type="full_adapter_xl", downscale_factor=16)
+    hints = {"conditioning_embedding_out_channels": (4, 8, 8, 8)}
+    nets = {"adapter": adapter, "net": ControlNetModel.from_unet(sdxl.unet, **hints)}
+    for name, net in nets.items():
+        randomize(net, 3).save_pretrained(tmp_path / name)
+    write_video(
+        tmp_path / "mask.mp4", np.repeat(np.eye(64, dtype=np.float32)[None, ..., None], 4, 0) * [1, 1, 1], fps=12
+    )
+    files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}"]
+    inside = ["--mask", f"{tmp_path / 'mask.mp4'}", "--source", f"{place / 'clip.mp4'}"]
+    assert main(["edit", *files, *start, *inside, "--prompt", "a fox", "--out", f"{tmp_path}"]) == 0
+    controls = [f"--control={tmp_path / name}" for name in nets]
+    led = [*controls, "--control-video", f"{place / 'clip.mp4'}", "--control-scale", "0.5"]
+    assert main(["edit", *files, *start, *led, "--prompt", "a led fox", "--out", f"{tmp_path}"]) == 0
+    one, other = (
+        read_clip(tmp_path / name, ClipConfig(num_frames=3)).frames for name in ("a-fox.mp4", "a-led-fox.mp4")
+    )
+    assert (one - other).abs().max() > 0.02
+
+
+def test_a_motion_goes_on_a_dreambooth_model_in_one_file(place, sdxl, to_ldm, tmp_path):
+    """Another checkpoint of the family: other weights, and the layout that people share them in."""
+    weights = {name: 0.9 * tensor.contiguous() for name, tensor in to_ldm(sdxl).items()}
+    save_file(weights, tmp_path / "dreambooth.safetensors")
+    files = ["--model", f"{tmp_path / 'dreambooth.safetensors'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--out", f"{tmp_path}"]
+    assert main(["edit", *files, *start, "--prompt", "a sks dog"]) == 0
+    assert (tmp_path / "a-sks-dog.mp4").is_file()
+
+
+def test_a_report_of_a_run(place, tmp_path):
+    files = ["--source", f"{place / 'clip.mp4'}", "--video", f"{place / 'clip.mp4'}", "--prompt", "a dog runs"]
+    run = ["--motion", f"{place / 'run' / 'motion.safetensors'}", "--state", f"{place / 'run' / 'state.safetensors'}"]
+    assert main(["report", *files, *run, "--out", f"{tmp_path / 'report.html'}"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "query_rank" in page and "a dog runs" in page
+
+
+def test_instructions_need_a_model_made_for_them(place, sdxl, write_folder, tmp_path, capsys):
+    write_folder(widen_input(sdxl), tmp_path / "model")
+    told = [
+        "--clip",
+        f"{place / 'clip.mp4'}",
+        "--instruction",
+        "make it red",
+        "--out",
+        f"{tmp_path}",
+        "--num-steps",
+        "2",
+    ]
+    assert main(["instruct", "--model", f"{tmp_path / 'model'}", *told, *SIZE]) == 0
+    assert (tmp_path / "make-it-red.mp4").is_file()
+    assert main(["instruct", "--model", f"{place / 'model'}", *told, *SIZE]) == 1
+    assert "Expected an InstructPix2Pix checkpoint" in capsys.readouterr().err
+    assert main(["generate", "--model", f"{tmp_path / 'model'}", "--prompt", "a cat", "--out", f"{tmp_path}"]) == 1
+    assert "Use it with the command instruct" in capsys.readouterr().err
+
+
+def test_lavies_models_know_no_text_of_xl(place, tmp_path, capsys):
+    """They are fine-tuned from 1.4, whose text is narrower and whose latents have another scale."""
+    for kind in ("base", "interpolation"):
+        save_small_lavie(kind, tmp_path)
+    (tmp_path / "clip.txt").write_text("a cat")
+    shutil.copy(place / "clip.mp4", tmp_path)
+    commands = {
+        "generate": ["--lavie", f"{tmp_path / 'lavie_base.pt'}", "--prompt", "a cat", *SIZE],
+        "interpolate": ["--lavie", f"{tmp_path / 'lavie_interpolation.pt'}", "--clip", f"{place / 'clip.mp4'}"],
+        "train-video": ["--lavie", f"{tmp_path / 'lavie_base.pt'}", "--data", f"{tmp_path}", *SIZE],
+    }
+    for command, options in commands.items():
+        assert main([command, "--model", f"{place / 'model'}", "--out", f"{tmp_path / 'out'}", *options]) == 1
+        told = capsys.readouterr().err
+        assert "a Stable Diffusion XL checkpoint beside LaVie" in told and "one of Stable Diffusion 1.x" in told
 
 
 def test_tuning_stops_early_by_previews(place, tmp_path):

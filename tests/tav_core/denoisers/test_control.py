@@ -15,13 +15,10 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.residuals import share_done
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError
-from tav_core.models.conditioning import Conditioning
-from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
-from tests.tav_core.conftest import POOLED
 
 NUM_FRAMES = 4
 
@@ -253,7 +250,7 @@ def test_nets_of_another_family_are_refused(denoiser, unet_2d):
     with pytest.raises(CheckpointError, match=r"its cross_attention_dim is 48.*Expected 32.*1\.x.*768"):
         add_controls(denoiser, [Control(net=wide, frames=frames)])
     narrow = T2IAdapter(in_channels=3, channels=[32] * len(unet_2d.config.block_out_channels))
-    with pytest.raises(CheckpointError, match=r"T2I-Adapter for another model.*Expected \["):
+    with pytest.raises(CheckpointError, match=r"T2I-Adapter for another model.*\(32, 8, 8\).*Expected \[.*1\.x or XL"):
         add_controls(denoiser, [Control(net=narrow, frames=frames)])
     odd = T2IAdapter(in_channels=4, channels=list(unet_2d.config.block_out_channels))
     with pytest.raises(CheckpointError, match="control frames of 4 channels"):
@@ -278,37 +275,3 @@ def test_frames_that_are_none_are_refused(controlnet, frames, message):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         ControlConfig(**wrong)
-
-
-@torch.no_grad()
-def test_a_net_of_sdxl_is_told_what_the_unet_is(sdxl, close):
-    """Two videos in a batch, each with a text, a pooled text and sizes of its own."""
-    net = noise_up(ControlNetModel.from_unet(sdxl.unet, conditioning_embedding_out_channels=(4, 8, 8, 8)), 1)
-    unet = InflatedUNet.from_2d(sdxl.unet, attention="spatial", group_norm="frame")
-    apart = UNetDenoiser(unet=unet, schedule=NoiseSchedule.from_config(sdxl.scheduler))
-    frames, latents = control_frames(), torch.randn(2, 4, NUM_FRAMES, 8, 8)
-    sizes = torch.tensor([[64, 64, 0, 0, 64, 64], [1024, 1024, 0, 5, 1024, 1024]])
-    told = Conditioning(text=torch.randn(2, 7, 128), pooled_text=torch.randn(2, POOLED), size_ids=sizes)
-    controlled = add_controls(apart, [Control(net=net, frames=frames, config=ControlConfig(scale=0.7))])
-    added = {"added_cond_kwargs": {"text_embeds": told.pooled_text, "time_ids": told.size_ids}}
-    outputs = []
-    for index in range(NUM_FRAMES):
-        hint = frames[index].permute(2, 0, 1)[None].expand(2, -1, -1, -1)
-        down, middle = net(
-            latents[:, :, index], 481, told.text, hint, conditioning_scale=0.7, return_dict=False, **added
-        )
-        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        outputs.append(sdxl.unet(latents[:, :, index], 481, told.text, **residuals, **added).sample)
-    close(controlled.predict(latents, 481, told), torch.stack(outputs, dim=2), 1e-5)
-    # Sizes that are not given are the same for both.
-    plain = dataclasses.replace(told, size_ids=None)
-    given = dataclasses.replace(told, size_ids=sizes[:1].expand(2, -1))
-    assert torch.equal(controlled.predict(latents, 481, plain), controlled.predict(latents, 481, given))
-
-
-def test_nets_and_models_of_sdxl_and_2x_are_not_mixed(sdxl, sd2):
-    for ours, theirs in ((sdxl, sd2), (sd2, sdxl)):
-        net = ControlNetModel.from_unet(theirs.unet)
-        model = UNetDenoiser(unet=InflatedUNet.from_2d(ours.unet), schedule=NoiseSchedule.from_config(ours.scheduler))
-        with pytest.raises(CheckpointError, match=r"a ControlNet for another model.*XL of 2048"):
-            add_controls(model, [Control(net=net, frames=control_frames())])

@@ -33,6 +33,10 @@ NAMES = {
     "a Stable Diffusion XL model that predicts EDM's velocity": ["edm_vpred.sigma_max"],
     "Stable Diffusion 3": ["model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight"],
     "Flux": ["double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight"],
+    "a checkpoint in fp8 with scales": [
+        "model.diffusion_model.scaled_fp8",
+        "model.diffusion_model.input_blocks.4.1.proj_in.scale_weight",
+    ],
     "a class-conditioned or unCLIP model": ["model.diffusion_model.label_emb.0.0.weight"],
     "a motion file": ["down_blocks.0.attentions.0.transformer_blocks.0.attn_temp.to_q.weight"],
     "the UNet of a diffusers folder alone": ["down_blocks.0.resnets.0.conv1.weight"],

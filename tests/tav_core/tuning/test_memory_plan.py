@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.count_memory import count_tuning
-from benchmarks.sizes import COUNTED
+from benchmarks.sizes import SIZES
 from tav_core.errors import OutOfMemory
 from tav_core.models import memory
 from tav_core.models.unet import InflatedUNet
@@ -89,8 +89,8 @@ def estimated_step(recompute):
 
 # Stable Diffusion XL's layout, narrow enough to be counted in seconds.
 NARROW_XL = replace(
-    COUNTED["sdxl"],
-    unet={**COUNTED["sdxl"].unet, "block_out_channels": (64, 128, 256), "attention_head_dim": (1, 2, 4)},
+    SIZES["sdxl"],
+    unet={**SIZES["sdxl"].unet, "block_out_channels": (64, 128, 256), "attention_head_dim": (1, 2, 4)},
 )
 
 
