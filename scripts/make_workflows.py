@@ -15,7 +15,16 @@ from pathlib import Path
 
 from demo_workflows import inject_source, local_edit, quickstart, resume, trial
 from lavie_workflows import lavie_cascade, lavie_text_to_video
-from own_workflows import controlnet, dreambooth, four_prompts, long_clip, low_memory, stock_samplers, your_clip
+from own_workflows import (
+    controlnet,
+    dreambooth,
+    four_prompts,
+    long_clip,
+    low_memory,
+    sdxl_dreambooth,
+    stock_samplers,
+    your_clip,
+)
 from untuned_workflows import draw_the_motion, edges_to_video, instruct, text_to_video
 from workflow_graph import WorkflowGraph
 
@@ -41,6 +50,7 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "15_instruct": instruct,
     "16_lavie_text_to_video": lavie_text_to_video,
     "17_lavie_cascade": lavie_cascade,
+    "18_sdxl_dreambooth_swap": sdxl_dreambooth,
     "19_draw_the_motion": draw_the_motion,
 }
 

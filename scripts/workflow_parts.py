@@ -21,6 +21,11 @@ SD15 = {
     "url": f"{FACE}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/{CHECKPOINT}",
     "directory": "checkpoints",
 }
+SDXL = {
+    "name": "sd_xl_base_1.0.safetensors",
+    "url": f"{FACE}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    "directory": "checkpoints",
+}
 INSTRUCT = {
     "name": PIX2PIX,
     "url": f"{FACE}/timbrooks/instruct-pix2pix/resolve/main/{PIX2PIX}",

@@ -3,6 +3,7 @@
 unet        reads a MODEL: its family, its noise schedule, its UNet as diffusers' class
 inflation   the patches that every video model consists of
 motion      a motion on a MODEL, as patches of a clone
+sizes       the sizes that Stable Diffusion XL is told
 lavie       LaVie's base as a MODEL; lavie_host runs its interpolation and super-resolution on lavie_inputs
 tuning      tunes a MODEL; preview renders what it has learned so far
 sampling    inversion and editing inside ComfyUI's sampling

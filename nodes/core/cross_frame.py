@@ -18,7 +18,7 @@ def look_across_frames(model: ModelPatcher, *, attention: str, attention_k: int 
     """A clone of a MODEL whose frames attend to each other; the MODEL itself is not changed.
 
     Args:
-        model: Stable Diffusion 1.x or 2.x, or InstructPix2Pix, with or without LoRAs.
+        model: Stable Diffusion 1.x, 2.x or XL, or InstructPix2Pix, with or without LoRAs.
         attention: which frames each frame attends to, one of `attention_modes.MODES`.
         attention_k: how far back "sparse_causal_k" also attends, in frames.
 

@@ -20,10 +20,13 @@ from torch import Tensor, nn
 
 from ...tav_core.errors import ConfigError
 from ...tav_core.models.inflation import TemporalLayer, recast
+from ...tav_core.sampling.config import PAPER_LEVELS
 from ...tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
-from ..sockets.bridge import check_context
+from ..sockets.bridge import check_context, text_width
+from ..sockets.told import pooled_width
 from .motion import check_carries_motion
-from .unet import PREFIX, read_schedule
+from .sizes import encode_told
+from .unet import PREFIX, is_xl, read_schedule
 from .windows import WINDOW
 
 if TYPE_CHECKING:
@@ -70,7 +73,7 @@ def add_injection(
     """
     check_injectable(model)
     check_source(trajectory)
-    check_context(context, model.model.model_config.unet_config["context_dim"], "conditioning")
+    check_context(context, text_width(model), "conditioning", pooled=pooled_width(model))
     source = Source(
         trajectory=trajectory,
         context=context,
@@ -104,7 +107,9 @@ def check_injectable(model: ModelPatcher) -> None:
 def share_layers(patched: ModelPatcher, source: Source) -> None:
     """Patches the chosen layers of the decoder; see `tav_core.sampling.injection.inject_unet`."""
     layers = len(patched.model.diffusion_model.output_blocks)
-    first = source.config.first_of(layers)
+    # Small models of 1.x and 2.x with fewer levels scale the number; Stable Diffusion XL lacks the coarsest level.
+    levels = len(patched.model.model_config.unet_config["channel_mult"]) if is_xl(patched) else PAPER_LEVELS
+    first = source.config.first_of(layers, num_levels=levels)
     blocks = {path: patch for path, patch in patched.object_patches.items() if isinstance(patch, TemporalLayer)}
     frames = next(iter(blocks.values())).frames
     conv = f"{PREFIX}output_blocks.{first}.0.out_layers.3"
@@ -169,6 +174,9 @@ def run_with_source(
     mend = "Invert the clip that is edited. Inject Source does not support a prompt for a part of the picture."
     check_same_size((num_frames, *x.shape[-2:]), (len(rows), *rows.shape[-2:]), mend=mend)
     others = {name: with_first(value, num_frames, len(x)) for name, value in others.items()}
+    if source.context.pooled_text is not None:
+        told = encode_told(executor.class_obj, source.context, options, rows).to(others["y"])
+        others["y"] = torch.cat([told.expand(num_frames, -1), others["y"][num_frames:]])
     text = with_text(c_crossattn, source.context.text, num_frames)
     source.switch(injected)
     try:

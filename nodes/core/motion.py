@@ -1,20 +1,23 @@
 """A motion on a core MODEL, so that the stock samplers, LoRAs, ControlNets and masks work on a tuned model.
 
 The model itself is not changed: a clone is patched, and ComfyUI takes the patches off again.
-    queries          weight patches, like a LoRA's
-    blocks           object patches: each block re-cast with a temporal layer; its submodules and their names stay
+    queries          weight patches: differences, or a LoRA's two factors where they are of low rank
+    blocks           object patches: each block re-cast, with a temporal layer where the motion has one; its submodules
+                     and their names stay
     attn1            re-cast in the block, so that its keys and values come from the frames that the mode names
     group norms      object patches: re-cast to take their statistics over all frames of a clip
     frame count      from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
+    sizes            what XL was told in tuning is told again, in a wrapper around the sampling; see sizes.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import comfy.ldm.modules.attention as core_attention
+from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
 from ...tav_core.errors import MotionError
@@ -24,8 +27,10 @@ from ...tav_core.models.inflation import AfterTime, FrameCount, TemporalLayer, r
 from ...tav_core.models.parameter_names import check_same_shapes
 from ...tav_core.models.positions import rotate_frames
 from ...tav_core.tensor_files import digest
-from ...tav_core.tuning.motion_info import UNNAMED_MODES
-from .inflation import add_layer, block_paths, norms_over_frames, watch_frames
+from ...tav_core.tuning.low_rank import LowRankDeltas
+from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
+from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
+from .sizes import tell_sizes
 from .unet import check_model, core_names, key_patches, read_config
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ def apply_motion(
     """A clone of a MODEL with a motion on it; the MODEL itself is not changed.
 
     Args:
-        model: Stable Diffusion 1.x or 2.x of the architecture that the motion was tuned on, with or without LoRAs.
+        model: Stable Diffusion 1.x, 2.x or XL of the architecture that the motion was tuned on, with or without LoRAs.
         strength: factor on the tuned differences of the weights.
         temporal_strength: factor on what the temporal blocks add.
         modes: attention, attention_k, group_norm, positions; those left out are as tuned.
@@ -63,16 +68,29 @@ def apply_motion(
     modes = {**UNNAMED_MODES, **motion.info.modes, **modes}
     check_positions(modes["positions"])
     names, frames, patched = core_names(model), FrameCount(), model.clone()
-    patched.add_patches({names[name]: ("diff", (delta,)) for name, delta in motion.deltas.items()}, strength)
+    patched.add_patches({names[name]: patch for name, patch in weight_patches(motion.deltas).items()}, strength)
     for place, path in block_paths(names).items():
         weights = {n.removeprefix(place): t for n, t in motion.temporal.items() if n.startswith(place)}
         block = inflate_block(model.get_model_object(path), weights, frames, modes, temporal_strength)
         patched.add_object_patch(path, block)
-        patched.size += sum(p.nbytes for part in (block.norm_temp, block.attn_temp) for p in part.parameters())
+        layer = (part for part in (block.norm_temp, block.attn_temp) if part is not None)
+        patched.size += sum(p.nbytes for part in layer for p in part.parameters())
     if modes["group_norm"] == "clip":
         norms_over_frames(patched, frames)
     watch_frames(patched, frames)
+    tell_sizes(patched, motion.info.size_ids)
     return patched
+
+
+def weight_patches(deltas: Mapping[str, Tensor]) -> dict[str, Any]:
+    """ComfyUI's patches for a motion's differences, by the weights' names: factors stay factors, as a LoRA's."""
+    if not isinstance(deltas, LowRankDeltas):
+        return {name: ("diff", (delta,)) for name, delta in deltas.items()}
+    # The rank is the alpha, so there is none; nor are there the parts that other kinds of LoRAs have.
+    factors = {
+        name: LoRAAdapter(set(), (up, down, None, None, None, None)) for name, (down, up) in deltas.factors.items()
+    }
+    return weight_patches(deltas.whole) | factors
 
 
 def carries_motion(model: ModelPatcher) -> bool:
@@ -129,27 +147,53 @@ def check_motion_fits(model: ModelPatcher, motion: Motion) -> None:
     names, state = core_names(model), model.model.state_dict()
     own = {name: state[names[name]] for name in motion.deltas if names.get(name) in state}
     check_same_shapes(motion.deltas, own, what="a motion")
-    blocks = block_paths(names)
-    missing = [place for place in blocks if not any(name.startswith(place) for name in motion.temporal)]
-    if missing:
+    check_temporal_places(block_paths(names), motion)
+
+
+def check_temporal_places(blocks: Iterable[str], motion: Motion) -> None:
+    """Checks that a motion has temporal weights for the blocks that it says, and for no others.
+
+    Args:
+        blocks: diffusers' paths of a model's transformer blocks, with a dot at the end.
+
+    Raises:
+        MotionError: the message names the first that differs.
+    """
+    which = motion.info.modes.get("temporal", UNNAMED_TEMPORAL)
+    places = set(blocks if which == "all" else last_of_each(blocks))
+    held = {place for place in blocks if any(name.startswith(place) for name in motion.temporal)}
+    if differing := sorted(places ^ held):
+        lacks = "without" if differing[0] in places else "with"
         raise MotionError(
-            got=f"a motion without temporal weights for {missing[0].removesuffix('.')}",
-            expected="the temporal blocks of every transformer block",
+            got=f"a motion {lacks} temporal weights for {differing[0].removesuffix('.')}",
+            expected=f"the temporal blocks of {'every' if which == 'all' else 'the last of each'} transformer block",
             mend="The file is damaged or of another architecture: tune again on this checkpoint.",
         )
+
+
+def last_of_each(blocks: Iterable[str]) -> list[str]:
+    """Of the paths `...transformer_blocks.N.`, the one with the largest N of each transformer."""
+    last: dict[str, int] = {}
+    for path in blocks:
+        transformer, _, number = path.removesuffix(".").rpartition(".")
+        last[transformer] = max(last.get(transformer, 0), int(number))
+    return [f"{transformer}.{number}." for transformer, number in last.items()]
 
 
 def inflate_block(
     block: nn.Module, weights: Mapping[str, Tensor], frames: FrameCount, modes: Mapping[str, Any], strength: float
 ) -> nn.Module:
-    """A block with a motion's temporal weights and a first attention that looks across frames."""
-    inflated, slots = add_layer(block, frames)
-    check_same_shapes(weights, slots, what="temporal weights")
-    for name, tensor in slots.items():
-        scale = strength if name.startswith("attn_temp.to_out.") else 1.0
-        tensor.copy_(weights[name] * scale)
+    """A block whose first attention looks across frames, with a motion's temporal weights if there are any for it."""
+    if weights:
+        inflated, slots = add_layer(block, frames)
+        check_same_shapes(weights, slots, what="temporal weights")
+        for name, tensor in slots.items():
+            scale = strength if name.startswith("attn_temp.to_out.") else 1.0
+            tensor.copy_(weights[name] * scale)
+    else:
+        inflated = recast_as(block, TemporalLayer, frames=frames, norm_temp=None, attn_temp=None)
     inflated._modules["attn1"] = recast(block.attn1, FrameAttention, frames=frames, modes=modes)
-    if modes["positions"] == "rotary":
+    if weights and modes["positions"] == "rotary":
         inflated.attn_temp = recast(inflated.attn_temp, RotaryAttention)
     return inflated.requires_grad_(False)
 

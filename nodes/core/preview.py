@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.evaluation.preview import render_preview
+from ...tav_core.models.unet_inputs import fill_size_ids
 from ...tav_core.tuning.motion import Motion
 from ..sockets.bridge import to_latent
 from .frames import decode_frames
@@ -61,9 +62,12 @@ class Preview:
         Args:
             on_step: called after each step with (steps done, steps in total).
         """
-        source, shown, negative = (
-            None if each is None else each.to(device=latents.device) for each in self.prompts.outside_inference()
-        )
+        # Of prompts in one batch, all or none have sizes.
+        told = [
+            each and fill_size_ids(each.to(device=latents.device), latents, motion.info.size_ids)
+            for each in self.prompts.outside_inference()
+        ]
+        source, shown, negative = told
         shown = source if shown is None else shown
         asked = {"source": source, "shown": shown, "negative": negative}
         video = render_preview(motion, base, untuned.schedule, latents, **asked, on_step=on_step)

@@ -16,11 +16,13 @@ from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
+from ...tav_core.tuning.motion_info import UNNAMED_TEMPORAL
 from ...tav_core.tuning.progress import TuneWatcher
 from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
-from ..sockets.bridge import check_context, to_latents
+from ..sockets.bridge import check_context, text_width, to_latents
 from ..sockets.folders import shorter_run_path
+from ..sockets.told import pooled_width
 from .frames import encode_frames
 from .motion import describe_video_model, looks_across_frames
 from .unet import check_model, read_schedule, read_unet
@@ -69,11 +71,11 @@ def tune_model(
     Args:
         frames: `f h w c` in [0, 1].
         config: memory "low" holds the frozen weights in half precision even where ComfyUI holds them in float32.
-        modes: attention, attention_k and positions of the inflated UNet.
+        modes: attention, attention_k, positions, group norm and temporal blocks of the inflated UNet.
         state_path: of the run. If that run has done more steps than are asked for, it is kept, and the state of the
             shorter one lies beside it.
         about: what the motion records of the clip.
-        start: a motion to begin from.
+        start: a motion to begin from; unless the modes say otherwise, the temporal blocks are its own.
         watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
     Raises:
@@ -88,6 +90,11 @@ def tune_model(
             expected="the MODEL of a checkpoint loader, with or without LoRAs",
             mend="Connect One-Shot Tune to the loader.",
         )
+    for socket, context in prompts._asdict().items():
+        if context is not None:
+            check_context(context, text_width(model), socket, pooled=pooled_width(model))
+    if start is not None and modes.get("temporal", "auto") == "auto":
+        modes = {**modes, "temporal": start.info.modes.get("temporal", UNNAMED_TEMPORAL)}
     device = comfy.model_management.get_torch_device()
     count = lambda done, total: watcher.prepare("encoding the frames", done, total)  # noqa: E731
     latents = to_latents(encode_frames(vae, frames[..., :3], on_frame=count), model)
@@ -98,9 +105,6 @@ def tune_model(
     try:
         with torch.inference_mode(False), torch.no_grad():
             base = read_unet(model, dtype=frozen_dtype(config, device), device=device)
-            for socket, context in prompts._asdict().items():
-                if context is not None:
-                    check_context(context, base.config.cross_attention_dim, socket)
             untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
             latents = latents.clone().to(device)
             # Previews of a long clip show its beginning: they have no windows.

@@ -8,30 +8,38 @@ from typing import TYPE_CHECKING, Any
 
 import comfy.lora
 import comfy.model_base
+import comfy.model_sampling
 import comfy.utils
 import torch
 from torch import Tensor
 
 from ...tav_core.checkpoints.ldm_configs import unet_config
-from ...tav_core.checkpoints.refusals import refuse_in_channels, refuse_pictures, wrong_family
+from ...tav_core.checkpoints.refusals import (
+    refuse_in_channels,
+    refuse_pictures,
+    refuse_relative,
+    refuse_zero_snr_xl,
+    wrong_family,
+)
 from ...tav_core.errors import CheckpointError
-from ...tav_core.models.families import SD1, SD2, SDXL, SUPPORTED, join_titles
+from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
 from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.schedule import NoiseSchedule
-from ...tav_core.models.unsupported import Refused, find_refused_core_class
+from ...tav_core.models.unsupported import EDM, EDM_VELOCITY, find_refused_core_class
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
     from diffusers import UNet2DConditionModel
 
 PREFIX = "diffusion_model."
-IN_COMFYUI = join_titles((SD1, SD2))
-LIBRARY_ALONE = Refused(title=SDXL.title, why="The command line tunes and edits it; the nodes do not yet.")
 LDM_PREFIX = "model.diffusion_model."
+CLASS_EMBEDDING = "class_embedding."
+# In messages, where a file's path would stand.
+WHERE = Path("the MODEL input")
 
 
 def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
-    """Checks that a MODEL is Stable Diffusion 1.x or 2.x.
+    """Checks that a MODEL is Stable Diffusion 1.x, 2.x or XL.
 
     Args:
         takes_pictures: whether InstructPix2Pix, whose UNet sees a picture beside the latents, is taken too.
@@ -40,31 +48,58 @@ def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
         CheckpointError: it is not; the message names its family.
     """
     config = getattr(model.model.model_config, "unet_config", {})
-    where = Path("the MODEL input")
-    if "model_channels" not in config or config.get("adm_in_channels") or config.get("use_temporal_attention"):
-        name = type(model.model.model_config).__name__
-        refused = LIBRARY_ALONE if name == "SDXL" else find_refused_core_class(name)
-        raise wrong_family(where, refused, mend=f"Load a {IN_COMFYUI} checkpoint.")
-    refuse_in_channels(where, config["in_channels"], config["out_channels"])
+    xl = is_xl(model)
+    more = config.get("use_temporal_attention") or (config.get("adm_in_channels") and not xl)
+    if "model_channels" not in config or more:
+        refused = find_refused_core_class(type(model.model.model_config).__name__)
+        raise wrong_family(WHERE, refused, mend=f"Load a {ANY_FAMILY} checkpoint.")
+    if xl:
+        refuse_relative(WHERE, read_shapes(model))
+        refuse_other_noise(model)
+    refuse_in_channels(WHERE, config["in_channels"], config["out_channels"])
     if not takes_pictures:
-        refuse_pictures(where, config["in_channels"], config["out_channels"])
+        refuse_pictures(WHERE, config["in_channels"], config["out_channels"])
+
+
+def is_xl(model: ModelPatcher) -> bool:
+    """Whether a MODEL has Stable Diffusion XL's added conditions: XL itself, its smaller relatives too."""
+    return isinstance(model.model, comfy.model_base.SDXL)
+
+
+def refuse_other_noise(model: ModelPatcher) -> None:
+    """Refuses a MODEL of XL's UNet whose noise is another than XL's, by its file or by a node such as ModelSampling.
+
+    Raises:
+        CheckpointError: it is EDM's, or ends in pure noise.
+    """
+    sampling = model.get_model_object("model_sampling")
+    if isinstance(sampling, comfy.model_sampling.ModelSamplingContinuousEDM):
+        is_edm = isinstance(sampling, comfy.model_sampling.EDM)
+        raise wrong_family(WHERE, EDM if is_edm else EDM_VELOCITY)
+    refuse_zero_snr_xl(WHERE, bool(getattr(sampling, "zsnr", False)))
 
 
 def predicts_velocity(model: ModelPatcher) -> bool:
-    """Whether a MODEL predicts velocity; otherwise it predicts epsilon."""
-    return model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
+    """Whether a MODEL predicts velocity, by its file or by a node such as ModelSamplingDiscrete; otherwise epsilon."""
+    return isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.V_PREDICTION)
+
+
+def read_shapes(model: ModelPatcher) -> dict[str, tuple[int, ...]]:
+    """The shapes of a MODEL's weights, by their names without `diffusion_model.`."""
+    return {name: tuple(t.shape) for name, t in model.model.diffusion_model.state_dict().items()}
 
 
 def read_config(model: ModelPatcher) -> dict[str, Any]:
     """The config of a MODEL's UNet in diffusers' terms, as far as the shapes of its weights show it."""
-    shapes = {name: tuple(t.shape) for name, t in model.model.diffusion_model.state_dict().items()}
-    return unet_config(shapes, v_prediction=predicts_velocity(model))
+    return unet_config(read_shapes(model), v_prediction=predicts_velocity(model))
 
 
 def core_names(model: ModelPatcher) -> dict[str, str]:
     """diffusers' names of a MODEL's weights, mapped to ComfyUI's."""
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
-    return {ours: PREFIX + theirs for ours, theirs in names.items()}
+    # ComfyUI gives the layers of XL's added conditions a second name, which no UNet that is taken here has.
+    own = {ours: theirs for ours, theirs in names.items() if not ours.startswith(CLASS_EMBEDDING)}
+    return {ours: PREFIX + theirs for ours, theirs in own.items()}
 
 
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:
@@ -89,8 +124,9 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
     from ...tav_core.checkpoints.build import Builder
     from ...tav_core.checkpoints.single_file import unet_from_ldm
 
-    weights = {LDM_PREFIX + name.removeprefix(PREFIX): tensor for name, tensor in read_weights(model).items()}
-    builder = Builder(Path("the MODEL input"), dtype, device)
+    read = read_weights(model, dtype)
+    weights = {LDM_PREFIX + name.removeprefix(PREFIX): tensor for name, tensor in read.items()}
+    builder = Builder(WHERE, dtype, device)
     return unet_from_ldm(weights, builder, v_prediction=predicts_velocity(model))
 
 
@@ -102,10 +138,11 @@ def key_patches(model: ModelPatcher) -> dict[str, list]:
     return {name: patches for name, patches in model.get_key_patches(PREFIX).items() if not is_temporal(name)}
 
 
-def read_weights(model: ModelPatcher) -> Mapping[str, Tensor]:
-    """A MODEL's weights on the CPU in float32, with its weight patches applied to the originals.
+def read_weights(model: ModelPatcher, dtype: torch.dtype) -> Mapping[str, Tensor]:
+    """A MODEL's weights on the CPU, with its weight patches applied in float32 to the originals.
 
-    The live weights may already hold the patches, which must not be applied twice.
+    The live weights may already hold the patches, which must not be applied twice. Each is cast as soon as it is read:
+    all of XL's in float32 would be 10 GB.
     """
     weights = {}
     for name, (original, *patches) in key_patches(model).items():
@@ -117,5 +154,6 @@ def read_weights(model: ModelPatcher) -> Mapping[str, Tensor]:
                 mend="Load the checkpoint unquantised, with weight_dtype default.",
             )
         weight = convert(weight.detach().to("cpu", torch.float32, copy=True), inplace=True)
-        weights[name] = comfy.lora.calculate_weight(patches, weight, name) if patches else weight
+        weight = comfy.lora.calculate_weight(patches, weight, name) if patches else weight
+        weights[name] = weight.to(dtype)
     return weights

@@ -34,7 +34,7 @@ class CrossFrameModel(io.ComfyNode):
             ],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x or 2.x, or InstructPix2Pix, with or without LoRAs."
+                    "model", tooltip="Stable Diffusion 1.x, 2.x or XL, or InstructPix2Pix, with or without LoRAs."
                 ),
                 io.Combo.Input(
                     "attention",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.sampling.config import InjectionConfig
 from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
@@ -55,6 +56,9 @@ class InjectSource(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..core.injection import add_injection
         from ..sockets.bridge import to_context
+        from ..sockets.told import Told
 
         config = InjectionConfig(attention=attention, features=features, first_layer=first_layer)
-        return io.NodeOutput(add_injection(model, trajectory, to_context(conditioning, "conditioning"), config))
+        height, width = (side * VAE_FACTOR for side in trajectory.latents.shape[-2:])
+        context = to_context(conditioning, "conditioning", Told.of(model, height=height, width=width))
+        return io.NodeOutput(add_injection(model, trajectory, context, config))

@@ -64,7 +64,10 @@ class SampleEdit(io.ComfyNode):
                     display_name="cfg",
                     min=1.0,
                     step=0.5,
-                    tooltip="How strongly the edit follows the prompt; 7.5 to 12.5 is usual, 1 turns guidance off.",
+                    tooltip=(
+                        "How strongly the edit follows the prompt; 7.5 to 12.5 is usual, 5 to 7.5 for SDXL; 1 turns "
+                        "guidance off."
+                    ),
                 ),
                 widget(EditConfig, "eta"),
                 seed_widget(EditConfig, "edit_seed", "Seed of the noise that eta adds; at eta 0 it has no effect."),

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...tav_core.errors import ClipError, ConfigError, LatentsError
 from ...tav_core.layouts import all_finite
 from ...tav_core.models.conditioning import Conditioning, as_conditioning
+from .told import Told, check_pooled, pooled_width
 
 if TYPE_CHECKING:
     from comfy.latent_formats import LatentFormat
@@ -62,11 +63,14 @@ def check_conditioning(conditioning: list, model: ModelPatcher, socket: str) -> 
     Raises:
         ConfigError: there is no prompt, or its text is of another family.
     """
-    width = model.model.model_config.unet_config.get("context_dim")
+    width, pooled = text_width(model), pooled_width(model)
     if not conditioning:
         raise ConfigError(got=f"no prompt at {socket}", expected="at least one", mend="Connect a CLIP Text Encode.")
-    for embeddings, _ in conditioning:
-        check_text(embeddings, width, socket)
+    for embeddings, extras in conditioning:
+        check_text(embeddings, width, socket, pooled=pooled)
+        # ComfyUI takes the embedding of an image in place of the pooled text.
+        if pooled and "unclip_conditioning" not in extras:
+            check_pooled(extras.get("pooled_output"), pooled, socket)
 
 
 def check_samples(latent: dict[str, Any], socket: str = "latent") -> Tensor:
@@ -180,11 +184,14 @@ def check_planned_steps(num_steps: int, planned: int) -> None:
         )
 
 
-def to_context(conditioning: list, socket: str) -> Conditioning:
+def to_context(conditioning: list, socket: str, told: Told | None = None) -> Conditioning:
     """The text of a CONDITIONING.
 
+    Args:
+        told: what the MODEL is told besides the text; None for text alone, as 1.x and 2.x take it.
+
     Raises:
-        ConfigError: there is no prompt or more than one, or a ControlNet on it.
+        ConfigError: there is no prompt or more than one, a ControlNet on it, or not what the MODEL is told.
     """
     if len(conditioning) != 1:
         raise ConfigError(
@@ -200,36 +207,49 @@ def to_context(conditioning: list, socket: str) -> Conditioning:
             expected="the text alone",
             mend="Connect the text from in front of Apply ControlNet; use the ControlNet where the clip is sampled.",
         )
-    return first_context(conditioning)
+    context = first_context(conditioning)
+    return context if told is None or not told.pooled else told.add(context, extras, socket)
 
 
 def first_context(conditioning: list) -> Conditioning:
-    """The text of the first prompt of a CONDITIONING, without the pooled text: no 1.x or 2.x model takes that."""
+    """The text alone of the first prompt of a CONDITIONING, of its first frame if it has one for each."""
     return as_conditioning(conditioning[0][0])[:1]
 
 
-def check_context(context: Conditioning, width: int, socket: str) -> None:
+def text_width(model: ModelPatcher) -> int | None:
+    """The width of the text that a MODEL attends to, if it says."""
+    return model.model.model_config.unet_config.get("context_dim")
+
+
+def check_context(context: Conditioning, width: int | None, socket: str, *, pooled: int | None = None) -> None:
     """Checks that a conditioning fits a model that attends to text of `width` channels.
+
+    Args:
+        pooled: the width of the pooled text that the model takes; None if it takes none.
 
     Raises:
         ConfigError: it is of another family.
     """
-    check_text(context.text, width, socket)
+    check_text(context.text, width, socket, pooled=pooled)
+    if pooled:
+        check_pooled(context.pooled_text, pooled, socket)
 
 
-def check_text(embeddings: Tensor, width: int | None, socket: str) -> None:
+def check_text(embeddings: Tensor, width: int | None, socket: str, *, pooled: int | None = None) -> None:
     """Checks that text embeddings are `b m d` and fit a model that attends to text of `width` channels.
 
     Args:
         width: None if the model does not say; then any width passes.
+        pooled: the width of the pooled text that the model takes besides, for the message.
 
     Raises:
         ConfigError: they have another rank, or are of another family.
     """
     if embeddings.ndim != 3 or width not in (None, embeddings.shape[-1]):
         expected = "three axes, b m d" if width is None else f"text of width {width}, which this MODEL attends to"
+        besides = f", and a pooled text of width {pooled}" if pooled else ""
         raise ConfigError(
             got=f"text of width {embeddings.shape[-1]} at {socket}, shape {tuple(embeddings.shape)}",
-            expected=expected,
+            expected=expected + besides,
             mend="Use the CLIP of the same checkpoint as the MODEL.",
         )

@@ -36,7 +36,7 @@ class ApplyMotion(io.ComfyNode):
             search_aliases=["tune a video", "video lora", "motion model", "dreambooth"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x or 2.x: the same family that the motion was tuned on."
+                    "model", tooltip="Stable Diffusion 1.x, 2.x or XL: the same family that the motion was tuned on."
                 ),
                 Motion.Input("motion", tooltip="From One-Shot Tune, Load Motion or Import Original."),
                 io.Float.Input(

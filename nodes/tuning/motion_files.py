@@ -150,10 +150,11 @@ class ImportOriginal(io.ComfyNode):
     @interruptible
     def execute(cls, model: Any, source: str) -> io.NodeOutput:
         from ...tav_core.checkpoints.load import load_original_unet
-        from ...tav_core.tuning.motion import import_original
-        from ..core.unet import check_model, read_unet
+        from ...tav_core.tuning.motion import check_original_tunes, import_original
+        from ..core.unet import check_model, read_config, read_unet
 
         check_model(model)
+        check_original_tunes(read_config(model))
         with torch.inference_mode(False), torch.no_grad():
             base = read_unet(model, dtype=torch.float32, device=torch.device("cpu"))
             return io.NodeOutput(import_original(load_original_unet(find_source(source)), base))

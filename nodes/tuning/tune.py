@@ -17,6 +17,7 @@ from ..sockets.bridge import check_images, one_frame, to_context
 from ..sockets.folders import motion_path, run_path, shorter_run_path
 from ..sockets.graph import QUEUED, explain, find_text
 from ..sockets.show_text import warn
+from ..sockets.told import Told
 from ..sockets.widgets import CATEGORY, EarlyStopType, Motion, TuneOptionsType, schema, seed_widget, widget
 from .preview_judge import PreviewJudge, check_previews
 from .queue_checks import check_queued, note_written, times_lost
@@ -62,7 +63,8 @@ class OneShotTune(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Stable Diffusion 1.x or 2.x, with or without LoRAs. This MODEL is not changed."
+                    "model",
+                    tooltip="Stable Diffusion 1.x, 2.x or XL, with or without LoRAs. This MODEL is not changed.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
                 io.Image.Input("frames", tooltip="The clip from Load Clip, one image per frame."),
@@ -170,7 +172,8 @@ class OneShotTune(io.ComfyNode):
         if stop_early is not None:
             check_previews(preview_every=preview_every, guided=guided, memory=config.memory)
         check_run(run_name, config.resume)
-        prompts = read_prompts(positive, preview_positive, preview_negative)
+        told = Told.of(model, height=frames.shape[1], width=frames.shape[2])
+        prompts = read_prompts(told, positive, preview_positive, preview_negative)
         shown = Preview(vae, model, prompts) if preview_every and config.memory != "low" else None
         cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every, judge=stop_early)
         about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
@@ -193,18 +196,18 @@ class OneShotTune(io.ComfyNode):
         return times_lost(run_name) if isinstance(run_name, str) else 0
 
 
-def read_prompts(positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
-    """The text embeddings of the CONDITIONINGs at the node's sockets.
+def read_prompts(told: Told, positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
+    """What the CONDITIONINGs at the node's sockets hold for the MODEL.
 
     Raises:
-        ConfigError: one that is not a single prompt, or holds more than text.
+        ConfigError: one that is not a single prompt, or holds more than that.
     """
     from ..core.preview import Prompts
 
     return Prompts(
-        to_context(positive, "positive"),
-        preview_positive and to_context(preview_positive, "preview_positive"),
-        preview_negative and to_context(preview_negative, "preview_negative"),
+        to_context(positive, "positive", told),
+        preview_positive and to_context(preview_positive, "preview_positive", told),
+        preview_negative and to_context(preview_negative, "preview_negative", told),
     )
 
 

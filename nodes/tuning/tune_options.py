@@ -6,11 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...tav_core.models.attention_modes import GROUP_NORMS, MODES, POSITIONS
+from ...tav_core.models.attention_modes import GROUP_NORMS, MODES, POSITIONS, TEMPORAL_BLOCKS
 from ...tav_core.tuning.config import TuneConfig
 from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, widget
 
+# The family's usual.
+AUTO = "auto"
 GROUPS = {
     "as the paper": ("attn1.to_q", "attn2.to_q", "attn_temp"),
     "temporal only": ("attn_temp",),
@@ -87,6 +89,18 @@ class TuneOptions(io.ComfyNode):
                         "the paper. The motion file notes the choice."
                     ),
                 ),
+                io.Combo.Input(
+                    "temporal",
+                    options=[AUTO, *TEMPORAL_BLOCKS],
+                    default=AUTO,
+                    optional=True,
+                    tooltip=(
+                        "Which transformer blocks have temporal attention: all, or the last of each transformer. auto "
+                        "is last for Stable Diffusion XL, where all 70 make a file of 840 MB; 1.x and 2.x have one "
+                        "block in each, so it makes no difference there."
+                    ),
+                ),
+                widget(TuneConfig, "query_rank", min=-1, optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
@@ -102,9 +116,11 @@ class TuneOptions(io.ComfyNode):
         attention_k: int,
         positions: str = "none",
         group_norm: str = "frame",
+        temporal: str = AUTO,
         **settings: Any,
     ) -> io.NodeOutput:
         tuning = {**settings, "betas": (beta1, beta2), "modules": GROUPS[modules]}
         TuneConfig(**{**tuning, "warmup_steps": 0})
         modes = {"attention": attention, "attention_k": attention_k, "positions": positions, "group_norm": group_norm}
+        modes["temporal"] = temporal
         return io.NodeOutput({"tuning": tuning, "modes": modes})

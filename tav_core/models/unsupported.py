@@ -83,6 +83,9 @@ RELATIVES = {
 }
 UNNAMED_RELATIVE = Refused(title="a smaller relative of Stable Diffusion XL", why=RELATIVE)
 EDM = Refused(title="Playground v2.5", why=OTHER_NOISE, marks=("edm_mean", "edm_std"))
+EDM_VELOCITY = Refused(
+    title="a Stable Diffusion XL model that predicts EDM's velocity", why=OTHER_NOISE, marks=("edm_vpred.",)
+)
 ZERO_SNR_XL = Refused(
     title="a Stable Diffusion XL model with zero terminal SNR",
     why="Its last timestep is pure noise, which no inversion ends at.",
@@ -160,7 +163,7 @@ REFUSED = (
         core_classes=("SVD_img2vid",),
     ),
     EDM,
-    Refused(title="a Stable Diffusion XL model that predicts EDM's velocity", why=OTHER_NOISE, marks=("edm_vpred.",)),
+    EDM_VELOCITY,
     REFINER,
     *RELATIVES.values(),
     Refused(title="Stable Diffusion 3", why=TRANSFORMER, marks=("joint_blocks.",), core_classes=("SD3",)),

@@ -179,6 +179,16 @@ def set_parameter(module: nn.Module, name: str, parameter: nn.Parameter) -> None
     setattr(module.get_submodule(owner), attribute, parameter)
 
 
+def check_original_tunes(config: Mapping[str, Any]) -> None:
+    """Raises `MotionError` for the config of Stable Diffusion XL's UNet, which the original never tuned."""
+    if find_family(config).added_conditions:
+        raise MotionError(
+            got="a motion of the original to import for Stable Diffusion XL",
+            expected="the 1.x or 2.x checkpoint that the original was tuned on, because it tunes no other",
+            mend="Load that checkpoint; on Stable Diffusion XL, tune again.",
+        )
+
+
 def import_original(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel) -> Motion:
     """A motion from a UNet that the original implementation saved.
 
@@ -190,12 +200,7 @@ def import_original(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel
         MotionError: the model is Stable Diffusion XL; the architecture differs; or weights that the original never
             tunes differ, so `unet` is not its base.
     """
-    if find_family(unet.config).added_conditions:
-        raise MotionError(
-            got="a motion of the original to import for Stable Diffusion XL",
-            expected="the 1.x or 2.x checkpoint that the original was tuned on, because it tunes no other",
-            mend="Load that checkpoint; on Stable Diffusion XL, tune again.",
-        )
+    check_original_tunes(unet.config)
     base = unet.state_dict()
     check_same_shapes({n: t for n, t in state_dict.items() if not is_temporal(n)}, base, what="a saved UNet")
     deltas = {}

@@ -48,8 +48,8 @@ TITLE = 30
 # The page fits a template into three quarters of the canvas, and draws no text at a zoom below the first of these.
 NO_TEXT, FILLED, EDGE = 8 / 14, 0.75, 10
 SCREENS = {(1920, 945): 0.62, (1440, 800): NO_TEXT}
-# A title of its own is shown in English to everybody. Several prompts would look alike without one.
-TITLED = {"CLIPTextEncode"}
+# A title of its own is shown in English to everybody. Several prompts or checkpoints would look alike without one.
+TITLED = {"CLIPTextEncode", "CheckpointLoaderSimple"}
 
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
