@@ -46,6 +46,7 @@ from .video.compare import CompareVideos
 from .video.composite import CompositeEdit
 from .video.demo_model import LoadDemoModel
 from .video.load_clip import LoadClip
+from .video.mark import MarkVideo
 from .video.measure import MeasureVideo
 from .video.range_route import add_range_route
 from .video.report import Report
@@ -81,6 +82,7 @@ NODES: list[type[io.ComfyNode]] = [
     LaVieSteps,
     InterpolateFrames,
     UpscaleVideo,
+    MarkVideo,
     Animate,
     AnimationStart,
     StretchInversion,

@@ -22,6 +22,7 @@ HOMES = {
     "video.config": ("AnimateConfig", "CameraConfig", "ClipConfig", "ClipInfo"),
     "video.clip": ("VideoClip", "read_clip"),
     "video.write": ("write_video",),
+    "video.watermark": ("mark_frames", "read_mark"),
     "video.edges": ("edges",),
     "video.animate": ("Animation", "animate"),
     "models.schedule": ("NoiseSchedule", "gaussian_noise"),

@@ -1,8 +1,9 @@
 """The variants that the ablation compares, and how each renders a clip's edits.
 
-`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds one thing to it, or changes one thing. `INHERITED`
-changes one of the settings that come from the original, with group norms per frame. `BEST` and `COMBINED` combine what
-helps. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
+`PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds or changes one thing; `LESS_LOOKS` takes less of the
+clip's looks. `INHERITED` changes one of the settings that come from the original, with group norms per
+frame. `BEST` and `COMBINED` combine what helps. `CEILING` is an upper bound for all of them. Variants with the same
+seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
@@ -153,6 +154,15 @@ INHERITED = {
     "source prompt, frame norms": Variant(group_norm="frame", source_prompt=True),
     "40 sampling steps": Variant(group_norm="frame", sampling={"num_steps": 40}),
 }
+# MotionDirector's two ways to take less of the clip's looks; also after four times the steps, which copy it.
+LESS_LOOKS = {
+    "debiased loss": Variant(tuning={"appearance_debias": 1.0}),
+    "400 steps": Variant(tuning={"num_steps": 4 * TUNE.num_steps}),
+    "400 steps, debiased loss": Variant(tuning={"num_steps": 4 * TUNE.num_steps, "appearance_debias": 1.0}),
+    "noise prior 0.8": Variant(sampling={"noise_prior": 0.8}),
+    "noise prior 0.5": Variant(sampling={"noise_prior": 0.5}),
+    "noise prior 0.3": Variant(sampling={"noise_prior": 0.3}),
+}
 # What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
 # in late steps, so it is used in the first half only, which decides where things are.
 BEST = {
@@ -203,7 +213,7 @@ STARTED = {
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **BEST, **COMBINED, **STARTED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **CEILING}
 
 
 def tuned_denoiser(

@@ -36,9 +36,10 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     inverted = read_value(graph, inversion.node, "num_steps")
     if num_steps is not None and isinstance(inverted, int):
         check_same_steps(num_steps, inverted)
-    method, eta = read_value(graph, inversion.node, "method"), read_value(graph, node, "eta")
-    if method in EXACT and eta is not None:
-        check_exact_start(method, eta)
+    method = read_value(graph, inversion.node, "method")
+    eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
+    if method in EXACT:
+        check_exact_start(method, eta or 0.0, 1.0 if prior is None else prior)
 
 
 def check_queued_animation(graph: Any, node: str | None, num_steps: Any) -> None:

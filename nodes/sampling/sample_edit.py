@@ -30,7 +30,7 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
-            advanced=("eta", "edit_seed", "feather"),
+            advanced=("eta", "edit_seed", "feather", "noise_prior"),
             description=(
                 "Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with "
                 "guidance."
@@ -70,7 +70,11 @@ class SampleEdit(io.ComfyNode):
                     ),
                 ),
                 widget(EditConfig, "eta"),
-                seed_widget(EditConfig, "edit_seed", "Seed of the noise that eta adds; at eta 0 it has no effect."),
+                seed_widget(
+                    EditConfig,
+                    "edit_seed",
+                    "Seed of the noise that eta and a noise_prior below 1 add; without either it has no effect.",
+                ),
                 Trajectory.Input(
                     "trajectory",
                     optional=True,
@@ -96,6 +100,7 @@ class SampleEdit(io.ComfyNode):
                         "edge."
                     ),
                 ),
+                widget(EditConfig, "noise_prior", optional=True),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
         )
@@ -115,6 +120,7 @@ class SampleEdit(io.ComfyNode):
         trajectory: trajectories.Trajectory | None = None,
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
+        noise_prior: float = EditConfig().noise_prior,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
         from ..core.animation import from_sigma
@@ -122,7 +128,7 @@ class SampleEdit(io.ComfyNode):
         from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off.
-        config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed)
+        config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed, noise_prior=noise_prior)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
         steps = steps_left(latent, num_steps, trajectory)

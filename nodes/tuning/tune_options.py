@@ -31,7 +31,16 @@ class TuneOptions(io.ComfyNode):
             node_id="TAVTuneOptions",
             display_name="Tune Options",
             category=CATEGORY,
-            advanced=("max_grad_norm", "weight_decay", "epsilon", "beta1", "beta2", "attention_k", "recompute"),
+            advanced=(
+                "max_grad_norm",
+                "weight_decay",
+                "epsilon",
+                "beta1",
+                "beta2",
+                "attention_k",
+                "recompute",
+                "appearance_debias",
+            ),
             description=(
                 "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "
                 "group_norm."
@@ -101,6 +110,7 @@ class TuneOptions(io.ComfyNode):
                     ),
                 ),
                 widget(TuneConfig, "query_rank", min=-1, optional=True),
+                widget(TuneConfig, "appearance_debias", optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from einops import repeat
 from torch import Tensor
@@ -13,7 +12,6 @@ from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import UNetDenoiser
 from ..errors import ConfigError
 from ..metrics.drift import measure_drift
-from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
 from ..sampling.config import AnimationConfig, EditConfig
 from ..sampling.from_animation import edit_animation
@@ -31,6 +29,7 @@ from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, 
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .whole_clip import read_whole
+from .zero_shot import write_videos
 from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
@@ -71,7 +70,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     clip = read_whole(args.animation, args)
     mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip)
     fps = clip.fps if args.fps is None else args.fps
-    paths = prepare_videos(args, fps)
+    paths = prepare_videos(args, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
     checkpoint = load_model(args)
     negative = source_prompt(motion.info) if args.negative_source and motion else args.negative
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
@@ -84,13 +83,9 @@ def run_edit_animation(args: argparse.Namespace) -> None:
         videos = edit_animation(
             denoiser, latents, told, avoided, mask=mask, start=start, config=config, on_step=counted_by(bar)
         )
-    write_all(paths, checkpoint, videos, fps)
-
-
-def write_all(paths: list[Path], checkpoint: Checkpoint, videos: Tensor, fps: float) -> None:
-    """Decodes and writes videos, one per path."""
-    for path, video in zip(paths, videos.split(1), strict=True):
-        print(write_video(path, decode_latents(checkpoint.vae, video)[0], fps=fps))
+    about = {**vars(config), **{f"animation_{name}": value for name, value in vars(start).items()}}
+    about |= {"animation": args.animation.name, "negative": negative}
+    write_videos(args, paths, checkpoint, videos, fps=fps, about=about)
 
 
 def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> UNetDenoiser:

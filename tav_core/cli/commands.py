@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..errors import ConfigError
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
+from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
@@ -26,8 +29,10 @@ from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
 from ..tuning.tune import tune
+from ..version import __version__
 from ..video.clip import VideoClip, read_clip
-from ..video.write import check_video, write_video
+from ..video.watermark import check_size
+from ..video.write import check_video, find_marker, write_video
 from .early_stop import read_early_stop
 from .inputs import (
     check_room,
@@ -174,8 +179,9 @@ def run_edit(args: argparse.Namespace) -> None:
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
-    paths = prepare_videos(args, fps)
     noise = start.noise if isinstance(start, Trajectory) else start
+    height, width = (VAE_FACTOR * side for side in noise.shape[-2:])
+    paths = prepare_videos(args, fps, height=height, width=width)
     denoiser = load_denoiser(args, checkpoint, motion, noise)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
@@ -191,9 +197,35 @@ def run_edit(args: argparse.Namespace) -> None:
             on_step=lambda done, total, latents: bar.update(done - bar.n),
             correct=local.correct if local else None,
         )
-    for path, video in zip(paths, latents.split(1), strict=True):
+    about = edit_settings(args, config)
+    for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
         frames = decode_latents(checkpoint.vae, video)[0]
-        print(write_video(path, local.finish(frames) if local else frames, fps=fps))
+        finished = local.finish(frames) if local else frames
+        comment = describe_making(args, prompt, checkpoint, about)
+        print(write_video(path, finished, fps=fps, comment=comment, watermark=args.watermark))
+
+
+def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
+    """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
+    files = {name: getattr(args, name) for name in ("motion", "trajectory", "blend", "mask", "source")}
+    named = {name: path.name for name, path in files.items() if path is not None}
+    used = {name: getattr(args, name) for name in ("negative", "scheduler", "preset", "frames")}
+    strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
+    told = {name: value for name, value in used.items() if value}
+    return {**named, **told, **loras_of(args), **strengths, **asdict(config)}
+
+
+def loras_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The LoRAs that were used, by the names of their files, without the folders."""
+    return {"lora": [Path(text).name for text in args.lora]} if args.lora else {}
+
+
+def describe_making(args: argparse.Namespace, prompt: str, checkpoint: Checkpoint, about: dict[str, Any]) -> str:
+    """How a video was made, as the comment for its file; "" if the options ask for none."""
+    if not args.metadata:
+        return ""
+    notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
+    return json.dumps(notes, default=str, ensure_ascii=False)
 
 
 def run_report(args: argparse.Namespace) -> None:
@@ -221,11 +253,13 @@ def printable(value: Any) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
-def prepare_videos(args: argparse.Namespace, fps: float) -> list[Path]:
+def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
     """The path of each prompt's video, after checks of all that can be known of them."""
+    if args.watermark:
+        check_size(height, width)
     paths = name_videos(args)
     for path in paths:
-        check_video(path, fps=fps)
+        find_marker(args.watermark, check_video(path, fps=fps).ending)
     return paths
 
 

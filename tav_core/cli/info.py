@@ -1,4 +1,4 @@
-"""Tells what a file or folder is: a motion, a trajectory, the state of a run, a LoRA, or a checkpoint."""
+"""Tells what a file or folder is: a motion, a trajectory, the state of a run, a LoRA, a checkpoint, or a video."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
+
+# Endings of files that are described as videos.
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp")
 
 
 def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
@@ -25,6 +28,8 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
         known = describe_own_file(path)
         if known:
             return known
+    if path.suffix.lower() in VIDEOS or (path.is_dir() and next(path.glob("*.png"), None)):
+        return describe_video(path)
     return describe_checkpoint(path, vae=vae)
 
 
@@ -54,6 +59,42 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     if is_lora(shapes):
         return describe_lora(read_lora(path))
     return None
+
+
+def describe_video(path: Path) -> dict[str, Any]:
+    """Describes a video, or a folder of its frames: its size, its watermark, and what it says of its making.
+
+    Raises:
+        ClipError: it cannot be read.
+    """
+    from ..video.clip import open_source, source_size
+    from ..video.notes import read_notes, read_settings_in, shorten
+
+    source, notes = open_source(path), read_notes(path)
+    width, height = source_size(source)
+    about = {"kind": "video", "frames": len(source.timeline), "size": f"{width}x{height}"}
+    about |= {"fps": f"{float(source.timeline.rate):g}", "watermark": find_watermark(path)}
+    workflow = {"workflow": "ComfyUI's, in the file"} if "workflow" in notes or "prompt" in notes else {}
+    made = {name: shorten(value) for name, value in read_settings_in(notes).items()}
+    return {**about, **workflow, **{f"made: {name}": value for name, value in made.items()}}
+
+
+def find_watermark(path: Path) -> str:
+    """A video's watermark in words."""
+    import numpy as np
+
+    from ..video.clip import open_source
+    from ..video.watermark import FRAMES_TO_READ, load_package, read_mark
+
+    try:
+        load_package()
+    except ConfigError:
+        return "not looked for, because the package invisible-watermark is not installed"
+    source = open_source(path)
+    count = len(source.timeline)
+    step = max(1, count // FRAMES_TO_READ)
+    positions = range(0, count, step)[:FRAMES_TO_READ]
+    return read_mark(np.asarray(image) for image in source.images(positions)) or "none that can be read"
 
 
 def describe_checkpoint(path: Path, *, vae: Path | None) -> dict[str, Any]:

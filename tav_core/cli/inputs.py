@@ -197,6 +197,12 @@ def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
         ConfigError: the options do not go together, or it was inverted in another number of steps than they say.
     """
     if not args.trajectory:
+        if args.noise_prior < 1:
+            raise ConfigError(
+                got="--noise-prior without --trajectory",
+                expected="an inversion, of whose noise it takes a share",
+                mend="Add --trajectory, or leave it out.",
+            )
         if args.blend:
             raise ConfigError(
                 got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory."

@@ -65,7 +65,7 @@ def run_generate(args: argparse.Namespace) -> None:
     """Makes one video per prompt with LaVie's base, and writes the videos, named after their prompts."""
     check_alone(args)
     config, fps = read_settings(args, TextToVideoConfig), FPS if args.fps is None else args.fps
-    paths = prepare_videos(args, fps)
+    paths = prepare_videos(args, fps, height=config.height, width=config.width)
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
     shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
@@ -74,7 +74,7 @@ def run_generate(args: argparse.Namespace) -> None:
     with progress_bar("generate", 0) as bar:
         latents = text_to_video(denoiser, told, avoided, config=config, on_step=counted_by(bar))
     about = {**dataclasses.asdict(config), "negative": args.negative, "lavie": args.lavie.name}
-    write_videos(paths, checkpoint, latents, fps=fps, prompts=args.prompt, about=about)
+    write_videos(args, paths, checkpoint, latents, fps=fps, about=about)
 
 
 def run_interpolate(args: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ from .options import (
     add_model,
     add_motion,
     add_preset,
+    add_provenance,
     add_setting,
     add_settings,
     add_vae,
@@ -157,6 +158,7 @@ def build_parser() -> Parser:
         "--free-noise", action="store_true", help="start from random noise by FreeNoise, made for context windows"
     )
     edit.add_argument("--fps", type=float, help="frame rate of the videos (default: the source's)")
+    add_provenance(edit, noted=False)
     edit.add_argument("--scheduler", help="a diffusers scheduler class, for random starts (default: DDIM)")
     edit.add_argument(
         "--format",
@@ -187,7 +189,7 @@ def build_parser() -> Parser:
     add_convert(commands.add_parser("convert", help="write one of LaVie's files as safetensors"))
     add_report(commands.add_parser("report", help="measure videos and write a page that shows them with their scores"))
 
-    info = commands.add_parser("info", help="describe a motion, trajectory, run state, LoRA or checkpoint")
+    info = commands.add_parser("info", help="describe a motion, trajectory, run state, LoRA, checkpoint or video")
     info.add_argument("path", type=Path)
     add_vae(info)
     return parser

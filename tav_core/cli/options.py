@@ -14,6 +14,8 @@ from ..sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEd
 from ..sampling.presets import PRESETS, Preset
 from ..video.config import ClipConfig
 
+DEFAULT_TEXT = "TAV"
+
 if TYPE_CHECKING:
     from ..tuning.motion_info import MotionInfo
 
@@ -102,6 +104,30 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
         help="frames in a context window, for example 16 (default: 0, no windows)",
     )
     add_setting(parser, ContextWindows, "overlap", prefix="context-")
+
+
+def add_provenance(parser: argparse.ArgumentParser, *, noted: bool) -> None:
+    """What the videos tell of how they were made.
+
+    Args:
+        noted: whether their settings are written into them unless the option says otherwise.
+    """
+    parser.add_argument(
+        "--metadata",
+        action=argparse.BooleanOptionalAction,
+        default=noted,
+        help="write prompt, settings and names of files into the videos (.mp4, png), for info to read (default: "
+        f"{noted})",
+    )
+    parser.add_argument(
+        "--watermark",
+        nargs="?",
+        const=DEFAULT_TEXT,
+        default="",
+        metavar="TEXT",
+        help=f"hide a text of up to 6 letters in every frame, for info to read (default: none; without a TEXT, "
+        f"{DEFAULT_TEXT})",
+    )
 
 
 def add_inversion(parser: argparse.ArgumentParser) -> None:

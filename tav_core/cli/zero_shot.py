@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from ..sampling.zero_shot.instruct import encode_pictures, instruct
 from ..sampling.zero_shot.instruct_config import InstructConfig
 from ..sampling.zero_shot.motion_field import MotionField
 from ..tuning.motion import Motion
-from ..version import __version__
 from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
 from ..video.write import write_video
-from .commands import prepare_videos
+from .commands import describe_making, loras_of, prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, tuned_unet
 from .options import read_clip_config, read_settings
@@ -44,7 +42,7 @@ def run_generate(args: argparse.Namespace) -> None:
         )
     config, field = read_settings(args, ZeroShotConfig), read_camera(args)
     fps = FPS if args.fps is None else args.fps
-    paths = prepare_videos(args, fps)
+    paths = prepare_videos(args, fps, height=config.height, width=config.width)
     foreground = read_foreground(args.foreground, config)
     motion = Motion.load(args.motion) if args.motion else None
     checkpoint = load_model(args)
@@ -63,9 +61,9 @@ def run_generate(args: argparse.Namespace) -> None:
         **camera_of(args),
         "negative": args.negative,
         "motion": args.motion,
-        "lora": args.lora,
+        **loras_of(args),
     }
-    write_videos(paths, checkpoint, latents, fps=fps, prompts=args.prompt, about=about)
+    write_videos(args, paths, checkpoint, latents, fps=fps, about=about)
 
 
 def run_instruct(args: argparse.Namespace) -> None:
@@ -73,7 +71,7 @@ def run_instruct(args: argparse.Namespace) -> None:
     config = read_settings(args, InstructConfig)
     clip = read_clip(args.clip, read_clip_config(args))
     fps = clip.fps if args.fps is None else args.fps
-    paths = prepare_videos(args, fps)
+    paths = prepare_videos(args, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
     checkpoint = load_model(args, takes_pictures=True)
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
     tell(f"encoding {clip.num_frames} frames")
@@ -85,8 +83,8 @@ def run_instruct(args: argparse.Namespace) -> None:
     with progress_bar("instruct", config.num_steps * len(told)) as bar:
         for one in told:
             videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
-    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, "lora": args.lora}
-    write_videos(paths, checkpoint, torch.cat(videos), fps=fps, prompts=args.prompt, about=about)
+    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, **loras_of(args)}
+    write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about)
 
 
 def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion | None) -> UNetDenoiser:
@@ -143,16 +141,16 @@ def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
 
 
 def write_videos(
+    args: argparse.Namespace,
     paths: Sequence[Path],
     checkpoint: Checkpoint,
     latents: Tensor,
     *,
     fps: float,
-    prompts: Sequence[str],
     about: dict[str, Any],
 ) -> None:
-    """Decodes and writes videos, each with the settings that made it in its file."""
-    for path, video, prompt in zip(paths, latents.split(1), prompts, strict=True):
+    """Decodes and writes videos, each with what the options say of its making in its file."""
+    for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
         frames = decode_latents(checkpoint.vae, video)[0]
-        notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
-        print(write_video(path, frames, fps=fps, comment=json.dumps(notes, default=str, ensure_ascii=False)))
+        comment = describe_making(args, prompt, checkpoint, about)
+        print(write_video(path, frames, fps=fps, comment=comment, watermark=args.watermark))

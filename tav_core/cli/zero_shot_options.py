@@ -8,7 +8,7 @@ from pathlib import Path
 from ..models.attention_modes import MODES
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..sampling.zero_shot.instruct_config import InstructConfig
-from .options import add_clip, add_control, add_lora, add_model, add_motion, add_settings
+from .options import add_clip, add_control, add_lora, add_model, add_motion, add_provenance, add_settings
 
 FORMATS = ("mp4", "gif", "webp", "png")
 FPS = 8.0
@@ -62,6 +62,7 @@ def add_instruct(parser: argparse.ArgumentParser) -> None:
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Where the videos go, and how."""
+    add_provenance(parser, noted=True)
     parser.add_argument("--fps", type=float, help=f"frame rate of the videos (default: the clip's, or {FPS:g})")
     parser.add_argument("--format", choices=FORMATS, default="mp4", help="png makes a folder of pictures")
     parser.add_argument(

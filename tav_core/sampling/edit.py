@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.precision import usual_defaults
-from ..models.schedule import ddim_step, draw_noise
+from ..models.schedule import ddim_step, draw_noise, gaussian_noise
 from ..settings import is_whole
 from .config import EditConfig
 from .solvers import fade, sample_back
@@ -77,6 +79,7 @@ def edit(
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
+    noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
     sample = find_sampler(start, scheduler, config) if steps is None else partial(sample_ddim, steps=taken)
     videos: list[Tensor] = []
@@ -128,7 +131,7 @@ def check_start(
             mend="Leave the scheduler out, or start from random noise.",
         )
     if start.remainder is not None:
-        check_exact_start(start.method, config.eta)
+        check_exact_start(start.method, config.eta, config.noise_prior)
 
 
 def check_taken(
@@ -149,6 +152,12 @@ def check_taken(
             expected=f"1 to {config.num_steps}",
             mend="Use the number that the start was noised for.",
         )
+    if config.noise_prior != 1:
+        raise ConfigError(
+            got=f"noise_prior {config.noise_prior:g} with a start that was noised for {steps} steps",
+            expected="1: it mixes noise into the noise of an inversion, and this start is no noise alone",
+            mend="Set noise_prior to 1.",
+        )
     return steps
 
 
@@ -162,8 +171,29 @@ def check_same_steps(num_steps: int, inverted: int) -> None:
         )
 
 
-def check_exact_start(method: str, eta: float) -> None:
-    """Raises `ConfigError` if fresh noise is asked for after an exact inversion by `method`."""
+def mix_noise(inverted: Tensor, prior: float, seed: int) -> Tensor:
+    """The start of an edit: sqrt(p) z + sqrt(1 - p) n, as MotionDirector's noise prior (arXiv 2310.08465) mixes it.
+
+    Args:
+        inverted: the noise z, `b c f h w`.
+        prior: the share p, by variance.
+        seed: of the random noise n.
+    """
+    if prior == 1:
+        return inverted
+    # Apart from the noise that eta adds, which has the same seed.
+    word = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])
+    return math.sqrt(prior) * inverted + math.sqrt(1 - prior) * gaussian_noise(inverted.shape, word).to(inverted)
+
+
+def check_exact_start(method: str, eta: float, noise_prior: float = 1.0) -> None:
+    """Raises `ConfigError` if fresh noise is asked for in or after an exact inversion by `method`."""
+    if noise_prior < 1:
+        raise ConfigError(
+            got=f"noise_prior {noise_prior} for an inversion by {method}",
+            expected="1, because an exact inversion can only be reversed from its own noise",
+            mend="Use noise_prior 1, or invert by ddim.",
+        )
     if eta:
         raise ConfigError(
             got=f"eta {eta} for an inversion by {method}",

@@ -82,6 +82,13 @@ class TuneConfig:
         low=0,
         high=1,
     )
+    appearance_debias: float = setting(
+        0.0,
+        "Weight of MotionDirector's loss on what differs from a random frame, beside the usual one (arXiv 2310.08465, "
+        "which uses 1); 0 leaves it out.",
+        low=0,
+        high=100,
+    )
     save_every: int = setting(
         20,
         "Steps between saves of the run, or more where saving would slow it by over 2 %. It is also saved when it ends "
@@ -138,6 +145,12 @@ def check_has_steps(num_steps: int, *, starts: bool) -> None:
 
 # For what many clips teach, a start of later tunings. The queries stay the base's: they hold what is a clip's own.
 START = TuneConfig(num_steps=2000, learning_rate=1e-3, modules=("attn_temp",))
-# For a few clips of one motion: MotionDirector's rate, and the fewest steps that it takes for several (its README).
-SEVERAL = TuneConfig(num_steps=300, learning_rate=5e-4, low_rank_learning_rate=5e-4, modules=("attn_temp",))
+# For a few clips of one motion: MotionDirector's rate and loss, and the fewest steps that it takes for several.
+SEVERAL = TuneConfig(
+    num_steps=300,
+    learning_rate=5e-4,
+    low_rank_learning_rate=5e-4,
+    modules=("attn_temp",),
+    appearance_debias=1.0,
+)
 APPEARANCE_RANK = 32

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOMENTS = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "adam_step": "step"}
 # What each step learns from, besides the clip, the prompt and the seed.
-OBJECTIVE = ("window", "min_timestep", "max_timestep", "min_snr_gamma", "noise_offset")
+OBJECTIVE = ("window", "min_timestep", "max_timestep", "min_snr_gamma", "noise_offset", "appearance_debias")
 # Settings that change what a step does, besides those in a run's identity.
 TAUGHT_BY = (
     "learning_rate",

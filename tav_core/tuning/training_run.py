@@ -28,6 +28,7 @@ from ..version import __version__
 from ..video.config import ClipInfo
 from .appearance import is_appearance
 from .config import TuneConfig
+from .debias import debiased_loss, draw_anchor
 from .low_rank import is_factor, read_deltas
 from .memory_plan import MemoryPlan, plan_tuning
 from .motion import Motion, format_for, hash_base
@@ -184,7 +185,12 @@ class TuningRun(WeightUpdates):
         predicted = self.unet(noisy.to(self.precision), timestep, self.context.to(dtype=self.precision))
         # Frame 0 in front of a window does not count; without a window this is all frames.
         predicted, target = (x.float()[:, :, -self.config.window :] for x in (predicted, target))
-        return F.mse_loss(predicted, target) * self.schedule.min_snr_weight(timestep, self.config.min_snr_gamma)
+        loss = F.mse_loss(predicted, target)
+        # A single frame has none to differ from.
+        if self.config.appearance_debias and predicted.shape[2] > 1:
+            anchor = draw_anchor(predicted.shape[2], seed=self.config.seed, step=self.step)
+            loss = loss + self.config.appearance_debias * debiased_loss(predicted, target, anchor=anchor)
+        return loss * self.schedule.min_snr_weight(timestep, self.config.min_snr_gamma)
 
     def advance(self) -> float:
         """One optimizer step on freshly drawn inputs; returns the loss."""

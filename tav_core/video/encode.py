@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -17,16 +18,23 @@ from PIL.PngImagePlugin import PngInfo
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
 
+Finish: TypeAlias = Callable[[np.ndarray], np.ndarray]
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 """Tried in this order; if a build of PyAV has none, MPEG-4 part 2 is written, which browsers do not play."""
 
 
 class EachFrame:
-    """Frames as `h w c` uint8 arrays, converted one at a time."""
+    """Frames as `h w c` uint8 arrays, converted one at a time.
 
-    def __init__(self, frames: torch.Tensor) -> None:
+    Args:
+        frames: `f h w c`.
+        finish: what is done last to a frame as it will be in the file, such as a watermark.
+    """
+
+    def __init__(self, frames: torch.Tensor, finish: Finish | None = None) -> None:
         self.frames = frames
         self.height, self.width = frames.shape[1:3]
+        self.finish = finish or (lambda pixels: pixels)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for number, frame in enumerate(cancellable(self.frames.detach())):
@@ -63,7 +71,7 @@ def write_mp4(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") 
         _tag_bt709(stream.codec_context)
         for number, pixels in enumerate(frames):
             padded = np.pad(pixels, ((0, height - frames.height), (0, width - frames.width), (0, 0)), mode="edge")
-            container.mux(stream.encode(_timed(_to_bt709(padded), number, 1 / rate)))
+            container.mux(stream.encode(_timed(_to_bt709(frames.finish(padded)), number, 1 / rate)))
         container.mux(stream.encode())
 
 
@@ -137,7 +145,7 @@ def write_webp(path: Path, frames: EachFrame, rate: Fraction, comment: str = "")
         stream.width, stream.height, stream.pix_fmt = frames.width, frames.height, "bgra"
         stream.codec_context.time_base = tick
         for number, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="bgra")
+            frame = av.VideoFrame.from_ndarray(frames.finish(pixels), format="rgb24").reformat(format="bgra")
             for packet in stream.encode(_timed(frame, times[number], tick)):
                 packet.duration = times[number + 1] - times[number]
                 container.mux(packet)
@@ -150,4 +158,4 @@ def write_folder(path: Path, frames: EachFrame, rate: Fraction, comment: str = "
     if comment:
         notes.add_itxt("Comment", comment)
     for number, pixels in enumerate(frames):
-        Image.fromarray(pixels).save(path / f"{number:05d}.png", pnginfo=notes)
+        Image.fromarray(frames.finish(pixels)).save(path / f"{number:05d}.png", pnginfo=notes)

@@ -21,13 +21,19 @@ from ..paths import check_output_path
 from ..settings import is_number
 from .encode import EachFrame, write_folder, write_gif, write_mp4, write_webp
 from .sizes import check_frames
+from .watermark import Marker, check_size
 
 FASTEST = {".mp4": 1000, ".webp": 90, ".gif": 50, "": 1000}
 """The highest frame rate per file ending: browsers slow down GIF frames under 20 ms and WebP frames under 11 ms."""
 
 
 def write_video(
-    path: str | Path, frames: torch.Tensor | np.ndarray, *, fps: float | Fraction, comment: str = ""
+    path: str | Path,
+    frames: torch.Tensor | np.ndarray,
+    *,
+    fps: float | Fraction,
+    comment: str = "",
+    watermark: str = "",
 ) -> Path:
     """Saves frames under a temporary name beside `path`, then moves them into place; a failure leaves nothing behind.
 
@@ -39,21 +45,42 @@ def write_video(
         frames: `f h w 3` RGB, torch or numpy, float in [0, 1] (clamped) or uint8.
         fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not store it.
         comment: how the video was made, for whoever finds the file: kept in .mp4, and in the PNGs of a folder.
+        watermark: a short text to hide in every frame, see watermark.py; "" for none. Not in .gif and .webp, whose
+            coarse colours destroy it.
 
     Returns:
         The path written.
 
     Raises:
-        ConfigError: an unknown ending, or a rate that the format cannot hold.
+        ConfigError: an unknown ending, or a rate that the format cannot hold; or a watermark that cannot be written.
         InputError: the frames have another shape or number type, or hold values that are not finite.
         OutputError: there is no space or no permission, or the folder holds other files.
     """
     target, ending, rate = check_video(path, fps=fps)
-    pixels = EachFrame(check_frames(frames, channels=3))
+    checked = check_frames(frames, channels=3)
+    marker = find_marker(watermark, ending)
+    if marker:
+        check_size(*checked.shape[1:3])
+    pixels = EachFrame(checked, marker)
     write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
     with whole_file(target) as temporary, _explained(target):
         write(temporary, pixels, rate, comment)
     return target
+
+
+def find_marker(watermark: str, ending: str) -> Marker | None:
+    """What puts a watermark into the frames of a format; None for none.
+
+    Raises:
+        ConfigError: the text, the format, or a missing package.
+    """
+    if watermark and ending in (".gif", ".webp"):
+        raise ConfigError(
+            got=f"a watermark in a {ending}",
+            expected=".mp4, or a folder of PNGs: the colours of other formats are too coarse for it",
+            mend="Save as .mp4.",
+        )
+    return Marker(watermark) if watermark else None
 
 
 class Target(NamedTuple):

@@ -168,6 +168,8 @@ def check_agreement() -> dict[str, float]:
     rendered = edit(host, expected, target, empty, config=config)
     given = {"num_steps": NUM_STEPS, "cfg": 4.0, "eta": 0.0, "edit_seed": 1, "trajectory": trajectory}
     ours = SampleEdit.execute(tuned, TARGET, EMPTY, inverted, **given)[0]["samples"]
+    mixed = edit(host, expected, target, empty, config=EditConfig(**{**vars(config), "noise_prior": 0.6, "seed": 1}))
+    ours_mixed = SampleEdit.execute(tuned, TARGET, EMPTY, inverted, **given, noise_prior=0.6)[0]["samples"]
     sampler = comfy.samplers.sampler_object("ddim")
     stock = comfy.sample.sample_custom(
         tuned, noise.generate_noise(LATENT), 4.0, sampler, sigmas, TARGET, EMPTY, SAMPLES, disable_pbar=True, seed=1
@@ -175,6 +177,8 @@ def check_agreement() -> dict[str, float]:
     return {
         "trajectory": far(trajectory.latents, expected.latents),
         "edit": far(scaled(ours), rendered),
+        "mixed": far(scaled(ours_mixed), mixed),
+        "mixed_differs": far(mixed, rendered),
         "stock_ddim": far(stock, ours),
     }
 

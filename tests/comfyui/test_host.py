@@ -25,6 +25,7 @@ def test_core_host_diffusers_host_and_stock_ddim_agree(host):
     agreement = host["agreement"]
     assert agreement["trajectory"] < 5e-5
     assert agreement["edit"] < 5e-5
+    assert agreement["mixed"] < 5e-5 and agreement["mixed_differs"] > 1e-2
     # core ends at sigma_0 without dividing by sqrt(1 + sigma_0^2), and sigma_0 is 0.029.
     assert agreement["stock_ddim"] < 2e-3
 

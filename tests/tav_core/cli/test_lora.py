@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tav_core.cli.main import main
 from tav_core.errors import ConfigError
 from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.motion import Motion
+from tav_core.video.notes import read_notes
 from tav_core.video.write import write_video
 
 SIZE = ["--num-frames", "3", "--width", "64", "--height", "64"]
@@ -63,7 +65,12 @@ def test_a_lora_counts_in_every_command(place, capsys):
     torch.testing.assert_close(twice, whole, rtol=1e-4, atol=1e-4)
     model = ["--model", f"{place / 'model'}", *lora, "--num-steps", "2", "--prompt", "a dog"]
     edited = ["--motion", f"{place / 'run' / 'motion.safetensors'}", "--trajectory", f"{place / 'with.safetensors'}"]
-    assert main(["edit", *model, *edited, "--out", f"{place / 'edits'}"]) == 0
+    assert main(["edit", *model, *edited, "--out", f"{place / 'plain'}"]) == 0
+    assert "comment" not in read_notes(place / "plain" / "a-dog.mp4")
+    assert main(["edit", *model, *edited, "--metadata", "--out", f"{place / 'edits'}"]) == 0
+    about = json.loads(read_notes(place / "edits" / "a-dog.mp4")["comment"])
+    assert about["prompt"] == "a dog" and about["num_steps"] == 2 and about["motion"] == "motion.safetensors"
+    assert about["lora"] == ["look.safetensors:0.5"]
     assert main(["generate", *model, *SIZE, "--out", f"{place / 'new'}"]) == 0
     assert (place / "edits" / "a-dog.mp4").is_file() and (place / "new" / "a-dog.mp4").is_file()
 

@@ -399,7 +399,7 @@ class TestErrors:
         fails(capsys, edit(place, *more, "--inject-features", "2"), "features 2", "0 to 1")
 
     def test_not_a_motion(self, place, capsys):
-        fails(capsys, main(["info", f"{place / 'clip.mp4'}"]), "clip.mp4")
+        fails(capsys, main(["info", f"{place / 'text.mp4'}"]), "text.mp4")
         motion = ["--motion", f"{place / 'trajectory.safetensors'}"]
         fails(capsys, edit(place, *motion, "--prompt", "x"), "not a motion's")
 

@@ -9,7 +9,7 @@ from tav_core.denoisers.guidance import guided
 from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import ddim_step, gaussian_noise
 from tav_core.sampling.config import EditConfig
-from tav_core.sampling.edit import edit
+from tav_core.sampling.edit import edit, mix_noise
 from tav_core.sampling.invert import invert
 
 TEN = {"num_steps": 10, "guidance_scale": 12.5}
@@ -184,6 +184,37 @@ def test_what_does_not_fit_the_inversion_is_refused(denoiser, goldens, texts):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         EditConfig(**wrong)
+
+
+def test_the_noise_prior_mixes_by_variance_and_one_changes_nothing():
+    inverted = gaussian_noise((1, 4, 8, 16, 16), seed=1)
+    assert mix_noise(inverted, 1.0, 33) is inverted
+    for prior in (0.0, 0.3, 0.8):
+        mixed = mix_noise(inverted, prior, 33)
+        added = (mixed - prior**0.5 * inverted) / (1 - prior) ** 0.5
+        assert mixed.std().item() == pytest.approx(1, abs=0.03) and added.std().item() == pytest.approx(1, abs=0.03)
+        assert abs(torch.corrcoef(torch.stack([added.flatten(), inverted.flatten()]))[0, 1]) < 0.03
+        assert not torch.equal(added[:, :, 0], added[:, :, 1]), "each frame has noise of its own"
+        assert torch.equal(mixed, mix_noise(inverted, prior, 33)) and not torch.equal(
+            mixed, mix_noise(inverted, prior, 34)
+        )
+    # Not the noise that eta would add in the first step.
+    assert not torch.allclose(mix_noise(inverted, 0.0, 33), gaussian_noise(inverted.shape, 33))
+
+
+def test_an_edit_begins_with_its_share_of_the_inverted_noise(denoiser, goldens, texts):
+    trajectory = invert(denoiser, goldens("ddim")["x0"], texts["empty"], num_steps=4)
+    both = (texts["edit"], texts["empty"])
+    got = edit(denoiser, trajectory, *both, config=EditConfig(num_steps=4, noise_prior=0.6))
+    start = mix_noise(trajectory.noise, 0.6, EditConfig().seed)
+    assert torch.equal(got, edit(denoiser, start, *both, config=EditConfig(num_steps=4)))
+    assert not torch.allclose(got, edit(denoiser, trajectory, *both, config=EditConfig(num_steps=4)), atol=1e-3)
+
+
+def test_an_exact_inversion_takes_all_of_its_noise(denoiser, goldens, texts):
+    trajectory = invert(denoiser, goldens("ddim")["x0"], texts["empty"], num_steps=4, method="o_belm")
+    with pytest.raises(ConfigError, match=r"noise_prior 0\.5 for an inversion by o_belm"):
+        edit(denoiser, trajectory, texts["edit"], texts["empty"], config=EditConfig(num_steps=4, noise_prior=0.5))
 
 
 class Counting:

@@ -12,6 +12,7 @@ from diffusers.training_utils import compute_snr
 from tav_core.errors import ConfigError
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.tuning.config import TuneConfig
+from tav_core.tuning.debias import debiased_loss, draw_anchor
 from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
 
@@ -85,3 +86,53 @@ def test_what_no_run_can_have_is_refused(settings):
 def test_a_range_beyond_the_models_timesteps_is_refused(untuned, clip_latents, context):
     with pytest.raises(ConfigError, match="min_timestep 1000 for a model of 1000 timesteps"):
         start(untuned, clip_latents, context, min_timestep=1000, max_timestep=2000).draw()
+
+
+def phi(noise, anchor, beta):
+    """MotionDirector's formula, frame by frame (arXiv 2310.08465, equation 8)."""
+    frames = [(beta**2 + 1) ** 0.5 * noise[:, :, i] - beta * noise[:, :, anchor] for i in range(noise.shape[2])]
+    return torch.stack(frames, dim=2)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 2.5])
+def test_the_debiased_loss_is_the_papers(beta):
+    predicted, target = torch.randn((2, 1, 4, 5, 3, 3), generator=torch.Generator().manual_seed(1))
+    for anchor in range(5):
+        expected = torch.nn.functional.mse_loss(phi(predicted, anchor, beta), phi(target, anchor, beta))
+        torch.testing.assert_close(debiased_loss(predicted, target, anchor=anchor, beta=beta), expected)
+
+
+def test_what_all_frames_share_counts_little_and_what_differs_in_full():
+    target = torch.zeros(1, 4, 6, 8, 8)
+    shared = torch.ones_like(target)
+    # sqrt(2) - 1 of an error in all frames is left; of one in a single other frame, sqrt(2).
+    assert debiased_loss(shared, target, anchor=2).item() == pytest.approx((2**0.5 - 1) ** 2)
+    alone = target.clone()
+    alone[:, :, 4] = 1
+    assert debiased_loss(alone, target, anchor=2).item() == pytest.approx(2 / 6)
+
+
+def test_the_debiased_loss_is_added_and_changes_no_draw(untuned, clip_latents, context):
+    plain, debiased, twice = (
+        start(untuned, clip_latents, context, appearance_debias=weight) for weight in (0.0, 1.0, 2.0)
+    )
+    for (latents, noise, timestep), same in zip(drawn(plain, 2), drawn(debiased, 2), strict=True):
+        assert torch.equal(latents, same[0]) and torch.equal(noise, same[1]) and timestep == same[2]
+        twice.step = plain.step
+        with torch.no_grad():
+            one, two, three = (run.loss(latents, noise, timestep).item() for run in (plain, debiased, twice))
+        assert two > one and three - one == pytest.approx(2 * (two - one), rel=1e-4)
+
+
+def test_anchors_are_drawn_from_seed_and_step_among_all_frames():
+    anchors = [draw_anchor(6, seed=33, step=step) for step in range(200)]
+    assert set(anchors) == set(range(6)) and anchors == [draw_anchor(6, seed=33, step=step) for step in range(200)]
+    assert anchors != [draw_anchor(6, seed=34, step=step) for step in range(200)]
+
+
+def test_a_run_with_another_weight_is_another_run(untuned, clip_latents, context, tmp_path):
+    how = {"num_steps": 1, "memory": "speed"}
+    file = tmp_path / "state.safetensors"
+    tune(untuned, clip_latents, context, config=TuneConfig(appearance_debias=1.0, **how), state_path=file)
+    with pytest.raises(ConfigError, match="its appearance_debias is not the one asked for"):
+        tune(untuned, clip_latents, context, config=TuneConfig(**how), state_path=file)
