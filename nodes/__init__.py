@@ -18,6 +18,7 @@ from .lavie.interpolate import InterpolateFrames
 from .lavie.load import LoadLaVie
 from .lavie.steps import LaVieSteps
 from .lavie.upscale import UpscaleVideo
+from .sampling.animation_start import AnimationStart
 from .sampling.blend_inversions import BlendInversions
 from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
@@ -30,6 +31,7 @@ from .sampling.motion_field import MotionField
 from .sampling.prompts import Prompts
 from .sampling.sample_edit import SampleEdit
 from .sampling.smooth_background import SmoothBackground
+from .sampling.stretch_inversion import StretchInversion
 from .sampling.zero_shot_start import ZeroShotStart
 from .sockets.error_names import shorten_error_names
 from .sockets.folders import register_folders
@@ -39,6 +41,7 @@ from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
 from .tuning.tune import OneShotTune
 from .tuning.tune_options import TuneOptions
+from .video.animate import Animate
 from .video.compare import CompareVideos
 from .video.composite import CompositeEdit
 from .video.demo_model import LoadDemoModel
@@ -80,6 +83,9 @@ NODES: list[type[io.ComfyNode]] = [
     InterpolateFrames,
     UpscaleVideo,
     MarkVideo,
+    Animate,
+    AnimationStart,
+    StretchInversion,
 ]
 
 

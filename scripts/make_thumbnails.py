@@ -53,6 +53,7 @@ PICTURES = {
     "13_text_to_video": ("13  Text to video", {f"{MADE}, the camera moves": "made", "no motion field": "still"}),
     "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["beach"]: "beach"}),
     "15_instruct": ("15  Instruct", {"source": "source", '"make it a watercolor"': "watercolor"}),
+    "19_draw_the_motion": ("19  Draw the motion", {"a picture, moved along a path": "crude", "the video": "drawn"}),
 }
 
 
@@ -175,6 +176,28 @@ def zero_shot_graph() -> dict[str, Any]:
     return graph
 
 
+def drawn_graph() -> dict[str, Any]:
+    """A picture that is moved along a path, and the video that is made of it."""
+    moves = {"path": "[[0.3, 0.7], [0.45, 0.45], [0.7, 0.65]]", "num_frames": 8, "still": True, "scale": 1.0}
+    camera = {"pan_x": 0.0, "pan_y": 0.0, "zoom": 1.0, "turn": 0.0, "own_scale": 1.0, "follows": False}
+    edges = {"begin": "object", "margin": 3, "feather": 1}
+    return {
+        "demo": node("TAVLoadDemoModel"),
+        "shown": text(SOURCE),
+        "empty": text(""),
+        "animate": node("TAVAnimate", frames=["demo", 3], mask=["demo", 5], **moves, **camera, **edges),
+        "crude": save("animate"),
+        "cross": node("TAVCrossFrameModel", model=["demo", 0], attention="sparse_causal"),
+        "encode": node("VAEEncode", pixels=["animate", 0], vae=["demo", 2]),
+        "invert": node(
+            "TAVDDIMInvert", model=["cross", 0], conditioning=["empty", 0], latent=["encode", 0], num_steps=20
+        ),
+        "drawn_edit": edit_node("shown", model="cross"),
+        "drawn_frames": node("VAEDecode", samples=["drawn_edit", 0], vae=["demo", 2]),
+        "drawn": save("drawn_frames"),
+    }
+
+
 def ask(url: str, body: Any = None) -> bytes:
     """The server's answer to a request."""
     data = None if body is None else json.dumps(body).encode()
@@ -231,7 +254,7 @@ def main() -> None:
     url = parser.parse_args().url
     videos = render(url, first_graph())
     videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["beach"]}))
-    videos |= render(url, zero_shot_graph())
+    videos |= render(url, zero_shot_graph()) | render(url, drawn_graph())
     for name, (title, rows) in PICTURES.items():
         path = WORKFLOWS / f"{name}.jpg"
         draw(title, {label: videos[key] for label, key in rows.items()}).save(path, quality=QUALITY)

@@ -25,7 +25,7 @@ from own_workflows import (
     stock_samplers,
     your_clip,
 )
-from untuned_workflows import edges_to_video, instruct, text_to_video
+from untuned_workflows import draw_the_motion, edges_to_video, instruct, text_to_video
 from workflow_graph import WorkflowGraph
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
@@ -51,6 +51,7 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "16_lavie_text_to_video": lavie_text_to_video,
     "17_lavie_cascade": lavie_cascade,
     "18_sdxl_dreambooth_swap": sdxl_dreambooth,
+    "19_draw_the_motion": draw_the_motion,
 }
 
 

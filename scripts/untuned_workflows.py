@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
+    DEMO_EDIT,
     DEMO_SIZE,
+    DEMO_SOURCE,
+    DRAWING,
     EDIT,
     INVERT,
     LOAD,
@@ -15,10 +18,12 @@ from workflow_parts import (
     TUNE,
     compare,
     decode,
+    invert_clip,
     load_checkpoint,
     load_clip,
     load_edges,
     prompt,
+    sample,
     save,
 )
 
@@ -108,3 +113,26 @@ def instruct(graph: WorkflowGraph) -> None:
     latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=SAMPLED)[0]
     video = decode(graph, latent, loader[2])
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "instruct")
+
+
+def draw_the_motion(graph: WorkflowGraph) -> None:
+    """A picture, a path that is drawn on it, and a video; nothing is tuned."""
+    graph.note(
+        "**Draw a path** on the picture in *Animate*: drag, or click points. Press **Run**: a picture becomes a video.",
+        "The mask says what moves; *Animate* cuts it out, fills its place and moves it.",
+        "Inverting that and sampling it again makes a video of it; nothing is tuned.",
+        "Your picture: *Load Image* with a painted mask, your checkpoint, 50 steps, cfg 7.5.",
+    )
+    graph.group("Load", LOAD, below=True)
+    demo = graph.add("TAVLoadDemoModel")
+    shown, empty = prompt(graph, demo, DEMO_SOURCE, "Prompt"), prompt(graph, demo, "", "Empty prompt")
+    graph.group("Draw", TUNE)
+    moves = {"path": "[[0.3, 0.7], [0.45, 0.45], [0.7, 0.65]]", "num_frames": 8, "still": True}
+    crude = graph.add("TAVAnimate", frames=demo["frames"], mask=demo["mask"], **moves, room=DRAWING)["frames"]
+    graph.group("Invert", INVERT)
+    model = graph.add("TAVCrossFrameModel", model=demo["model"], attention="sparse_causal")["model"]
+    _, inverted = invert_clip(graph, model, demo["vae"], crude, empty, num_steps=DEMO_EDIT["num_steps"])
+    graph.group("Sample", EDIT)
+    video = decode(graph, sample(graph, model, inverted, shown[0], empty[0], **DEMO_EDIT), demo["vae"])
+    both = compare(graph, crude, video, labels=("animation", "video"))
+    save(graph, both, demo["fps"], "draw_the_motion")

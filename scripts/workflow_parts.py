@@ -48,6 +48,8 @@ PREVIEW, PLAYER = 278, 246
 SAMPLED = PREVIEW + 28
 # Load Clip's own preview of the video, and what it says of it after a run.
 SCREENING = 258
+# Animate's picture, which is drawn on.
+DRAWING = 330
 
 
 def load_demo(graph: WorkflowGraph) -> tuple[Node, Node, Node]:

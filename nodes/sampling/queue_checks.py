@@ -6,9 +6,10 @@ from typing import Any
 
 from ...tav_core.errors import ConfigError
 from ...tav_core.sampling.config import EXACT, EditConfig
+from ..sockets.bridge import check_planned_steps
 from ..sockets.graph import find_feed, is_link, read_input, read_value
 
-INVERT = "TAVDDIMInvert"
+INVERT, ANIMATION = "TAVDDIMInvert", "TAVAnimationStart"
 
 
 def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
@@ -28,6 +29,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     has_trajectory = is_link(read_input(graph, node, "trajectory"))
     if is_link(read_input(graph, node, "mask")) and not has_trajectory:
         raise mask_alone()
+    check_queued_animation(graph, node, num_steps)
     inversion = find_feed(graph, node, "trajectory")
     if inversion is None or inversion.class_type != INVERT:
         return
@@ -38,6 +40,15 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
     if method in EXACT:
         check_exact_start(method, eta or 0.0, 1.0 if prior is None else prior)
+
+
+def check_queued_animation(graph: Any, node: str | None, num_steps: Any) -> None:
+    """Checks the steps of an edit against those of the Animation Start that is linked to it, if one is."""
+    start = find_feed(graph, node, "latent")
+    if start is not None and start.class_type == ANIMATION:
+        planned = read_value(graph, start.node, "num_steps")
+        if isinstance(num_steps, int) and isinstance(planned, int):
+            check_planned_steps(num_steps, planned)
 
 
 def mask_alone() -> ConfigError:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, LocalEditConfig
 from ..core.interrupt import interruptible
-from ..sockets.bridge import check_samples, check_start_is_whole
+from ..sockets.bridge import check_samples, check_start_is_whole, steps_left
 from ..sockets.graph import QUEUED, explain
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 from .queue_checks import check_queued, mask_alone
@@ -31,7 +31,10 @@ class SampleEdit(io.ComfyNode):
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
             advanced=("eta", "edit_seed", "feather", "noise_prior"),
-            description="Renders the clip with an edited prompt, from its inverted latent, by DDIM with guidance.",
+            description=(
+                "Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with "
+                "guidance."
+            ),
             search_aliases=[
                 "tune a video",
                 "video to video",
@@ -52,7 +55,7 @@ class SampleEdit(io.ComfyNode):
                 io.Conditioning.Input(
                     "negative", tooltip="The empty prompt, as in the paper, or what should not appear."
                 ),
-                io.Latent.Input("latent", tooltip="The inverted latent from DDIM Invert."),
+                io.Latent.Input("latent", tooltip="From DDIM Invert, or from Animation Start."),
                 widget(EditConfig, "num_steps"),
                 widget(
                     EditConfig,
@@ -120,6 +123,7 @@ class SampleEdit(io.ComfyNode):
         noise_prior: float = EditConfig().noise_prior,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
+        from ..core.animation import from_sigma
         from ..core.sampling import run_stage
         from ..sockets.bridge import to_latents
 
@@ -127,6 +131,7 @@ class SampleEdit(io.ComfyNode):
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed, noise_prior=noise_prior)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
+        steps = steps_left(latent, num_steps, trajectory)
         if trajectory is not None:
             start = to_latents(samples, model)
             check_start(trajectory, start, config=config, scheduler=None, num_frames=trajectory.num_frames)
@@ -135,11 +140,13 @@ class SampleEdit(io.ComfyNode):
         def stage(denoiser, latents, report) -> tuple[Tensor, None]:
             count = lambda done, total, _: report(done, total)  # noqa: E731
             start = latents if trajectory is None else start_from(trajectory, latents, cfg)
-            prompts = (denoiser.context, denoiser.context)
-            return edit(denoiser, start, *prompts, config=config, on_step=count, correct=correct), None
+            if steps is not None:
+                start = from_sigma(latents, denoiser.schedule, steps, num_steps)
+            prompts, how = (denoiser.context, denoiser.context), {"correct": correct, "steps": steps}
+            return edit(denoiser, start, *prompts, config=config, on_step=count, **how), None
 
         guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
-        edited, _ = run_stage(model, samples, stage, num_steps=num_steps, name="Edit", **guided)
+        edited, _ = run_stage(model, samples, stage, num_steps=steps or num_steps, name="Edit", **guided)
         return io.NodeOutput({"samples": edited})
 
     @classmethod

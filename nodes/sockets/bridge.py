@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A key of a LATENT beside its samples: the exact method that inverted it. Only this pack's Sample Edit can reverse it.
 METHOD = "tav_method"
+# Another: (sampling steps, how many of them are left) for samples that Animation Start has noised.
+STEPS = "tav_steps"
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
@@ -145,6 +147,40 @@ def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) 
             got=f"a latent inverted by {latent[METHOD]}, without the trajectory of that inversion",
             expected="both: an exact inversion needs its latent and its trajectory",
             mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
+        )
+
+
+def begun_from(latent: dict[str, Any], *, num_steps: int, steps: int) -> dict[str, Any]:
+    """A LATENT marked as noised for the last `steps` of `num_steps` sampling steps."""
+    return {**latent, STEPS: (num_steps, steps)}
+
+
+def steps_left(latent: dict[str, Any], num_steps: int, trajectory: Trajectory | None) -> int | None:
+    """How many steps are left for a LATENT of Animation Start; None for any other LATENT.
+
+    Raises:
+        ConfigError: it was noised for another number of steps, or comes with a trajectory.
+    """
+    if STEPS not in latent:
+        return None
+    planned, steps = latent[STEPS]
+    if trajectory is not None:
+        raise ConfigError(
+            got="a latent of Animation Start with a trajectory",
+            expected="one start: the noised animation, or an inversion",
+            mend="Disconnect the trajectory, or connect the latent of DDIM Invert.",
+        )
+    check_planned_steps(num_steps, planned)
+    return int(steps)
+
+
+def check_planned_steps(num_steps: int, planned: int) -> None:
+    """Raises `ConfigError` unless an animation was noised for so many sampling steps."""
+    if planned != num_steps:
+        raise ConfigError(
+            got=f"{num_steps} sampling steps for an animation that was noised for {planned}",
+            expected="the same number in Animation Start and Sample Edit",
+            mend=f"Use {planned} steps in both.",
         )
 
 

@@ -14,6 +14,7 @@ from ..atomic_files import check_output
 from ..checkpoints.lavie import start_from
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..errors import ConfigError
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
 from ..layouts import VAE_FACTOR
@@ -157,6 +158,12 @@ def print_reconstruction(
 
 def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
+    if args.motion is None:
+        raise ConfigError(
+            got="edit without --motion",
+            expected="the motion file that tune wrote",
+            mend="Add --motion, or start from an animation with --animation, which needs none.",
+        )
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:

@@ -32,6 +32,7 @@ from ..sampling.config import EditConfig, InjectionConfig
 from ..sampling.edit import check_same_steps
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
+from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
 from ..tensor_files import load_header
 from ..tuning.motion import Motion
@@ -182,7 +183,7 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
 
 
 def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
-    """The trajectory to start from, blended with another one if asked for; None for a random start.
+    """The trajectory to start from, blended and at another speed if asked for; None for a random start.
 
     Raises:
         ConfigError: the options do not go together, or it was inverted in another number of steps than they say.
@@ -198,6 +199,10 @@ def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
             raise ConfigError(
                 got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory."
             )
+        if args.speed != 1:
+            raise ConfigError(
+                got="--speed without --trajectory", expected="an inversion to stretch", mend="Add --trajectory."
+            )
         return None
     if args.free_noise:
         raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Leave one out.")
@@ -205,7 +210,9 @@ def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
     start = Trajectory.load(args.trajectory)
     if args.num_steps is not None:
         check_same_steps(args.num_steps, len(start.timesteps))
-    return blend(start, Trajectory.load(args.blend), args.blend_weight) if args.blend else start
+    if args.blend:
+        start = blend(start, Trajectory.load(args.blend), args.blend_weight)
+    return start if args.speed == 1 else stretch(start, args.speed)
 
 
 def random_start(

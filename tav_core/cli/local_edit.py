@@ -73,6 +73,12 @@ def load_local_edit(
             expected="the inversion of one clip, which is restored outside",
             mend="Leave --blend out, or edit the whole clip.",
         )
+    if args.speed != 1:
+        raise ConfigError(
+            got="--mask or --frames with --speed",
+            expected="the inversion of the clip as it is, whose frames are restored outside",
+            mend="Leave --speed out, or edit the whole clip.",
+        )
     if not isinstance(start, Trajectory):
         raise ConfigError(
             got="--mask or --frames without --trajectory",

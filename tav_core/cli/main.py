@@ -1,7 +1,7 @@
 """The command line: `python -m tav_core COMMAND`.
 
-The commands are tune, invert, reconstruct, edit, batch, study, generate, instruct, interpolate, upscale, train-video,
-learn-start, tune-clips, convert, report and info.
+The commands are tune, invert, reconstruct, edit, animate, generate, instruct, interpolate, upscale, train-video,
+learn-start, tune-clips, convert, batch, study, report and info.
 
 This module parses the options; commands.py runs the commands.
 """
@@ -21,6 +21,7 @@ from ..sampling.config import METHODS, EditConfig, InvertConfig
 from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..version import __version__
+from .animate_options import add_animate, add_animation
 from .batch_options import add_batch, add_study
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
@@ -125,7 +126,7 @@ def build_parser() -> Parser:
     edit = commands.add_parser("edit", help="render videos under new prompts")
     add_model(edit)
     add_lora(edit)
-    add_motion(edit)
+    add_motion(edit, required=False)
     add_windows(edit)
     add_control(edit)
     edit.add_argument("--prompt", action="append", required=True, help="a new prompt; may be given several times")
@@ -142,6 +143,12 @@ def build_parser() -> Parser:
     )
     edit.add_argument(
         "--blend-weight", type=float, default=0.5, help="share of the second trajectory, 0 to 1 (default: 0.5)"
+    )
+    edit.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="speed of the trajectory's motion: 0.5 is half, with nearly twice as many frames (default: 1)",
     )
     edit.add_argument(
         "--num-frames", type=int, help="frames of a random start; with --trajectory, checked against its frames"
@@ -168,7 +175,9 @@ def build_parser() -> Parser:
     add_settings(edit, EditConfig, leave_out=("num_steps",))
     add_local_edit(edit)
     add_injection(edit)
+    add_animation(edit)
 
+    add_animate(commands.add_parser("animate", help="move an object along a path, or the camera; writes a video"))
     generate = commands.add_parser("generate", help="make videos from prompts, with any checkpoint and no tuning")
     add_generate(generate)
     add_lavie(generate)
@@ -240,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command that the options name. Returns the exit status, which is 1 if jobs of a batch failed."""
-    from . import commands, lavie, several_clips, zero_shot
+    from . import animate, commands, lavie, several_clips, zero_shot
 
     if args.command == "batch":
         from .batch import run_batch_command
@@ -250,11 +259,13 @@ def run(args: argparse.Namespace) -> int:
         from .study import run_study
 
         return run_study(args)
+    homes = {"generate": zero_shot, "instruct": zero_shot, "convert": lavie, "animate": animate}
+    homes |= {"learn-start": several_clips, "tune-clips": several_clips}
+    home, name = homes.get(args.command, commands), f"run_{args.command.replace('-', '_')}"
+    if getattr(args, "lavie", None):
+        home = lavie
+    if getattr(args, "animation", None):
+        home, name = animate, "run_edit_animation"
     with explain_out_of_memory(f"running {args.command}", "Use a smaller size, or close other programs."):
-        home = zero_shot if args.command in ("generate", "instruct") else commands
-        if getattr(args, "lavie", None) or args.command == "convert":
-            home = lavie
-        if args.command in ("learn-start", "tune-clips"):
-            home = several_clips
-        getattr(home, f"run_{args.command.replace('-', '_')}")(args)
+        getattr(home, name)(args)
     return 0

@@ -2,6 +2,7 @@
 
     frames -> clip, dino (with images) -> similarity   embeddings to cosines
     frames -> flow -> motion                           displacements to warp error and diversity
+    frames -> flow -> drift                            how the camera moves
     frames -> flicker                                  pixels alone
     all of these -> measure                            one call for all scores
     scores                                             what each score is called and what it says
@@ -16,6 +17,7 @@ from ..lazy_names import names_on_use
 HOMES = {
     "clip": ("ClipEncoder", "load_clip_model"),
     "dino": ("DinoEncoder", "load_dino_model"),
+    "drift": ("measure_drift",),
     "flicker": ("second_differences",),
     "flow": ("FlowPair", "measure_flow"),
     "measure": ("VideoScores", "measure_video"),

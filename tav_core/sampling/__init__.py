@@ -2,6 +2,6 @@
 
 invert.py inverts a clip by the steps in solvers.py; the result is a `Trajectory` (trajectory.py). edit.py samples a
 video under a new prompt. injection.py keeps the source's layout in an edit, local_edit.py keeps what lies outside a
-mask. blend.py and free_noise.py make other starts. config.py holds the settings, presets.py sets of them for common
-goals.
+mask. blend.py, stretch.py and free_noise.py make other starts, from_animation.py starts from a crude animation.
+config.py holds the settings, presets.py sets of them for common goals.
 """

@@ -14,6 +14,8 @@ EXACT = ("o_belm",)
 # The ResNets of Stable Diffusion's decoder, by which the paper counts.
 PAPER_LAYERS = 12
 PAPER_LEVELS = 4
+# How sampling starts from a crude animation.
+BEGINNINGS = ("inverted", "noised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,3 +151,45 @@ class LocalEditConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimationConfig:
+    """How sampling starts from an animation. What each value does was measured, see docs/animate.md.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    begin: str = setting(
+        "inverted",
+        "inverted keeps the picture and the path best; noised takes half as long and makes more of the prompt.",
+        choices=BEGINNINGS,
+    )
+    strength: float = setting(
+        0.7,
+        "How much noise a noised animation has, as a share of the steps that are taken: lower stays nearer to the "
+        "animation, higher follows the prompt more.",
+        low=0.01,
+        high=1,
+    )
+    hold: float = setting(
+        0.5,
+        "Share of a noised animation's steps, from the first on, that keep it inside the mask; 0 is off, and without a "
+        "mask nothing is kept.",
+        low=0,
+        high=1,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def steps_of(self, num_steps: int) -> int:
+        """How many of so many sampling steps are taken; at least one."""
+        if self.begin == "inverted":
+            return num_steps
+        return max(1, round(self.strength * num_steps))
+
+    def held_of(self, num_steps: int) -> int:
+        """In how many of so many sampling steps, from the first one taken on, the animation is kept inside its mask."""
+        return round(self.hold * self.steps_of(num_steps))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.precision import usual_defaults
 from ..models.schedule import ddim_step, draw_noise, gaussian_noise
+from ..settings import is_whole
 from .config import EditConfig
 from .solvers import fade, sample_back
 from .trajectory import Trajectory
@@ -41,6 +43,7 @@ def edit(
     num_frames: int | None = None,
     on_step: OnLatents | None = None,
     correct: Correct | None = None,
+    steps: int | None = None,
 ) -> Tensor:
     """Samples one video per prompt from one start, with classifier-free guidance: by DDIM, or by the steps of an exact
     inversion backwards.
@@ -56,6 +59,8 @@ def edit(
         on_step: called after each step with (steps done over all prompts, total steps, latents).
         correct: for local edits: called after each step with (latents, steps left of this prompt), returns the latents
             to continue with, of the same shape. A trajectory's `latents[steps left]` have the same noise level.
+        steps: how many of the config's steps to take, the last ones, from a start that has noise for as many; None for
+            all.
 
     Returns:
         Latents `p c f h w`.
@@ -63,7 +68,7 @@ def edit(
     Raises:
         LatentsError: the start has another rank or frame count.
         ConfigError: the number of steps differs from the inversion's, or an inverted start has a scheduler, or an exact
-            one has `eta` above 0.
+            one has `eta` above 0, or only some steps are taken in another way than by DDIM.
         OutOfMemory: the message says what to lower.
     """
     config = config or EditConfig()
@@ -73,9 +78,10 @@ def edit(
     check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
-    sample = find_sampler(start, scheduler, config)
+    sample = find_sampler(start, scheduler, config) if steps is None else partial(sample_ddim, steps=taken)
     videos: list[Tensor] = []
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
@@ -126,6 +132,33 @@ def check_start(
         )
     if start.remainder is not None:
         check_exact_start(start.method, config.eta, config.noise_prior)
+
+
+def check_taken(
+    steps: int | None, start: Trajectory | Tensor, *, config: EditConfig, scheduler: SchedulerMixin | None
+) -> int:
+    """How many steps are taken; raises `ConfigError` if `steps` does not go with the rest."""
+    if steps is None:
+        return config.num_steps
+    if isinstance(start, Trajectory) or scheduler is not None:
+        raise ConfigError(
+            got=f"{steps} steps of {'an inverted start' if scheduler is None else type(scheduler).__name__}",
+            expected="a start that was noised for so many of DDIM's steps",
+            mend="Leave the number of steps to take out, or start from noised latents by DDIM.",
+        )
+    if not is_whole(steps) or not 1 <= steps <= config.num_steps:
+        raise ConfigError(
+            got=f"{steps!r} of {config.num_steps} steps",
+            expected=f"1 to {config.num_steps}",
+            mend="Use the number that the start was noised for.",
+        )
+    if config.noise_prior != 1:
+        raise ConfigError(
+            got=f"noise_prior {config.noise_prior:g} with a start that was noised for {steps} steps",
+            expected="1: it mixes noise into the noise of an inversion, and this start is no noise alone",
+            mend="Set noise_prior to 1.",
+        )
+    return steps
 
 
 def check_same_steps(num_steps: int, inverted: int) -> None:
@@ -185,11 +218,14 @@ def sample_ddim(
     config: EditConfig,
     report: OnLatents,
     correct: Correct,
+    *,
+    steps: int | None = None,
 ) -> Tensor:
-    """DDIM from noise to clean latents, `1 c f h w`."""
+    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all."""
     schedule = denoiser.schedule
     generator = torch.Generator("cpu").manual_seed(config.seed)
-    for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
+    timesteps = schedule.timesteps(config.num_steps)[:steps]
+    for done, timestep in enumerate(reversed(timesteps), start=1):
         noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
         latents = ddim_step(
             latents,
@@ -199,8 +235,8 @@ def sample_ddim(
             eta=config.eta,
             noise=noise,
         )
-        latents = correct(latents, config.num_steps - done)
-        report(done, config.num_steps, latents)
+        latents = correct(latents, len(timesteps) - done)
+        report(done, len(timesteps), latents)
     return latents
 
 

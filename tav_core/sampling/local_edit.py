@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError
-from ..layouts import VAE_FACTOR, check_finite_frames
+from ..layouts import VAE_FACTOR, check_finite_frames, check_mask
 from .config import LocalEditConfig
 from .trajectory import Trajectory, check_all_kept
 
@@ -192,31 +192,3 @@ def check_pair(source: Tensor, edited: Tensor) -> None:
         )
     for frames in (source, edited):
         check_finite_frames(frames, ClipError)
-
-
-def check_mask(mask: Tensor, *, num_frames: int, height: int, width: int) -> None:
-    """Raises `ClipError` unless a mask is `f h w` or `1 h w` in [0, 1], in the clip's size."""
-    if not isinstance(mask, Tensor) or mask.is_complex():
-        raise ClipError(
-            got=f"a mask of {getattr(mask, 'dtype', type(mask).__name__)}",
-            expected="a tensor of numbers, f h w",
-            mend="Use torch.as_tensor on an array; read_mask reads files.",
-        )
-    shape, size = tuple(mask.shape), f"{width}x{height} pixels"
-    if mask.ndim != 3 or shape[1:] != (height, width):
-        found = f"a mask of {shape[2]}x{shape[1]} pixels" if mask.ndim == 3 else f"a mask of shape {shape}"
-        mend = f"Scale or crop the mask to {size}, as the clip was." if mask.ndim == 3 else "Add or drop an axis."
-        raise ClipError(got=found, expected=f"f h w, {size} as the clip has", mend=mend)
-    if shape[0] not in (1, num_frames):
-        raise ClipError(
-            got=f"a mask of {shape[0]} frames for a clip of {num_frames}",
-            expected=f"{num_frames} frames, or one for all of them",
-            mend="Make the mask from the frames of the clip, with the same start and stride.",
-        )
-    low, high = float(mask.min()), float(mask.max())
-    if not (low >= 0 and high <= 1):
-        raise ClipError(
-            got=f"a mask with values from {low:g} to {high:g}",
-            expected="values from 0, where the source is kept, to 1, where it is edited",
-            mend="Divide bytes by 255.",
-        )

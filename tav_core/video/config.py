@@ -1,4 +1,5 @@
-"""How a clip is read, and what a motion file records of it: the one source of defaults and bounds. Needs no torch."""
+"""How a clip is read, what a motion file records of it, and how an object and the camera are moved: the one source of
+defaults and bounds. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from ..errors import ConfigError
 from ..settings import check_settings, is_number, is_whole, setting
 
 FITS = ("crop", "pad", "stretch")
+BEGINS = ("object", "path")
 SIZE_STEP = 8
 """Every Stable Diffusion VAE halves the size three times, so a side must be a multiple of 2**3."""
 
@@ -89,3 +91,70 @@ def check_size(width: int, height: int) -> None:
             expected=f"a multiple of {SIZE_STEP} pixels",
             mend=f"Set {side} to {nearest}.",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateConfig:
+    """How an object is cut from its picture and moved. All defaults are our choice.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    num_frames: int = setting(
+        16, "Frames that are made of one picture; a clip keeps the number that it has.", low=2, high=1024
+    )
+    still: bool = setting(False, "Take the first frame of a clip alone, as a picture.")
+    scale: float = setting(
+        1.0,
+        "How far the object goes, times the path, or without a path times its own motion: 0.5 goes half as far.",
+        low=-10,
+        high=10,
+    )
+    begin: str = setting(
+        "object",
+        "Where the path begins: object follows it from where it is; path moves the object's centre to the first point.",
+        choices=BEGINS,
+    )
+    margin: int = setting(
+        3,
+        "Pixels around the mask that are filled too, so that nothing of the object's edge stays behind.",
+        low=0,
+        high=64,
+    )
+    feather: int = setting(1, "Pixels to both sides of the mask's edge over which the object fades.", low=0, high=64)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """How the camera moves from the first frame to the last, where what is moved is given in full, so that it does not
+    depend on the size and number of frames. What the camera looks at moves the other way on the screen.
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    pan_x: float = setting(0.0, "Frame widths that the camera moves to the right; negative moves left.", low=-4, high=4)
+    pan_y: float = setting(0.0, "Frame heights that the camera moves down; negative moves up.", low=-4, high=4)
+    zoom: float = setting(
+        1.0,
+        "How many times nearer the camera is at the end: above 1 comes nearer, below 1 goes back.",
+        low=0.1,
+        high=10,
+    )
+    turn: float = setting(0.0, "Degrees that the camera turns, clockwise.", low=-360, high=360)
+    own_scale: float = setting(
+        1.0,
+        "How far the clip's own camera goes, times its own motion: 0 holds it still, 1 leaves it as it is.",
+        low=-10,
+        high=10,
+    )
+    follows: bool = setting(
+        False, "Move the place alone: the object keeps to its path on the screen, as if the camera followed it."
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)

@@ -93,6 +93,34 @@ def original(source: str) -> Graph:
     return {**changed(motion_graph(), "apply", motion=["import", 0]), "import": imported}
 
 
+MOVES = {"num_frames": 4, "still": True, "scale": 1.0, "pan_x": 0.0, "pan_y": 0.0, "zoom": 1.0, "turn": 0.0}
+MOVES |= {"begin": "object", "margin": 3, "feather": 1, "own_scale": 1.0, "follows": False}
+WAY = "[[0.3, 0.6], [0.7, 0.5]]"
+
+
+def animated(path: str = WAY, **changes: Any) -> Graph:
+    """An animation of the demo's picture, of which nothing is made."""
+    sockets = {"frames": ["demo", 3], "mask": ["demo", 5], "path": path, **MOVES, **changes}
+    given = {name: value for name, value in sockets.items() if value is not None}
+    return {"demo": node("TAVLoadDemoModel"), "animate": node("TAVAnimate", **given)}
+
+
+def animation_edit(**changes: Any) -> Graph:
+    """An edit that starts from an animation, one input of Sample Edit changed."""
+    start = {"num_steps": 2, "strength": 0.7, "hold": 0.5, "start_seed": 1}
+    links = {"positive": ["empty", 0], "negative": ["empty", 0], "latent": ["start", 1], "model": ["start", 0]}
+    return {
+        **animated(),
+        "empty": text(""),
+        "cross": node("TAVCrossFrameModel", model=["demo", 0], attention="sparse_causal"),
+        "encode": node("VAEEncode", pixels=["animate", 0], vae=["demo", 2]),
+        "start": node("TAVAnimationStart", model=["cross", 0], latent=["encode", 0], mask=["animate", 1], **start),
+        "edit": node("TAVSampleEdit", **{**links, **EDIT, "num_steps": 2, **changes}),
+        "decode": node("VAEDecode", samples=["edit", 0], vae=["demo", 2]),
+        "save": node("SaveImage", images=["decode", 0], filename_prefix="animation"),
+    }
+
+
 # name: (graph, words that the message must hold)
 CASES: dict[str, tuple[Graph, tuple[str, ...]]] = {
     "clip gone": (clip_graph(video="gone.mp4"), ("video", "gone.mp4", "upload")),
@@ -134,6 +162,12 @@ CASES: dict[str, tuple[Graph, tuple[str, ...]]] = {
     "cfg": (edit_of(cfg=1000.0), ("cfg", "max")),
     "nothing connected": (changed(edit_of(), "edit", model=None), ("model", "missing")),
     "wrong socket": (edit_of(model=["demo", 2]), ("model", "VAE")),
+    "path: no points": (animated("left to right"), ("path", "fractions of the frame")),
+    "path: one point": (animated("[[0.3, 0.6]]"), ("a path of one point", "two points or more")),
+    "path: pixels": (animated("40,60 90,60"), ("40, 60", "Divide pixels")),
+    "path: no mask": (animated(mask=None), ("a path without a mask", "mask of the object")),
+    "nothing moves": (animated(""), ("nothing that moves", "Draw a path")),
+    "other steps than the animation's": (animation_edit(num_steps=3), ("noised for 2", "Use 2 steps in both")),
     "original gone": (original("diffusers/gone"), ("source", "gone")),
     "not the original's": (original("tav_motion/good.safetensors"), ("good.safetensors", "motion")),
 }

@@ -136,7 +136,7 @@ MUTATIONS = (
     ),
     Mutation(
         "masks: NaN is accepted",
-        "tav_core/sampling/local_edit.py",
+        "tav_core/layouts.py",
         "if not (low >= 0 and high <= 1):",
         "if low < 0 or high > 1:",
         ("tests/faults/test_bad_edits.py::TestMasks",),

@@ -63,7 +63,7 @@ def test_write_failures_are_explained():
 
 def test_nothing_in_the_library_prints_or_asserts_on_input():
     """Messages go through errors; only the command line prints."""
-    names = ("main", "commands", "lavie", "several_clips", "zero_shot", "batch", "study")
+    names = ("main", "commands", "animate", "lavie", "several_clips", "zero_shot", "batch", "study")
     printing = {f"cli/{name}.py" for name in names}
     for path in python_files("tav_core"):
         text = path.read_text()

@@ -1,0 +1,60 @@
+"""Stretch Inversion: the motion of an inverted clip, slower or faster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+from einops import rearrange
+
+from ..core.interrupt import interruptible
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
+from ..sockets.widgets import CATEGORY, Trajectory, schema
+
+if TYPE_CHECKING:
+    from ...tav_core.sampling import trajectory as trajectories
+
+
+class StretchInversion(io.ComfyNode):
+    """See the module."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="TAVStretchInversion",
+            display_name="Stretch Inversion",
+            category=CATEGORY,
+            is_experimental=True,
+            description=(
+                "Slows down or speeds up the motion of an inverted clip: frames between two are blends of their "
+                "inverted noises (slerp), so that Sample Edit renders a frame there and not a double exposure."
+            ),
+            search_aliases=["slow motion", "speed", "time stretch", "frame interpolation", "retime"],
+            inputs=[
+                io.Latent.Input("latent", tooltip="The inverted latent from DDIM Invert."),
+                Trajectory.Input("trajectory", tooltip="The trajectory of the same DDIM Invert."),
+                io.Float.Input(
+                    "speed",
+                    default=0.5,
+                    min=0.125,
+                    max=8.0,
+                    step=0.125,
+                    tooltip="0.5 is half as fast, with nearly twice as many frames; 2 takes every other frame.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("latent", display_name="inverted latent", tooltip="The noise, for Sample Edit."),
+                Trajectory.Output("trajectory", display_name="trajectory", tooltip="Every step, for Sample Edit."),
+            ],
+        )
+
+    @classmethod
+    @interruptible
+    def execute(cls, latent: dict[str, Any], trajectory: trajectories.Trajectory, speed: float) -> io.NodeOutput:
+        from ...tav_core.layouts import check_num_frames
+        from ...tav_core.sampling.stretch import find_times, stretch, stretch_frames
+
+        samples = rearrange(check_samples(latent), TO_LATENTS)
+        check_num_frames(samples, trajectory.num_frames)
+        made, times = stretch(trajectory, speed), find_times(trajectory.num_frames, speed)
+        return io.NodeOutput(as_inverted(rearrange(stretch_frames(samples, times), TO_SAMPLES), made), made)

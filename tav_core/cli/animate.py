@@ -1,0 +1,111 @@
+"""The command `animate`, and edits that start from what it writes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from einops import repeat
+from torch import Tensor
+
+from ..checkpoints.load import Checkpoint
+from ..denoisers.denoiser import UNetDenoiser
+from ..errors import ConfigError
+from ..metrics.drift import measure_drift
+from ..models.unet import InflatedUNet
+from ..sampling.config import AnimationConfig, EditConfig
+from ..sampling.from_animation import edit_animation
+from ..tuning.motion import Motion
+from ..version import __version__
+from ..video.animate import animate
+from ..video.clip import VideoClip, open_source
+from ..video.config import AnimateConfig, CameraConfig
+from ..video.mask import read_mask
+from ..video.motion_path import check_path, parse_path
+from ..video.write import check_video, write_video
+from .commands import prepare_videos
+from .controls import add_named_controls
+from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt
+from .options import read_settings
+from .progress import counted_by, progress_bar, tell
+from .whole_clip import read_whole
+from .zero_shot import write_videos
+from .zero_shot_options import FPS
+
+# Options of `edit` that say where else it should start, or what else it should restore.
+OTHER_STARTS = ("trajectory", "blend", "free_noise", "scheduler", "inject", "mask", "frames", "source")
+
+
+def run_animate(args: argparse.Namespace) -> None:
+    """Moves an object of a picture or clip along a path, and the camera, and writes the frames."""
+    points = parse_path(" ".join(args.path))
+    path = check_path(points) if args.path else points
+    camera = read_settings(args, CameraConfig)
+    clip, config = read_scene(args)
+    fps = args.fps or (clip.fps if len(clip.frames) > 1 else FPS)
+    for file in filter(None, (args.out, args.out_mask)):
+        check_video(file, fps=fps)
+    mask = None if args.mask is None else read_mask(args.mask, clip)
+    made = animate(clip.frames, mask, path, config=config, camera=camera, measure=measure_drift)
+    about = {"animation of": args.clip.name, "path": path, **vars(config), **vars(camera), "tav_core": __version__}
+    print(write_video(args.out, made.frames, fps=fps, comment=json.dumps(about, ensure_ascii=False)))
+    if args.out_mask:
+        print(write_video(args.out_mask, repeat(made.mask, "f h w -> f h w 3"), fps=fps))
+
+
+def read_scene(args: argparse.Namespace) -> tuple[VideoClip, AnimateConfig]:
+    """The picture or clip, and how to animate it: `--num-frames` are those of a clip, or those to make of a picture."""
+    made = args.num_frames or AnimateConfig().num_frames
+    args.num_frames = 1 if args.still or len(open_source(args.clip).timeline) == 1 else args.num_frames
+    clip = read_whole(args.clip, args)
+    args.num_frames = made
+    return clip, read_settings(args, AnimateConfig)
+
+
+def run_edit_animation(args: argparse.Namespace) -> None:
+    """Renders one video per prompt that moves as an animation does."""
+    check_start(args)
+    config, start = read_settings(args, EditConfig), read_settings(args, AnimationConfig, prefix="animation-")
+    motion = Motion.load(args.motion) if args.motion else None
+    clip = read_whole(args.animation, args)
+    mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip)
+    fps = clip.fps if args.fps is None else args.fps
+    paths = prepare_videos(args, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
+    checkpoint = load_model(args)
+    negative = source_prompt(motion.info) if args.negative_source and motion else args.negative
+    told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
+    latents = encode_clip(checkpoint, clip).mean
+    denoiser = load_denoiser(args, checkpoint, motion, latents) if motion else load_untuned(args, checkpoint, latents)
+    check_room(denoiser, latents, guided=config.guidance_scale > 1)
+    if start.begin == "inverted":
+        tell(f"inverting {clip.num_frames} frames")
+    with progress_bar("edit", start.steps_of(config.num_steps) * len(args.prompt)) as bar:
+        videos = edit_animation(
+            denoiser, latents, told, avoided, mask=mask, start=start, config=config, on_step=counted_by(bar)
+        )
+    about = {**vars(config), **{f"animation_{name}": value for name, value in vars(start).items()}}
+    about |= {"animation": args.animation.name, "negative": negative}
+    write_videos(args, paths, checkpoint, videos, fps=fps, about=about)
+
+
+def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> UNetDenoiser:
+    """The checkpoint's UNet with attention across frames and nothing tuned, with the controls asked for."""
+    unet = InflatedUNet.from_2d(checkpoint.unet, temporal=False, group_norm="frame", backend=args.backend)
+    return add_named_controls(args, UNetDenoiser(unet=unet, schedule=checkpoint.schedule), latents, None)
+
+
+def check_start(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` if the options name another start beside the animation, or what needs one."""
+    given = [name for name in OTHER_STARTS if getattr(args, name)] + ["speed"] * (args.speed != 1)
+    if given:
+        raise ConfigError(
+            got=f"--{given[0].replace('_', '-')} with --animation",
+            expected="one start: the animation, or an inversion, or random noise",
+            mend="Leave one out. To inject or to edit inside a mask, invert the animation and start from that.",
+        )
+    if args.negative_source and not args.motion:
+        raise ConfigError(
+            got="--negative-source without --motion",
+            expected="a motion, which knows the prompt of its clip",
+            mend="Give the prompt yourself with --negative.",
+        )

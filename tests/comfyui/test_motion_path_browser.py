@@ -1,0 +1,133 @@
+"""The path of Animate, drawn with the mouse in a real browser, in both renderers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.comfyui.page import press_run, shoot
+from tests.comfyui.test_browser import wait_for_end
+
+RENDERERS = {"classic": False, "nodes 2.0": True}
+# A graph that animates the demo's bear: the first frame of its clip, and its mask.
+BUILD = """() => {
+    app.graph.clear();
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type);
+        node.pos = [x, y];
+        app.graph.add(node);
+        return node;
+    };
+    const [demo, animate] = [add('TAVLoadDemoModel', 40, 100), add('TAVAnimate', 420, 60)];
+    const shown = add('PreviewImage', 900, 100);
+    const slot = (node, name) => node.inputs.findIndex(input => input.name === name);
+    demo.connect(3, animate, slot(animate, 'frames'));
+    demo.connect(5, animate, slot(animate, 'mask'));
+    animate.connect(0, shown, 0);
+    const set = (name, value) => { animate.widgets.find(w => w.name === name).value = value; };
+    set('still', true);
+    set('num_frames', 4);
+    animate.setSize([360, 720]);
+}"""
+ANIMATE = "app.graph._nodes.find(n => n.type === 'TAVAnimate')"
+VALUE = f"() => {ANIMATE}.widgets.find(w => w.name === 'path').value"
+TYPE = f"""text => {{
+    const widget = {ANIMATE}.widgets.find(w => w.name === 'path');
+    widget.value = text;
+    widget.callback?.(text);
+}}"""
+WHERE = f"() => [...{ANIMATE}.pos]"
+PAD = ".tav-motion-path svg"
+
+
+@pytest.fixture(params=RENDERERS)
+def renderer(request, server):
+    yield request.param
+    server.post("/api/settings/Comfy.VueNodes.Enabled", False)
+
+
+@pytest.fixture
+def page(open_page, renderer):
+    page = open_page((1440, 1000), is_new=RENDERERS[renderer])
+    page.called = renderer.replace(" ", "_")
+    page.keyboard.press("Escape")
+    page.evaluate(BUILD)
+    page.evaluate(
+        "() => { app.canvas.ds.scale = 0.9; app.canvas.ds.offset = [60, 30]; app.canvas.setDirty(true, true); }"
+    )
+    page.wait_for_selector(PAD, timeout=30_000)
+    page.wait_for_timeout(1500)
+    return page
+
+
+def place(page, x, y):
+    """A point of the picture, which is a square in the middle of the pad, on the screen."""
+    box = page.locator(PAD).bounding_box()
+    side = min(box["width"], box["height"])
+    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
+    return left + x * side, top + y * side
+
+
+def drag(page, *points, steps=12):
+    page.mouse.move(*place(page, *points[0]))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*place(page, *point), steps=steps)
+    page.mouse.up()
+
+
+def path_of(page):
+    text = page.evaluate(VALUE)
+    return json.loads(text) if text else []
+
+
+def near(points, wanted, by=0.02):
+    return len(points) == len(wanted) and all(
+        abs(x - a) < by and abs(y - b) < by for (x, y), (a, b) in zip(points, wanted, strict=True)
+    )
+
+
+def test_a_path_is_drawn_moved_run_and_saved(page, server):
+    stood = page.evaluate(WHERE)
+    # A corner is kept; the straight parts need no points.
+    drag(page, (0.3, 0.6), (0.6, 0.6), (0.6, 0.3))
+    assert near(path_of(page), [(0.3, 0.6), (0.6, 0.6), (0.6, 0.3)])
+    page.mouse.click(*place(page, 0.9, 0.3))
+    assert near(path_of(page), [(0.3, 0.6), (0.6, 0.6), (0.6, 0.3), (0.9, 0.3)])
+    drag(page, (0.6, 0.6), (0.5, 0.8))
+    assert near(path_of(page), [(0.3, 0.6), (0.5, 0.8), (0.6, 0.3), (0.9, 0.3)])
+    page.mouse.dblclick(*place(page, 0.6, 0.3))
+    assert near(path_of(page), [(0.3, 0.6), (0.5, 0.8), (0.9, 0.3)])
+    shoot(page, server, f"motion_path_drawn_{page.called}")
+    assert page.evaluate(WHERE) == stood, "drawing does not drag the node"
+
+    before = set(server.get("/history"))
+    press_run(page)
+    wait_for_end(page, server, before)
+    page.wait_for_timeout(1500)
+    assert page.locator(f"{PAD} image").get_attribute("href"), "the picture is shown under the path"
+    shoot(page, server, f"motion_path_run_{page.called}")
+    (run,) = [entry for name, entry in server.get("/history").items() if name not in before]
+    (sent,) = [node["inputs"] for node in run["prompt"][2].values() if node["class_type"] == "TAVAnimate"]
+    drawn = path_of(page)
+    assert json.loads(sent["path"]) == drawn and sent["num_frames"] == 4 and sent["follows"] is False
+
+    page.evaluate("async () => { await app.loadGraphData(app.graph.serialize()); }")
+    page.wait_for_selector(PAD)
+    page.wait_for_timeout(1500)
+    assert path_of(page) == drawn, "the points outlive a reload"
+    assert page.locator(f"{PAD} circle").count() == len(drawn)
+    assert page.evaluate(f"() => {ANIMATE}.widgets.find(w => w.name === 'num_frames').value") == 4
+    page.get_by_role("button", name="clear").click()
+    assert path_of(page) == []
+    assert not page.errors
+
+
+def test_a_typed_path_is_drawn_and_one_that_leads_out_is_kept(page, server):
+    page.evaluate(TYPE, "0.2,0.5 1.2,0.5")
+    page.wait_for_timeout(500)
+    assert page.locator(f"{PAD} circle").count() == 2
+    drag(page, (0.2, 0.5), (0.4, 0.4))
+    assert near(path_of(page), [(0.4, 0.4), (1.2, 0.5)])
+    assert not page.errors

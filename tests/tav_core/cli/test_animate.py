@@ -1,0 +1,169 @@
+"""The command animate, and edits that start from what it wrote, end to end on a tiny checkpoint."""
+
+from __future__ import annotations
+
+import json
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tav_core.cli.main import main
+from tav_core.video.animate import animate, find_centres
+from tav_core.video.clip import read_clip
+from tav_core.video.config import AnimateConfig
+from tav_core.video.mask import to_mask
+
+SIDE, FRAMES = 64, 4
+PATH = ["0.3,0.5", "0.6,0.4"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, sd1, write_folder):
+    """A tiny checkpoint, a picture with a square, its mask, and a clip of it."""
+    place = tmp_path_factory.mktemp("animate")
+    write_folder(sd1, place / "model")
+    (place / "clip").mkdir()
+    (place / "masks").mkdir()
+    ground = np.linspace(40, 200, SIDE)[None, :, None].repeat(SIDE, 0).repeat(3, 2)
+    for number in range(FRAMES):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[24:40, 8 + 6 * number : 24 + 6 * number] = 255
+        frame = np.where(mask[..., None] > 0, (250, 20, 20), ground).astype(np.uint8)
+        Image.fromarray(frame).save(place / "clip" / f"{number}.png")
+        Image.fromarray(mask).save(place / "masks" / f"{number}.png")
+    Image.open(place / "clip" / "0.png").save(place / "picture.png")
+    Image.open(place / "masks" / "0.png").save(place / "mask.png")
+    Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(place / "black.png")
+    return place
+
+
+def run(place, *more, clip="picture.png", mask="mask.png", out="move/"):
+    masked = ["--mask", f"{place / mask}"] if mask else []
+    # A folder ends in a slash.
+    return main(["animate", "--clip", f"{place / clip}", *masked, *more, "--out", f"{place}/{out}"])
+
+
+def frames_of(folder, count):
+    return read_clip(folder, num_frames=count, width=SIDE, height=SIDE).frames
+
+
+def test_a_picture_becomes_the_librarys_animation(place):
+    assert run(place, "--path", *PATH, "--num-frames", "5", "--out-mask", f"{place}/where/") == 0
+    picture, mask = (frames_of(place / name, 1) for name in ("picture.png", "mask.png"))
+    made = animate(picture, to_mask(mask), [(0.3, 0.5), (0.6, 0.4)], config=AnimateConfig(num_frames=5))
+    assert float((frames_of(place / "move", 5) - made.frames).abs().max()) < 1 / 255
+    assert float((frames_of(place / "where", 5)[..., 0] - made.mask).abs().max()) < 1 / 255
+
+
+def test_a_clips_own_motion_is_scaled(place):
+    assert run(place, "--scale", "0.5", "--out-mask", f"{place}/slow_mask/", clip="clip", mask="masks") == 0
+    centres = find_centres(to_mask(frames_of(place / "slow_mask", FRAMES)))
+    np.testing.assert_allclose(centres[:, 0] - centres[0, 0], 3 * np.arange(FRAMES), atol=0.3)
+
+
+def test_a_still_of_a_clip_and_the_camera_alone(place):
+    assert run(place, "--still", "--zoom", "2", "--num-frames", "3", clip="clip", mask="", out="zoom.mp4") == 0
+    with av.open(place / "zoom.mp4") as video:
+        assert video.streams.video[0].frames == 3
+        notes = json.loads(video.metadata["comment"])
+    assert notes["zoom"] == 2.0 and notes["animation of"] == "clip"
+
+
+def edit(place, *more, out="edits"):
+    how = ["--prompt", "a dog", "--num-steps", "4", "--format", "png", "--out", f"{place / out}"]
+    return main(["edit", "--model", f"{place / 'model'}", *how, *more])
+
+
+@pytest.fixture(scope="module")
+def move(place):
+    """An animation and its mask."""
+    assert run(place, "--path", *PATH, "--num-frames", "3", "--out-mask", f"{place}/m/", out="a/") == 0
+    return ["--animation", f"{place / 'a'}"], ["--animation-mask", f"{place / 'm'}"]
+
+
+def test_an_edit_starts_from_an_animation_with_or_without_its_mask(place, move):
+    animation, mask = move
+    assert edit(place, *animation, out="inverted") == 0
+    animation = [*animation, "--animation-begin", "noised"]
+    assert edit(place, *animation) == 0
+    assert edit(place, *animation, *mask, out="held") == 0
+    assert edit(place, *animation, *mask, "--animation-hold", "0", out="off") == 0
+    free, held, off = (frames_of(place / out / "a-dog", 3) for out in ("edits", "held", "off"))
+    assert torch.equal(free, off) and not torch.equal(free, held)
+    assert not torch.equal(free, frames_of(place / "inverted" / "a-dog", 3))
+
+
+def test_a_motion_may_be_on_the_model(place, move):
+    clip = ["--clip", f"{place / 'a'}", "--num-frames", "3", "--width", f"{SIDE}", "--height", f"{SIDE}"]
+    tuned = ["--prompt", "a square", "--num-steps", "1", "--memory", "speed", "--out", f"{place / 'run'}"]
+    assert main(["tune", "--model", f"{place / 'model'}", *clip, *tuned]) == 0
+    motion = ["--motion", f"{place / 'run' / 'motion.safetensors'}"]
+    assert edit(place, *move[0], *motion, "--negative-source", out="tuned") == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--path", "0.3,0.5"], "a path of one point"),
+        (["--path", "20,30", "40,30"], "Divide pixels by the width"),
+        (["--path", "left", "right"], "fractions of the frame"),
+        ([], "nothing that moves"),
+        (["--own-scale", "0.5"], "own_scale 0.5 for a picture"),
+        (["--path", *PATH, "--num-frames", "1"], "num_frames 1"),
+        (["--path", *PATH, "--zoom", "0"], "zoom 0"),
+    ],
+)
+def test_what_cannot_move_is_refused(place, capsys, more, told):
+    assert run(place, *more) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
+    assert run(place, "--path", *PATH, mask="black.png") == 1
+    assert "an empty mask" in capsys.readouterr().err
+    assert run(place, "--path", *PATH, mask="") == 1
+    assert "a path without a mask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--trajectory", "way.safetensors"], "--trajectory with --animation"),
+        (["--free-noise"], "--free-noise with --animation"),
+        (["--speed", "2"], "--speed with --animation"),
+        (["--inject"], "--inject with --animation"),
+        (["--negative-source"], "--negative-source without --motion"),
+        (["--animation-strength", "0"], "strength 0"),
+    ],
+)
+def test_an_edit_has_one_start(place, move, capsys, more, told):
+    assert edit(place, *move[0], *more) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_the_motion_of_an_inversion_is_slowed_down(place, capsys):
+    model = ["--model", f"{place / 'model'}"]
+    clip = ["--clip", f"{place / 'clip'}", "--num-frames", f"{FRAMES}", "--width", f"{SIDE}", "--height", f"{SIDE}"]
+    tuned = ["--prompt", "a square", "--num-steps", "1", "--memory", "speed", "--out", f"{place / 'slow'}"]
+    assert main(["tune", *model, *clip, *tuned]) == 0
+    motion = ["--motion", f"{place / 'slow' / 'motion.safetensors'}"]
+    way = f"{place / 'way.safetensors'}"
+    assert main(["invert", *model, *motion, *clip, "--num-steps", "4", "--out", way]) == 0
+    assert edit(place, *motion, "--trajectory", way, "--speed", "0.5", out="slower") == 0
+    assert len(list((place / "slower" / "a-dog").iterdir())) == 2 * FRAMES - 1
+    capsys.readouterr()
+    for more, told in {
+        (): "--speed without --trajectory",
+        ("--trajectory", way, "--frames", "1:2"): "--mask or --frames with --speed",
+    }.items():
+        assert edit(place, *motion, *more, "--speed", "0.5") == 1
+        assert told in capsys.readouterr().err
+
+
+def test_an_edit_without_a_motion_names_both_ways_out(place, capsys):
+    assert edit(place) == 1
+    said = capsys.readouterr().err
+    assert "edit without --motion" in said and "--animation" in said

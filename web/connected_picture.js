@@ -1,0 +1,37 @@
+// The address of the picture that reaches a node's input `frames`, if a node before it shows or loads one.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const FARTHEST = 8;
+const FRAMES = "frames";
+
+const view = (file) => api.apiURL(`/view?${new URLSearchParams(file)}`);
+
+// What the widget of Load Image holds: "folder/name.png [input]".
+function loadedFile(node) {
+  const name = node.widgets?.find((widget) => widget.name === "image")?.value;
+  if (typeof name !== "string" || !name) return null;
+  const [, path, type = "input"] = name.match(/^(.*?)(?: \[(\w+)\])?$/);
+  const cut = path.lastIndexOf("/");
+  return { filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(cut, 0)), type };
+}
+
+function shownFile(node) {
+  const file = app.nodeOutputs?.[node.id]?.images?.[0];
+  return file && /\.(png|jpe?g|webp|gif)$/i.test(file.filename) ? file : null;
+}
+
+function feedOf(node, isInput) {
+  const index = node.inputs?.findIndex((input) => input.link != null && isInput(input)) ?? -1;
+  return index < 0 ? null : node.getInputNode?.(index);
+}
+
+export function connectedPicture(node) {
+  let feed = feedOf(node, (input) => input.name === FRAMES);
+  for (let hops = 0; feed && hops < FARTHEST; hops++) {
+    const file = shownFile(feed) ?? (feed.comfyClass?.startsWith("LoadImage") ? loadedFile(feed) : null);
+    if (file) return view({ subfolder: "", type: "output", ...file });
+    feed = feedOf(feed, (input) => input.type === "IMAGE" || input.type === "*");
+  }
+  return null;
+}
