@@ -61,7 +61,8 @@ def animate(
 
     Raises:
         ClipError: the frames or the mask have another shape or range, or the mask has no object, or nothing else.
-        ConfigError: there is a path without a mask, or it has a single point, or nothing moves.
+        ConfigError: there is a path without a mask, or it has a single point, or nothing moves, or the margin leaves
+            nothing of a frame.
     """
     config, camera = config or AnimateConfig(), camera or CameraConfig()
     check_scene(frames, mask)
@@ -78,10 +79,12 @@ def animate(
         moved = warp_frames(frames, maps, padding="reflection")
         return Animation(moved, torch.zeros(moved.shape[:3]).to(moved))
     mask = mask.to(frames).expand(len(frames), -1, -1)
+    mask = mask.masked_fill(mask <= INSIDE, 0)
+    holes = find_holes(mask, config)
     layer = cut_out(frames, mask, config)
     way = find_way(mask, path, config, num_frames)
     layers = warp_frames(layer, shifts(way), padding="zeros")
-    place = fill_holes(frames, grow(mask, config.margin + config.feather) > INSIDE)
+    place = fill_holes(frames, holes)
     if camera.follows:
         return paste(warp_frames(place, maps, padding="reflection"), layers)
     still = paste(place.expand(num_frames, -1, -1, -1), layers)
@@ -105,7 +108,7 @@ def find_centres(mask: Tensor) -> np.ndarray:
 
     A frame without an object has the centre of the nearest frame before it that has one, or else after it.
     """
-    weights = mask.double().cpu()
+    weights = mask.cpu().double()
     total = weights.sum(dim=(1, 2))
     height, width = mask.shape[1:]
     columns, rows = (torch.arange(side, dtype=torch.float64, device="cpu") + 0.5 for side in (width, height))
@@ -122,9 +125,21 @@ def cut_out(frames: Tensor, mask: Tensor, config: AnimateConfig) -> Tensor:
     return torch.cat([frames * soft[..., None], soft[..., None]], dim=-1)
 
 
-def grow(mask: Tensor, reach: int) -> Tensor:
-    """A mask `f h w` that reaches `reach` pixels farther to all sides."""
-    return F.max_pool2d(mask[:, None], 2 * reach + 1, 1, reach)[:, 0]
+def find_holes(mask: Tensor, config: AnimateConfig) -> Tensor:
+    """What is filled where an object was cut out, `f h w` bool: its mask, and `margin` and `feather` around it.
+
+    Raises:
+        ConfigError: nothing of a frame is left, from which it could be filled.
+    """
+    reach = config.margin + config.feather
+    holes = F.max_pool2d(mask[:, None], 2 * reach + 1, 1, reach)[:, 0] > INSIDE
+    if bool(holes.flatten(1).all(dim=1).any()):
+        raise ConfigError(
+            got=f"margin {config.margin} and feather {config.feather}, which leave nothing around the object",
+            expected="pixels around it: its place is filled from them",
+            mend="Lower margin and feather, or use larger frames.",
+        )
+    return holes
 
 
 def paste(places: Tensor, layers: Tensor) -> Animation:

@@ -103,6 +103,23 @@ def test_frames_without_the_object_stay_without_it():
     assert torch.equal(made.frames[1], place())
 
 
+def test_the_noise_of_a_masks_compression_is_no_object():
+    # Two levels of 255 all over, as a mask from a video file has them: they would pull the centre to the middle.
+    frames, masks = scene((12, 14), (24, 22), (36, 24))
+    frames[2], masks[2] = place(), 0
+    config = AnimateConfig(scale=0.5)
+    clean = animate(frames, masks, config=config)
+    noisy = animate(frames, masks.clamp(min=2 / 255), config=config)
+    torch.testing.assert_close(noisy.mask, clean.mask, atol=0.02, rtol=0)
+    torch.testing.assert_close(noisy.frames, clean.frames, atol=0.02, rtol=0)
+
+
+def test_a_margin_that_leaves_nothing_of_the_frame_is_refused(picture):
+    # It would be filled with itself, and the object would be seen twice.
+    with pytest.raises(ConfigError, match="margin 64"):
+        animate(*picture, [(0, 0), (0.2, 0)], config=AnimateConfig(margin=64))
+
+
 class TestFilling:
     def test_other_frames_come_before_nearby_pixels(self):
         frames, holes = place().expand(3, -1, -1, -1).clone(), torch.zeros(3, HEIGHT, WIDTH, dtype=torch.bool)
