@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import torch
 
+from tav_core.layouts import VAE_FACTOR
 from tav_core.models.precision import DTYPES
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import MemoryPlan, Recompute
@@ -25,7 +26,7 @@ from .cases import Case
 from .clocks import time_in_turn, working_seconds
 from .count_memory import meta_denoiser, meta_inputs
 from .rates import measure_more_rates, measure_rates
-from .sizes import COUNTED, Size, build_vae
+from .sizes import SIZES, Size, build_vae
 from .stages import STAGES as STAGE_RUNS
 from .stages import TIMESTEP
 from .traffic import Operation, counting_traffic
@@ -77,7 +78,7 @@ def count_autoencoder(stage: str, size: Size, num_frames: int, dtype: torch.dtyp
     with torch.device("meta"):
         vae = build_vae(size).to(dtype)
         frame = torch.empty((1, 3, size.pixels, size.pixels), dtype=dtype)
-        latents = torch.empty((1, 4, size.pixels // 8, size.pixels // 8), dtype=dtype)
+        latents = torch.empty((1, 4, size.pixels // VAE_FACTOR, size.pixels // VAE_FACTOR), dtype=dtype)
     with counting_traffic() as traffic, torch.no_grad():
         vae.encode(frame) if stage == "encode" else vae.decode(latents)
     return traffic.operations * num_frames
@@ -174,7 +175,7 @@ def measure_stage(stage: str, args: argparse.Namespace, device: str) -> float:
 def main() -> None:
     """Prints the floors that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=COUNTED, default="sd15")
+    parser.add_argument("--size", choices=SIZES, default="sd15")
     parser.add_argument("--card", nargs="+", choices=[*CARDS, "here"], default=["h100", "4090", "3060"])
     parser.add_argument("--stage", nargs="+", choices=STAGES, default=["forward", "tune-step", "decode"])
     parser.add_argument("--num-frames", type=int, default=24)
@@ -182,8 +183,8 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, help="width and height (default: the model's)")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     args = parser.parse_args()
-    args.pixels = args.pixels or COUNTED[args.size].pixels
-    size, dtype = replace(COUNTED[args.size], pixels=args.pixels), DTYPES[args.dtype]
+    args.pixels = args.pixels or SIZES[args.size].pixels
+    size, dtype = replace(SIZES[args.size], pixels=args.pixels), DTYPES[args.dtype]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     cards = {name: this_machine(device, dtype) if name == "here" else CARDS[name] for name in args.card}
     for stage in args.stage:
