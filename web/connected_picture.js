@@ -16,8 +16,11 @@ function loadedFile(node) {
   return { filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(cut, 0)), type };
 }
 
+// Within a subgraph, another node of the whole graph may have the same id.
+const placeOf = (node) => (node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : node.id);
+
 function shownFile(node) {
-  const file = app.nodeOutputs?.[node.id]?.images?.[0];
+  const file = app.nodeOutputs?.[placeOf(node)]?.images?.[0];
   return file && /\.(png|jpe?g|webp|gif)$/i.test(file.filename) ? file : null;
 }
 

@@ -74,18 +74,21 @@ export class Drawing {
   }
 
   listen() {
-    // Nodes 2.0 would drag the node along. The default is not prevented: ComfyUI counts undo steps by mouseup.
-    const own = (name, then) =>
+    // Nodes 2.0 would drag the node along. What is not drawing goes on to the page: the middle button, and links and
+    // nodes that are dragged over the picture. The default is not prevented: ComfyUI counts undo steps by mouseup.
+    const own = (name, isOwn, then) =>
       this.pad.addEventListener(name, (event) => {
+        if (!isOwn(event)) return;
         event.stopPropagation();
         then.call(this, event);
       });
-    own("pointerdown", this.press);
-    own("pointermove", this.move);
-    own("pointerup", this.release);
-    own("pointercancel", this.release);
-    own("dblclick", this.remove);
-    own("click", () => {});
+    const draws = () => this.held !== null;
+    own("pointerdown", (event) => event.button === 0, this.press);
+    own("pointermove", draws, this.move);
+    own("pointerup", draws, this.release);
+    own("pointercancel", draws, this.release);
+    own("dblclick", () => true, this.remove);
+    own("click", () => true, () => {});
     this.clear.addEventListener("pointerdown", (event) => event.stopPropagation());
     this.clear.addEventListener("click", () => this.locked() || this.save([]));
   }
@@ -154,7 +157,7 @@ export class Drawing {
   }
 
   press(event) {
-    if (event.button !== 0 || this.locked()) return;
+    if (this.locked()) return;
     const { at, point } = this.find(event);
     this.pad.setPointerCapture(event.pointerId);
     this.held = { point, line: [at], from: [event.clientX, event.clientY], moved: false };
@@ -162,7 +165,6 @@ export class Drawing {
 
   move(event) {
     const held = this.held;
-    if (!held) return;
     const [x, y] = held.from;
     held.moved ||= Math.hypot(event.clientX - x, event.clientY - y) > SLIP;
     if (!held.moved) return;
@@ -179,7 +181,6 @@ export class Drawing {
   release(event) {
     const held = this.held;
     this.held = null;
-    if (!held) return;
     if (event.type === "pointercancel") return this.draw();
     if (held.points) this.save(held.points);
     else if (held.moved) this.save(simplify(held.line));

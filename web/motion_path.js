@@ -52,6 +52,21 @@ function addDrawing(node) {
   return drawing;
 }
 
+// In the classic renderer, the drawing lies over the canvas, so that the wheel and the middle button, which zoom and
+// move it, have to be handed on. Nodes 2.0 does it itself.
+function handOn(element) {
+  const hand = (name, isTheirs, process) =>
+    element.addEventListener(name, (event) => {
+      if (window.LiteGraph?.vueNodesMode || !isTheirs(event)) return;
+      event.preventDefault();
+      app.canvas[process](event);
+    });
+  hand("wheel", () => true, "processMouseWheel");
+  hand("pointerdown", (event) => event.button === 1, "processMouseDown");
+  hand("pointermove", (event) => event.buttons & 4, "processMouseMove");
+  hand("pointerup", (event) => event.button === 1, "processMouseUp");
+}
+
 // Draws again whenever something may have changed: a workflow is loaded, a wire is connected, a node has run.
 function watch(node, drawing) {
   let ran = null;
@@ -72,7 +87,9 @@ function watch(node, drawing) {
   chain("onConnectionsChange", () => (ran = null));
   chain("onExecuted", (output) => {
     const [file] = output?.[PICTURE] ?? [];
-    if (file) ran = api.apiURL(`/view?${new URLSearchParams(file)}`);
+    if (!file) return;
+    ran = api.apiURL(`/view?${new URLSearchParams(file)}`);
+    drawing.connected = connectedPicture(node);
   });
   // A picture that was chosen since shows as soon as somebody wants to draw on it.
   drawing.element.addEventListener("pointerenter", () => {
@@ -87,6 +104,9 @@ function watch(node, drawing) {
 app.registerExtension({
   name: "TuneAVideo.MotionPath",
   nodeCreated(node) {
-    if (node.comfyClass === NODE) watch(node, addDrawing(node));
+    if (node.comfyClass !== NODE) return;
+    const drawing = addDrawing(node);
+    watch(node, drawing);
+    handOn(drawing.element);
   },
 });

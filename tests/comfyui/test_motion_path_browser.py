@@ -131,3 +131,74 @@ def test_a_typed_path_is_drawn_and_one_that_leads_out_is_kept(page, server):
     drag(page, (0.2, 0.5), (0.4, 0.4))
     assert near(path_of(page), [(0.4, 0.4), (1.2, 0.5)])
     assert not page.errors
+
+
+VIEW = "() => [app.canvas.ds.scale, ...app.canvas.ds.offset]"
+# A picture that is twice as wide as high, made square before it reaches the node.
+SCALED = """([name]) => {
+    const animate = app.graph._nodes.find(n => n.type === 'TAVAnimate');
+    const add = type => {
+        const node = LiteGraph.createNode(type);
+        node.pos = [40, 500];
+        app.graph.add(node);
+        return node;
+    };
+    const [load, scale] = [add('LoadImage'), add('ImageScale')];
+    load.widgets.find(w => w.name === 'image').value = name;
+    load.connect(0, scale, 0);
+    scale.connect(0, animate, animate.inputs.findIndex(input => input.name === 'frames'));
+}"""
+CHOOSE = """() => {
+    const [image] = app.graph._nodes.find(n => n.type === 'LoadImage').widgets;
+    image.value = 'second.png';
+    image.callback(image.value);
+}"""
+WATCH_PICTURES = """() => {
+    window.asked = [];
+    window.Image = class extends Image {
+        set src(address) {
+            window.asked.push(address);
+            super.src = address;
+        }
+    };
+}"""
+# What ComfyUI calls when the node has run; the address needs no file behind it.
+RAN = f"() => {ANIMATE}.onExecuted({{tav_picture: [{{filename: 'ran.png', subfolder: '', type: 'temp'}}]}})"
+
+
+def test_the_wheel_and_the_middle_button_still_move_the_canvas(page):
+    x, y = place(page, 0.5, 0.5)
+    before = page.evaluate(VIEW)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -120)
+    page.wait_for_timeout(500)
+    zoomed = page.evaluate(VIEW)
+    assert zoomed[0] > before[0]
+    page.mouse.down(button="middle")
+    page.mouse.move(x + 60, y + 40, steps=6)
+    page.mouse.up(button="middle")
+    page.wait_for_timeout(500)
+    moved = page.evaluate(VIEW)
+    assert moved[0] == zoomed[0] and moved[1] > zoomed[1] and moved[2] > zoomed[2]
+    page.mouse.move(x + 160, y + 40)
+    page.wait_for_timeout(300)
+    assert page.evaluate(VIEW) == moved, "the button was let go"
+    assert path_of(page) == [] and not page.errors
+
+
+def test_the_picture_that_ran_stays_until_another_is_chosen(page):
+    page.evaluate(WATCH_PICTURES)
+    page.evaluate(SCALED, ["first.png"])
+    page.wait_for_timeout(500)
+    assert "first.png" in page.evaluate("asked.at(-1)")
+    page.evaluate(RAN)
+    page.wait_for_timeout(500)
+    page.mouse.move(*place(page, 0.5, 0.5))
+    page.mouse.move(*place(page, 0.4, 0.5))
+    page.wait_for_timeout(500)
+    assert "ran.png" in page.evaluate("asked.at(-1)"), "the first has another shape than what reached the node"
+    page.evaluate(CHOOSE)
+    page.mouse.move(0, 0)
+    page.mouse.move(*place(page, 0.5, 0.5))
+    page.wait_for_timeout(500)
+    assert page.evaluate("asked.some(address => address.includes('second.png') && !address.includes('rand'))")
