@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...tav_core.sampling.config import AnimationConfig, EditConfig
 from ...tav_core.sampling.from_animation import held_cells, level_of, noise_animation
+from ...tav_core.sampling.injection import check_same_size
 from ..sockets.bridge import to_latent, to_latents
 from .unet import read_schedule
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Noise levels are compared as float32.
 ROUNDING = 1e-4
+OTHER_LATENT = "Sample the latent of the same Animation Start with its MODEL, one video at a time."
 
 
 def begin(
@@ -67,6 +69,7 @@ def hold(model: ModelPatcher, samples: Tensor, mask: Tensor, start: AnimationCon
 
     def keep(args: dict[str, Any]) -> Tensor:
         found = args["denoised"]
+        check_same_size((len(found), *found.shape[-2:]), (len(clean), *clean.shape[-2:]), mend=OTHER_LATENT)
         if float(args["sigma"].max()) < until:
             return found
         return found.lerp(clean.to(found), weights.to(found).expand_as(found))

@@ -175,7 +175,7 @@ def check_scene(frames: Tensor, mask: Tensor | None) -> None:
     if mask is None:
         return
     # Before its size: where no mask was painted, ComfyUI's Load Image gives a small black one.
-    if isinstance(mask, Tensor) and not (mask.abs() > INSIDE).any():
+    if isinstance(mask, Tensor) and not mask.is_complex() and not (mask > INSIDE).any():
         raise ClipError(
             got="an empty mask, which is black everywhere",
             expected="white where the object is that should move",

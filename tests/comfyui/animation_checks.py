@@ -66,12 +66,14 @@ def check_start() -> dict[str, float | str]:
     free = SampleEdit.execute(MODEL, TARGET, EMPTY, begun, **EDIT)[0]["samples"]
     stock = go_on(held, begun, sigmas)
     later = {**EDIT, "num_steps": NUM_STEPS + 1}
+    fewer = {**begun, "samples": begun["samples"][:2]}
     return {
         "edit": far(scaled(ours), expected),
         "stock": far(scaled(stock) * CHECKPOINT.schedule.final_alpha**0.5, expected),
         "held_differs": far(free, ours),
         "steps": len(sigmas) - 1,
         "other_steps": refusal(lambda: SampleEdit.execute(held, TARGET, EMPTY, begun, **later)),
+        "other_latent": refusal(lambda: SampleEdit.execute(held, TARGET, EMPTY, fewer, **EDIT)),
         "plain_model": refusal(lambda: AnimationStart.execute(DEMO.model, {"samples": samples}, **given)),
         "one_frame": refusal(lambda: AnimationStart.execute(MODEL, {"samples": samples[:1]}, **given)),
         "unchanged": bool(torch.equal(SampleEdit.execute(MODEL, TARGET, EMPTY, begun, **EDIT)[0]["samples"], free)),

@@ -36,6 +36,7 @@ def test_wrong_inputs_are_told_with_what_to_do(checks):
     assert "Use 8 steps in both" in start["other_steps"]
     assert "Cross-Frame Model" in start["plain_model"]
     assert "an animation of one frame" in start["one_frame"]
+    assert "the latent of the same Animation Start" in start["other_latent"]
 
 
 def test_an_inversion_is_stretched_as_in_the_library(checks):

@@ -114,6 +114,12 @@ def test_the_noise_of_a_masks_compression_is_no_object():
     torch.testing.assert_close(noisy.frames, clean.frames, atol=0.02, rtol=0)
 
 
+def test_a_mask_of_yes_and_no_is_one_of_1_and_0(picture):
+    frames, mask = picture
+    moved = [animate(frames, each, [(0, 0), (0.2, 0)]) for each in (mask > 0.5, (mask > 0.5).float())]
+    assert torch.equal(moved[0].frames, moved[1].frames)
+
+
 def test_a_margin_that_leaves_nothing_of_the_frame_is_refused(picture):
     # It would be filled with itself, and the object would be seen twice.
     with pytest.raises(ConfigError, match="margin 64"):
