@@ -103,6 +103,12 @@ def check_start(args: argparse.Namespace) -> None:
             expected="one start: the animation, or an inversion, or random noise",
             mend="Leave one out. To inject or to edit inside a mask, invert the animation and start from that.",
         )
+    if args.animation_mask and args.animation_begin == "inverted":
+        raise ConfigError(
+            got="--animation-mask with an animation that is inverted",
+            expected="one that is noised, which is held inside the mask",
+            mend="Leave the mask out, or add --animation-begin noised.",
+        )
     if args.negative_source and not args.motion:
         raise ConfigError(
             got="--negative-source without --motion",

@@ -156,14 +156,25 @@ def print_reconstruction(
     print(f"{'latents':>14}  {back.error:.1%} off")
 
 
-def run_edit(args: argparse.Namespace) -> None:
-    """Renders one video per prompt and writes the videos, named after their prompts."""
+def check_edit(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` if an edit of a trajectory lacks its motion, or has what belongs to an animation."""
     if args.motion is None:
         raise ConfigError(
             got="edit without --motion",
             expected="the motion file that tune wrote",
             mend="Add --motion, or start from an animation with --animation, which needs none.",
         )
+    if args.animation_mask is not None:
+        raise ConfigError(
+            got="--animation-mask without --animation",
+            expected="the animation that the mask came with",
+            mend="Add --animation; to edit inside a mask, use --mask.",
+        )
+
+
+def run_edit(args: argparse.Namespace) -> None:
+    """Renders one video per prompt and writes the videos, named after their prompts."""
+    check_edit(args)
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:

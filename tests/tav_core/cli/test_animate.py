@@ -137,11 +137,17 @@ def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
         (["--inject"], "--inject with --animation"),
         (["--negative-source"], "--negative-source without --motion"),
         (["--animation-strength", "0"], "strength 0"),
+        (["--animation-mask", "m"], "Leave the mask out, or add --animation-begin noised"),
     ],
 )
 def test_an_edit_has_one_start(place, move, capsys, more, told):
     assert edit(place, *move[0], *more) == 1
     assert told in capsys.readouterr().err
+
+
+def test_a_mask_of_an_animation_needs_its_animation(place, capsys):
+    assert edit(place, "--motion", "m.safetensors", "--animation-mask", "m") == 1
+    assert "--animation-mask without --animation" in capsys.readouterr().err
 
 
 def test_the_motion_of_an_inversion_is_slowed_down(place, capsys):
