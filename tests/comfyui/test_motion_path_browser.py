@@ -202,3 +202,21 @@ def test_the_picture_that_ran_stays_until_another_is_chosen(page):
     page.mouse.move(*place(page, 0.5, 0.5))
     page.wait_for_timeout(500)
     assert page.evaluate("asked.some(address => address.includes('second.png') && !address.includes('rand'))")
+
+
+# A node of a subgraph, behind which stands a node whose id another one of the whole graph has too.
+IN_SUBGRAPH = """async () => {
+    const { connectedPicture } = await import('/extensions/tune_a_video/connected_picture.js');
+    const graph = { isRootGraph: false, id: '0b5c1a9e-6f0e-4d0c-9a7e-0123456789ab' };
+    const picture = name => ({ images: [{ filename: name, subfolder: '', type: 'temp' }] });
+    Object.assign(app.nodeOutputs, { 3: picture('other.png'), [`${graph.id}:3`]: picture('own.png') });
+    const shown = { id: 3, graph, comfyClass: 'PreviewImage' };
+    const node = { graph, inputs: [{ name: 'frames', link: 1 }], getInputNode: () => shown };
+    const inRoot = { ...node, getInputNode: () => ({ ...shown, graph: app.graph }) };
+    return [connectedPicture(node), connectedPicture(inRoot)];
+}"""
+
+
+def test_a_node_in_a_subgraph_is_not_taken_for_another_of_the_same_id(page):
+    inside, in_root = page.evaluate(IN_SUBGRAPH)
+    assert "own.png" in inside and "other.png" in in_root
