@@ -78,13 +78,11 @@ def animate(
     if mask is None:
         moved = warp_frames(frames, maps, padding="reflection")
         return Animation(moved, torch.zeros(moved.shape[:3]).to(moved))
-    mask = mask.to(frames).expand(len(frames), -1, -1)
-    mask = mask.masked_fill(mask <= INSIDE, 0)
-    holes = find_holes(mask, config)
+    mask = without_noise(mask.to(frames)).expand(len(frames), -1, -1)
     layer = cut_out(frames, mask, config)
     way = find_way(mask, path, config, num_frames)
     layers = warp_frames(layer, shifts(way), padding="zeros")
-    place = fill_holes(frames, holes)
+    place = fill_holes(frames, find_holes(mask, config))
     if camera.follows:
         return paste(warp_frames(place, maps, padding="reflection"), layers)
     still = paste(place.expand(num_frames, -1, -1, -1), layers)
@@ -123,6 +121,11 @@ def cut_out(frames: Tensor, mask: Tensor, config: AnimateConfig) -> Tensor:
     side = 2 * config.feather + 1
     soft = F.avg_pool2d(mask[:, None], side, 1, config.feather, count_include_pad=False)[:, 0]
     return torch.cat([frames * soft[..., None], soft[..., None]], dim=-1)
+
+
+def without_noise(mask: Tensor) -> Tensor:
+    """A mask without what its compression left all over: it would pull the object's centre to the middle."""
+    return mask.masked_fill(mask <= INSIDE, 0)
 
 
 def find_holes(mask: Tensor, config: AnimateConfig) -> Tensor:
