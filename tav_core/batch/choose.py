@@ -45,7 +45,8 @@ def take_only(jobs: Sequence[ClipJob], pattern: str) -> list[ClipJob]:
     for job in jobs:
         edits = tuple(edit for edit in job.edits if not slash or fnmatchcase(edit.type, kind))
         if edits and fnmatchcase(job.name, clip):
-            found.append(dataclasses.replace(job, edits=edits))
+            has_masks = any(edit.mask for edit in job.edits)
+            found.append(dataclasses.replace(job, edits=edits, has_masks=has_masks))
     if not found:
         names = sorted({job.name for job in jobs})
         raise ConfigError(

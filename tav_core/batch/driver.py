@@ -13,6 +13,8 @@ from typing import Any
 from ..atomic_files import check_output
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
+from ..sampling.config import EXACT
+from ..sampling.edit import check_exact_start
 from .executors.processes import run_in_processes
 from .executors.ray_tasks import run_on_ray
 from .executors.serial import run_serially
@@ -122,6 +124,7 @@ def run_batch(
     """
     slots = slots or Slots()
     check_stages(stages)
+    check_recipe(batch.recipe)
     check_output(batch.out / "results.csv")
     batch = fit_device(batch, executor, slots)
     hashes = hash_files(batch)
@@ -147,6 +150,12 @@ def check_stages(stages: Collection[str]) -> None:
         raise ConfigError(
             got=f"stages {', '.join(unknown) or 'none'}", expected=f"some of {', '.join(STAGES)}", mend="Leave it out."
         )
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises `ConfigError` for what each edit would refuse after its clip was tuned and inverted."""
+    if recipe.inversion.method in EXACT:
+        check_exact_start(recipe.inversion.method, recipe.sampling.eta, recipe.sampling.noise_prior)
 
 
 def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:

@@ -54,6 +54,7 @@ class ClipJob:
         config: how it is read.
         edits: in the list's order.
         where: its first row.
+        has_masks: whether edits that were left out of this run have masks: its inversion must not differ.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ClipJob:
     config: ClipConfig
     edits: tuple[Edit, ...]
     where: str = ""
+    has_masks: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The job as plain values, for `from_json`."""
