@@ -78,11 +78,13 @@ class BatchEnd:
         failures: those that are final.
         files: the results that were written.
         done: how many jobs of this run are done.
+        videos: of the whole list, those that today's settings made, as `results.csv` names them.
     """
 
     failures: Sequence[Failure]
     files: Sequence[Path]
     done: int
+    videos: Sequence[str]
 
 
 @dataclass(kw_only=True)
@@ -139,8 +141,8 @@ def run_batch(
         with closing(EXECUTORS[executor](run.queue, run_job, slots)) as outcomes:
             for task, outcome in outcomes:
                 take(run, task, outcome)
-    files = collect(batch, hashes)
-    return BatchEnd(failures=run.failures, files=files, done=run.done)
+    files, videos = collect(batch, hashes)
+    return BatchEnd(failures=run.failures, files=files, done=run.done, videos=videos)
 
 
 def check_stages(stages: Collection[str]) -> None:
@@ -242,8 +244,11 @@ def take(run: Run, task: Task, outcome: Outcome) -> None:
         run.watcher.on_retry(task.name, outcome["failures"][0]["got"] if outcome["failures"] else outcome["state"])
 
 
-def collect(batch: Batch, hashes: Mapping[str, str]) -> list[Path]:
-    """Writes the results of all jobs of the list. One run at a time does: the one that ends last has all."""
+def collect(batch: Batch, hashes: Mapping[str, str]) -> tuple[list[Path], list[str]]:
+    """Writes the results of all jobs of the list; returns their files, and the videos that are done. One run at a time
+    does: the one that ends last has all.
+    """
     with hold_patiently(batch.out / "results", PATIENCE):
         rows = collect_rows(batch.jobs, batch.recipe, hashes, batch.out)
-        return [*write_results(batch.out, rows), write_page(batch.out, rows, batch.recipe.as_json())]
+        files = [*write_results(batch.out, rows), write_page(batch.out, rows, batch.recipe.as_json())]
+        return files, [row["video"] for row in rows if row["video"]]

@@ -44,8 +44,8 @@ def run_batch_command(args: argparse.Namespace) -> int:
     for path in end.files:
         print(path)
     if args.export:
-        folder, count = export(args.export, jobs, batch.out, batch.recipe.modes.format)
-        print(f"{folder}  {count} edits")
+        folder, count = export(args.export, jobs, batch.out, batch.recipe.modes.format, done=end.videos)
+        print(f"{folder}  {count} of {sum(len(job.edits) for job in jobs)} edits")
     if end.failures:
         print(format_failures(end.failures))
     return 1 if end.failures else 0

@@ -86,7 +86,7 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
         ({"modes": Modes(threads=1, format="png", context_length=2, context_overlap=1)},
          [each for each in ALL if "tune" not in each]),
     ],
-    ids=["steps", "memory", "guidance", "a seed that draws nothing", "noise prior", "inversion", "scores", "modes", "windows"],
+    ids=["steps", "memory", "guidance", "a seed that draws nothing", "prior", "inversion", "scores", "modes", "windows"],
 )  # fmt: skip
 def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
     run_batch(make_batch())
@@ -252,7 +252,7 @@ def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
         run_batch(make_batch(), slots=Slots(gpus=2))
     with pytest.raises(ConfigError, match="device cuda for jobs without a GPU"):
         run_batch(make_batch(device="cuda"), executor="processes", slots=Slots(gpus=0))
-    with pytest.raises(ConfigError, match="noise_prior 0.5 for an inversion by o_belm"):
+    with pytest.raises(ConfigError, match=r"noise_prior 0.5 for an inversion by o_belm"):
         run_batch(make_batch(inversion=InvertConfig(method="o_belm"), sampling=EditConfig(noise_prior=0.5)))
     with pytest.raises(InputError, match="clip_model"):
         run_batch(make_batch(clip_model="/nowhere"))

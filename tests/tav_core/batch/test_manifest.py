@@ -158,6 +158,14 @@ def test_two_edits_of_one_type_get_two_names(folder):
     assert [edit.type for edit in job.edits] == ["style", "style-2", "x"]
 
 
+def test_jobs_have_folders_of_their_own(folder):
+    header = "clip,prompt,edit,name,split\n"
+    rows = ["ski.mp4,a,b,Ski,one", "ski.mp4,a,c,ski!,one", "ski.mp4,a,d,Ski,two", f"{folder / 'ski.mp4'},a,e,Ski,one"]
+    jobs = read(folder, header + "\n".join([*rows, "./ski.mp4,a,f,Ski,one"]))
+    assert [len(job.edits) for job in jobs] == [3, 1, 1], "a clip may be spelled in several ways"
+    assert len({job.folder for job in jobs}) == 3
+
+
 def test_a_moved_list_keeps_its_folders(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("moved")
     for name in ("ski.mp4", "bear.mp4"):
