@@ -86,7 +86,7 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
         ({"modes": Modes(threads=1, format="png", context_length=2, context_overlap=1)},
          [each for each in ALL if "tune" not in each]),
     ],
-    ids=["steps", "memory", "guidance", "a seed that draws nothing", "prior", "inversion", "scores", "modes", "windows"],
+    ids=["steps", "memory", "guidance", "a seed without a draw", "prior", "inversion", "scores", "modes", "windows"],
 )  # fmt: skip
 def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
     run_batch(make_batch())

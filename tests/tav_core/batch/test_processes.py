@@ -94,6 +94,17 @@ def test_a_child_that_dies_is_replaced_and_its_job_can_be_tried_again(run, tmp_p
     assert "signal 9" in found[0][1]["failures"][0]["got"]
 
 
+def test_a_child_that_dies_between_two_jobs_is_replaced(run, monkeypatch):
+    """Its end is told when the next one already has a job, which must not be waited for in vain."""
+    found = run([{}, {"sleep": 3}], workers=1)
+    name, first = next(found)
+    os.kill(first["pid"], signal.SIGKILL)
+    time.sleep(0.5)
+    started = time.monotonic()
+    (second,) = [outcome for _, outcome in found]
+    assert second["state"] == "done" and second["pid"] != first["pid"] and time.monotonic() - started < 30
+
+
 def test_a_job_that_crashed_gets_a_new_process(run):
     found = [outcome["pid"] for _, outcome in run([{}, {"state": "crashed"}, {}, {}], gpus=0)]
     assert found[0] == found[1] != found[2] == found[3]

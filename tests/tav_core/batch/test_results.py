@@ -24,8 +24,8 @@ from tav_core.batch.recipe import Modes, Recipe
 from tav_core.batch.results import ALL_SCORES, describe, means, write_results
 from tav_core.errors import ConfigError
 from tav_core.metrics.field import PUBLISHED
-from tav_core.video.clip import read_clip
 from tav_core.sampling.config import EditConfig
+from tav_core.video.clip import read_clip
 from tav_core.video.config import ClipConfig
 from tav_core.video.write import write_video
 
