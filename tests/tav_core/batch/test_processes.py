@@ -97,7 +97,7 @@ def test_a_child_that_dies_is_replaced_and_its_job_can_be_tried_again(run, tmp_p
 def test_a_child_that_dies_between_two_jobs_is_replaced(run, monkeypatch):
     """Its end is told when the next one already has a job, which must not be waited for in vain."""
     found = run([{}, {"sleep": 3}], workers=1)
-    name, first = next(found)
+    _, first = next(found)
     os.kill(first["pid"], signal.SIGKILL)
     time.sleep(0.5)
     started = time.monotonic()
