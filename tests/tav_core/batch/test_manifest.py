@@ -148,6 +148,8 @@ def test_yaml_tells_its_mistakes_with_their_lines(folder):
     )
     found = mistakes(folder, text, "list.yml")
     assert {line.split(":")[0] for line in found} == {f"line {n}" for n in (1, 5, 6, 11, 12, 13, 14)}
+    both = "clips: [{clip: ski.mp4, prompt: a, edit: b, edits: [c, d]}]\n"
+    assert mistakes(folder, both, "list.yml") == ["line 1: 'edit' beside 'edits'; put it into the list"]
     assert "no YAML" in mistakes(folder, "clips: [", "list.yml")[0]
     assert "no mapping" in mistakes(folder, "- a\n", "list.yml")[0]
     assert "'clips', a list" in mistakes(folder, "defaults: {}\n", "list.yml")[0]
