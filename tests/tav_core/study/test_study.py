@@ -186,6 +186,20 @@ def test_one_goes_back_and_goes_on_later(open_study, study):
     assert page.inner_text("#place").startswith("Question 3")
 
 
+def test_another_person_at_the_same_machine_begins_anew(open_study, study):
+    page = open_study(study[0].as_uri())
+    page.fill("#who", "first")
+    page.click("#start")
+    page.keyboard.press("1")
+    page.reload()
+    page.fill("#who", "second")
+    assert page.inner_text("#start") == "Begin"
+    page.click("#start")
+    page.keyboard.press("2")
+    assert page.evaluate("state.answers.map(row => [row[1], row[5]])") == [["second", "right"]]
+    assert not page.errors
+
+
 def test_answers_are_posted_to_the_server(open_study, study, tmp_path):
     with StudyServer(study[0], tmp_path / "answers") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
