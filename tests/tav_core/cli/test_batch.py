@@ -27,7 +27,7 @@ def test_a_batch_its_status_and_its_export(place, tmp_path, capsys):  # noqa: F8
         "results.csv",
         "index.html",
     ]
-    assert told[-1].endswith("vbench  2 edits")
+    assert told[-1].endswith("vbench  2 of 3 edits")
     assert main(["batch", "--status", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out.strip() == "2 jobs: 1 done, 1 waiting"
     assert batch(place, tmp_path / "run", "--shard", "2/2") == 0
