@@ -177,6 +177,7 @@ def environment(module: str, gpu: str | None, threads: int) -> dict[str, str]:
     root = Path(__file__).resolve().parents[len(__name__.split(".")) - 1]
     others = os.environ.get("PYTHONPATH")
     given = dict(os.environ) | {"PYTHONPATH": os.pathsep.join([str(root), *([others] if others else [])])}
-    given |= {"PYTHONUNBUFFERED": "1"}
+    # What Windows' own code page lacks would otherwise end a job that prints it.
+    given |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     given.setdefault("OMP_NUM_THREADS", str(threads))
     return given if gpu is None else given | {"CUDA_VISIBLE_DEVICES": gpu}

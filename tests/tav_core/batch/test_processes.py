@@ -22,7 +22,7 @@ from tests.project_files import ROOT
 FAKE = """
     import json, os, sys, time, signal
     answers = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
-    print("a library prints")
+    print("a library prints \u6ed1")
     for line in sys.stdin:
         payload = json.loads(line)
         if payload.get("die") and not os.path.exists(payload["die"]):
@@ -43,6 +43,8 @@ def run(tmp_path, monkeypatch):
     (package / "__init__.py").touch()
     (package / "worker.py").write_text(textwrap.dedent(FAKE))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # As where the system's encoding has few letters.
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
     def job():
         raise AssertionError("the children run jobs")

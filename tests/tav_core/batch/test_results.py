@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 
 from tav_core.batch.choose import parse_shard, take_only, take_shard
-from tav_core.batch.driver import run_batch
+from tav_core.batch.driver import hash_files, run_batch
 from tav_core.batch.export import export
+from tav_core.batch.job_folder import read_json, write_json
 from tav_core.batch.manifest.jobs import ClipJob, Edit
 from tav_core.batch.manifest.read import read_manifest
 from tav_core.batch.page import write_page
 from tav_core.batch.recipe import Modes, Recipe
-from tav_core.batch.results import ALL_SCORES, describe, means, write_results
+from tav_core.batch.results import ALL_SCORES, collect_rows, describe, means, write_results
 from tav_core.errors import ConfigError
 from tav_core.metrics.field import PUBLISHED
 from tav_core.sampling.config import EditConfig
@@ -139,6 +140,9 @@ def test_only_some(tmp_path):
     jobs = fake_jobs(12)
     assert [job.name for job in take_only(jobs, "clip 1*")] == ["clip 1", "clip 10", "clip 11"]
     assert all([edit.type for edit in job.edits] == ["style"] for job in take_only(jobs, "*/style"))
+    numbered = [dataclasses.replace(jobs[0].edits[0], type=kind) for kind in ("style", "style-2", "no-3", "other")]
+    (job,) = take_only([dataclasses.replace(jobs[0], edits=tuple(numbered))], "*/style")
+    assert [edit.type for edit in job.edits] == ["style", "style-2"]
     with pytest.raises(ConfigError, match="names none of 12 clips"):
         take_only(jobs, "dog")
 
@@ -150,6 +154,28 @@ def test_shards_at_once_leave_the_whole_table(make_batch):
         run_batch(batch, chosen=take_shard(batch.jobs, (part, 2)))
     with (batch.out / "results.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 3
+
+
+def test_a_failure_of_other_settings_is_over_when_these_are_done(make_batch):
+    batch = make_batch()
+    run_batch(batch)
+    folder = batch.folder(batch.jobs[0])
+    failed = {"stage": "read", "edit": "", "got": "a disk that was away"}
+    unscored = {"stage": "scores", "edit": "style", "got": "no weights"}
+
+    def states():
+        run_batch(batch)
+        with (batch.out / "results.csv").open(newline="") as file:
+            return [row["state"] for row in csv.DictReader(file)]
+
+    write_json(folder.status, {**read_json(folder.status), "state": "failed", "failures": [failed, unscored]})
+    assert states() == ["done"] * 3
+    # Still not there: it failed.
+    run_batch(batch, stages=["edits"])
+    write_json(folder.scores, {})
+    batch.folder(batch.jobs[0]).forget("edit object")
+    rows = [row["state"] for row in collect_rows(batch.jobs, batch.recipe, hash_files(batch), batch.out)]
+    assert rows == ["failed", "failed", "done"]
 
 
 def test_exports(make_batch, place):
