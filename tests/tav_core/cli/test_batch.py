@@ -45,6 +45,12 @@ def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys):  # n
         assert [row["state"] for row in csv.DictReader(file)] == ["failed", "done"]
 
 
+@pytest.mark.parametrize("words", [["--workers", "2"], ["--address", "auto", "--executor", "processes"]])
+def test_an_option_of_another_executor_is_not_left_unused(place, tmp_path, capsys, words):  # noqa: F811
+    assert batch(place, tmp_path / "run", *words) == 1
+    assert f"{words[0]} {words[1]} with --executor" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
