@@ -22,7 +22,7 @@ from .executors.tasks import Executor, Outcome, Queue, Slots, Task
 from .hashes import hash_path
 from .holding import hold_patiently
 from .job_folder import JobFolder, read_json, write_json
-from .keys import JobKeys
+from .keys import JobKeys, mask_paths
 from .manifest.jobs import ClipJob
 from .outcomes import Failure, final_failures, next_try
 from .page import write_page
@@ -136,7 +136,8 @@ def run_batch(
     fill_queue(run, chosen, stages)
     run.watcher.on_begin([task.name for task in run.queue], run.done)
     if run.queue:
-        checks = {"files": [*batch.recipe.files.values(), *(job.clip for job in chosen)], "out": str(batch.out)}
+        needed = [path for job in chosen for path in (job.clip, *mask_paths(job))]
+        checks = {"files": [*batch.recipe.files.values(), *needed], "out": str(batch.out)}
         slots = replace(slots, logs=batch.out / "logs", checks=checks)
         with closing(EXECUTORS[executor](run.queue, run_job, slots)) as outcomes:
             for task, outcome in outcomes:

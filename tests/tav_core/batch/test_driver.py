@@ -8,14 +8,14 @@ import json
 
 import pytest
 
-from tav_core.batch import driver, run_job, stages
+from tav_core.batch import driver, progress, run_job, stages
 from tav_core.batch.choose import take_only
 from tav_core.batch.driver import run_batch
 from tav_core.batch.executors.serial import run_serially
 from tav_core.batch.executors.tasks import Slots
-from tav_core.batch.job_folder import JobFolder
+from tav_core.batch.job_folder import JobFolder, read_json
 from tav_core.batch.recipe import Modes
-from tav_core.errors import ConfigError, InputError, OutOfMemory, TuningDiverged
+from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TuningDiverged
 from tav_core.sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.run_lock import hold
@@ -245,6 +245,36 @@ def told(execute, on_outcome):
             yield task, outcome
 
     return run
+
+
+def test_a_status_that_is_read_at_that_moment_ends_no_job(make_batch, monkeypatch):
+    """Windows then refuses to replace it."""
+    real, refused = progress.write_json, []
+
+    def write(path, values):
+        is_last = values["state"] != "running"
+        # Whatever is told of a stage, and the end once.
+        if "stage" in values and not (is_last and True in refused):
+            refused.append(is_last)
+            raise OutputError(got="Access is denied", expected="a file to write", mend="Wait.")
+        real(path, values)
+
+    monkeypatch.setattr(progress, "write_json", write)
+    batch = make_batch()
+    assert not run_batch(batch, chosen=batch.jobs[:1]).failures and set(refused) == {False, True}
+    assert read_json(batch.folder(batch.jobs[0]).status)["state"] == "done"
+
+
+def test_nodes_are_asked_for_all_files_of_the_jobs(make_batch, place, monkeypatch):
+    (place / "both.csv").write_text("clip,prompt,edit,mask,score_mask\ncar.mp4,a car,a red car,mask,cat.mp4\n")
+    asked = []
+    monkeypatch.setitem(driver.EXECUTORS, "serial", lambda queue, run, slots: asked.append(slots.checks) or iter_none())
+    run_batch(make_batch("both.csv"))
+    assert {path.rpartition("/")[2] for path in asked[0]["files"]} == {"model", "car.mp4", "mask", "cat.mp4"}
+
+
+def iter_none():
+    yield from ()
 
 
 def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
