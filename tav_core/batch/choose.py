@@ -46,9 +46,9 @@ def take_only(jobs: Sequence[ClipJob], pattern: str) -> list[ClipJob]:
     found = []
     for job in jobs:
         types = {edit.type for edit in job.edits}
-        names = {each: (each, without_number(each, types)) for each in types}
+        called = {each: (each, without_number(each, types)) for each in types}
         edits = tuple(
-            edit for edit in job.edits if not slash or any(fnmatchcase(name, kind) for name in names[edit.type])
+            edit for edit in job.edits if not slash or any(fnmatchcase(name, kind) for name in called[edit.type])
         )
         if edits and fnmatchcase(job.name, clip):
             has_masks = any(edit.mask for edit in job.edits)
