@@ -30,6 +30,9 @@ from workflow_parts import (
     tune,
 )
 
+# Where Tune Options, a tall node, stands in the column of the note.
+LOW_NOTE = 200
+
 
 def your_clip(graph: WorkflowGraph) -> None:
     """The user's own clip and checkpoint, with the paper's settings."""
@@ -180,6 +183,7 @@ def low_memory(graph: WorkflowGraph) -> None:
         "**Tune Options**: *temporal only* needs even less, and learns less.",
         "**VAE Decode (Tiled)**: smaller tiles need less.",
         "Start ComfyUI with **--lowvram**.",
+        height=LOW_NOTE,
     )
     loader, options = load_with_options(graph)
     clip = load_clip(graph, num_frames=12, width=384, height=384)
@@ -217,6 +221,7 @@ def long_clip(graph: WorkflowGraph) -> None:
         "Time grows with the number of frames, memory does not.",
         "**Tune Options**, *window*: each step learns from 16 neighbouring frames. More frames need more *num_steps*.",
         "**Context Windows**: *length* is best near that window; if you see edges, raise *overlap*.",
+        height=LOW_NOTE,
     )
     loader, options = load_with_options(graph, window=16)
     clip = load_clip(graph, num_frames=64)

@@ -88,12 +88,12 @@ class WorkflowGraph:
         # Where the next node goes.
         self.left, self.top = PADDING, 0
 
-    def note(self, headline: str, *more: str) -> None:
+    def note(self, headline: str, *more: str, height: int = NOTE_HEIGHT) -> None:
         """Adds a note, at the top of the first column: a headline, which the page draws larger, and a list."""
         text = f"## {headline}\n\n" + "\n".join(f"- {line}" for line in more)
         self.top = GROUP_TITLE + TITLE
         node = Node(len(self.nodes) + 1, {}, {"type": "MarkdownNote", "inputs": [], "outputs": []})
-        self.place(node, [NODE_WIDTH, NOTE_HEIGHT])
+        self.place(node, [NODE_WIDTH, height])
         node.saved.update(properties={}, widgets_values=[text], **NOTE_COLORS)
 
     def group(self, title: str, color: str, *, below: bool = False) -> None:
