@@ -224,7 +224,7 @@ def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any
     named = {name: path.name for name, path in files.items() if path is not None}
     nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
-    used = {name: getattr(args, name) for name in behind if name not in files}
+    used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
     used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
     strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
     return {**named, **used, **loras_of(args), **strengths, **asdict(config)}

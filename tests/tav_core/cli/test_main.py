@@ -280,10 +280,10 @@ def test_a_video_tells_all_options_that_made_it():
     given = ["edit", "--model", "m", "--motion", "a/x.safetensors", "--out", "o", "--prompt", "p"]
     plain = edit_settings(parse(given), EditConfig())
     assert plain["motion"] == "x.safetensors" and not plain.keys() & {"feather", "ramp", "speed", "inject", "control"}
-    more = ["--trajectory", "t", "--blend", "b/u", "--blend-weight", "0.3", "--speed", "0.5", "--mask", "d/m.png"]
+    more = ["--trajectory", "t", "--blend", "b/u", "--blend-weight", "0", "--speed", "0.5", "--mask", "d/m.png"]
     more += ["--inject", "--inject-attention", "0.4", "--control", "c/net", "--control-video", "e/depth.mp4"]
     told = edit_settings(parse([*given, *more, "--feather", "3", "--negative-source"]), EditConfig())
-    assert (told["blend"], told["blend_weight"], told["speed"], told["feather"]) == ("u", 0.3, 0.5, 3)
+    assert (told["blend"], told["blend_weight"], told["speed"], told["feather"]) == ("u", 0, 0.5, 3)
     assert (told["inject"], told["inject_attention"], told["negative_source"]) == (True, 0.4, True)
     assert (told["control"], told["control_video"], told["mask"]) == (["net"], ["depth.mp4"], "m.png")
 
