@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from ..errors import ConfigError
 from .manifest.jobs import ClipJob
+from .results import without_number
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -35,7 +36,8 @@ def take_shard(jobs: Sequence[ClipJob], shard: tuple[int, int]) -> list[ClipJob]
 
 
 def take_only(jobs: Sequence[ClipJob], pattern: str) -> list[ClipJob]:
-    """The jobs whose clip a pattern such as "bear*" names; one with a slash, "*/style", names edits by clip and type.
+    """The jobs whose clip a pattern such as "bear*" names; one with a slash, "*/style", names edits by clip and type,
+    also the second and further ones of a type.
 
     Raises:
         ConfigError: it names none.
@@ -43,9 +45,14 @@ def take_only(jobs: Sequence[ClipJob], pattern: str) -> list[ClipJob]:
     clip, slash, kind = pattern.partition("/")
     found = []
     for job in jobs:
-        edits = tuple(edit for edit in job.edits if not slash or fnmatchcase(edit.type, kind))
+        types = {edit.type for edit in job.edits}
+        called = {each: (each, without_number(each, types)) for each in types}
+        edits = tuple(
+            edit for edit in job.edits if not slash or any(fnmatchcase(name, kind) for name in called[edit.type])
+        )
         if edits and fnmatchcase(job.name, clip):
-            found.append(dataclasses.replace(job, edits=edits))
+            has_masks = any(edit.mask for edit in job.edits)
+            found.append(dataclasses.replace(job, edits=edits, has_masks=has_masks))
     if not found:
         names = sorted({job.name for job in jobs})
         raise ConfigError(

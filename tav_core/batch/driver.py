@@ -13,6 +13,8 @@ from typing import Any
 from ..atomic_files import check_output
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
+from ..sampling.config import EXACT
+from ..sampling.edit import check_exact_start
 from .executors.processes import run_in_processes
 from .executors.ray_tasks import run_on_ray
 from .executors.serial import run_serially
@@ -20,7 +22,7 @@ from .executors.tasks import Executor, Outcome, Queue, Slots, Task
 from .hashes import hash_path
 from .holding import hold_patiently
 from .job_folder import JobFolder, read_json, write_json
-from .keys import JobKeys
+from .keys import JobKeys, mask_paths
 from .manifest.jobs import ClipJob
 from .outcomes import Failure, final_failures, next_try
 from .page import write_page
@@ -76,11 +78,13 @@ class BatchEnd:
         failures: those that are final.
         files: the results that were written.
         done: how many jobs of this run are done.
+        videos: of the whole list, those that today's settings made, as `results.csv` names them.
     """
 
     failures: Sequence[Failure]
     files: Sequence[Path]
     done: int
+    videos: Sequence[str]
 
 
 @dataclass(kw_only=True)
@@ -122,6 +126,7 @@ def run_batch(
     """
     slots = slots or Slots()
     check_stages(stages)
+    check_recipe(batch.recipe)
     check_output(batch.out / "results.csv")
     batch = fit_device(batch, executor, slots)
     hashes = hash_files(batch)
@@ -131,13 +136,14 @@ def run_batch(
     fill_queue(run, chosen, stages)
     run.watcher.on_begin([task.name for task in run.queue], run.done)
     if run.queue:
-        checks = {"files": [*batch.recipe.files.values(), *(job.clip for job in chosen)], "out": str(batch.out)}
+        needed = [path for job in chosen for path in (job.clip, *mask_paths(job))]
+        checks = {"files": [*batch.recipe.files.values(), *needed], "out": str(batch.out)}
         slots = replace(slots, logs=batch.out / "logs", checks=checks)
         with closing(EXECUTORS[executor](run.queue, run_job, slots)) as outcomes:
             for task, outcome in outcomes:
                 take(run, task, outcome)
-    files = collect(batch, hashes)
-    return BatchEnd(failures=run.failures, files=files, done=run.done)
+    files, videos = collect(batch, hashes)
+    return BatchEnd(failures=run.failures, files=files, done=run.done, videos=videos)
 
 
 def check_stages(stages: Collection[str]) -> None:
@@ -147,6 +153,12 @@ def check_stages(stages: Collection[str]) -> None:
         raise ConfigError(
             got=f"stages {', '.join(unknown) or 'none'}", expected=f"some of {', '.join(STAGES)}", mend="Leave it out."
         )
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises `ConfigError` for what each edit would refuse after its clip was tuned and inverted."""
+    if recipe.inversion.method in EXACT:
+        check_exact_start(recipe.inversion.method, recipe.sampling.eta, recipe.sampling.noise_prior)
 
 
 def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:
@@ -233,8 +245,11 @@ def take(run: Run, task: Task, outcome: Outcome) -> None:
         run.watcher.on_retry(task.name, outcome["failures"][0]["got"] if outcome["failures"] else outcome["state"])
 
 
-def collect(batch: Batch, hashes: Mapping[str, str]) -> list[Path]:
-    """Writes the results of all jobs of the list. One run at a time does: the one that ends last has all."""
+def collect(batch: Batch, hashes: Mapping[str, str]) -> tuple[list[Path], list[str]]:
+    """Writes the results of all jobs of the list; returns their files, and the videos that are done. One run at a time
+    does: the one that ends last has all.
+    """
     with hold_patiently(batch.out / "results", PATIENCE):
         rows = collect_rows(batch.jobs, batch.recipe, hashes, batch.out)
-        return [*write_results(batch.out, rows), write_page(batch.out, rows, batch.recipe.as_json())]
+        files = [*write_results(batch.out, rows), write_page(batch.out, rows, batch.recipe.as_json())]
+        return files, [row["video"] for row in rows if row["video"]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +41,9 @@ class Rendered(NamedTuple):
     video: Path
 
 
-def export(kind: str, jobs: Sequence[ClipJob], out: Path, ending: str) -> tuple[Path, int]:
+def export(
+    kind: str, jobs: Sequence[ClipJob], out: Path, ending: str, *, done: Collection[str] | None = None
+) -> tuple[Path, int]:
     """Writes a batch's videos for another tool; returns the folder, and how many edits are in it.
 
     Args:
@@ -49,11 +51,12 @@ def export(kind: str, jobs: Sequence[ClipJob], out: Path, ending: str) -> tuple[
         jobs: of the list.
         out: the batch's folder.
         ending: of its videos, "mp4" or "png".
+        done: the videos to take, as `results.csv` names them; None for all that are there, also with other settings.
 
     Raises:
         ConfigError: no edit is done, or two clips have one name where the tool has one place for both.
     """
-    found = list(rendered(jobs, out, ending))
+    found = [each for each in rendered(jobs, out, ending) if done is None or name_in(out, each.video) in done]
     if not found:
         raise ConfigError(
             got=f"--export {kind} for a batch without a video: {out}",
@@ -62,6 +65,11 @@ def export(kind: str, jobs: Sequence[ClipJob], out: Path, ending: str) -> tuple[
         )
     EXPORTS[kind](found, out / kind)
     return out / kind, len(found)
+
+
+def name_in(out: Path, video: Path) -> str:
+    """A video as `results.csv` names it."""
+    return video.relative_to(out).as_posix()
 
 
 def rendered(jobs: Sequence[ClipJob], out: Path, ending: str) -> Iterator[Rendered]:
@@ -81,10 +89,13 @@ def frames_of(path: Path | str, job: ClipJob) -> Tensor:
 
 def export_loveu(found: Sequence[Rendered], folder: Path) -> None:
     """The folders that the competition's script reads."""
-    unique(found, lambda each: f"{each.job.split}/{each.job.name}/{each.edit.type}")
-    for job, edit, video in cancellable(found):
-        place = folder / (job.split or "clips") / safe(job.name) / edit.type
-        write_pictures(place, frames_of(video, job), "", ".jpg")
+
+    def place(each: Rendered) -> str:
+        return f"{safe(each.job.split or 'clips')}/{safe(each.job.name)}/{each.edit.type}"
+
+    unique(found, place)
+    for each in cancellable(found):
+        write_pictures(folder / place(each), frames_of(each.video, each.job), "", ".jpg")
 
 
 def export_vbench(found: Sequence[Rendered], folder: Path) -> None:
@@ -107,24 +118,44 @@ def export_vbench(found: Sequence[Rendered], folder: Path) -> None:
 def export_editboard(found: Sequence[Rendered], folder: Path) -> None:
     """A folder of pictures for each clip, edit and mask, and the list of them."""
     unique(found, lambda each: f"{safe(each.job.name)}_{each.edit.type}")
-    rows, written = [], set()
+    # A clip's own pictures are there once, so its name must be its own.
+    unique(list({(job.clip, job.config): each for each in found for job in (each.job,)}.values()), clip_place)
+    rows, written, masks = [], set(), dict[str, list[str]]()
     for job, edit, video in cancellable(found):
-        name = safe(job.name)
+        name = clip_place(Rendered(job, edit, video))
         row = [f"./{name}", f"./{name}_{edit.type}", "", job.prompt, edit.prompt]
         if name not in written:
             write_pictures(folder / name, read_clip(job.clip, job.config).frames, "frame_", ".png", EDITBOARD_SIDE)
             written.add(name)
         write_pictures(folder / f"{name}_{edit.type}", frames_of(video, job), "frame_", ".png", EDITBOARD_SIDE)
         if where := edit.score_mask or edit.mask:
-            clip = read_clip(job.clip, job.config)
-            mask = (read_mask(where, clip) > 0).float()[..., None].expand(len(clip.frames), -1, -1, 3)
-            write_pictures(folder / f"{name}_mask", mask, "frame_", ".png", EDITBOARD_SIDE)
-            row[2] = f"./{name}_mask"
+            known = masks.setdefault(name, [])
+            if where not in known:
+                known.append(where)
+                write_mask(folder / mask_place(name, len(known)), job, where)
+            row[2] = f"./{mask_place(name, known.index(where) + 1)}"
         rows.append(row)
     with whole_file(folder / "script.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(rows)
+
+
+def clip_place(each: Rendered) -> str:
+    """The folder of a clip's pictures."""
+    return safe(each.job.name)
+
+
+def mask_place(name: str, number: int) -> str:
+    """The folder of a clip's first mask, or of another one."""
+    return f"{name}_mask" if number == 1 else f"{name}_mask-{number}"
+
+
+def write_mask(place: Path, job: ClipJob, where: str) -> None:
+    """Writes a mask as white pictures on black."""
+    clip = read_clip(job.clip, job.config)
+    mask = (read_mask(where, clip) > 0).float()[..., None].expand(len(clip.frames), -1, -1, 3)
+    write_pictures(place, mask, "frame_", ".png", EDITBOARD_SIDE)
 
 
 EXPORTS = {"loveu": export_loveu, "vbench": export_vbench, "editboard": export_editboard}

@@ -92,13 +92,14 @@ def invert_key(before: str, job: ClipJob, recipe: Recipe) -> str:
 
 def kept_steps(job: ClipJob) -> str:
     """Which latents of the inversion its edits need: "all", or "ends", which take a twentieth of the room."""
-    return "all" if any(edit.mask for edit in job.edits) else "ends"
+    return "all" if job.has_masks or any(edit.mask for edit in job.edits) else "ends"
 
 
 def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
     """The key of a video, given that of the trajectory; the seed counts only where noise is drawn."""
     config = dataclasses.asdict(recipe.sampling)
-    config["seed"] = edit_seed(edit, recipe) if recipe.sampling.eta else None
+    draws = recipe.sampling.eta or recipe.sampling.noise_prior < 1
+    config["seed"] = edit_seed(edit, recipe) if draws else None
     return stage_key(
         "edit",
         before=before,

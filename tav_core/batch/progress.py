@@ -6,12 +6,16 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from ..errors import OutputError
 from .job_folder import JobFolder, read_json, write_json
 
 # Seconds between two writes: a network file system has thousands of such files.
 PAUSE = 1.0
+# Seconds between tries to write the last one: Windows replaces no file that a watcher reads at that moment.
+WAITS = (0.05, 0.2, 1.0)
 
 
 class JobStatus:
@@ -55,11 +59,17 @@ class JobStatus:
             self.values.pop(name, None)
         self.values |= more
         if begins or time.monotonic() - self.written_at >= PAUSE:
-            self.write()
+            # It is only told: hours of work must not end with it.
+            with suppress(OutputError):
+                self.write()
 
     def end(self, state: str, failures: Sequence[Mapping[str, Any]]) -> None:
         """Says how the job ended: "done", "failed", "crashed" or "stopped", and what went wrong."""
         self.values = {**self.values, "state": state, "failures": list(failures)}
+        for wait in WAITS:
+            with suppress(OutputError):
+                return self.write()
+            time.sleep(wait)
         self.write()
 
     def write(self) -> None:

@@ -41,8 +41,15 @@ def job_rows(job: ClipJob, recipe: Recipe, hashes: Mapping[str, str], out: Path)
         video = folder.video(edit.type, recipe.modes.format)
         is_done = keys is not None and folder.is_done(f"edit {edit.type}", keys.edits[edit.type], video)
         own = listed.get(edit.type, {})
-        scores = own.get("scores", {}) if keys is not None and own.get("key") == keys.scores[edit.type] else {}
-        wrong = [each for each in failures if each.get("edit") in ("", edit.type)]
+        is_scored = keys is not None and own.get("key") == keys.scores[edit.type]
+        scores = own.get("scores", {}) if is_scored else {}
+        # What is there now may have failed in a run with other settings.
+        over = {"scores": is_scored}
+        wrong = [
+            each
+            for each in failures
+            if each.get("edit") in ("", edit.type) and not over.get(str(each.get("stage")), is_done)
+        ]
         records = {name: stages.get(name, {}) for name in OF_CLIPS}
         records |= {name: stages.get(f"{name} {edit.type}", {}) for name in OF_EDITS}
         yield {

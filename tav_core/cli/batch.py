@@ -44,8 +44,8 @@ def run_batch_command(args: argparse.Namespace) -> int:
     for path in end.files:
         print(path)
     if args.export:
-        folder, count = export(args.export, jobs, batch.out, batch.recipe.modes.format)
-        print(f"{folder}  {count} edits")
+        folder, count = export(args.export, jobs, batch.out, batch.recipe.modes.format, done=end.videos)
+        print(f"{folder}  {count} of {sum(len(job.edits) for job in jobs)} edits")
     if end.failures:
         print(format_failures(end.failures))
     return 1 if end.failures else 0
@@ -106,8 +106,15 @@ def read_slots(args: argparse.Namespace) -> Slots:
     """Where the jobs run.
 
     Raises:
-        ConfigError: a number makes no sense.
+        ConfigError: a number makes no sense, or is of another executor.
     """
+    for name, executor in (("workers", "processes"), ("address", "ray")):
+        if getattr(args, name) and args.executor != executor:
+            raise ConfigError(
+                got=f"--{name} {getattr(args, name)} with --executor {args.executor}, which does not use it",
+                expected=f"--executor {executor}",
+                mend=f"Add --executor {executor}, or leave --{name} out.",
+            )
     for name in ("workers", "retries", "cpus_per_job"):
         if getattr(args, name) < 0:
             option = f"--{name.replace('_', '-')}"

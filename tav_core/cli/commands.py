@@ -54,6 +54,22 @@ from .progress import progress_bar
 from .signals import raise_between_steps
 from .tuning_bar import TuningBar
 
+# Options of an edit that do something only when they are given, and those that say how.
+ASKED = {
+    "negative": (),
+    "negative_source": (),
+    "long_prompts": (),
+    "scheduler": (),
+    "preset": (),
+    "free_noise": (),
+    "blend": ("blend_weight",),
+    "mask": ("feather",),
+    "frames": ("ramp",),
+    "context_length": ("context_overlap",),
+    "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
+    "control": ("control_scale", "control_start", "control_end"),
+}
+
 
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
@@ -215,12 +231,14 @@ def run_edit(args: argparse.Namespace) -> None:
 
 def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
-    files = {name: getattr(args, name) for name in ("motion", "trajectory", "blend", "mask", "source")}
+    files = {name: getattr(args, name) for name in ("vae", "motion", "trajectory", "blend", "mask", "source")}
     named = {name: path.name for name, path in files.items() if path is not None}
-    used = {name: getattr(args, name) for name in ("negative", "scheduler", "preset", "frames")}
+    nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
+    behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
+    used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
+    used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
     strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
-    told = {name: value for name, value in used.items() if value}
-    return {**named, **told, **loras_of(args), **strengths, **asdict(config)}
+    return {**named, **used, **loras_of(args), **strengths, **asdict(config)}
 
 
 def loras_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -28,9 +28,14 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
         known = describe_own_file(path)
         if known:
             return known
-    if path.suffix.lower() in VIDEOS or (path.is_dir() and next(path.glob("*.png"), None)):
+    if path.suffix.lower() in VIDEOS or has_frames(path):
         return describe_video(path)
     return describe_checkpoint(path, vae=vae)
+
+
+def has_frames(path: Path) -> bool:
+    """Whether a path is a folder of frames; folders of checkpoints often hold pictures too, such as SDXL's."""
+    return path.is_dir() and not (path / "unet").is_dir() and next(path.glob("*.png"), None) is not None
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:

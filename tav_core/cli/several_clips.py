@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..models.attention_modes import GROUP_NORMS, POSITIONS
@@ -98,8 +99,19 @@ def run_tune_clips(args: argparse.Namespace) -> None:
             on_step=bar,
         )
     print(learned.motion.save(args.out / "motion.safetensors"))
-    for name, look in zip(clips, learned.appearances, strict=True):
-        print(save_lora(args.out / f"{Path(name).stem}_look.safetensors", look, dtype=torch.float16))
+    for name, look in zip(look_names(clips), learned.appearances, strict=True):
+        print(save_lora(args.out / f"{name}_look.safetensors", look, dtype=torch.float16))
+
+
+def look_names(clips: Iterable[str]) -> list[str]:
+    """A name for each clip's file: its own, without folders and ending where these are not needed to tell it apart."""
+    found: list[str] = []
+    for clip in clips:
+        path = PurePosixPath(clip)
+        whole = [clip, *(f"{clip}-{number}" for number in range(2, len(found) + 3))]
+        names = (path.stem, path.name, *(each.replace("/", "-") for each in whole))
+        found.append(next(name for name in names if name.lower() not in map(str.lower, found)))
+    return found
 
 
 def read_tuning(args: argparse.Namespace, defaults: TuneConfig) -> TuneConfig:
@@ -115,7 +127,7 @@ def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenois
     from ..denoisers.denoiser import UNetDenoiser
     from ..models.unet import InflatedUNet
     from ..tuning.clips_run import ClipToLearn
-    from ..tuning.video_layers.captioned_latents import encode_folder
+    from ..tuning.video_layers.captioned_latents import encode_folder, without_weights
     from .inputs import encode, load_model
     from .progress import counted_by, progress_bar
 
@@ -127,5 +139,5 @@ def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenois
     modes: dict[str, Any] = {"positions": args.positions, "group_norm": args.group_norm, "backend": args.backend}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
     # Encoded again, because the folder keeps the text alone, and Stable Diffusion XL takes more.
-    told = {clip.name: encode(args, checkpoint, clip.caption) for clip in data.clips}
+    told = {clip.name: encode(args, checkpoint, without_weights(clip.caption)) for clip in data.clips}
     return denoiser, {clip.name: ClipToLearn(latents=clip.latents, context=told[clip.name]) for clip in data.clips}

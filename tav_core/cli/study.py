@@ -22,11 +22,28 @@ def make_page(args: argparse.Namespace) -> None:
     """Writes the page and its key."""
     if args.out.suffix.lower() != ".html":
         raise ConfigError(got=f"--out {args.out}", expected="a name that ends in .html", mend="Call it study.html.")
-    pairs = find_pairs(args.a, args.b)
-    labels = (args.label_a or args.a.name, args.label_b or args.b.name)
+    if args.limit < 0:
+        raise ConfigError(got=f"--limit {args.limit}", expected="0 or more", mend="Leave it out for all pairs.")
+    pairs, labels = find_pairs(args.a, args.b), find_labels(args)
     for path in write_study(args.out, pairs[: args.limit or None], labels=labels):
         print(path)
     tell("keep the key from those who answer")
+
+
+def find_labels(args: argparse.Namespace) -> tuple[str, str]:
+    """The names of the two methods.
+
+    Raises:
+        ConfigError: they are equal, so that a tally would not tell them apart.
+    """
+    a, b = args.label_a or args.a.absolute().name, args.label_b or args.b.absolute().name
+    if a == b:
+        raise ConfigError(
+            got=f"two methods that are both called {a!r}",
+            expected="a name for each, by which the tally tells them apart",
+            mend="Give them with --label-a and --label-b.",
+        )
+    return a, b
 
 
 def serve(args: argparse.Namespace) -> None:

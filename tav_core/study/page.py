@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..atomic_files import whole_file
 from .page_parts import BODY, SCRIPT, STYLE
-from .pairs import KINDS, Pair, study_id
+from .pairs import KINDS, Pair, kind_of, study_id
 
 # The two questions of the paper's own study (Tune-A-Video, arXiv 2212.11565, section 5.1), in our words.
 QUESTIONS = {
@@ -77,4 +77,4 @@ def build_study(pairs: Sequence[Pair], known: str) -> list[str]:
 
 def embed(path: Path) -> str:
     """A video as an address that holds it."""
-    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:{KINDS[kind_of(path)]};base64,{base64.b64encode(path.read_bytes()).decode()}"

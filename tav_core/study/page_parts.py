@@ -14,7 +14,8 @@ h1 { font-size: 1.3rem } kbd { border: 1px solid #bbb; border-radius: 4px; paddi
 BODY = """
 <main id="begin"><h1>Which of two videos is better?</h1>
 <p>You will see <b id="count"></b> pairs of videos. For each there are two questions. There is no right answer:
-say what you see. It takes about <span id="minutes"></span> minutes; you can stop and go on later in this browser.</p>
+say what you see. It takes about <span id="minutes"></span> minutes; you can stop and go on later in this browser,
+under the same name; another name begins anew.</p>
 <p><label>Your name or a number (it keeps answers apart): <input id="who" maxlength="60" class="plain"></label></p>
 <button id="start" class="plain">Begin</button></main>
 <main id="ask" hidden><progress id="progress" value="0"></progress><p id="place"></p>
@@ -103,7 +104,12 @@ find('save').addEventListener('click', () => {
   link.download = `answers-${data.id}-${state.who.replace(/[^\\w-]+/g, '_') || 'somebody'}.csv`;
   link.click();
 });
+const isSame = () => find('who').value.trim() === state.who;
+const nameStart = () => { find('start').textContent = state.at > 0 && isSame() ? 'Go on' : 'Begin'; };
+find('who').addEventListener('input', nameStart);
 find('start').addEventListener('click', () => {
+  // Another name is another person at the same machine.
+  if (!isSame()) state = { who: '', order: [], answers: [], at: 0 };
   state.who = find('who').value.trim() || Math.random().toString(36).slice(2, 8);
   if (!state.order.length)
     state.order = shuffle(data.pairs.map((_, pair) => ({ pair, left: Math.random() < 0.5 ? 'a' : 'b' })));
@@ -123,5 +129,5 @@ recall();
 find('who').value = state.who;
 find('count').textContent = data.pairs.length;
 find('minutes').textContent = Math.max(1, Math.round(data.pairs.length * 0.4));
-if (state.at > 0) find('start').textContent = 'Go on';
+nameStart();
 """

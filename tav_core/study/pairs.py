@@ -74,10 +74,27 @@ def list_videos(folder: Path) -> dict[str, tuple[str, Path]]:
 
 
 def read_results(path: Path) -> dict[str, tuple[str, Path]]:
-    """The videos of a batch."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if Path(row.get("video") or "").suffix in KINDS]
-    return {f"{row['job']}/{row['type']}": (row["edit"], path.parent / row["video"]) for row in rows}
+    """The videos of a batch that are there.
+
+    Raises:
+        InputError: the table is of something else.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if kind_of(path.parent / (row["video"] or "")) in KINDS]
+        found = {f"{row['job']}/{row['type']}": (row["edit"], path.parent / row["video"]) for row in rows}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise InputError(
+            got=f"{path}, which is no table of a batch ({error!r})",
+            expected="the results.csv that a batch writes",
+            mend="Remove it, if the folder is one of videos, or run the batch again.",
+        ) from error
+    return {name: (prompt, video) for name, (prompt, video) in found.items() if video.is_file()}
+
+
+def kind_of(path: Path) -> str:
+    """The ending of a file, in lower case."""
+    return path.suffix.lower()
 
 
 def read_folder(folder: Path) -> dict[str, tuple[str, Path]]:
@@ -85,14 +102,15 @@ def read_folder(folder: Path) -> dict[str, tuple[str, Path]]:
     prompts: Mapping[str, str] = {}
     if (folder / "prompts.json").is_file():
         try:
-            prompts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
-        except ValueError as error:
+            prompts = {**json.loads((folder / "prompts.json").read_text(encoding="utf-8"))}
+        except (TypeError, ValueError) as error:
             raise InputError(
-                got=f"{folder / 'prompts.json'}, which is no JSON ({error})",
+                got=f"{folder / 'prompts.json'}, which is no JSON of names and prompts ({error})",
                 expected="prompts by the names of the videos",
                 mend="Mend it, or remove it.",
             ) from error
-    files = sorted(path for path in folder.rglob("*") if path.suffix in KINDS) if folder.is_dir() else []
+    videos = (path for path in folder.rglob("*") if kind_of(path) in KINDS and path.name[0] != ".")
+    files = sorted(videos) if folder.is_dir() else []
     names = {path: path.relative_to(folder).as_posix() for path in files}
     return {names[path].rpartition(".")[0]: (str(prompts.get(names[path], "")), path) for path in files}
 

@@ -14,11 +14,15 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from .tasks import Outcome, Outcomes, Queue, Run, Slots, Task, died
 
 # Seconds that a child has to save its state when the run ends early.
 GRACE = 30.0
+# Seconds between two looks for Ctrl-C, which a wait without an end does not hear on Windows.
+LOOK = 1.0
+Answers: TypeAlias = "queues.Queue[tuple[Child, subprocess.Popen[str], str]]"
 
 
 class Child:
@@ -30,7 +34,7 @@ class Child:
         gpu: the GPU that it sees; None for no choice.
         threads: of PyTorch, where the environment does not say it.
         log: the file that it prints to.
-        answers: where its answers are put, as (number, line); an empty line when it has died.
+        answers: where its answers are put, as (child, process, line); an empty line when the process has died.
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class Child:
         gpu: str | None,
         threads: int,
         log: Path,
-        answers: queues.Queue[tuple[Child, str]],
+        answers: Answers,
     ) -> None:
         self.number, self.module, self.gpu, self.threads, self.log = number, module, gpu, threads, log
         self.answers = answers
@@ -65,9 +69,8 @@ class Child:
         """Passes on what a process answers; an empty line when it ends."""
         assert process.stdout is not None
         for line in process.stdout:
-            self.answers.put((self, line))
-        if process is self.process:
-            self.answers.put((self, ""))
+            self.answers.put((self, process, line))
+        self.answers.put((self, process, ""))
 
     def give(self, task: Task) -> None:
         """Gives it a job."""
@@ -109,7 +112,7 @@ class Child:
 
 def run_in_processes(queue: Queue, run: Run, slots: Slots) -> Outcomes:
     """Runs the tasks of a queue in children that run `worker.py` beside the module of `run`."""
-    answers: queues.Queue[tuple[Child, str]] = queues.Queue()
+    answers: Answers = queues.Queue()
     module = f"{run.__module__.rpartition('.')[0]}.worker"
     gpus = choose_gpus(slots)
     threads = max(1, (os.cpu_count() or 1) // len(gpus))
@@ -123,10 +126,14 @@ def run_in_processes(queue: Queue, run: Run, slots: Slots) -> Outcomes:
             for child in children:
                 if queue and child.task is None:
                     child.give(queue.popleft())
-            child, line = answers.get()
-            task, child.task = child.task, None
-            if task is None:
+            try:
+                child, process, line = answers.get(timeout=LOOK)
+            except queues.Empty:
                 continue
+            if child.task is None or process is not child.process:
+                # The end of a process that had no job, or that another one has replaced.
+                continue
+            task, child.task = child.task, None
             outcome = child.outcome(line)
             if outcome["state"] == "crashed":
                 # A GPU's context may be broken, and memory may be lost.
@@ -170,6 +177,7 @@ def environment(module: str, gpu: str | None, threads: int) -> dict[str, str]:
     root = Path(__file__).resolve().parents[len(__name__.split(".")) - 1]
     others = os.environ.get("PYTHONPATH")
     given = dict(os.environ) | {"PYTHONPATH": os.pathsep.join([str(root), *([others] if others else [])])}
-    given |= {"PYTHONUNBUFFERED": "1"}
+    # What Windows' own code page lacks would otherwise end a job that prints it.
+    given |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     given.setdefault("OMP_NUM_THREADS", str(threads))
     return given if gpu is None else given | {"CUDA_VISIBLE_DEVICES": gpu}

@@ -54,6 +54,7 @@ class ClipJob:
         config: how it is read.
         edits: in the list's order.
         where: its first row.
+        has_masks: whether edits that were left out of this run have masks: its inversion must not differ.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ClipJob:
     config: ClipConfig
     edits: tuple[Edit, ...]
     where: str = ""
+    has_masks: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The job as plain values, for `from_json`."""
@@ -92,7 +94,9 @@ def build_jobs(rows: Sequence[Row], *, base: Path, defaults: ClipConfig, problem
             problems.add(row.where, f"the {name} is empty")
         if config is None or missing or not all(name in row.values for name in ("clip", "prompt", "edit")):
             continue
-        key = (row.text("clip"), row.text("prompt"), row.text("name"), row.text("split"), config)
+        # One clip may be spelled in several ways, such as with its folder in front.
+        clip = locate(base, row.text("clip"))
+        key = (clip, row.text("prompt"), row.text("name"), row.text("split"), config)
         grouped.setdefault(key, []).append(row)
         configs[key] = config
     return [build_job(group, configs[key], base, problems) for key, group in grouped.items()]
@@ -117,7 +121,8 @@ def build_job(rows: Sequence[Row], config: ClipConfig, base: Path, problems: Pro
         edits.append(edit)
     # A data set that is moved keeps its folders of results.
     known_as = path.relative_to(base).as_posix() if path.is_relative_to(base) else clip
-    identity = {"clip": known_as, "prompt": first.text("prompt"), "config": dataclasses.asdict(config)}
+    told = {each: first.text(each) for each in ("prompt", "name", "split")}
+    identity = {"clip": known_as, **told, "config": dataclasses.asdict(config)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8", "replace")).hexdigest()
     return ClipJob(
         name=name,

@@ -56,6 +56,8 @@ def read_clip(node: Any, defaults: dict[str, Any], problems: Problems) -> list[R
     about = entries(node, problems)
     edits = about.pop("edits", None)
     single = about.pop("edit", None)
+    if edits is not None and single is not None:
+        problems.add(line_of(single), "'edit' beside 'edits'; put it into the list")
     shared = defaults | {
         name: scalar(value, problems) for name, value in about.items() if known_name(name, value, OF_CLIPS, problems)
     }

@@ -140,12 +140,16 @@ class Encoder:
     def text(self, caption: str) -> Tensor:
         """The embeddings of a caption, `1 m d`."""
         if caption not in self.texts:
-            plain = re.sub(r"[()]", r"\\\g<0>", caption)
-            self.texts[caption] = self.keep(encode_prompt(self.parts, plain).text)
+            self.texts[caption] = self.keep(encode_prompt(self.parts, without_weights(caption)).text)
         return self.texts[caption]
 
     def keep(self, tensor: Tensor) -> Tensor:
         return tensor.detach().to("cpu", self.dtype)
+
+
+def without_weights(caption: str) -> str:
+    """A caption as a prompt in which parentheses are parentheses, and weigh nothing."""
+    return re.sub(r"[()]", r"\\\g<0>", caption)
 
 
 def unusable(folder: str | Path, problems: Sequence[str], config: VideoLayersConfig) -> ConfigError:

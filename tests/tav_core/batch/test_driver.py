@@ -8,14 +8,15 @@ import json
 
 import pytest
 
-from tav_core.batch import driver, run_job, stages
+from tav_core.batch import driver, progress, run_job, stages
+from tav_core.batch.choose import take_only
 from tav_core.batch.driver import run_batch
 from tav_core.batch.executors.serial import run_serially
 from tav_core.batch.executors.tasks import Slots
-from tav_core.batch.job_folder import JobFolder
+from tav_core.batch.job_folder import JobFolder, read_json
 from tav_core.batch.recipe import Modes
-from tav_core.errors import ConfigError, InputError, OutOfMemory, TuningDiverged
-from tav_core.sampling.config import EditConfig, LocalEditConfig
+from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TuningDiverged
+from tav_core.sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.run_lock import hold
 from tests.tav_core.batch.conftest import contents
@@ -77,19 +78,40 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
         ({"sampling": EditConfig(num_steps=2, guidance_scale=3)},
          [each for each in ALL if " edit " in each or " sc" in each]),
         ({"sampling": EditConfig(num_steps=2, seed=5)}, []),
+        ({"sampling": EditConfig(num_steps=2, noise_prior=0.5)},
+         [each for each in ALL if " edit " in each or " sc" in each]),
         ({"source_prompt": True}, [each for each in ALL if "tune" not in each]),
         ({"flow": True}, [each for each in ALL if "scores" in each]),
         ({"modes": Modes(threads=1, format="png", group_norm="clip")}, ALL),
         ({"modes": Modes(threads=1, format="png", context_length=2, context_overlap=1)},
          [each for each in ALL if "tune" not in each]),
     ],
-    ids=["steps", "memory", "guidance", "a seed that draws nothing", "inversion", "scores", "modes", "windows"],
+    ids=["steps", "memory", "guidance", "a seed without a draw", "prior", "inversion", "scores", "modes", "windows"],
 )  # fmt: skip
 def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
     run_batch(make_batch())
     done.clear()
     assert not run_batch(make_batch(**settings)).failures
     assert done == redone
+
+
+def test_a_seed_counts_where_the_start_is_mixed_with_noise(make_batch, done):
+    run_batch(make_batch(sampling=EditConfig(num_steps=2, noise_prior=0.5)))
+    done.clear()
+    run_batch(make_batch(sampling=EditConfig(num_steps=2, noise_prior=0.5, seed=5)))
+    own_seed = ("edit style", "scores style")
+    assert done == [each for each in ALL if (" edit " in each or " sc" in each) and not each.endswith(own_seed)]
+
+
+def test_some_edits_alone_leave_the_inversion_for_the_others(make_batch, place, done, tmp_path):
+    (place / "some.csv").write_text(
+        "clip,prompt,edit,type,mask\ncar.mp4,a car,a red car,object,mask\ncar.mp4,a car,a sketch,style,\n"
+    )
+    batch = make_batch("some.csv")
+    run_batch(batch)
+    done.clear()
+    run_batch(batch, chosen=take_only(batch.jobs, "*/style"))
+    assert done == [] and [row["state"] for row in rows_of(tmp_path / "out")] == ["done", "done"]
 
 
 def test_a_changed_prompt_or_mask_redoes_its_part(make_batch, place, done, tmp_path):
@@ -225,11 +247,43 @@ def told(execute, on_outcome):
     return run
 
 
+def test_a_status_that_is_read_at_that_moment_ends_no_job(make_batch, monkeypatch):
+    """Windows then refuses to replace it."""
+    real, refused = progress.write_json, []
+
+    def write(path, values):
+        is_last = values["state"] != "running"
+        # Whatever is told of a stage, and the end once.
+        if "stage" in values and not (is_last and True in refused):
+            refused.append(is_last)
+            raise OutputError(got="Access is denied", expected="a file to write", mend="Wait.")
+        real(path, values)
+
+    monkeypatch.setattr(progress, "write_json", write)
+    batch = make_batch()
+    assert not run_batch(batch, chosen=batch.jobs[:1]).failures and set(refused) == {False, True}
+    assert read_json(batch.folder(batch.jobs[0]).status)["state"] == "done"
+
+
+def test_nodes_are_asked_for_all_files_of_the_jobs(make_batch, place, monkeypatch):
+    (place / "both.csv").write_text("clip,prompt,edit,mask,score_mask\ncar.mp4,a car,a red car,mask,cat.mp4\n")
+    asked = []
+    monkeypatch.setitem(driver.EXECUTORS, "serial", lambda queue, run, slots: asked.append(slots.checks) or iter_none())
+    run_batch(make_batch("both.csv"))
+    assert {path.rpartition("/")[2] for path in asked[0]["files"]} == {"model", "car.mp4", "mask", "cat.mp4"}
+
+
+def iter_none():
+    yield from ()
+
+
 def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
     with pytest.raises(ConfigError, match="2 GPUs per job"):
         run_batch(make_batch(), slots=Slots(gpus=2))
     with pytest.raises(ConfigError, match="device cuda for jobs without a GPU"):
         run_batch(make_batch(device="cuda"), executor="processes", slots=Slots(gpus=0))
+    with pytest.raises(ConfigError, match=r"noise_prior 0.5 for an inversion by o_belm"):
+        run_batch(make_batch(inversion=InvertConfig(method="o_belm"), sampling=EditConfig(noise_prior=0.5)))
     with pytest.raises(InputError, match="clip_model"):
         run_batch(make_batch(clip_model="/nowhere"))
     with pytest.raises(ConfigError, match="overlap"):

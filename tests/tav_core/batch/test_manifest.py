@@ -148,6 +148,8 @@ def test_yaml_tells_its_mistakes_with_their_lines(folder):
     )
     found = mistakes(folder, text, "list.yml")
     assert {line.split(":")[0] for line in found} == {f"line {n}" for n in (1, 5, 6, 11, 12, 13, 14)}
+    both = "clips: [{clip: ski.mp4, prompt: a, edit: b, edits: [c, d]}]\n"
+    assert mistakes(folder, both, "list.yml") == ["line 1: 'edit' beside 'edits'; put it into the list"]
     assert "no YAML" in mistakes(folder, "clips: [", "list.yml")[0]
     assert "no mapping" in mistakes(folder, "- a\n", "list.yml")[0]
     assert "'clips', a list" in mistakes(folder, "defaults: {}\n", "list.yml")[0]
@@ -156,6 +158,14 @@ def test_yaml_tells_its_mistakes_with_their_lines(folder):
 def test_two_edits_of_one_type_get_two_names(folder):
     (job,) = read(folder, "clip,prompt,edit,type\nski.mp4,a,b,style\nski.mp4,a,c,Style\nski.mp4,a,d,../../x\n")
     assert [edit.type for edit in job.edits] == ["style", "style-2", "x"]
+
+
+def test_jobs_have_folders_of_their_own(folder):
+    header = "clip,prompt,edit,name,split\n"
+    rows = ["ski.mp4,a,b,Ski,one", "ski.mp4,a,c,ski!,one", "ski.mp4,a,d,Ski,two", f"{folder / 'ski.mp4'},a,e,Ski,one"]
+    jobs = read(folder, header + "\n".join([*rows, "./ski.mp4,a,f,Ski,one"]))
+    assert [len(job.edits) for job in jobs] == [3, 1, 1], "a clip may be spelled in several ways"
+    assert len({job.folder for job in jobs}) == 3
 
 
 def test_a_moved_list_keeps_its_folders(folder, tmp_path_factory):

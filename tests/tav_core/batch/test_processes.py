@@ -22,7 +22,7 @@ from tests.project_files import ROOT
 FAKE = """
     import json, os, sys, time, signal
     answers = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
-    print("a library prints")
+    print("a library prints \u6ed1")
     for line in sys.stdin:
         payload = json.loads(line)
         if payload.get("die") and not os.path.exists(payload["die"]):
@@ -43,6 +43,8 @@ def run(tmp_path, monkeypatch):
     (package / "__init__.py").touch()
     (package / "worker.py").write_text(textwrap.dedent(FAKE))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # As where the system's encoding has few letters.
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
     def job():
         raise AssertionError("the children run jobs")
@@ -92,6 +94,17 @@ def test_a_child_that_dies_is_replaced_and_its_job_can_be_tried_again(run, tmp_p
     states = [(name, outcome["state"]) for name, outcome in found]
     assert states[0] == ("0", "crashed") and ("0", "done") in states[1:] and len(states) == 4
     assert "signal 9" in found[0][1]["failures"][0]["got"]
+
+
+def test_a_child_that_dies_between_two_jobs_is_replaced(run, monkeypatch):
+    """Its end is told when the next one already has a job, which must not be waited for in vain."""
+    found = run([{}, {"sleep": 3}], workers=1)
+    _, first = next(found)
+    os.kill(first["pid"], signal.SIGKILL)
+    time.sleep(0.5)
+    started = time.monotonic()
+    (second,) = [outcome for _, outcome in found]
+    assert second["state"] == "done" and second["pid"] != first["pid"] and time.monotonic() - started < 30
 
 
 def test_a_job_that_crashed_gets_a_new_process(run):

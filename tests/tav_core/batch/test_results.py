@@ -15,17 +15,20 @@ import pytest
 from PIL import Image
 
 from tav_core.batch.choose import parse_shard, take_only, take_shard
-from tav_core.batch.driver import run_batch
+from tav_core.batch.driver import hash_files, run_batch
 from tav_core.batch.export import export
+from tav_core.batch.job_folder import read_json, write_json
 from tav_core.batch.manifest.jobs import ClipJob, Edit
 from tav_core.batch.manifest.read import read_manifest
 from tav_core.batch.page import write_page
 from tav_core.batch.recipe import Modes, Recipe
-from tav_core.batch.results import ALL_SCORES, describe, means, write_results
+from tav_core.batch.results import ALL_SCORES, collect_rows, describe, means, write_results
 from tav_core.errors import ConfigError
 from tav_core.metrics.field import PUBLISHED
+from tav_core.sampling.config import EditConfig
 from tav_core.video.clip import read_clip
 from tav_core.video.config import ClipConfig
+from tav_core.video.write import write_video
 
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(1)">'
 
@@ -137,6 +140,9 @@ def test_only_some(tmp_path):
     jobs = fake_jobs(12)
     assert [job.name for job in take_only(jobs, "clip 1*")] == ["clip 1", "clip 10", "clip 11"]
     assert all([edit.type for edit in job.edits] == ["style"] for job in take_only(jobs, "*/style"))
+    numbered = [dataclasses.replace(jobs[0].edits[0], type=kind) for kind in ("style", "style-2", "no-3", "other")]
+    (job,) = take_only([dataclasses.replace(jobs[0], edits=tuple(numbered))], "*/style")
+    assert [edit.type for edit in job.edits] == ["style", "style-2"]
     with pytest.raises(ConfigError, match="names none of 12 clips"):
         take_only(jobs, "dog")
 
@@ -148,6 +154,28 @@ def test_shards_at_once_leave_the_whole_table(make_batch):
         run_batch(batch, chosen=take_shard(batch.jobs, (part, 2)))
     with (batch.out / "results.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 3
+
+
+def test_a_failure_of_other_settings_is_over_when_these_are_done(make_batch):
+    batch = make_batch()
+    run_batch(batch)
+    folder = batch.folder(batch.jobs[0])
+    failed = {"stage": "read", "edit": "", "got": "a disk that was away"}
+    unscored = {"stage": "scores", "edit": "style", "got": "no weights"}
+
+    def states():
+        run_batch(batch)
+        with (batch.out / "results.csv").open(newline="") as file:
+            return [row["state"] for row in csv.DictReader(file)]
+
+    write_json(folder.status, {**read_json(folder.status), "state": "failed", "failures": [failed, unscored]})
+    assert states() == ["done"] * 3
+    # Still not there: it failed.
+    run_batch(batch, stages=["edits"])
+    write_json(folder.scores, {})
+    batch.folder(batch.jobs[0]).forget("edit object")
+    rows = [row["state"] for row in collect_rows(batch.jobs, batch.recipe, hash_files(batch), batch.out)]
+    assert rows == ["failed", "failed", "done"]
 
 
 def test_exports(make_batch, place):
@@ -177,6 +205,37 @@ def test_exports(make_batch, place):
     (job,) = read_manifest(f"editboard:{folder / 'script.csv'}", defaults=SMALL)
     assert (job.prompt, job.edits[0].prompt, job.edits[0].type) == ("a cat", "a dog", "object")
     assert Path(job.edits[0].score_mask).name == "cat_mask"
+
+
+def test_exports_stay_in_their_folder_and_leave_out_what_is_old(make_batch, place):
+    (place / "split.csv").write_text("clip,prompt,edit,type,split\ncat.mp4,a cat,a dog,object,../../gone\n")
+    batch = make_batch("split.csv")
+    end = run_batch(batch)
+    (batch.out.parent / "gone" / "cat" / "object").mkdir(parents=True)
+    folder, count = export("loveu", batch.jobs, batch.out, "png", done=end.videos)
+    assert count == 1 and len(list((folder / "gone" / "cat" / "object").iterdir())) == 3
+    assert not list((batch.out.parent / "gone" / "cat" / "object").iterdir())
+    # Only tuned under other settings: the video is not theirs.
+    end = run_batch(make_batch("split.csv", sampling=EditConfig(num_steps=3)), stages=["tune"])
+    with pytest.raises(ConfigError, match="without a video"):
+        export("loveu", batch.jobs, batch.out, "png", done=end.videos)
+
+
+def test_editboard_has_each_edits_own_mask(make_batch, place):
+    write_video(place / "mask2", np.eye(64, dtype=np.float32)[None, ..., None].repeat(3, axis=3), fps=8)
+    head = "clip,prompt,edit,type,score_mask\n"
+    (place / "masks.csv").write_text(f"{head}cat.mp4,a cat,a dog,object,mask\ncat.mp4,a cat,a fox,other,mask2\n")
+    batch = make_batch("masks.csv")
+    assert not run_batch(batch, stages=["tune", "invert", "edits"]).failures
+    folder, _ = export("editboard", batch.jobs, batch.out, "png")
+    with (folder / "script.csv").open(newline="") as file:
+        places = [row["semantic_mask_path"] for row in csv.DictReader(file)]
+    one, other = (np.asarray(Image.open(folder / place / "frame_00000.png")).mean() for place in places)
+    assert abs(one / 255 - 0.25) < 0.01 and other / 255 < 0.1
+    # Another clip of this name would have the first one's pictures.
+    twin = dataclasses.replace(batch.jobs[0], clip=str(place / "car.mp4"), edits=batch.jobs[0].edits[1:])
+    with pytest.raises(ConfigError, match="two edits for cat: "):
+        export("editboard", [dataclasses.replace(batch.jobs[0], edits=batch.jobs[0].edits[:1]), twin], batch.out, "png")
 
 
 def test_two_clips_of_one_name_are_refused_where_there_is_one_place(make_batch):

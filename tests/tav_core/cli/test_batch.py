@@ -27,7 +27,7 @@ def test_a_batch_its_status_and_its_export(place, tmp_path, capsys):  # noqa: F8
         "results.csv",
         "index.html",
     ]
-    assert told[-1].endswith("vbench  2 edits")
+    assert told[-1].endswith("vbench  2 of 3 edits")
     assert main(["batch", "--status", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out.strip() == "2 jobs: 1 done, 1 waiting"
     assert batch(place, tmp_path / "run", "--shard", "2/2") == 0
@@ -43,6 +43,12 @@ def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys):  # n
     assert "1 failure\n  cat, edit long (failed)" in told and "expected  at most 75" in told and "log.txt" in told
     with (tmp_path / "run" / "results.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["failed", "done"]
+
+
+@pytest.mark.parametrize("words", [["--workers", "2"], ["--address", "auto", "--executor", "processes"]])
+def test_an_option_of_another_executor_is_not_left_unused(place, tmp_path, capsys, words):  # noqa: F811
+    assert batch(place, tmp_path / "run", *words) == 1
+    assert f"{words[0]} {words[1]} with --executor" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

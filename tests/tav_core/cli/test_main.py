@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.main import build_parser, main
+from tav_core.cli.main import build_parser, main, parse
 from tav_core.cli.options import read_settings
 from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.trajectory import Trajectory
@@ -271,6 +271,21 @@ def test_info_says_what_a_file_is(place, capsys, path, said):
     assert main(["info", f"{place / path}"]) == 0
     printed = capsys.readouterr().out
     assert all(word in printed for word in said)
+
+
+def test_a_video_tells_all_options_that_made_it():
+    from tav_core.cli.commands import edit_settings
+    from tav_core.sampling.config import EditConfig
+
+    given = ["edit", "--model", "m", "--motion", "a/x.safetensors", "--out", "o", "--prompt", "p"]
+    plain = edit_settings(parse(given), EditConfig())
+    assert plain["motion"] == "x.safetensors" and not plain.keys() & {"feather", "ramp", "speed", "inject", "control"}
+    more = ["--trajectory", "t", "--blend", "b/u", "--blend-weight", "0", "--speed", "0.5", "--mask", "d/m.png"]
+    more += ["--inject", "--inject-attention", "0.4", "--control", "c/net", "--control-video", "e/depth.mp4"]
+    told = edit_settings(parse([*given, *more, "--feather", "3", "--negative-source"]), EditConfig())
+    assert (told["blend"], told["blend_weight"], told["speed"], told["feather"]) == ("u", 0, 0.5, 3)
+    assert (told["inject"], told["inject_attention"], told["negative_source"]) == (True, 0.4, True)
+    assert (told["control"], told["control_video"], told["mask"]) == (["net"], ["depth.mp4"], "m.png")
 
 
 def test_every_command_with_a_checkpoint_takes_a_vae(place, sd1, capsys):

@@ -63,6 +63,8 @@ def test_the_motion_records_the_size_that_the_model_was_told(place):
 
 
 def test_what_a_checkpoint_is(place, capsys):
+    # As in the folder that Stability published.
+    (place / "model" / "01.png").touch()
     assert main(["info", f"{place / 'model'}"]) == 0
     told = capsys.readouterr().out
     assert "checkpoint, sdxl-32-64-128-text128" in told and "[1, 2, 3]" in told

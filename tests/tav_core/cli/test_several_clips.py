@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tav_core.cli import inputs
 from tav_core.cli.main import main, parse
+from tav_core.cli.several_clips import look_names
 from tav_core.tuning.config import START
 from tav_core.tuning.motion import Motion
 from tests.tav_core.motions import equal
@@ -78,6 +80,36 @@ class TestSeveralClips:
         more = ["--prompt", "a clip", "--num-steps", "1", "--device", "cpu", "--out", f"{place / 'edited'}"]
         assert main(["edit", *given, *size, *more]) == 0
         assert any((place / "edited").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("clips", "names"),
+    [
+        (["a.mp4", "b.v2", "über.gif"], ["a", "b", "über"]),
+        (["a.mp4", "a.webm", "A.mov"], ["a", "a.webm", "A.mov"]),
+        (
+            ["one/run.mp4", "two/run.mp4", "two-run.mp4", "x/two/run.mp4"],
+            ["run", "run.mp4", "two-run", "x-two-run.mp4"],
+        ),
+        (["a/b.mp4", "a/b.MP4", "a-b.mp4"], ["b", "b.MP4", "a-b"]),
+    ],
+)
+def test_no_look_takes_the_place_of_another(clips, names):
+    assert look_names(clips) == names
+
+
+def test_parentheses_of_captions_weigh_nothing(place, write_folder, monkeypatch):
+    """As for all folders of captioned clips: `(` alone is no mistake, and `(word)` no stress."""
+    data = place / "smile"
+    write_examples(data)
+    for caption in data.glob("*.txt"):
+        caption.write_text("a cat (a kitten) smiles :(")
+    found = []
+    real = inputs.encode_prompt
+    monkeypatch.setattr(inputs, "encode_prompt", lambda *args, **more: found.append(args[1]) or real(*args, **more))
+    given = ["--model", f"{place / 'model'}", "--data", f"{data}", "--out", f"{place / 'smiling'}"]
+    assert main(["learn-start", *given, *SIZE, *HERE, "--num-steps", "1"]) == 0
+    assert set(found) == {"a cat \\(a kitten\\) smiles :\\("}
 
 
 def test_stable_diffusion_xl(sdxl, write_folder, place):

@@ -63,6 +63,33 @@ def test_batches_are_paired_by_their_results(folders, tmp_path):
     assert (pair.name, pair.prompt) == ("cat-1/style", "a cat")
 
 
+def test_what_a_folder_may_hold(folders, tmp_path):
+    """Tables whose videos are gone, endings in capitals, what macOS leaves, and files of the same name."""
+    video = (folders / "ours" / "cat.mp4").read_bytes()
+    for name in ("CAT.MP4", "._CAT.MP4"):
+        (tmp_path / name).write_bytes(video)
+    (pair,) = find_pairs(tmp_path, tmp_path)
+    assert pair.name == "CAT" and write_study(tmp_path / "s.html", [pair], labels=("a", "b"))[0].is_file()
+    (tmp_path / "results.csv").write_text("job,type,edit,video\ncat-1,style,a cat,gone.mp4\n")
+    with pytest.raises(InputError, match="without a video"):
+        find_pairs(tmp_path, tmp_path)
+    (tmp_path / "results.csv").write_text("name,video\nx,CAT.MP4\n")
+    with pytest.raises(InputError, match="no table of a batch"):
+        find_pairs(tmp_path, tmp_path)
+    (tmp_path / "results.csv").unlink()
+    (tmp_path / "prompts.json").write_text("[1]")
+    with pytest.raises(InputError, match="no JSON of names"):
+        find_pairs(tmp_path, tmp_path)
+
+
+def test_two_methods_of_one_name_are_refused(folders, tmp_path, capsys):
+    same = ["--a", str(folders / "ours"), "--b", str(folders / "theirs" / ".." / "ours")]
+    assert main(["study", "page", *same, "--out", str(tmp_path / "s.html")]) != 0
+    assert "both called 'ours'" in capsys.readouterr().err
+    assert main(["study", "page", *same, "--label-b", "new", "--limit", "-1", "--out", str(tmp_path / "s.html")]) != 0
+    assert "--limit -1" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_the_page_is_blind_and_loads_nothing(study, folders):
     page, key = study
     text = page.read_text()
@@ -157,6 +184,20 @@ def test_one_goes_back_and_goes_on_later(open_study, study):
     assert page.inner_text("#start") == "Go on"
     page.click("#start")
     assert page.inner_text("#place").startswith("Question 3")
+
+
+def test_another_person_at_the_same_machine_begins_anew(open_study, study):
+    page = open_study(study[0].as_uri())
+    page.fill("#who", "first")
+    page.click("#start")
+    page.keyboard.press("1")
+    page.reload()
+    page.fill("#who", "second")
+    assert page.inner_text("#start") == "Begin"
+    page.click("#start")
+    page.keyboard.press("2")
+    assert page.evaluate("state.answers.map(row => [row[1], row[5]])") == [["second", "right"]]
+    assert not page.errors
 
 
 def test_answers_are_posted_to_the_server(open_study, study, tmp_path):
