@@ -157,14 +157,22 @@ def count_forward(
     return {"held": weights, "peak": counter.peak}
 
 
-def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: Recompute) -> dict[str, int]:
-    """Bytes held between steps, and at the peak of a tuning step (not the first one: it has no moments yet)."""
+def meta_tuning(
+    size: Size, num_frames: int, dtype: torch.dtype, recompute: Recompute
+) -> tuple[Callable[[], TuningRun], Tensor]:
+    """What sets up a tuning without data, and the latents of its clip."""
     denoiser = meta_denoiser(size, dtype)
     clip, context = meta_inputs(size, num_frames, denoiser.unet.config)
     config = TuneConfig(precision=DTYPE_NAMES[dtype])
     plan = MemoryPlan(recompute=recompute, needed=0, free=None)
+    return partial(TuningRun, denoiser, clip, context, config=config, plan=plan), clip
+
+
+def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: Recompute) -> dict[str, int]:
+    """Bytes held between steps, and at the peak of a tuning step (not the first one: it has no moments yet)."""
+    set_up, clip = meta_tuning(size, num_frames, dtype, recompute)
     with counting() as counter, torch.enable_grad():
-        run = TuningRun(denoiser, clip, context, config=config, plan=plan)
+        run = set_up()
         for parameter in run.unet.parameters():
             counter.count(parameter)
         for _ in range(2):

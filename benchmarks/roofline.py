@@ -17,14 +17,12 @@ import torch
 
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.precision import DTYPES
-from tav_core.tuning.config import TuneConfig
-from tav_core.tuning.memory_plan import MemoryPlan, Recompute
-from tav_core.tuning.training_run import TuningRun
+from tav_core.tuning.memory_plan import Recompute
 
 from .cards import CARDS, Card
 from .cases import Case
 from .clocks import time_in_turn, working_seconds
-from .count_memory import meta_denoiser, meta_inputs
+from .count_memory import meta_denoiser, meta_inputs, meta_tuning
 from .rates import measure_more_rates, measure_rates
 from .sizes import SIZES, Size, build_vae
 from .stages import STAGES as STAGE_RUNS
@@ -59,12 +57,10 @@ def count_stage(
 
 def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, recompute: Recompute | None) -> list[Operation]:
     """The operations of an optimizer step that is not the first."""
-    denoiser = meta_denoiser(size, dtype)
-    clip, context = meta_inputs(size, num_frames, denoiser.unet.config)
-    precision = {dtype: name for name, dtype in DTYPES.items()}[dtype]
-    plan = MemoryPlan(recompute=recompute or Recompute(what="nothing", num_levels=0), needed=0, free=None)
+    nothing = Recompute(what="nothing", num_levels=0)
+    set_up, clip = meta_tuning(size, num_frames, dtype, recompute or nothing)
     with torch.enable_grad():
-        run = TuningRun(denoiser, clip, context, config=TuneConfig(precision=precision), plan=plan)
+        run = set_up()
         for _ in range(2):
             with counting_traffic() as traffic:
                 run.loss(clip, torch.empty_like(clip), TIMESTEP).backward()

@@ -6,7 +6,7 @@ statistics, and to apply them. Views move nothing. Attention counts as one fused
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -21,12 +21,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
 
+from .count_memory import FusedAttention
+
 KINDS = {
     "matrix product": ("mm", "addmm", "bmm", "baddbmm"),
     "convolution": ("convolution", "convolution_backward"),
     "norm": ("native_group_norm", "native_group_norm_backward", "native_layer_norm", "native_layer_norm_backward"),
     "layout copy": ("clone", "copy_", "contiguous"),
     "joining": ("cat", "stack"),
+    "attention": ("attention", "attention_backward"),
     "optimizer": ("_fused_adamw_", "_foreach_norm", "_foreach_mul_"),
 }
 # Where operations of a backward pass count as called.
@@ -122,29 +125,22 @@ def counting_traffic() -> Iterator[Traffic]:
         yield traffic
 
 
-def fused_attention(traffic: Traffic) -> Any:
+def fused_attention(traffic: Traffic) -> Callable[..., Tensor]:
     """A stand-in for attention of query `b h n e` over key and value `b h m e` that counts itself as one kernel."""
 
-    class FusedAttention(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            output = torch.empty_like(query)
-            ctx.save_for_backward(query, key, value, output)
-            tensors = [query, key, value, output]
-            traffic.add("attention", products(query, key), sum(map(size_of, tensors)), tensors)
-            return output
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-            query, key, value, output = ctx.saved_tensors
-            tensors = [query, key, value, output, grad, query, key, value]
-            # The kernel computes the scores again, and two products for each one of the forward pass.
-            flops = products(query, key) * 5 // 2
-            traffic.add("attention_backward", flops, sum(map(size_of, tensors)), tensors)
-            return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
-
     def attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return FusedAttention.apply(query, key, value)
+        output = FusedAttention.apply(query, key, value)
+        flops, tensors = products(query, key), [query, key, value, output]
+        traffic.add("attention", flops, sum(map(size_of, tensors)), tensors)
+
+        def count_backward(grad: Tensor) -> None:
+            # The kernel computes the scores again, and two products for each one of the forward pass.
+            moved = [*tensors, grad, query, key, value]
+            traffic.add("attention_backward", flops * 5 // 2, sum(map(size_of, moved)), moved)
+
+        if output.requires_grad:
+            output.register_hook(count_backward)
+        return output
 
     return attention
 
@@ -152,6 +148,3 @@ def fused_attention(traffic: Traffic) -> Any:
 def products(query: Tensor, key: Tensor) -> int:
     """Operations of the scores and of the weighted sums, forwards."""
     return 4 * query.numel() * key.shape[-2]
-
-
-KINDS["attention"] = ("attention", "attention_backward")

@@ -37,7 +37,7 @@ from .oracle.oracle import read_frames
 from .oracle.scores import copied, read_source, score
 from .study.settings import MODEL, TUNE
 from .study.tables import markdown_table, without_nan
-from .study.variants import render_with
+from .study.variant_edits import render_with
 from .study.worlds import shapes
 from .world.clips import PARTS, Clip, all_clips, changed_parts, clip_named
 

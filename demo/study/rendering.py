@@ -15,7 +15,8 @@ import torch
 from tav_core import Checkpoint, load_checkpoint
 
 from .jobs import Job
-from .variants import VARIANTS, render_edits
+from .variant_edits import render_edits
+from .variants import VARIANTS
 from .worlds import WORLDS
 
 

@@ -18,7 +18,7 @@ from .queue_checks import check_queued, mask_alone
 
 if TYPE_CHECKING:
     from ...tav_core.sampling import trajectory as trajectories
-    from ...tav_core.sampling.edit import Correct
+    from ...tav_core.sampling.samplers import Correct
 
 
 class SampleEdit(io.ComfyNode):

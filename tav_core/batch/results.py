@@ -1,4 +1,4 @@
-"""The results of a batch as a table: one row an edit, from what the jobs left on the disk. CSV, and Parquet as well.
+"""The results of a batch as a table: one row per edit, from what the jobs left on the disk. CSV, and Parquet as well.
 
 Whoever ends last writes the whole table: it is read from all jobs of the list, also those of other shards.
 """

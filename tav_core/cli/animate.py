@@ -23,13 +23,12 @@ from ..video.config import AnimateConfig, CameraConfig
 from ..video.mask import read_mask
 from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
-from .commands import prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
+from .video_files import prepare_videos, write_videos
 from .whole_clip import read_whole
-from .zero_shot import write_videos
 from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
@@ -85,7 +84,8 @@ def run_edit_animation(args: argparse.Namespace) -> None:
         )
     about = {**vars(config), **{f"animation_{name}": value for name, value in vars(start).items()}}
     about |= {"animation": args.animation.name, "negative": negative}
-    write_videos(args, paths, checkpoint, videos, fps=fps, about=about)
+    for path in write_videos(args, paths, checkpoint, videos, fps=fps, about=about):
+        print(path)
 
 
 def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> UNetDenoiser:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from ..models.conditioning import Conditioning
 from ..models.devices import find_device
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
-from ..paths import as_file_name
 from ..sampling.config import EditConfig
 from ..sampling.edit import edit
 from ..sampling.invert import invert
@@ -30,10 +28,7 @@ from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
 from ..tuning.tune import tune
-from ..version import __version__
 from ..video.clip import VideoClip, read_clip
-from ..video.watermark import check_size
-from ..video.write import check_video, find_marker, write_video
 from .early_stop import read_early_stop
 from .inputs import (
     check_room,
@@ -53,6 +48,7 @@ from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
 from .tuning_bar import TuningBar
+from .video_files import loras_of, prepare_videos, write_videos
 
 # Options of an edit that do something only when they are given, and those that say how.
 ASKED = {
@@ -222,11 +218,9 @@ def run_edit(args: argparse.Namespace) -> None:
             correct=local.correct if local else None,
         )
     about = edit_settings(args, config)
-    for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
-        frames = decode_latents(checkpoint.vae, video)[0]
-        finished = local.finish(frames) if local else frames
-        comment = describe_making(args, prompt, checkpoint, about)
-        print(write_video(path, finished, fps=fps, comment=comment, watermark=args.watermark))
+    done = {"finish": local.finish} if local else {}
+    for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about, **done):
+        print(path)
 
 
 def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
@@ -239,19 +233,6 @@ def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any
     used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
     strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
     return {**named, **used, **loras_of(args), **strengths, **asdict(config)}
-
-
-def loras_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The LoRAs that were used, by the names of their files, without the folders."""
-    return {"lora": [Path(text).name for text in args.lora]} if args.lora else {}
-
-
-def describe_making(args: argparse.Namespace, prompt: str, checkpoint: Checkpoint, about: dict[str, Any]) -> str:
-    """How a video was made, as the comment for its file; "" if the options ask for none."""
-    if not args.metadata:
-        return ""
-    notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
-    return json.dumps(notes, default=str, ensure_ascii=False)
 
 
 def run_report(args: argparse.Namespace) -> None:
@@ -277,26 +258,3 @@ def run_info(args: argparse.Namespace) -> None:
 def printable(value: Any) -> str:
     """A value from a file as text without control characters, which every terminal and encoding can show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
-
-
-def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
-    """The path of each prompt's video, after checks of all that can be known of them."""
-    if args.watermark:
-        check_size(height, width)
-    paths = name_videos(args)
-    for path in paths:
-        find_marker(args.watermark, check_video(path, fps=fps).ending)
-    return paths
-
-
-def name_videos(args: argparse.Namespace) -> list[Path]:
-    """One path per prompt; if two prompts give the same name, the second gets a number."""
-    paths: list[Path] = []
-    for prompt in args.prompt:
-        stem = as_file_name(prompt)
-        ending = "" if args.format == "png" else f".{args.format}"
-        path, number = args.out / f"{stem}{ending}", 2
-        while path in paths:
-            path, number = args.out / f"{stem}-{number}{ending}", number + 1
-        paths.append(path)
-    return paths

@@ -34,15 +34,15 @@ from ..tuning.video_layers.processes import Processes, join_processes
 from ..tuning.video_layers.train import train_video_layers
 from ..version import __version__
 from ..video.write import check_video, write_video
-from .commands import prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_model
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
 from .tuning_bar import training_bar
+from .video_files import prepare_videos, write_videos
 from .whole_clip import read_whole
-from .zero_shot import camera_of, write_videos
+from .zero_shot import camera_of
 from .zero_shot_options import FPS
 
 # Options of `generate` that have no meaning for a video model.
@@ -75,7 +75,8 @@ def run_generate(args: argparse.Namespace) -> None:
     with progress_bar("generate", 0) as bar:
         latents = text_to_video(denoiser, told, avoided, config=config, on_step=counted_by(bar))
     about = {**dataclasses.asdict(config), "negative": args.negative, "lavie": args.lavie.name}
-    write_videos(args, paths, checkpoint, latents, fps=fps, about=about)
+    for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about):
+        print(path)
 
 
 def run_interpolate(args: argparse.Namespace) -> None:

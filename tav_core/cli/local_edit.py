@@ -22,7 +22,7 @@ from .options import read_clip_config
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from ..sampling.edit import Correct
+    from ..sampling.samplers import Correct
     from ..tuning.motion_info import MotionInfo
 
 # Latents of the same clip differ by less than this between devices and precisions; those of two clips differ by more.

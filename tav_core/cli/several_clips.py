@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.attention_modes import GROUP_NORMS, POSITIONS
 from ..tuning.config import APPEARANCE_RANK, SEVERAL, START, TuneConfig
 from ..tuning.video_layers.config import VideoLayersConfig
-from .options import add_model, add_setting, add_settings
+from .options import add_model, add_setting, add_settings, read_settings
 
 if TYPE_CHECKING:
     from ..denoisers.denoiser import UNetDenoiser
@@ -116,10 +115,9 @@ def look_names(clips: Iterable[str]) -> list[str]:
 
 def read_tuning(args: argparse.Namespace, defaults: TuneConfig) -> TuneConfig:
     """The settings of the tuning, from the options."""
-    names = [field.name for field in dataclasses.fields(TuneConfig) if hasattr(args, field.name)]
-    given: dict[str, Any] = {name: getattr(args, name) for name in names}
-    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    return dataclasses.replace(defaults, **given)
+    own = {name: getattr(defaults, name) for name in OWN}
+    config: TuneConfig = read_settings(argparse.Namespace(**own, **vars(args)), TuneConfig)
+    return config
 
 
 def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenoiser, dict[str, ClipToLearn]]:

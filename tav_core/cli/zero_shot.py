@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from torch import Tensor
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import UNetDenoiser
 from ..errors import ConfigError
-from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..sampling.zero_shot.generate import LATENT_CHANNELS, generate
@@ -25,12 +23,11 @@ from ..tuning.motion import Motion
 from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
-from ..video.write import write_video
-from .commands import describe_making, loras_of, prepare_videos
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, tuned_unet
 from .options import read_clip_config, read_settings
 from .progress import counted_by, progress_bar, tell
+from .video_files import loras_of, prepare_videos, write_videos
 from .zero_shot_options import FPS
 
 
@@ -63,7 +60,8 @@ def run_generate(args: argparse.Namespace) -> None:
         "motion": args.motion,
         **loras_of(args),
     }
-    write_videos(args, paths, checkpoint, latents, fps=fps, about=about)
+    for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about):
+        print(path)
 
 
 def run_instruct(args: argparse.Namespace) -> None:
@@ -84,7 +82,8 @@ def run_instruct(args: argparse.Namespace) -> None:
         for one in told:
             videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
     about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, **loras_of(args)}
-    write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about)
+    for path in write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about):
+        print(path)
 
 
 def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion | None) -> UNetDenoiser:
@@ -138,19 +137,3 @@ def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
         return None
     how = ClipConfig(num_frames=config.num_frames, width=config.width, height=config.height)
     return to_mask(read_clip(path, how).frames)
-
-
-def write_videos(
-    args: argparse.Namespace,
-    paths: Sequence[Path],
-    checkpoint: Checkpoint,
-    latents: Tensor,
-    *,
-    fps: float,
-    about: dict[str, Any],
-) -> None:
-    """Decodes and writes videos, each with what the options say of its making in its file."""
-    for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
-        frames = decode_latents(checkpoint.vae, video)[0]
-        comment = describe_making(args, prompt, checkpoint, about)
-        print(write_video(path, frames, fps=fps, comment=comment, watermark=args.watermark))

@@ -10,7 +10,8 @@ from torch import Tensor
 from ..denoisers.denoiser import Denoiser
 from ..models.conditioning import Conditioning
 from ..sampling.config import EditConfig
-from ..sampling.edit import OnLatents, edit
+from ..sampling.edit import edit
+from ..sampling.samplers import OnLatents
 from ..sampling.trajectory import Trajectory
 
 

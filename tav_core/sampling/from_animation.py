@@ -21,9 +21,10 @@ from ..layouts import VAE_FACTOR, check_mask, check_values
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule, gaussian_noise
 from .config import AnimationConfig, EditConfig, LocalEditConfig
-from .edit import OnLatents, edit
+from .edit import edit
 from .invert import invert
 from .local_edit import latent_mask
+from .samplers import OnLatents
 
 
 def edit_animation(

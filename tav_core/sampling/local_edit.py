@@ -28,7 +28,7 @@ from .config import LocalEditConfig
 from .trajectory import Trajectory, check_all_kept
 
 if TYPE_CHECKING:
-    from .edit import Correct
+    from .samplers import Correct
 
 FRAMES_AT_ONCE = 8
 

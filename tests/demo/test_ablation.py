@@ -14,12 +14,13 @@ import torch
 from demo import ablation
 from demo.ablation import all_jobs, main, save_results, with_earlier
 from demo.oracle.scores import ENOUGH, Scores
-from demo.study import variants
+from demo.study import variant_edits
 from demo.study.ablation_tables import format_parts, format_table, tabulate, tabulate_parts
 from demo.study.edit_scores import save_edits
 from demo.study.jobs import Job
 from demo.study.tables import without_nan
-from demo.study.variants import PAPER, VARIANTS, Variant, render_edits, tuned_denoiser
+from demo.study.variant_edits import render_edits, tuned_denoiser
+from demo.study.variants import PAPER, VARIANTS, Variant
 from demo.study.worlds import shapes
 from demo.world.clips import changed_parts
 from tav_core import load_checkpoint
@@ -99,7 +100,7 @@ def test_jobs_hold_every_variant_and_leave_out_what_cannot_differ():
 
 def test_variants_that_share_a_motion_tune_once(checkpoint, tmp_path, monkeypatch):
     tuned_denoiser(WORLD, checkpoint, CLIP, 0, tmp_path, VARIANTS["full"])
-    monkeypatch.setattr(variants, "tune", None)
+    monkeypatch.setattr(variant_edits, "tune", None)
     tuned_denoiser(WORLD, checkpoint, CLIP, 0, tmp_path, VARIANTS["injection"])
     for seed, name in ((1, "full"), (0, "rotary"), (0, "k-step"), (0, "no temporal")):
         with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""Lists of edits as CSV: one row an edit, under a header. Also the plain reader that the data sets' files share."""
+"""Lists of edits as CSV: one row per edit, under a header. Also the plain reader that the data sets' files share."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from demo.ablation import all_jobs, score_job
-from demo.study import rendering, variants
+from demo.study import rendering, variant_edits
 from demo.study.jobs import Job
 from demo.study.rendering import checkpoint_of, group_jobs, run_group, run_job
 from demo.study.worlds import WORLDS, shapes
@@ -47,8 +47,8 @@ def test_jobs_that_share_a_motion_are_one_group():
 
 
 def test_a_group_tunes_once_with_one_model(tmp_path, monkeypatch):
-    tuned, tune = [], variants.tune
-    monkeypatch.setattr(variants, "tune", lambda *args, **kwargs: tuned.append(kwargs) or tune(*args, **kwargs))
+    tuned, tune = [], variant_edits.tune
+    monkeypatch.setattr(variant_edits, "tune", lambda *args, **kwargs: tuned.append(kwargs) or tune(*args, **kwargs))
     jobs = [Job(variant=variant, clip="slide", seed=0) for variant in ("full", "mask")]
     assert run_group("shapes", jobs, tmp_path) == jobs
     assert len(tuned) == 1 and tuned[0]["config"].precision == "fp32"

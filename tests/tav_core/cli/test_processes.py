@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tav_core.cli.commands import name_videos
 from tav_core.cli.main import build_parser, main
 from tav_core.cli.signals import ENDING
 from tav_core.cli.streams import LastingStream, lasting_streams
+from tav_core.cli.video_files import name_videos
 from tav_core.errors import ConfigError
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.training_run import TuningRun

@@ -13,8 +13,9 @@ from tav_core.errors import ConfigError
 from tav_core.evaluation.reconstruct import reconstruct
 from tav_core.models.schedule import NoiseSchedule, ddim_step
 from tav_core.sampling.config import EditConfig
-from tav_core.sampling.edit import as_they_are, edit
+from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
+from tav_core.sampling.samplers import as_they_are
 from tav_core.sampling.solvers import relations, sample_back, walk_ddim
 from tav_core.sampling.trajectory import Trajectory
 

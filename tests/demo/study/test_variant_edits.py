@@ -1,10 +1,10 @@
-"""demo/study/variants.py: the start of an edit that adds something."""
+"""demo/study/variant_edits.py: the start of an edit that adds something."""
 
 from __future__ import annotations
 
 import torch
 
-from demo.study.variants import renew_inside
+from demo.study.variant_edits import renew_inside
 from tav_core import Trajectory
 
 

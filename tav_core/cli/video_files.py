@@ -1,0 +1,78 @@
+"""The videos that a command writes, one for each prompt: their names, their writing, and what their files tell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..checkpoints.load import Checkpoint
+from ..models.latents import decode_latents
+from ..paths import as_file_name
+from ..version import __version__
+from ..video.watermark import check_size
+from ..video.write import check_video, find_marker, write_video
+
+
+def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
+    """The path of each prompt's video, after checks of all that can be known of them."""
+    if args.watermark:
+        check_size(height, width)
+    paths = name_videos(args)
+    for path in paths:
+        find_marker(args.watermark, check_video(path, fps=fps).ending)
+    return paths
+
+
+def name_videos(args: argparse.Namespace) -> list[Path]:
+    """One path per prompt; if two prompts give the same name, the second gets a number."""
+    paths: list[Path] = []
+    for prompt in args.prompt:
+        stem = as_file_name(prompt)
+        ending = "" if args.format == "png" else f".{args.format}"
+        path, number = args.out / f"{stem}{ending}", 2
+        while path in paths:
+            path, number = args.out / f"{stem}-{number}{ending}", number + 1
+        paths.append(path)
+    return paths
+
+
+def write_videos(
+    args: argparse.Namespace,
+    paths: Sequence[Path],
+    checkpoint: Checkpoint,
+    latents: Tensor,
+    *,
+    fps: float,
+    about: dict[str, Any],
+    finish: Callable[[Tensor], Tensor] = lambda frames: frames,
+) -> Iterator[Path]:
+    """Decodes and writes videos, each with what the options say of its making in its file; yields each path then.
+
+    Args:
+        paths: one for each prompt, as `prepare_videos` gives them.
+        latents: `p c f h w`.
+        about: what made the videos, besides prompt and model.
+        finish: what is still done to the frames of each, `f h w 3`.
+    """
+    for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
+        frames = finish(decode_latents(checkpoint.vae, video)[0])
+        comment = describe_making(args, prompt, checkpoint, about)
+        yield write_video(path, frames, fps=fps, comment=comment, watermark=args.watermark)
+
+
+def describe_making(args: argparse.Namespace, prompt: str, checkpoint: Checkpoint, about: dict[str, Any]) -> str:
+    """How a video was made, as the comment for its file; "" if the options ask for none."""
+    if not args.metadata:
+        return ""
+    notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
+    return json.dumps(notes, default=str, ensure_ascii=False)
+
+
+def loras_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The LoRAs that were used, by the names of their files, without the folders."""
+    return {"lora": [Path(text).name for text in args.lora]} if args.lora else {}

@@ -1,0 +1,124 @@
+"""The ways from noise to clean latents for one prompt: DDIM, an exact inversion backwards, a diffusers scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..denoisers.denoiser import Denoiser
+from ..models.precision import usual_defaults
+from ..models.schedule import ddim_step, draw_noise
+from .config import EditConfig
+from .solvers import fade, sample_back
+from .trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+OnLatents = Callable[[int, int, Tensor], None]
+Correct = Callable[[Tensor, int], Tensor]
+Model = Callable[[Tensor, int], Tensor]
+
+
+def find_sampler(
+    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig
+) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` for a start that has been checked."""
+    if isinstance(start, Trajectory) and start.remainder is not None:
+        return sample_with_remainder(fade(start.remainder, config.guidance_scale))
+    return sample_ddim if scheduler is None else sample_with(scheduler)
+
+
+def sample_ddim(
+    denoiser: Denoiser,
+    model: Model,
+    latents: Tensor,
+    config: EditConfig,
+    report: OnLatents,
+    correct: Correct,
+    *,
+    steps: int | None = None,
+) -> Tensor:
+    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all."""
+    schedule = denoiser.schedule
+    generator = torch.Generator("cpu").manual_seed(config.seed)
+    timesteps = schedule.timesteps(config.num_steps)[:steps]
+    for done, timestep in enumerate(reversed(timesteps), start=1):
+        noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
+        latents = ddim_step(
+            latents,
+            model(latents, timestep),
+            alpha=schedule.alpha(timestep),
+            alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),
+            eta=config.eta,
+            noise=noise,
+        )
+        latents = correct(latents, len(timesteps) - done)
+        report(done, len(timesteps), latents)
+    return latents
+
+
+def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` that reverses an exact inversion."""
+
+    def sample(
+        denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
+    ) -> Tensor:
+        way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
+        for done, reached in enumerate(way, start=1):
+            report(done, config.num_steps, reached)
+        return reached
+
+    return sample
+
+
+def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
+    """A sampler like `sample_ddim` that uses a diffusers scheduler of the given class and settings."""
+
+    def sample(
+        denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
+    ) -> Tensor:
+        own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
+        # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
+        own |= {"prediction_type": "epsilon", "clip_sample": False}
+        with usual_defaults():
+            stepper = scheduler.from_config(scheduler.config, **own)
+            stepper.set_timesteps(config.num_steps, device=latents.device)
+        draws = {"generator": torch.Generator("cpu").manual_seed(config.seed)} if takes_generator(stepper) else {}
+        latents = latents * stepper.init_noise_sigma
+        for done, timestep in enumerate(stepper.timesteps, start=1):
+            scaled = stepper.scale_model_input(latents, timestep)
+            epsilon = model(scaled, round(float(timestep)))
+            with usual_defaults():
+                latents = stepper.step(epsilon, timestep, latents, return_dict=False, **draws)[0]
+            latents = correct(latents, len(stepper.timesteps) - done)
+            report(done, len(stepper.timesteps), latents)
+        return latents
+
+    return sample
+
+
+# Settings that a scheduler must share with the checkpoint, so that noise levels match those the model was trained on.
+NOISE_SETTINGS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
+
+
+def takes_generator(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler's step draws noise from a generator."""
+    from inspect import signature
+
+    return "generator" in signature(scheduler.step).parameters
+
+
+def as_they_are(latents: Tensor, steps_left: int) -> Tensor:
+    """The latents, unchanged: the correction of an edit without one."""
+    return latents
