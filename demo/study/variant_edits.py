@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from tav_core import (
     Checkpoint,
@@ -50,7 +52,7 @@ def tuned_denoiser(
         return untuned
     kept = out / f"motion_{clip.name}_{seed}_{variant.motion_name}.safetensors"
     if not kept.exists():
-        latents = encode_frames(checkpoint.vae, torch.from_numpy(clip.frames()))
+        latents = encode_frames(checkpoint.vae, scale_frames(torch.from_numpy(clip.frames()), variant.tuned_at))
         # A GPU would choose half precision.
         config = dataclasses.replace(world.tuning, seed=seed, precision="fp32", **variant.tuning)
         about = ClipInfo(prompt=clip.prompt)
@@ -59,6 +61,14 @@ def tuned_denoiser(
         motion = tune(untuned, latents, prompt, config=config, about=about, start=start)
         motion.save(kept, dtype=torch.float32)
     return UNetDenoiser(unet=Motion.load(kept).apply_to(checkpoint.unet), schedule=checkpoint.schedule)
+
+
+def scale_frames(frames: Tensor, share: float) -> Tensor:
+    """Frames `f h w c` with sides of a share of their length."""
+    if share == 1:
+        return frames
+    scaled = F.interpolate(rearrange(frames, "f h w c -> f c h w"), scale_factor=share, mode="area")
+    return rearrange(scaled, "f c h w -> f h w c")
 
 
 def render_edits(world: World, checkpoint: Checkpoint, clip: Any, seed: int, out: Path, variant: Variant) -> np.ndarray:
@@ -71,9 +81,17 @@ def render_edits(world: World, checkpoint: Checkpoint, clip: Any, seed: int, out
 
 @torch.no_grad()
 def render_with(
-    world: World, denoiser: UNetDenoiser, checkpoint: Checkpoint, clip: Any, seed: int = 0, variant: Variant = PLAIN
+    world: World,
+    denoiser: UNetDenoiser,
+    checkpoint: Checkpoint,
+    clip: Any,
+    seed: int = 0,
+    variant: Variant = PLAIN,
+    *,
+    edits: Sequence[Any] | None = None,
 ) -> np.ndarray:
-    """All edits of a clip with a given model, inverted and edited as the variant says: `edits f h w 3` in [0, 1]."""
+    """All edits of a clip, or some of them, with a given model, inverted and edited as the variant says: `edits f h w
+    3` in [0, 1]."""
     config = dataclasses.replace(world.sampling, **variant.sampling)
     frames = torch.from_numpy(clip.frames())
     latents = encode_frames(checkpoint.vae, frames).mean
@@ -91,7 +109,7 @@ def render_with(
         source_of = {"trajectory": start, "source_context": inverted_under}
         injected = InjectedDenoiser(denoiser=denoiser, **source_of, config=variant.injection)
     negative, videos = source if variant.negative_source else empty, []
-    for each in clip.edits:
+    for each in clip.edits if edits is None else edits:
         mask = world.mask_of(clip, each) if variant.masked else None
         correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
         keeps_layout = set(world.changed_parts(clip, each)) <= set(world.layout_parts)

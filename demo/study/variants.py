@@ -31,6 +31,7 @@ class Variant:
         tuned: tune; if False, use the inflated model as it is.
         inverted: start from the inverted clip; if False, from random noise.
         tuning, sampling: settings other than the world's.
+        tuned_at: side of the frames in tuning, as a share of the clip's; inversion and editing have the clip's size.
         started: begin the tuning with the world's start, see demo/train_start.py, instead of from zero.
         attention, attention_k, positions, group_norm: modes of the inflated model.
         source_prompt: invert under the source's prompt, not under the empty one.
@@ -50,6 +51,7 @@ class Variant:
     tuned: bool = True
     inverted: bool = True
     started: bool = False
+    tuned_at: float = 1.0
     tuning: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     attention: str = "sparse_causal"
@@ -77,7 +79,8 @@ class Variant:
     @property
     def motion_name(self) -> str:
         """The name of the motion's file; variants that tune in the same way share one."""
-        decides = json.dumps([self.modes, self.tuning, *(["started"] if self.started else [])], sort_keys=True)
+        further = [*(["started"] if self.started else []), *([self.tuned_at] if self.tuned_at != 1 else [])]
+        decides = json.dumps([self.modes, self.tuning, *further], sort_keys=True)
         return hashlib.sha256(decides.encode()).hexdigest()[:12]
 
 
@@ -184,5 +187,27 @@ STARTED = {
     "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
+# Ways to fewer evaluations of the UNet, see benchmarks/time_to_edit.py. All tune for 25 steps or less.
+_QUARTER = STARTED["min-SNR, 25 steps"]
+_SOLVER = dataclasses.replace(_QUARTER, sampling={"num_steps": 10}, method="dpmpp_2m")
+
+
+def _sampled(**sampling: Any) -> Variant:
+    return dataclasses.replace(_SOLVER, sampling={**_SOLVER.sampling, **sampling})
+
+
+def _tuned(*, tuned_at: float = 1.0, **tuning: Any) -> Variant:
+    return dataclasses.replace(_SOLVER, tuning={**_SOLVER.tuning, **tuning}, tuned_at=tuned_at)
+
+
+CUTS = {
+    "10 steps of DDIM": dataclasses.replace(_QUARTER, sampling={"num_steps": 10}),
+    "10 steps of DPM-Solver++": _SOLVER,
+    "guidance to 0.7": _sampled(guidance_until=0.7),
+    "guidance to 0.4": _sampled(guidance_until=0.4),
+    "deep layers in every 2nd step": _sampled(deep_every=2),
+    "12 steps, 2e-3": _tuned(num_steps=12, learning_rate=2e-3, warmup_steps=3),
+    "tuned at half size": _tuned(tuned_at=0.5),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **CUTS, **CEILING}

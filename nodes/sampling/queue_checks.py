@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...tav_core.errors import ConfigError
-from ...tav_core.sampling.config import EXACT, EditConfig
+from ...tav_core.sampling.config import EditConfig, InvertConfig
 from ..sockets.bridge import check_planned_steps
 from ..sockets.graph import find_feed, is_link, read_input, read_value
 
@@ -22,7 +22,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     Raises:
         ConfigError: they do not fit, or a mask has no trajectory.
     """
-    from ...tav_core.sampling.edit import check_exact_start, check_same_steps
+    from ...tav_core.sampling.edit import check_own_steps, check_same_steps
 
     if num_steps is not None:
         EditConfig(num_steps=num_steps)
@@ -38,8 +38,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
         check_same_steps(num_steps, inverted)
     method = read_value(graph, inversion.node, "method")
     eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
-    if method in EXACT:
-        check_exact_start(method, eta or 0.0, 1.0 if prior is None else prior)
+    check_own_steps(method or InvertConfig.method, eta or 0.0, 1.0 if prior is None else prior)
 
 
 def check_queued_animation(graph: Any, node: str | None, num_steps: Any) -> None:

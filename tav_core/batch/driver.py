@@ -13,8 +13,7 @@ from typing import Any
 from ..atomic_files import check_output
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
-from ..sampling.config import EXACT
-from ..sampling.edit import check_exact_start
+from ..sampling.edit import check_own_steps
 from .executors.processes import run_in_processes
 from .executors.ray_tasks import run_on_ray
 from .executors.serial import run_serially
@@ -157,8 +156,7 @@ def check_stages(stages: Collection[str]) -> None:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raises `ConfigError` for what each edit would refuse after its clip was tuned and inverted."""
-    if recipe.inversion.method in EXACT:
-        check_exact_start(recipe.inversion.method, recipe.sampling.eta, recipe.sampling.noise_prior)
+    check_own_steps(recipe.inversion.method, recipe.sampling.eta, recipe.sampling.noise_prior)
 
 
 def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..denoisers.deep_cache import reuse_deep
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
@@ -18,7 +19,7 @@ from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import gaussian_noise
 from ..settings import is_whole
-from .config import EditConfig
+from .config import EXACT, OWN_STEPS, EditConfig
 from .samplers import Correct, OnLatents, as_they_are, find_sampler, sample_ddim
 from .trajectory import Trajectory
 
@@ -40,7 +41,7 @@ def edit(
     correct: Correct | None = None,
     steps: int | None = None,
 ) -> Tensor:
-    """Samples one video per prompt from one start, with classifier-free guidance: by DDIM, or by the steps of an exact
+    """Samples one video per prompt from one start, with classifier-free guidance: by DDIM, or by the steps of the
     inversion backwards.
 
     Args:
@@ -73,6 +74,7 @@ def edit(
     check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    reuse_deep(denoiser, config.deep_every)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
@@ -81,8 +83,10 @@ def edit(
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context, negative_context, strict=True):
+            # A new one for each prompt, because it keeps features from step to step.
+            reusing = reuse_deep(denoiser, config.deep_every)
             model = guided(
-                denoiser, positive, negative, config.guidance_scale, lowest_timestep=lowest_guided(denoiser, config)
+                reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest_guided(denoiser, config)
             )
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
@@ -125,8 +129,7 @@ def check_start(
             expected="DDIM, because the inversion is DDIM run backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
-    if start.remainder is not None:
-        check_exact_start(start.method, config.eta, config.noise_prior)
+    check_own_steps(start.method, config.eta, config.noise_prior)
 
 
 def check_taken(
@@ -181,18 +184,18 @@ def mix_noise(inverted: Tensor, prior: float, seed: int) -> Tensor:
     return math.sqrt(prior) * inverted + math.sqrt(1 - prior) * gaussian_noise(inverted.shape, word).to(inverted)
 
 
-def check_exact_start(method: str, eta: float, noise_prior: float = 1.0) -> None:
-    """Raises `ConfigError` if fresh noise is asked for in or after an exact inversion by `method`."""
-    if noise_prior < 1:
+def check_own_steps(method: str, eta: float, noise_prior: float = 1.0) -> None:
+    """Raises `ConfigError` if an inversion by `method` cannot be sampled from with these settings."""
+    if noise_prior < 1 and method in EXACT:
         raise ConfigError(
             got=f"noise_prior {noise_prior} for an inversion by {method}",
             expected="1, because an exact inversion can only be reversed from its own noise",
             mend="Use noise_prior 1, or invert by ddim.",
         )
-    if eta:
+    if eta and method in OWN_STEPS:
         raise ConfigError(
             got=f"eta {eta} for an inversion by {method}",
-            expected="0, because an exact inversion can only be reversed without fresh noise",
+            expected="0, because sampling takes the steps of that inversion backwards, which add no fresh noise",
             mend="Use eta 0, or invert by ddim.",
         )
 

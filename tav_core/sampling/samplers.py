@@ -1,4 +1,4 @@
-"""The ways from noise to clean latents for one prompt: DDIM, an exact inversion backwards, a diffusers scheduler."""
+"""The ways from noise to clean latents for one prompt: DDIM, the inversion's steps backwards, a diffusers scheduler."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..denoisers.denoiser import Denoiser
 from ..models.precision import usual_defaults
 from ..models.schedule import ddim_step, draw_noise
 from .config import EditConfig
+from .multistep import sample_second_order
 from .solvers import fade, sample_back
 from .trajectory import Trajectory
 
@@ -29,6 +30,8 @@ def find_sampler(
     """A sampler like `sample_ddim` for a start that has been checked."""
     if isinstance(start, Trajectory) and start.remainder is not None:
         return sample_with_remainder(fade(start.remainder, config.guidance_scale))
+    if isinstance(start, Trajectory) and start.method == "dpmpp_2m":
+        return sample_dpmpp_2m
     return sample_ddim if scheduler is None else sample_with(scheduler)
 
 
@@ -73,6 +76,16 @@ def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
         return reached
 
     return sample
+
+
+def sample_dpmpp_2m(
+    denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
+) -> Tensor:
+    """A sampler like `sample_ddim` that goes back by the steps of an inversion by `dpmpp_2m`."""
+    way = sample_second_order(model, latents, denoiser.schedule, config.num_steps, correct)
+    for done, reached in enumerate(way, start=1):
+        report(done, config.num_steps, reached)
+    return reached
 
 
 def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:

@@ -5,6 +5,7 @@
                   ReNoise, arXiv 2403.14602); if this converges, DDIM sampling reverses it
     o_belm        an exact solver: three neighbouring latents and the middle one's epsilon satisfy one linear relation,
                   so that either end follows from the other two (BELM, arXiv 2410.07273)
+    dpmpp_2m      DPM-Solver++(2M) both ways: a second-order step at the price of DDIM's, see multistep.py
 
 With y = x / sqrt(alpha) and s = sqrt((1 - alpha) / alpha), DDIM solves dy = epsilon ds. For steps h_i = s_i - s_(i-1),
 
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from ..models.schedule import NoiseSchedule, ddim_step
 from .config import InvertConfig
+from .multistep import walk_second_order
 
 Model = Callable[[Tensor, int], Tensor]
 
@@ -43,6 +45,8 @@ def walk(
     """
     if config.method == "o_belm":
         return walk_o_belm(model, latents, schedule, num_steps, config.iterations)
+    if config.method == "dpmpp_2m":
+        return walk_second_order(model, latents, schedule, num_steps)
     return walk_ddim(model, latents, schedule, num_steps, config.iterations if config.method == "fixed_point" else 1)
 
 
