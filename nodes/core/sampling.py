@@ -40,15 +40,19 @@ class CoreDenoiser:
     Args:
         context: the text of the guider's first prompt, on the latents' device. Stages need one to pass on; `epsilon`
             ignores it.
+        lowest_timestep: below it, the guider predicts without guidance (arXiv 2404.07724).
     """
 
-    guider: Callable[..., Tensor]
+    guider: comfy.samplers.CFGGuider
     extra_args: dict[str, Any]
     schedule: NoiseSchedule
     context: Conditioning
+    lowest_timestep: float = 0.0
     clean: Tensor | None = None
 
     def epsilon(self, latents: Tensor, timestep: float, context: Conditioning) -> Tensor:
+        if timestep < self.lowest_timestep:
+            self.guider.set_cfg(1.0)
         alpha, num_frames = self.schedule.alpha(timestep), latents.shape[2]
         sigma = self.schedule.sigma(timestep)
         noisy = fold(latents) / alpha**0.5
@@ -62,16 +66,30 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
     result: Result
 
     def __init__(
-        self, stage: Stage[Result], schedule: NoiseSchedule, context: Conditioning, *, name: str, num_steps: int
+        self,
+        stage: Stage[Result],
+        schedule: NoiseSchedule,
+        context: Conditioning,
+        *,
+        name: str,
+        num_steps: int,
+        guidance_until: float,
     ) -> None:
         self.stage, self.schedule, self.context = stage, schedule, context
         self.name, self.num_steps = name, num_steps
+        self.lowest_timestep = (1 - guidance_until) * schedule.num_train_timesteps
 
     def sample(
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
     ) -> Tensor:
         context = self.context.to(device=latent_image.device)
-        denoiser = CoreDenoiser(guider=model_wrap, extra_args=extra_args, schedule=self.schedule, context=context)
+        denoiser = CoreDenoiser(
+            guider=model_wrap,
+            extra_args=extra_args,
+            schedule=self.schedule,
+            context=context,
+            lowest_timestep=self.lowest_timestep,
+        )
 
         def report(done: int, total: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -83,6 +101,20 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
         return rearrange(latents, TO_SAMPLES)
 
 
+def without_caches(model: ModelPatcher) -> ModelPatcher:
+    """A MODEL without core's EasyCache and LazyCache, which expect noise to fall: an inversion, in which it rises, ends
+    with a TypeError in them. A MODEL that has none is given back.
+    """
+    if "easycache" not in model.model_options.get("transformer_options", {}):
+        return model
+    plain = model.clone()
+    for kind in list(plain.wrappers):
+        for key in ("easycache", "lazycache"):
+            plain.remove_wrappers_with_key(kind, key)
+    del plain.model_options["transformer_options"]["easycache"]
+    return plain
+
+
 def run_stage(
     model: ModelPatcher,
     samples: Tensor,
@@ -91,6 +123,7 @@ def run_stage(
     positive: list,
     negative: list | None = None,
     guidance_scale: float = 1.0,
+    guidance_until: float = 1.0,
     num_steps: int,
     name: str,
 ) -> tuple[Tensor, Result]:
@@ -101,6 +134,7 @@ def run_stage(
         stage: takes a denoiser, scaled latents `1 c f h w` and a callback for (steps done, steps in all); returns
             latents of the same shape, and a result of any kind.
         positive, negative: CONDITIONING; without a negative there is no guidance.
+        guidance_until: see `EditConfig`. Timesteps must descend.
         num_steps, name: of the bar in the terminal.
 
     Returns:
@@ -110,7 +144,7 @@ def run_stage(
     if negative is not None:
         check_conditioning(negative, model, "negative")
     schedule = read_schedule(model)
-    guider = comfy.samplers.CFGGuider(model)
+    guider = comfy.samplers.CFGGuider(model if negative is not None else without_caches(model))
     if negative is None:
         guider.inner_set_conds({"positive": positive})
     else:
@@ -120,6 +154,7 @@ def run_stage(
     sigmas = model.get_model_object("model_sampling").sigmas
     ends = torch.stack([sigmas[-1], sigmas.new_zeros(())])
     callback = latent_preview.prepare_callback(model, num_steps)
-    sampler = StageSampler(stage, schedule, first_context(positive), name=name, num_steps=num_steps)
+    how = {"name": name, "num_steps": num_steps, "guidance_until": guidance_until}
+    sampler = StageSampler(stage, schedule, first_context(positive), **how)
     sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return sampled.to(comfy.model_management.intermediate_device()), sampler.result

@@ -20,8 +20,8 @@ class EditPreset(io.ComfyNode):
             display_name="Edit Preset",
             category=CATEGORY,
             description=(
-                "Recommended settings for changing the subject, the background or the style. Connect each output to "
-                "the widget of the same name; the node shows further advice."
+                "Recommended settings for changing the subject, the background or the style, or for an edit soon. "
+                "Connect each output to the widget of the same name; the node shows further advice."
             ),
             search_aliases=["preset", "recommended settings", "goal"],
             hidden=[io.Hidden.unique_id],
@@ -30,7 +30,7 @@ class EditPreset(io.ComfyNode):
                     "goal",
                     options=list(PRESETS),
                     default=next(iter(PRESETS)),
-                    tooltip="What the edit should change; original is the paper's settings.",
+                    tooltip="What the edit should change; fast takes fewer steps; original is the paper's settings.",
                 )
             ],
             outputs=[
@@ -39,6 +39,16 @@ class EditPreset(io.ComfyNode):
                 io.Float.Output("attention", display_name="attention", tooltip="For Inject Source; 0 injects nothing."),
                 io.Float.Output("features", display_name="features", tooltip="For Inject Source; 0 injects nothing."),
                 io.String.Output("advice", display_name="advice", tooltip="Further advice, as text."),
+                io.Int.Output(
+                    "sampling_steps",
+                    display_name="sampling steps",
+                    tooltip="For num_steps of DDIM Invert and of Sample Edit.",
+                ),
+                io.Float.Output(
+                    "min_snr_gamma",
+                    display_name="min snr gamma",
+                    tooltip="For Tune Options; 0 weighs all timesteps alike.",
+                ),
             ],
         )
 
@@ -47,4 +57,5 @@ class EditPreset(io.ComfyNode):
     def execute(cls, goal: str) -> io.NodeOutput:
         preset = PRESETS[goal]
         text = show_text(cls, preset.advice)
-        return io.NodeOutput(preset.num_steps, preset.guidance_scale, *preset.shares, preset.advice, ui=text)
+        steps = (preset.sampling_steps, preset.min_snr_gamma)
+        return io.NodeOutput(preset.num_steps, preset.guidance_scale, *preset.shares, preset.advice, *steps, ui=text)

@@ -30,7 +30,7 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
-            advanced=("eta", "edit_seed", "feather", "noise_prior"),
+            advanced=("eta", "edit_seed", "feather", "noise_prior", "guidance_until"),
             description=(
                 "Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with "
                 "guidance."
@@ -101,6 +101,7 @@ class SampleEdit(io.ComfyNode):
                     ),
                 ),
                 widget(EditConfig, "noise_prior", optional=True),
+                widget(EditConfig, "guidance_until", optional=True),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
         )
@@ -121,13 +122,14 @@ class SampleEdit(io.ComfyNode):
         mask: Tensor | None = None,
         feather: int = LocalEditConfig().feather,
         noise_prior: float = EditConfig().noise_prior,
+        guidance_until: float = EditConfig().guidance_until,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_start, edit
         from ..core.animation import from_sigma
         from ..core.sampling import run_stage
         from ..sockets.bridge import to_latents
 
-        # Guidance is core's here, so the library's own is off.
+        # Guidance is core's here, so the library's own is off, and so is where it ends.
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, eta=eta, seed=edit_seed, noise_prior=noise_prior)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
@@ -145,7 +147,7 @@ class SampleEdit(io.ComfyNode):
             prompts, how = (denoiser.context, denoiser.context), {"correct": correct, "steps": steps}
             return edit(denoiser, start, *prompts, config=config, on_step=count, **how), None
 
-        guided = {"positive": positive, "negative": negative, "guidance_scale": cfg}
+        guided = {"positive": positive, "negative": negative, "guidance_scale": cfg, "guidance_until": guidance_until}
         edited, _ = run_stage(model, samples, stage, num_steps=steps or num_steps, name="Edit", **guided)
         return io.NodeOutput({"samples": edited})
 

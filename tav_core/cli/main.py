@@ -108,6 +108,7 @@ def build_parser() -> Parser:
     add_windows(invert)
     add_control(invert)
     add_inversion(invert)
+    add_preset(invert, Preset.inverting)
     add_setting(invert, InvertConfig, "method")
     invert.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
     invert.add_argument("--check", action="store_true", help="sample the clip back and print how much was lost")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..atomic_files import whole_file
-from ..sampling.config import METHODS, InvertConfig
+from ..sampling.config import ITERATED, METHODS, InvertConfig
 from ..sampling.invert import invert
 from .reconstruct import psnr, reconstruct
 
@@ -116,7 +116,7 @@ def round_trips(
             on_step=lambda *_: tell(),
         )
         back = reconstruct(counting, trajectory, context, on_step=lambda *_: tell()).latents
-        seconds, times = time.perf_counter() - started, 1 if method == "ddim" else iterations
+        seconds, times = time.perf_counter() - started, iterations if method in ITERATED else 1
         trip = RoundTrip(method=method, iterations=times, latents=back, calls=counting.calls, seconds=seconds)
         found.append(trip)
     return found

@@ -11,6 +11,8 @@ from ..settings import check_settings, setting
 # How an inversion steps. Only what an exact one ends in must be sampled from by its own steps backwards.
 METHODS = ("ddim", "fixed_point", "o_belm", "dpmpp_2m")
 EXACT = ("o_belm",)
+# These compute a step more than once.
+ITERATED = ("fixed_point", "o_belm")
 # Sampling follows these by steps of their own, which add no fresh noise.
 OWN_STEPS = (*EXACT, "dpmpp_2m")
 # The ResNets of Stable Diffusion's decoder, by which the paper counts.

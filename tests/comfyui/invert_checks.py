@@ -102,6 +102,6 @@ def check_default() -> bool:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with torch.inference_mode():
-        results = {method: check_method(method) for method in ("ddim", "fixed_point", "o_belm")}
+        results = {method: check_method(method) for method in ("ddim", "fixed_point", "o_belm", "dpmpp_2m")}
         results |= {f"blend_{method}": check_blend(method) for method in ("ddim", "o_belm")}
         print("RESULTS " + json.dumps({**results, "comparison": check_comparison(), "default": check_default()}))

@@ -140,7 +140,7 @@ def check_methods() -> dict[str, float]:
     found = {}
     for report_of in compare(tuned, SOURCE, SAMPLES, VAE, num_steps=STEPS, iterations=2):
         found[report_of.method] = float(report_of.latents)
-    for method in ("ddim", "fixed_point", "o_belm"):
+    for method in ("ddim", "fixed_point", "o_belm", "dpmpp_2m"):
         ours = invert(host(make_xl_motion(1)), scaled(SAMPLES), OURS[""], num_steps=STEPS, method=method, iterations=2)
         theirs = DDIMInvert.execute(tuned, EMPTY, LATENT, STEPS, method, 2)[1]
         found[f"{method} agrees"] = far(theirs.latents, ours.latents)

@@ -8,7 +8,7 @@ from tests.comfyui.graphs import edit_graph, node
 from tests.comfyui.server import error_of
 
 NEEDED = ("demo", "source", "tune", "apply", "encode", "empty")
-METHODS = ("ddim", "fixed_point", "o_belm")
+METHODS = ("ddim", "fixed_point", "o_belm", "dpmpp_2m")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,9 @@ def test_an_exact_method_gives_the_clip_back(measured):
 def test_an_exact_inversion_is_refused_without_its_trajectory_and_with_fresh_noise(measured):
     for found in (measured["o_belm"], measured["blend_o_belm"]):
         assert "inverted by o_belm, without the trajectory" in found["alone"]
-    assert "eta 0.5 for an inversion by o_belm" in measured["o_belm"]["eta"]
-    for method in ("ddim", "fixed_point", "blend_ddim"):
+    for method in ("o_belm", "dpmpp_2m"):
+        assert f"eta 0.5 for an inversion by {method}" in measured[method]["eta"]
+    for method in ("ddim", "fixed_point", "dpmpp_2m", "blend_ddim"):
         assert measured[method]["alone"] == "nothing was refused"
 
 

@@ -81,7 +81,7 @@ def test_the_stock_sampler_agrees_up_to_the_noise_that_it_ends_at(host):
     assert host["agreement"]["stock_ddim"] < 2e-3
 
 
-@pytest.mark.parametrize("method", ["ddim", "fixed_point", "o_belm"])
+@pytest.mark.parametrize("method", ["ddim", "fixed_point", "o_belm", "dpmpp_2m"])
 def test_every_way_to_invert_agrees(host, method):
     # O-BELM divides by small numbers, step by step, so it enlarges what is rounded.
     assert host["methods"][f"{method} agrees"] < (1e-3 if method == "o_belm" else SAME)

@@ -89,9 +89,9 @@ def test_half_the_bytes_for_the_weights(place, capsys):
 def test_the_other_commands_know_it_too(place, tmp_path, capsys):
     files = ["--model", f"{place / 'model'}", "--motion", f"{place / 'run' / 'motion.safetensors'}"]
     clip = ["--clip", f"{place / 'clip.mp4'}", "--num-steps", "2"]
-    assert main(["reconstruct", *files, *clip, "--methods", "ddim", "fixed_point", "o_belm"]) == 0
+    assert main(["reconstruct", *files, *clip, "--methods", "ddim", "fixed_point", "o_belm", "dpmpp_2m"]) == 0
     told = capsys.readouterr().out
-    assert all(method in told for method in ("ddim", "fixed_point", "o_belm"))
+    assert all(method in told for method in ("ddim", "fixed_point", "o_belm", "dpmpp_2m"))
     start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--source", f"{place / 'clip.mp4'}"]
     assert main(["edit", *files, *start, "--frames", "1:2", "--prompt", "a fox", "--out", f"{tmp_path}"]) == 0
     assert (tmp_path / "a-fox.mp4").is_file()

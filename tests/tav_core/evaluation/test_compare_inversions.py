@@ -33,10 +33,10 @@ def reports(denoiser, clip_latents, context):
 
 
 def test_every_method_with_its_calls(reports):
-    assert [each.method for each in reports] == ["ddim", "fixed_point", "o_belm"]
-    assert [each.iterations for each in reports] == [1, ITERATIONS, ITERATIONS]
+    assert [each.method for each in reports] == ["ddim", "fixed_point", "o_belm", "dpmpp_2m"]
+    assert [each.iterations for each in reports] == [1, ITERATIONS, ITERATIONS, 1]
     # One way and back; the exact one has its first step more often, and a step from noise each way.
-    calls = [2 * STEPS, (ITERATIONS + 1) * STEPS, STEPS + ITERATIONS + STEPS]
+    calls = [2 * STEPS, (ITERATIONS + 1) * STEPS, STEPS + ITERATIONS + STEPS, 2 * STEPS]
     assert [each.calls for each in reports] == calls
     assert all(each.seconds > 0 for each in reports)
 

@@ -11,19 +11,25 @@ from tav_core.sampling.presets import PRESETS
 from tav_core.tuning.config import TuneConfig
 
 TUNE = ["tune", "--model", "m", "--clip", "c", "--prompt", "p", "--out", "o"]
+INVERT = ["invert", "--model", "m", "--motion", "m", "--clip", "c", "--out", "o"]
 EDIT = ["edit", "--model", "m", "--motion", "m", "--prompt", "p", "--out", "o"]
 
 
 def test_the_goals():
-    assert list(PRESETS) == ["subject", "background", "style", "original"]
+    assert list(PRESETS) == ["subject", "background", "style", "fast", "original"]
 
 
 @pytest.mark.parametrize("goal", PRESETS)
 class TestPresets:
     def test_tuning(self, goal):
         args = parse([*TUNE, "--preset", goal])
-        assert read_settings(args, TuneConfig) == TuneConfig(num_steps=PRESETS[goal].num_steps)
+        gamma = 5.0 if goal == "fast" else 0.0
+        assert read_settings(args, TuneConfig) == TuneConfig(num_steps=PRESETS[goal].num_steps, min_snr_gamma=gamma)
         assert args.group_norm == ("clip" if goal == "original" else "frame")
+
+    def test_inverting(self, goal):
+        assert parse([*INVERT, "--preset", goal]).num_steps == (25 if goal == "fast" else 50)
+        assert parse([*INVERT, "--preset", goal, "--num-steps", "7"]).num_steps == 7
 
     def test_editing(self, goal):
         args, preset = parse([*EDIT, "--preset", goal]), PRESETS[goal]
@@ -54,6 +60,12 @@ def test_the_original_is_the_papers_to_the_letter():
     )
     assert (args.attention, args.group_norm, args.positions) == ("sparse_causal", "clip", "none")
     assert read_settings(edit, EditConfig) == EditConfig(num_steps=50, guidance_scale=12.5, eta=0.0)
+
+
+def test_fast_is_a_sixth_of_the_originals_work():
+    """A tuning step is three evaluations of the UNet, a guided step two."""
+    fast, original = (3 * p.num_steps + 3 * p.sampling_steps for p in (PRESETS["fast"], PRESETS["original"]))
+    assert original == 1650 and fast / original < 1 / 6
 
 
 def test_without_a_preset_nothing_changes():
