@@ -17,7 +17,7 @@ PACK = "comfyui-tune-a-video"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}
 # In the page's pixels. A folded node is its title alone.
 TITLE, GROUP_TITLE, PADDING, FONT_SIZE, NODE_WIDTH, NOTE_HEIGHT, FOLDED = 30, 34, 12, 22, 330, 230, 4
-NODE_GAP, COLUMN_GAP, GROUP_GAP, TALLEST = 14, 24, 18, 1029
+NODE_GAP, COLUMN_GAP, GROUP_GAP, TALLEST = 7, 24, 10, 1029
 # What a dropped file may fill of the smaller screen: the page's own bars are at the left and at the top.
 SCREEN, BARS, SMALLEST = (1330, 680), (90, 100), 0.6
 

@@ -129,12 +129,13 @@ def invert_clip(
     empty: Node,
     *,
     folded: bool = True,
+    room: int = PREVIEW,
     **settings: Any,
 ) -> tuple[Node, Node]:
     """Two nodes: the clip's latents, and their inversion; folded where there is no room for its previews."""
     encoded = graph.add("VAEEncode", pixels=frames, vae=vae, folded=folded)
     conditions = {"model": model, "conditioning": empty[0], "latent": encoded[0]}
-    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=PREVIEW, folded=folded)
+    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=room, folded=folded)
 
 
 def invert_saved(

@@ -111,6 +111,7 @@ class TuneOptions(io.ComfyNode):
                 ),
                 widget(TuneConfig, "query_rank", min=-1, optional=True),
                 widget(TuneConfig, "appearance_debias", optional=True),
+                widget(TuneConfig, "min_snr_gamma", optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )
