@@ -116,8 +116,7 @@ def add_provenance(parser: argparse.ArgumentParser, *, noted: bool) -> None:
         "--metadata",
         action=argparse.BooleanOptionalAction,
         default=noted,
-        help="write prompt, settings and names of files into the videos (.mp4, png), for info to read (default: "
-        f"{noted})",
+        help=f"write prompt, settings and names of files into the videos, for info to read (default: {noted})",
     )
     parser.add_argument(
         "--watermark",
