@@ -40,6 +40,7 @@ class TuneOptions(io.ComfyNode):
                 "attention_k",
                 "recompute",
                 "appearance_debias",
+                "min_snr_gamma",
             ),
             description=(
                 "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "

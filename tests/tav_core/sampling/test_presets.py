@@ -77,3 +77,8 @@ def test_an_unknown_goal_is_refused(capsys):
     with pytest.raises(SystemExit):
         parse([*TUNE, "--preset", "everything"])
     assert "subject" in capsys.readouterr().err
+
+
+def test_a_batch_takes_the_fast_steps_of_every_stage():
+    args = parse(["batch", "list.csv", "--model", "m", "--out", "o", "--preset", "fast"])
+    assert (args.tune_num_steps, args.tune_min_snr_gamma, args.num_steps, args.group_norm) == (60, 5.0, 25, "frame")
