@@ -20,8 +20,11 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from demo.ablation import all_jobs, score_job
 from demo.study.ablation_tables import Rows, tabulate
@@ -31,9 +34,11 @@ from demo.study.rendering import checkpoint_of, group_jobs, run_group
 from demo.study.tables import markdown_table, without_nan
 from demo.study.variants import CUTS, VARIANTS
 from demo.study.worlds import WORLDS, World
+from tav_core import InflatedUNet, encode_prompt
+from tav_core.layouts import VAE_FACTOR
 
 from .bench import ROOT, cpu_model
-from .work import plan_work
+from .work import measure_outer_share, plan_work
 
 # The name in the table, and the variant.
 RECIPES = {
@@ -67,9 +72,15 @@ def find_scores(
     return {job: found[job] for job in jobs if job in found}
 
 
-def find_cost(world: World, variant: str, clip: str, out: Path) -> dict[str, Any]:
-    """What `edit_cost` measures, kept in `out`."""
+def find_cost(world: World, variant: str, clip: str, out: Path, *, known: bool) -> dict[str, Any]:
+    """What `edit_cost` measures, kept in `out`.
+
+    Args:
+        known: measure nothing; without an earlier measurement, only what is counted from the settings.
+    """
     path = out / f"cost_{variant.replace(' ', '-')}_{clip}.json"
+    if known and not path.exists():
+        return count_work(world, variant, clip)
     if not path.exists():
         command = [sys.executable, "-m", "benchmarks.edit_cost", world.name, variant, clip]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -81,10 +92,14 @@ def find_cost(world: World, variant: str, clip: str, out: Path) -> dict[str, Any
     return cost
 
 
-def count_original(world: World) -> float:
-    """Evaluations to the first edit by the original's recipe: 660."""
-    schedule = checkpoint_of(world.name, "cpu").schedule
-    return plan_work(world, VARIANTS[RECIPES["original"]], schedule, outer_share=1).first_edit
+def count_work(world: World, variant: str, clip: str) -> dict[str, float]:
+    """Evaluations by the settings alone."""
+    checkpoint = checkpoint_of(world.name, "cpu")
+    frames, height, width, _ = world.clips[clip].frames().shape
+    latents = torch.zeros(1, checkpoint.unet.config.in_channels, frames, height // VAE_FACTOR, width // VAE_FACTOR)
+    share = measure_outer_share(InflatedUNet.from_2d(checkpoint.unet), latents, encode_prompt(checkpoint, ""))
+    work = plan_work(world, VARIANTS[variant], checkpoint.schedule, outer_share=share)
+    return {**asdict(work), "counted": work.first_edit}
 
 
 def format_recipes(
@@ -93,14 +108,17 @@ def format_recipes(
     """A Markdown table: a line per recipe, its work first.
 
     Args:
-        whole: see `count_original`.
+        whole: evaluations to the first edit by the original's recipe.
     """
     lines = []
     for name, cost in costs.items():
         row, stray = rows[recipes[name]], spread[recipes[name]]
         cells = [f"{row[each]:.3f}" + (f" ± {stray[each]:.3f}" if row["seeds"] > 1 else "") for each in QUALITY]
         work = [f"{cost['counted']:.0f}", f"{cost['counted'] / whole:.0%}", f"{cost['edit']:.0f}"]
-        seconds = [f"{cost['tuning_seconds'] + cost['editing_seconds']:.0f}", f"{cost['peak_bytes'] / 2**30:.2f} GiB"]
+        seconds = ["", ""]
+        if "called" in cost:
+            spent = cost["tuning_seconds"] + cost["editing_seconds"]
+            seconds = [f"{spent:.0f}", f"{cost['peak_bytes'] / 2**30:.2f} GiB"]
         lines.append([name, *work, *seconds, f"{row['edits']:.0f}", f"{row['seeds']:.0f}", *cells])
     heads = ["", "evaluations", "of the original's", "each further edit", "CPU seconds", "peak memory"]
     return markdown_table([*heads, "edits", "seeds", *QUALITY], lines)
@@ -133,7 +151,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clips", nargs="+", metavar="CLIP", help=f"default: the world's first {NUM_CLIPS}")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--earlier", nargs="*", type=Path, default=list(EARLIER), help="CSV files of earlier scores")
-    parser.add_argument("--known", action="store_true", help="render nothing; take what there is")
+    parser.add_argument("--known", action="store_true", help="render and measure nothing; take what there is")
     parser.add_argument("--workers", type=int, default=1, help="number of processes, with one thread each")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "time_to_edit")
     args = parser.parse_args(argv)
@@ -153,8 +171,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     jobs = all_jobs(args.clips, args.seeds, list(recipes.values()))
     scores = find_scores(world, jobs, args.earlier, out, workers=args.workers, known=args.known)
     rows, spread = tabulate(list(scores), list(scores.values()))
-    costs = {name: find_cost(world, v, args.clips[0], out) for name, v in recipes.items() if v in rows}
-    print(format_recipes(costs, rows, spread, recipes, whole=count_original(world)))
+    found = {name: variant for name, variant in recipes.items() if variant in rows}
+    costs = {name: find_cost(world, each, args.clips[0], out, known=args.known) for name, each in found.items()}
+    whole = count_work(world, RECIPES["original"], args.clips[0])["counted"]
+    print(format_recipes(costs, rows, spread, recipes, whole=whole))
     machine = {"cpu": cpu_model(), "threads": 1}
     tables = {"machine": machine, "recipes": recipes, "costs": costs, "table": rows, "spread": spread}
     (out / "time_to_edit.json").write_text(json.dumps(without_nan(tables), indent=1) + "\n")
