@@ -83,13 +83,7 @@ def tune_model(
         MotionError: the model already has a motion.
         Other errors: see `tune`.
     """
-    check_model(model)
-    if looks_across_frames(model):
-        raise MotionError(
-            got=describe_video_model(model),
-            expected="the MODEL of a checkpoint loader, with or without LoRAs",
-            mend="Connect One-Shot Tune to the loader.",
-        )
+    check_untuned(model)
     for socket, context in prompts._asdict().items():
         if context is not None:
             check_context(context, text_width(model), socket, pooled=pooled_width(model))
@@ -127,6 +121,22 @@ def tune_model(
         watcher.end()
         gc.collect()
         comfy.model_management.soft_empty_cache()
+
+
+def check_untuned(model: ModelPatcher) -> None:
+    """Checks that a MODEL can be tuned.
+
+    Raises:
+        CheckpointError: it is of another family.
+        MotionError: it already has a motion, or attention across frames.
+    """
+    check_model(model)
+    if looks_across_frames(model):
+        raise MotionError(
+            got=describe_video_model(model),
+            expected="the MODEL of a checkpoint loader, with or without LoRAs",
+            mend="Connect the loader.",
+        )
 
 
 def frozen_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
