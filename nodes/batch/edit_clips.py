@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import InputImpl, io, ui
 
 from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.sampling.config import EditConfig
 from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..core.interrupt import interruptible
+from ..core.live_preview import hide_live_preview
 from ..sockets.folders import check_name
 from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import NONE, clip_input, find_weights, list_dinos
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from .core_stages import CoreParts
 
 BATCHES = "tav_batches"
+# How many videos the node shows.
+MOST_SHOWN = 64
+# The videos that a batch wrote last, and how often some of them were found to have gone.
+WRITTEN: dict[Path, list[Path]] = {}
+LOST: Counter[Path] = Counter()
 EXAMPLES = "a panda is skiing\nan astronaut is skiing on the moon"
 # Inputs that there is one of; ComfyUI gives all as lists to a node that takes lists.
 ONE = ("model", "clip", "vae", "options")
@@ -132,7 +139,7 @@ class EditClips(io.ComfyNode):
         batch, parts = prepare(cls, clips, split(prompts), **one)
         edits = [edit for at in range(len(batch.jobs)) for edit in run_clip(cls, batch, parts, at)]
         text = describe(edits)
-        show_text(cls, text)
+        hide_live_preview(cls.hidden.unique_id)
         done = [edit for edit in edits if edit.is_done]
         if not done:
             raise ClipError(
@@ -140,8 +147,10 @@ class EditClips(io.ComfyNode):
                 expected="clips that can be tuned on",
                 mend=f"Mend what is named above. More is in the log.txt of each clip in {batch.out / 'jobs'}.",
             )
+        WRITTEN[batch.out] = [edit.video for edit in done]
         videos = [InputImpl.VideoFromFile(str(edit.video)) for edit in done]
-        return io.NodeOutput(edits, videos, ui=show_text(cls, text))
+        shown = ui.PreviewVideo([locate(edit.video) for edit in done[:MOST_SHOWN]]).as_dict()
+        return io.NodeOutput(edits, videos, ui=shown | show_text(cls, text).as_dict())
 
     @classmethod
     def validate_inputs(cls, prompts: Any = None, batch_name: Any = None) -> bool | str:
@@ -149,13 +158,32 @@ class EditClips(io.ComfyNode):
         steps = read_value(graph, node, "tuning_steps")
 
         def check() -> None:
-            if isinstance(prompts, str):
-                split([prompts])
-            if isinstance(batch_name, str):
-                check_name(batch_name)
+            # A node that takes lists is asked about lists.
+            for texts, look in ((prompts, split), (batch_name, lambda names: check_name(names[0]))):
+                if texts and all(isinstance(text, str) for text in texts):
+                    look(texts)
             check_has_steps(1 if steps is None else steps, starts=False)
 
         return explain(check)
+
+    @classmethod
+    def fingerprint_inputs(cls, batch_name: Any = None, **given: Any) -> int:
+        names = [name for name in batch_name or () if isinstance(name, str)]
+        return sum(times_lost(name) for name in names if explain(lambda: check_name(name)) is True)  # noqa: B023
+
+
+def times_lost(name: str) -> int:
+    """How often videos of a batch were found to have gone after they were written: ComfyUI then runs the node again."""
+    out = batch_folder(name)
+    if not all(video.exists() for video in WRITTEN.get(out, ())):
+        LOST[out] += 1
+        del WRITTEN[out]
+    return LOST[out]
+
+
+def batch_folder(name: str) -> Path:
+    """Where a batch of this name is kept."""
+    return Path(folder_paths.get_output_directory()) / BATCHES / check_name(name)
 
 
 def only(name: str, values: Sequence[Any]) -> Any:
@@ -232,7 +260,7 @@ def prepare(
         **{name: "" if choice == NONE else str(find_weights(choice)) for name, choice in judges.items()},
     )
     check_untuned(model)
-    out = Path(folder_paths.get_output_directory()) / BATCHES / check_name(batch_name)
+    out = batch_folder(batch_name)
     check_output(out / "results.csv")
     parts = CoreParts(model=model, clip=clip, vae=vae, modes=options["modes"], watch=partial(watch, cls, tuning_steps))
     for prompt in ("", negative, *prompts):
@@ -328,6 +356,12 @@ def run_clip(cls: type[EditClips], batch: Batch, parts: CoreParts, at: int) -> l
     settings = recipe.as_json()
     rows = job_rows(job, recipe, batch.hashes, batch.out)
     return [ListedEdit(out=batch.out, row=row, settings=settings) for row in rows]
+
+
+def locate(video: Path) -> ui.SavedResult:
+    """A video in the output folder, as the page asks for it."""
+    folder = video.parent.relative_to(folder_paths.get_output_directory()).as_posix()
+    return ui.SavedResult(video.name, folder, io.FolderType.output)
 
 
 def describe(edits: Sequence[ListedEdit]) -> str:
