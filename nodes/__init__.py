@@ -44,6 +44,7 @@ from .tuning.apply_motion import ApplyMotion
 from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
 from .tuning.tune import OneShotTune
+from .tuning.tune_clips import TuneClips
 from .tuning.tune_options import TuneOptions
 from .video.animate import Animate
 from .video.compare import CompareVideos
@@ -93,6 +94,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadClips,
     EditClips,
     BatchReport,
+    TuneClips,
 ]
 
 

@@ -76,6 +76,13 @@ def run_path(name: str) -> Path:
     return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
 
 
+def look_path(name: str, slot: str) -> Path:
+    """The path of a LoRA of what a clip of a run looks like: where ComfyUI's own Save LoRA writes, and its Load LoRA
+    finds it.
+    """
+    return Path(folder_paths.get_output_directory()) / "loras" / f"{check_name(name)}_look_{slot}{SUFFIX}"
+
+
 def shorter_run_path(state: Path, num_steps: int) -> Path:
     """The path of the state of a run that stops earlier than the run of the same name has come."""
     return state.with_name(f"{state.stem} ({num_steps} steps){state.suffix}")
