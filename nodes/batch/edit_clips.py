@@ -20,7 +20,7 @@ from ...tav_core.sampling.config import EditConfig
 from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..core.interrupt import interruptible
 from ..core.live_preview import hide_live_preview
-from ..sockets.folders import check_name
+from ..sockets.folders import batch_path, check_name
 from ..sockets.graph import QUEUED, explain, read_value
 from ..sockets.judges import NONE, clip_input, find_weights, list_dinos
 from ..sockets.show_text import show_text
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ...tav_core.batch.recipe import Recipe
     from .core_stages import CoreParts
 
-BATCHES = "tav_batches"
 # How many videos the node shows.
 MOST_SHOWN = 64
 # The videos that a batch wrote last, and how often some of them were found to have gone.
@@ -174,16 +173,11 @@ class EditClips(io.ComfyNode):
 
 def times_lost(name: str) -> int:
     """How often videos of a batch were found to have gone after they were written: ComfyUI then runs the node again."""
-    out = batch_folder(name)
+    out = batch_path(name)
     if not all(video.exists() for video in WRITTEN.get(out, ())):
         LOST[out] += 1
         del WRITTEN[out]
     return LOST[out]
-
-
-def batch_folder(name: str) -> Path:
-    """Where a batch of this name is kept."""
-    return Path(folder_paths.get_output_directory()) / BATCHES / check_name(name)
 
 
 def only(name: str, values: Sequence[Any]) -> Any:
@@ -260,7 +254,7 @@ def prepare(
         **{name: "" if choice == NONE else str(find_weights(choice)) for name, choice in judges.items()},
     )
     check_untuned(model)
-    out = batch_folder(batch_name)
+    out = batch_path(batch_name)
     check_output(out / "results.csv")
     parts = CoreParts(model=model, clip=clip, vae=vae, modes=options["modes"], watch=partial(watch, cls, tuning_steps))
     for prompt in ("", negative, *prompts):

@@ -31,7 +31,7 @@ class LoadClips(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="TAVLoadClips",
-            display_name="Load Clips",
+            display_name="Batch: Load Clips",
             category=CATEGORY,
             description=(
                 "Lists the clips of a folder for Edit Clips, which reads one after the other. What a clip shows is "

@@ -11,6 +11,7 @@ from ...tav_core.errors import ConfigError
 
 MOTIONS = "tav_motion"
 RUNS = "tav_runs"
+BATCHES = "tav_batches"
 SUFFIX = ".safetensors"
 LAVIE = "lavie"
 LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
@@ -81,6 +82,11 @@ def look_path(name: str, slot: str) -> Path:
     finds it.
     """
     return Path(folder_paths.get_output_directory()) / "loras" / f"{check_name(name)}_look_{slot}{SUFFIX}"
+
+
+def batch_path(name: str) -> Path:
+    """The folder of a batch of this name."""
+    return Path(folder_paths.get_output_directory()) / BATCHES / check_name(name)
 
 
 def shorter_run_path(state: Path, num_steps: int) -> Path:

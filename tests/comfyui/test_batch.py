@@ -198,3 +198,10 @@ def cancel_later(server: Server, client: Client, prompt_id: str) -> None:
             break
         time.sleep(0.05)
     server.post("/interrupt")
+
+
+def test_memory_does_not_grow_with_the_list(run_checks):
+    """No more videos are alive when the last of eight is written than with a single one, and none afterwards."""
+    found = run_checks("batch_checks.py")
+    assert len(found["many"]) == 9 and max(found["many"]) <= found["one"][0] + 1
+    assert found["one"][-1] == found["many"][-1] == 0
