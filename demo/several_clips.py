@@ -1,8 +1,8 @@
 """Several clips, one motion: `python -m demo.several_clips`.
 
 Three creatures in three places leap along one path. Edits render a fourth look of each of these clips, once with the
-motion that all three have taught together (`tune_clips`), once with the one that each clip has taught alone (`tune`,
-as the demo does, a third of the steps). The figures of each seed are kept, so that an interrupted run can continue.
+motion that all three have taught together (`tune_clips`), once with the one that each clip has taught alone (`tune`, as
+the demo does), with as many steps per clip. The figures of each seed are kept, so that an interrupted run can continue.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -77,17 +76,21 @@ def encode_clip(checkpoint: Checkpoint, clip: Clip) -> ClipToLearn:
     return ClipToLearn(latents=latents, context=encode_prompt(checkpoint, clip.prompt))
 
 
-def tune_all(checkpoint: Checkpoint, clips: Sequence[Clip], seed: int) -> dict[str, list[Motion]]:
-    """For each way of tuning, the motion that each clip is rendered with."""
+def tune_all(checkpoint: Checkpoint, clips: Sequence[Clip], seed: int, num_steps: int) -> dict[str, list[Motion]]:
+    """For each way of tuning, the motion that each clip is rendered with.
+
+    Args:
+        num_steps: per clip.
+    """
     inflated = InflatedUNet.from_2d(checkpoint.unet, group_norm=GROUP_NORM, seed=seed)
     untuned = UNetDenoiser(unet=inflated, schedule=checkpoint.schedule)
     encoded = [encode_clip(checkpoint, clip) for clip in clips]
-    config = dataclasses.replace(TUNE_BEST, seed=seed, precision="fp32")
+    config = dataclasses.replace(TUNE_BEST, seed=seed, precision="fp32", num_steps=num_steps)
     alone = [tune(untuned, each.latents, each.context, config=config) for each in encoded]
     names = ("learning_rate", "min_snr_gamma", "memory", "seed", "precision")
     # As many steps per clip, with MotionDirector's loss and the world's rate.
     shared = dataclasses.replace(
-        SEVERAL, num_steps=len(clips) * config.num_steps, **{name: getattr(config, name) for name in names}
+        SEVERAL, num_steps=len(clips) * num_steps, **{name: getattr(config, name) for name in names}
     )
     together = tune_clips(untuned, encoded, config=shared).motion
     return {"alone": alone, "together": [together] * len(clips)}
@@ -100,11 +103,14 @@ def copied(video: np.ndarray, clip: Clip, edit: Edit) -> float:
     return float(np.mean([a == b for a, b in pairs]))
 
 
-def score_seed(checkpoint: Checkpoint, seed: int) -> dict[str, list[dict[str, float]]]:
+def score_seed(
+    checkpoint: Checkpoint, seed: int, num_steps: int, rows: Sequence[str]
+) -> dict[str, list[dict[str, float]]]:
     """The scores of every edit, for each row."""
     clips = draw_clips(seed)
-    motions, found = tune_all(checkpoint, clips, seed), {}
-    for row, (way, inverted) in ROWS.items():
+    motions, found = tune_all(checkpoint, clips, seed, num_steps), {}
+    for row in rows:
+        way, inverted = ROWS[row]
         how = Variant(group_norm=GROUP_NORM, inverted=inverted)
         found[row] = [
             {**dataclasses.asdict(score(video, clip, edit)), "copied": copied(video, clip, edit)}
@@ -120,10 +126,10 @@ def render_clip(checkpoint: Checkpoint, clip: Clip, motion: Motion, seed: int, h
     return render_with(creatures(), denoiser, checkpoint, clip, seed, how)
 
 
-def tabulate(seeds: Sequence[dict[str, list[dict[str, float]]]]) -> str:
+def tabulate(seeds: Sequence[dict[str, list[dict[str, float]]]], names: Sequence[str]) -> str:
     """Means over all edits, with the deviation between the means of the seeds."""
     rows = []
-    for row in ROWS:
+    for row in names:
         means = {name: [np.nanmean([edit[name] for edit in seed[row]]) for seed in seeds] for name in COLUMNS}
         cells = [f"{np.mean(each):.3f} ± {np.std(each):.3f}" for each in means.values()]
         rows.append([row, str(sum(len(seed[row]) for seed in seeds)), *cells])
@@ -134,6 +140,8 @@ def main() -> None:
     """Scores the seeds that are not yet scored, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--num-steps", type=int, default=TUNE_BEST.num_steps, help="tuning steps per clip")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -141,11 +149,11 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint, scored = load_checkpoint(MODEL, device="cpu"), []
     for seed in args.seeds:
-        path: Any = args.out / f"seed_{seed}.json"
+        path = args.out / f"seed_{seed}_{args.num_steps}.json"
         if not path.exists():
-            path.write_text(json.dumps(score_seed(checkpoint, seed)))
+            path.write_text(json.dumps(score_seed(checkpoint, seed, args.num_steps, args.rows)))
         scored.append(json.loads(path.read_text()))
-        print(tabulate(scored), flush=True)
+        print(tabulate(scored, args.rows), flush=True)
 
 
 if __name__ == "__main__":

@@ -112,9 +112,7 @@ class CoreStages(Stages):
         def stage(denoiser: Any, latents: Tensor, report: Callable[[int, int], None]) -> tuple[Tensor, None]:
             begun = dataclasses.replace(self.trajectory, latents=latents[None])
             count = lambda done, total, _: report(done, total)  # noqa: E731
-            return sample_edit(
-                denoiser, begun, denoiser.context, denoiser.context, config=config, on_step=count
-            ), None
+            return sample_edit(denoiser, begun, denoiser.context, denoiser.context, config=config, on_step=count), None
 
         guided = {"positive": self.parts.encode(edit.prompt), "negative": self.parts.encode(edit.negative)}
         run = {"guidance_scale": self.recipe.sampling.guidance_scale, "num_steps": config.num_steps, "name": "Edit"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import uuid
 from collections import Counter
@@ -239,8 +238,8 @@ def prepare(
 
     from ...tav_core.atomic_files import check_output
     from ...tav_core.batch.recipe import Recipe
-    from ..sockets.bridge import check_conditioning
     from ..core.tuning import check_untuned
+    from ..sockets.bridge import check_conditioning
     from .core_stages import CoreParts
 
     options = options or {"tuning": {}, "modes": {}}

@@ -14,6 +14,7 @@ from ...tav_core.paths import as_file_name
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint
+from ..sockets.graph import explain
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget
 from ..video.clip_range import REFUSE, SHORT, read_choice
@@ -98,12 +99,7 @@ class LoadClips(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        if folder is None or folder in list_folders():
-            return True
-        return (
-            f"folder: got {folder!r}. Expected a folder in ComfyUI's input folder that has clips in it. Copy one there, "
-            "press R to refresh the list, and choose it."
-        )
+        return folder is None or explain(lambda: find_folder(folder))
 
 
 def list_folders() -> list[str]:

@@ -244,6 +244,4 @@ def save_looks(run_name: str, looks: Mapping[str, Mapping[str, tuple[Tensor, Ten
 
     from ...tav_core.tuning.appearance import save_lora
 
-    return [
-        save_lora(look_path(run_name, slot), look, dtype=torch.float16).name for slot, look in looks.items()
-    ]
+    return [save_lora(look_path(run_name, slot), look, dtype=torch.float16).name for slot, look in looks.items()]

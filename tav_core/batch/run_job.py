@@ -67,9 +67,7 @@ def run_job(payload: Payload) -> Outcome:
         return {"state": kind_of(error), "failures": [describe("start", "", error)], "attempt": 1}
 
 
-def attempt(
-    job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder, *, host: Host | None = None
-) -> Outcome:
+def attempt(job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder, *, host: Host | None = None) -> Outcome:
     """Does the stages of a job that is reserved; in another program, as its `Host` says."""
     host = host or Host()
     status = host.status(folder, payload["run"])
