@@ -16,6 +16,7 @@ from types import SimpleNamespace  # isort: skip
 
 import folder_paths  # isort: skip
 import torch  # isort: skip
+from comfy_api.latest import ui  # isort: skip
 from tune_a_video_pack.nodes.batch import edit_clips  # isort: skip
 from tune_a_video_pack.nodes.batch.clip_list import ListedClip  # isort: skip
 from tune_a_video_pack.nodes.video.clip_range import read_choice  # isort: skip
@@ -86,5 +87,7 @@ def run(num_clips: int, prompts: tuple[str, ...], name: str) -> list[int]:
 
 folder_paths.set_output_directory(tempfile.mkdtemp())
 edit_clips.watch = lambda *args: Quiet()
+# There is no page to tell.
+edit_clips.show_text = lambda cls, text: ui.PreviewText(text)
 edit_clips.hide_live_preview = lambda node: None
 report({"one": lambda: run(1, PROMPTS[:1], "one"), "many": lambda: run(4, PROMPTS, "many")})
