@@ -31,7 +31,7 @@ from workflow_parts import (
 )
 
 # Where Tune Options, a tall node, stands in the column of the note.
-LOW_NOTE = 200
+LOW_NOTE = 184
 # Room for what a node says of a run, in some lines.
 TOLD = 60
 
