@@ -16,6 +16,7 @@ from typing import Any
 
 from tav_core import (
     PRESETS,
+    FlowConfig,
     InjectionConfig,
 )
 
@@ -37,6 +38,8 @@ class Variant:
         negative_source: use the source's prompt as the negative prompt.
         method: the inversion's method.
         injection: inject features of the source.
+        flow: attend along the optical flow of the source.
+        flow_inverted: in the inversion too.
         layout_only: inject them only in edits that leave all shapes as they are.
         masked: edit inside a mask only, see `World.mask_of`.
         led: share of the steps, from the first, in which the world's T2I-Adapter shows where things are.
@@ -60,6 +63,8 @@ class Variant:
     negative_source: bool = False
     method: str = "ddim"
     injection: InjectionConfig | None = None
+    flow: FlowConfig | None = None
+    flow_inverted: bool = False
     layout_only: bool = False
     masked: bool = False
     led: float = 0.0
@@ -184,5 +189,17 @@ STARTED = {
     "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
+# FLATTEN's attention along the flow, on the motions of a quarter of the steps.
+_FEW = STARTED["min-SNR, 25 steps"]
+FLOW = {
+    "flow": dataclasses.replace(_FEW, flow=FlowConfig()),
+    "flow, inverted": dataclasses.replace(_FEW, flow=FlowConfig(), flow_inverted=True),
+    "flow, queries": dataclasses.replace(_FEW, flow=FlowConfig(match="queries")),
+    "flow, 2 levels": dataclasses.replace(_FEW, flow=FlowConfig(levels=2)),
+    "flow to 0.5": dataclasses.replace(_FEW, flow=FlowConfig(until=0.5)),
+    "25 steps, injection": dataclasses.replace(_FEW, injection=PRESETS["style"].injection),
+    "flow, injection": dataclasses.replace(_FEW, flow=FlowConfig(), injection=PRESETS["style"].injection),
+    "flow, full attention": dataclasses.replace(_FEW, flow=FlowConfig(), attention="full"),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **FLOW, **CEILING}
