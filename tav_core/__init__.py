@@ -43,6 +43,8 @@ HOMES = {
     "denoisers.control": ("Control", "add_controls"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
     "denoisers.instruct": ("InstructDenoiser",),
+    "metrics.flow": ("FlowPair", "measure_flow"),
+    "metrics.raft": ("load_raft",),
     "metrics.token_paths": ("token_paths",),
     "denoisers.flow_guided": ("FlowGuidedDenoiser",),
     "tuning.config": ("SEVERAL", "START", "TuneConfig"),

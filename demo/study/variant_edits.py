@@ -88,7 +88,13 @@ def render_with(
     if variant.flow is not None:
         guided = FlowGuidedDenoiser(denoiser=denoiser, paths=token_paths(frames), config=variant.flow)
     if variant.inverted:
-        start = invert(guided if variant.flow_inverted else denoiser, latents, inverted_under, num_steps=config.num_steps, method=variant.method)
+        start = invert(
+            guided if variant.flow_inverted else denoiser,
+            latents,
+            inverted_under,
+            num_steps=config.num_steps,
+            method=variant.method,
+        )
     else:
         start = gaussian_noise(latents.shape, seed)
     injected = None

@@ -30,6 +30,7 @@ from ..tuning.motion import Motion
 from ..tuning.tune import tune
 from ..video.clip import VideoClip, read_clip
 from .early_stop import read_early_stop
+from .flow import check_flow, measure_paths
 from .inputs import (
     check_room,
     encode,
@@ -63,8 +64,12 @@ ASKED = {
     "frames": ("ramp",),
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
+    "flow_guided": ("flow_levels", "flow_match", "flow_until"),
     "control": ("control_scale", "control_start", "control_end"),
 }
+
+# Files that an edit is told, by their options.
+FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights")
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -187,6 +192,7 @@ def check_edit(args: argparse.Namespace) -> None:
 def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
     check_edit(args)
+    check_flow(args)
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:
@@ -202,7 +208,8 @@ def run_edit(args: argparse.Namespace) -> None:
     noise = start.noise if isinstance(start, Trajectory) else start
     height, width = (VAE_FACTOR * side for side in noise.shape[-2:])
     paths = prepare_videos(args, fps, height=height, width=width)
-    denoiser = load_denoiser(args, checkpoint, motion, noise)
+    followed = measure_paths(args, start, checkpoint.vae)
+    denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
@@ -225,7 +232,7 @@ def run_edit(args: argparse.Namespace) -> None:
 
 def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
-    files = {name: getattr(args, name) for name in ("vae", "motion", "trajectory", "blend", "mask", "source")}
+    files = {name: getattr(args, name) for name in FILES}
     named = {name: path.name for name, path in files.items() if path is not None}
     nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]

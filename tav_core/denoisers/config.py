@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from ..models.along_paths import MATCHES
-from ..models.attention_modes import MODES
+from ..models.attention_modes import MODES, PATH_MATCHES
 from ..settings import check_settings, setting
 
 
@@ -51,8 +50,8 @@ class FlowConfig:
 
     levels: int = setting(
         1,
-        "How many levels of the UNet attend along the flow, from the finest that has attention on: 1 is 64x64 tokens of "
-        "512x512 pixels, as in the original.",
+        "How many levels of the UNet attend along the flow, from the finest with attention on: 1 is 64x64 tokens for "
+        "512x512 pixels, the original's.",
         low=1,
         high=4,
     )
@@ -60,7 +59,7 @@ class FlowConfig:
         "output",
         "What the tokens of a path are compared by: the output of the attention before, or its queries and keys, which "
         "an injection takes from the source.",
-        choices=MATCHES,
+        choices=PATH_MATCHES,
     )
     until: float = setting(
         1.0, "Share of the timesteps, from noise on, that attend along the flow; 0 is none.", low=0, high=1

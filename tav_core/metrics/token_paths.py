@@ -36,13 +36,13 @@ def token_paths(frames: Tensor, flow: FlowPair | None = None) -> tuple[Tensor, .
     Raises:
         InputError: OpenCV is not installed, or the frames are too small.
     """
-    height, width = (side // VAE_FACTOR for side in frames.shape[1:3])
+    sides = [side // VAE_FACTOR for side in frames.shape[1:3]]
+    sizes = [[-(-side // 2**level) for side in sides] for level in range(LEVELS)]
+    if len(frames) == 1:
+        return tuple(torch.arange(h * w, device="cpu").view(1, h, w) for h, w in sizes)
     flow = flow or measure_flow(frames)
     visible = visible_pixels(flow)
-    sizes = [(height, width)]
-    while len(sizes) < LEVELS:
-        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
-    return tuple(follow(flow.forward, visible, *size) for size in sizes)
+    return tuple(follow(flow.forward, visible, height, width) for height, width in sizes)
 
 
 def follow(forward: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
@@ -52,10 +52,10 @@ def follow(forward: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
         forward: `f-1 h w 2`, in pixels.
         visible: `f-1 h w`, the pixels that the next frame still shows.
     """
-    size = torch.tensor([forward.shape[2] / width, forward.shape[1] / height])
+    size = torch.tensor([forward.shape[2] / width, forward.shape[1] / height], device="cpu")
     centres = (rearrange(pixel_places(height, width), "h w xy -> (h w) xy") + 0.5) * size - 0.5
-    places, paths = centres, torch.arange(height * width)
-    found = [paths]
+    fresh = torch.arange(height * width, device="cpu")
+    places, found = centres, [fresh]
     for flow, seen in cancellable(zip(forward, visible, strict=True)):
         nearest = nearest_pixels(places, *flow.shape[:2])
         moved = places + flow.flatten(0, 1)[nearest]
@@ -65,10 +65,8 @@ def follow(forward: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
         going = torch.nonzero(inside & seen.flatten()[nearest]).squeeze(1)
         going = going[one_for_each(tokens[going], (moved[going] - centres[tokens[going]]).norm(dim=-1))]
         # Tokens that no path reaches begin new ones, at their centres.
-        paths = torch.arange(len(centres)) + len(centres) * len(found)
-        paths[tokens[going]] = found[-1][going]
-        places = centres.clone()
-        places[tokens[going]] = moved[going]
+        paths, places = fresh + len(fresh) * len(found), centres.clone()
+        paths[tokens[going]], places[tokens[going]] = found[-1][going], moved[going]
         found.append(paths)
     return rearrange(torch.stack(found), "f (h w) -> f h w", h=height)
 

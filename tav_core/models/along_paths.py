@@ -15,9 +15,6 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-# What tokens of a path are compared by.
-MATCHES = ("output", "queries")
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PathGroups:
@@ -74,7 +71,7 @@ class AlongPaths:
     """What the self-attentions of one model do after their own attention. All layers share one.
 
     Args:
-        match: what tokens are compared by, one of `MATCHES`.
+        match: what tokens are compared by, one of `attention_modes.PATH_MATCHES`.
         groups: the paths by the number of tokens of a frame, set for each step; layers with other numbers do nothing.
     """
 

@@ -165,9 +165,7 @@ class SelfAttention:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
         plain = partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend)
-        output = attend_frames(
-            query, key, value, mode=self.mode, num_frames=self.frames.value, k=self.k, attend=plain
-        )
+        output = attend_frames(query, key, value, mode=self.mode, num_frames=self.frames.value, k=self.k, attend=plain)
         if self.along is not None:
             output = self.along(query, key, output, plain)
         return attn.to_out[1](attn.to_out[0](output))
