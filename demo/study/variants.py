@@ -2,8 +2,8 @@
 
 `PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds or changes one thing; `LESS_LOOKS` takes less of the
 clip's looks. `INHERITED` changes one of the settings that come from the original, with group norms per
-frame. `BEST` and `COMBINED` combine what helps. `CEILING` is an upper bound for all of them. Variants with the same
-seed and the same tuning share a motion.
+frame. `BEST` and `COMBINED` combine what helps. `STARTED` tunes for fewer steps, and `FLOW` is guided by flow on top
+of that. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
@@ -195,11 +195,6 @@ FLOW = {
     "flow": dataclasses.replace(_FEW, flow=FlowConfig()),
     "flow, inverted": dataclasses.replace(_FEW, flow=FlowConfig(), flow_inverted=True),
     "flow, queries": dataclasses.replace(_FEW, flow=FlowConfig(match="queries")),
-    "flow, 2 levels": dataclasses.replace(_FEW, flow=FlowConfig(levels=2)),
-    "flow to 0.5": dataclasses.replace(_FEW, flow=FlowConfig(until=0.5)),
-    "25 steps, injection": dataclasses.replace(_FEW, injection=PRESETS["style"].injection),
-    "flow, injection": dataclasses.replace(_FEW, flow=FlowConfig(), injection=PRESETS["style"].injection),
-    "flow, full attention": dataclasses.replace(_FEW, flow=FlowConfig(), attention="full"),
 }
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
 VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **FLOW, **CEILING}
