@@ -176,6 +176,9 @@ def build_parser() -> Parser:
     add_settings(edit, EditConfig, leave_out=("num_steps",))
     add_local_edit(edit)
     add_injection(edit)
+    edit.add_argument(
+        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
+    )
     add_flow(edit)
     add_animation(edit)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.commands import edit_settings
 from tav_core.cli.main import main, parse
+from tav_core.cli.video_files import edit_settings
 from tav_core.sampling.config import EditConfig
 from tav_core.video.clip import read_clip
 from tav_core.video.write import write_video
