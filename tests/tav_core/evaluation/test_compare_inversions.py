@@ -42,7 +42,7 @@ def test_every_method_with_its_calls(reports):
 
 
 def test_the_exact_method_loses_least(reports):
-    ddim, _, exact = reports
+    ddim, _, exact, _ = reports
     assert exact.latents > 80 > 60 > ddim.latents
     assert exact.frames > 80 > 60 > ddim.frames
 
@@ -69,7 +69,7 @@ def test_some_methods_alone_and_steps_told(denoiser, clip_latents, context):
 
 def test_table_and_file(reports, tmp_path, clip_latents):
     lines = format_table(reports).splitlines()
-    assert len(lines) == 4 and {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines) == 5 and {len(line) for line in lines} == {len(lines[0])}
     frames = decode(clip_latents)
     trip = RoundTrip(method="o_belm", iterations=4, latents=clip_latents, calls=1, seconds=1.0)
     perfect = rate(trip, clip_latents, frames=frames, reference=frames)
@@ -77,4 +77,4 @@ def test_table_and_file(reports, tmp_path, clip_latents):
     assert describe(perfect) == "o_belm: inf dB, worst inf (latents inf), 1.0 s"
     written = json.loads(write_reports(tmp_path / "new" / "r.json", [*reports, perfect], num_steps=STEPS).read_text())
     assert written["num_steps"] == STEPS
-    assert written["methods"][0]["latents"] == reports[0].latents and written["methods"][3]["latents"] is None
+    assert written["methods"][0]["latents"] == reports[0].latents and written["methods"][4]["latents"] is None
