@@ -110,7 +110,9 @@ def run(func, args, kwargs):
         return result
     # What is changed in place, or returned as it is, stays the same object.
     known = {id(tensor.inner): tensor for tensor in tensors if isinstance(tensor, PretendTensor)}
-    return tree_map_only(torch.Tensor, lambda tensor: known[id(tensor)] if id(tensor) in known else PretendTensor(tensor), result)
+    return tree_map_only(
+        torch.Tensor, lambda tensor: known[id(tensor)] if id(tensor) in known else PretendTensor(tensor), result
+    )
 
 
 def check_one_device(name: str, tensors: list[torch.Tensor]) -> None:

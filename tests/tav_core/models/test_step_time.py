@@ -12,10 +12,12 @@ from benchmarks.cases import Case
 from benchmarks.clocks import time_in_turn
 from benchmarks.flops import forward_flops
 from benchmarks.workload import Workload
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.durations import about
-from tav_core.models.conditioning import as_conditioning
+from tav_core.models.conditioning import Conditioning, as_conditioning
 from tav_core.models.device_rates import DeviceRates, measure_device
+from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.step_time import FLOOR_SHARE, count_prediction, estimate_time
 from tav_core.models.traffic import Operation
 from tav_core.models.unet import InflatedUNet
@@ -27,6 +29,8 @@ from tav_core.sampling.step_time import count_edit, count_inversion, estimate_sa
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.step_time import count_tuning_step
 from tav_core.tuning.training_run import TuningRun
+from tests.tav_core.conftest import POOLED, SCHEDULER
+from tests.tav_core.lavie_models import small_lavie
 
 CPU = torch.device("cpu")
 RATES = DeviceRates(name="a card", half=1e12, full=1e12, bandwidth=1e11)
@@ -191,3 +195,17 @@ def test_a_run_tells_its_estimate(untuned, clip_latents, context):
         tune(untuned, clip_latents, context, config=TuneConfig(num_steps=500), on_step=watcher)
     estimate = watcher.start.estimate()
     assert estimate.seconds > 0 and str(estimate).endswith(" on this CPU (1 thread)")
+
+
+@pytest.mark.parametrize("family", ["sd2", "sdxl", "lavie"])
+def test_every_family_is_counted(request, family):
+    unet = small_lavie("base") if family == "lavie" else InflatedUNet.from_2d(request.getfixturevalue(family).unet)
+    width, pooled = unet.config.cross_attention_dim, {"pooled_text": torch.zeros(1, POOLED)} if family == "sdxl" else {}
+    context = Conditioning(text=torch.zeros(1, 77, width), **pooled)
+    one = flops(count_prediction(unet, (1, 4, 3, 8, 8), context))
+    assert flops(count_prediction(unet, (2, 4, 3, 8, 8), context)) == pytest.approx(2 * one, rel=0.05)
+    if family == "lavie":
+        return  # It is not tuned on one clip.
+    untuned = UNetDenoiser(unet=unet, schedule=NoiseSchedule.from_config(SCHEDULER))
+    run = TuningRun(untuned, torch.zeros(1, 4, 3, 8, 8), context, config=TuneConfig(recompute="layers"))
+    assert 2 * one < flops(count_tuning_step(run)) < 5 * one
