@@ -31,7 +31,7 @@ from workflow_parts import (
 )
 
 # Where Tune Options, a tall node, stands in the column of the note.
-LOW_NOTE = 200
+LOW_NOTE = 184
 
 
 def your_clip(graph: WorkflowGraph) -> None:

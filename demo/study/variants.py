@@ -151,10 +151,9 @@ BEST["best, min-SNR 5"] = dataclasses.replace(BEST["best, frame norms"], tuning=
 # Pairs of what helps, on the motion of min-SNR 5; what each gains and costs is in demo/creatures/README.md.
 _SNR = INHERITED["min-SNR 5"]
 _TOGETHER = dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layout_only=True, masked=True, led=0.5)
-# The adapter shows where the subject is, and leaves the place free; what an edit adds starts from new noise.
-_LED_AROUND = dataclasses.replace(
-    _SNR, masked=True, led=0.8, led_around=True, renewed=1.0, adding={"guidance_scale": 6.0}
-)
+# What an edit adds starts from new noise; the adapter shows where the subject is, and leaves the place free.
+_RENEWED = dataclasses.replace(_SNR, masked=True, renewed=1.0, adding={"guidance_scale": 6.0})
+_LED_AROUND = dataclasses.replace(_RENEWED, led=0.8, led_around=True)
 COMBINED = {
     "guidance 6": Variant(sampling={"guidance_scale": 6.0}),
     "min-SNR, guidance 6": dataclasses.replace(_SNR, sampling={"guidance_scale": 6.0}),
@@ -168,6 +167,8 @@ COMBINED = {
     "min-SNR, all of them": _TOGETHER,
     "min-SNR, all of them, guidance 6": dataclasses.replace(_TOGETHER, sampling={"guidance_scale": 6.0}),
     "min-SNR, all of them, adapter to 0.8": dataclasses.replace(_TOGETHER, led=0.8),
+    "min-SNR, new start for things": _RENEWED,
+    "min-SNR, new start for things, guidance 6": dataclasses.replace(_RENEWED, sampling={"guidance_scale": 6.0}),
     "min-SNR, subject led": _LED_AROUND,
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),
     "min-SNR, guidance to 0.7": dataclasses.replace(_SNR, sampling={"guidance_until": 0.7}),

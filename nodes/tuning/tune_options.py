@@ -40,6 +40,7 @@ class TuneOptions(io.ComfyNode):
                 "attention_k",
                 "recompute",
                 "appearance_debias",
+                "min_snr_gamma",
             ),
             description=(
                 "Settings of One-Shot Tune that rarely need changing. The defaults are the paper's, except for "
@@ -111,6 +112,7 @@ class TuneOptions(io.ComfyNode):
                 ),
                 widget(TuneConfig, "query_rank", min=-1, optional=True),
                 widget(TuneConfig, "appearance_debias", optional=True),
+                widget(TuneConfig, "min_snr_gamma", optional=True),
             ],
             outputs=[TuneOptionsType.Output("options", display_name="options", tooltip="For One-Shot Tune.")],
         )

@@ -192,7 +192,8 @@ def hash_files(batch: Batch) -> dict[str, str]:
     hashes = {}
     for name, file in batch.recipe.files.items():
         if not Path(file).expanduser().exists():
-            raise InputError(got=f"{name} {file}, which does not exist", expected="a file or folder", mend="Check it.")
+            what = name.split()[0]
+            raise InputError(got=f"{what} {file}, which does not exist", expected="a file or folder", mend="Check it.")
         hashes[name] = hash_path(Path(file).expanduser(), known)
     if known != before:
         write_json(path, known)

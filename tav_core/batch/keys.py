@@ -67,7 +67,8 @@ def tune_key(job: ClipJob, recipe: Recipe, hashes: Mapping[str, str], clip_hash:
     config = {name: value for name, value in dataclasses.asdict(recipe.tuning).items() if name not in NO_MATTER}
     return stage_key(
         "tune",
-        model={name: hashes[name] for name in ("model", "vae", "tokenizer") if name in hashes},
+        model={name: hashes[name] for name in ("model", "vae", "tokenizer", "start_from") if name in hashes},
+        loras=[[hashes[f"LoRA {path}"], scale] for path, scale in recipe.loras.items()],
         loaded=[recipe.prediction_type, recipe.dtype, recipe.long_prompts],
         modes={name: getattr(recipe.modes, name) for name in MODE_NAMES},
         config=config,
@@ -86,13 +87,14 @@ def invert_key(before: str, job: ClipJob, recipe: Recipe) -> str:
         num_steps=recipe.sampling.num_steps,
         source_prompt=recipe.source_prompt,
         windows=[recipe.modes.context_length, recipe.modes.context_overlap],
-        keep=kept_steps(job),
+        keep=kept_steps(job, recipe),
     )
 
 
-def kept_steps(job: ClipJob) -> str:
+def kept_steps(job: ClipJob, recipe: Recipe) -> str:
     """Which latents of the inversion its edits need: "all", or "ends", which take a twentieth of the room."""
-    return "all" if job.has_masks or any(edit.mask for edit in job.edits) else "ends"
+    needs_all = recipe.injection or job.has_masks or any(edit.mask for edit in job.edits)
+    return "all" if needs_all else "ends"
 
 
 def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
@@ -105,6 +107,7 @@ def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
         before=before,
         prompts=[edit.prompt, edit.negative],
         config=config,
+        injection=dataclasses.asdict(recipe.injection) if recipe.injection else None,
         mask=mask_hash,
         feather=recipe.local.feather if mask_hash else None,
         format=recipe.modes.format,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..checkpoints.load import Checkpoint, load_checkpoint
+from ..checkpoints.lora import apply_loras, load_lora
 from ..checkpoints.refusals import wrong_family
 from ..metrics.clip import ClipEncoder, load_clip_model
 from ..metrics.dino import load_dino_model
@@ -22,10 +24,10 @@ _kept: dict[str, tuple[Any, Any]] = {}
 
 
 def checkpoint_of(recipe: Recipe) -> Checkpoint:
-    """The batch's model, on its device.
+    """The batch's model with its LoRAs, on its device.
 
     Raises:
-        CheckpointError: it cannot be loaded, or is InstructPix2Pix's.
+        CheckpointError: it cannot be loaded, or is InstructPix2Pix's; or a LoRA does not fit it.
     """
     precision = "fp16" if recipe.tuning.precision == "auto" else recipe.tuning.precision
     asked: dict[str, Any] = {
@@ -36,10 +38,15 @@ def checkpoint_of(recipe: Recipe) -> Checkpoint:
         "tokenizer": recipe.tokenizer or None,
         "vae": recipe.vae or None,
     }
-    found = kept("checkpoint", asked, lambda: load_checkpoint(**asked))
+    return kept("checkpoint", [asked, recipe.loras], lambda: load_model(asked, recipe.loras))
+
+
+def load_model(asked: Mapping[str, Any], loras: Mapping[str, float]) -> Checkpoint:
+    """A text-to-image checkpoint with LoRAs, by the arguments of `load_checkpoint`."""
+    found = load_checkpoint(**asked)
     if found.takes_pictures:
         raise wrong_family(found.path, INSTRUCT, mend="Use it with the command instruct.")
-    return found
+    return apply_loras(found, [load_lora(path, scale) for path, scale in loras.items()])
 
 
 def clip_judge(path: str, recipe: Recipe) -> ClipEncoder | None:

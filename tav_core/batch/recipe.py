@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..metrics.scores import PAIRS
 from ..models.attention_modes import GROUP_NORMS, MODES, POSITIONS, TEMPORAL_BLOCKS
-from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
+from ..sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
 from ..settings import as_json, check_settings, setting
 from ..tuning.config import TuneConfig
 
@@ -56,6 +56,8 @@ class Recipe:
 
     Args:
         model: the checkpoint, a folder or a file.
+        loras: files of the LoRAs on it, with how strong each is.
+        start_from: a motion that every tuning starts from; "" for zero.
         vae, tokenizer, prediction_type: see `load_checkpoint`; "" for the checkpoint's own.
         device, dtype: where to compute, and in which dtype; "" for the best.
         backend: the attention's implementation.
@@ -63,12 +65,15 @@ class Recipe:
         source_prompt: whether to invert under the clip's prompt, in place of the empty one.
         modes: see `Modes`.
         tuning, inversion, sampling, local: of the stages. The number of inversion steps is that of the sampling.
+        injection: how edits keep the source's layout; None for edits that need not.
         clip_model, dino, pick_score: weights of judges; "" for none.
         flow: whether to measure the motion.
         low_memory: whether memory ran out before.
     """
 
     model: str
+    loras: Mapping[str, float] = field(default_factory=dict)
+    start_from: str = ""
     vae: str = ""
     tokenizer: str = ""
     prediction_type: str = ""
@@ -82,6 +87,7 @@ class Recipe:
     inversion: InvertConfig = field(default_factory=InvertConfig)
     sampling: EditConfig = field(default_factory=EditConfig)
     local: LocalEditConfig = field(default_factory=LocalEditConfig)
+    injection: InjectionConfig | None = None
     clip_model: str = ""
     dino: str = ""
     pick_score: str = ""
@@ -99,8 +105,9 @@ class Recipe:
     @property
     def files(self) -> dict[str, str]:
         """The files that results depend on, by the setting's name; those that are not given are left out."""
-        names = ("model", "vae", "tokenizer", "clip_model", "dino", "pick_score")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        names = ("model", "vae", "tokenizer", "start_from", "clip_model", "dino", "pick_score")
+        given = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return given | {f"LoRA {path}": path for path in self.loras}
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as plain values, for `from_json`."""
@@ -109,7 +116,8 @@ class Recipe:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Recipe:
         """What `as_json` gave."""
-        configs = {name: kind(**tuples(values[name])) for name, kind in {**CONFIGS, "modes": Modes}.items()}
+        kinds = {**CONFIGS, "modes": Modes, "injection": InjectionConfig}
+        configs = {name: kind(**tuples(values[name])) for name, kind in kinds.items() if values[name] is not None}
         return cls(**{**values, **configs})
 
 

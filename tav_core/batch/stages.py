@@ -16,6 +16,7 @@ from ..models.latents import LatentMoments, decode_latents, encode_frames
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
 from ..sampling.edit import edit as sample_edit
+from ..sampling.injection import InjectedDenoiser
 from ..sampling.invert import invert
 from ..sampling.local_edit import composite, keep_outside
 from ..sampling.trajectory import Trajectory
@@ -90,6 +91,23 @@ class Stages:
         return WindowedDenoiser(denoiser=tuned, windows=windows)
 
     @cached_property
+    def editor(self) -> Denoiser:
+        """What edits are sampled with: the tuned model, which injects the source if the recipe says so."""
+        if self.recipe.injection is None:
+            return self.denoiser
+        return InjectedDenoiser(
+            denoiser=self.denoiser,
+            trajectory=self.trajectory,
+            source_context=self.encode(self.source_prompt),
+            config=self.recipe.injection,
+        )
+
+    @property
+    def source_prompt(self) -> str:
+        """The prompt that the clip is inverted under."""
+        return self.job.prompt if self.recipe.source_prompt else ""
+
+    @cached_property
     def trajectory(self) -> Trajectory:
         """The inversion, from its file."""
         return Trajectory.load(self.folder.trajectory)
@@ -123,6 +141,7 @@ class Stages:
             config = dataclasses.replace(config, memory="low", recompute="auto")
         modes = {name: getattr(self.recipe.modes, name) for name in MODE_NAMES}
         unet = InflatedUNet.from_2d(self.checkpoint.unet, **modes, backend=self.recipe.backend)
+        start = self.recipe.start_from
         motion = tune(
             UNetDenoiser(unet=unet, schedule=self.checkpoint.schedule),
             self.latents,
@@ -131,6 +150,7 @@ class Stages:
             state_path=self.folder.state(self.keys.tune),
             about=self.clip.info(self.job.prompt),
             on_step=self.tell_tuning,
+            start=Motion.load(start) if start else None,
         )
         motion.save(self.folder.motion)
 
@@ -145,16 +165,15 @@ class Stages:
         self.do("invert", self.keys.invert, self.folder.trajectory, self._invert)
 
     def _invert(self) -> None:
-        prompt = self.job.prompt if self.recipe.source_prompt else ""
         trajectory = invert(
             self.denoiser,
             self.latents.mean,
-            self.encode(prompt),
+            self.encode(self.source_prompt),
             num_steps=self.recipe.sampling.num_steps,
             method=self.recipe.inversion.method,
             iterations=self.recipe.inversion.iterations,
             fps=self.clip.fps,
-            keep=kept_steps(self.job),
+            keep=kept_steps(self.job, self.recipe),
             store="cpu",
             on_step=partial(self.status.tell, "invert"),
         )
@@ -170,7 +189,7 @@ class Stages:
         mask = read_mask(edit.mask, self.clip) if edit.mask else None
         feather = self.recipe.local.feather
         latents = sample_edit(
-            self.denoiser,
+            self.editor,
             self.trajectory,
             self.encode(edit.prompt),
             self.encode(edit.negative),

@@ -18,12 +18,12 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json"))
 
 
-def load_tokenizer(folder: Path, *, vocab_size: int, **settings: Any) -> CLIPTokenizer:
+def load_tokenizer(folder: Path, *, vocab_size: int | None = None, **settings: Any) -> CLIPTokenizer:
     """Loads a tokenizer for a text encoder.
 
     Args:
         folder: with vocab.json and merges.txt; `CLIP_TOKENIZER` is the one that comes with this library.
-        vocab_size: how many tokens the text encoder knows.
+        vocab_size: how many tokens the text encoder knows; None if it is not loaded.
         settings: what the tokenizer should hold other than the folder says, as in `model_max_length`.
 
     Raises:
@@ -46,7 +46,7 @@ def load_tokenizer(folder: Path, *, vocab_size: int, **settings: Any) -> CLIPTok
             expected="vocab.json and merges.txt in CLIP's format",
             mend="Get the tokenizer's folder again.",
         ) from error
-    if len(tokenizer) > vocab_size:
+    if vocab_size is not None and len(tokenizer) > vocab_size:
         raise CheckpointError(
             got=f"a tokenizer of {len(tokenizer)} tokens, a text encoder of {vocab_size}: {folder}",
             expected="no more tokens than the text encoder has",

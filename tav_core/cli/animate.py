@@ -27,7 +27,7 @@ from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
-from .video_files import prepare_videos, write_videos
+from .video_files import edit_settings, prepare_videos, write_videos
 from .whole_clip import read_whole
 from .zero_shot_options import FPS
 
@@ -82,7 +82,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
         videos = edit_animation(
             denoiser, latents, told, avoided, mask=mask, start=start, config=config, on_step=counted_by(bar)
         )
-    about = {**vars(config), **{f"animation_{name}": value for name, value in vars(start).items()}}
+    about = edit_settings(args, config) | {f"animation_{name}": value for name, value in vars(start).items()}
     about |= {"animation": args.animation.name, "negative": negative}
     for path in write_videos(args, paths, checkpoint, videos, fps=fps, about=about):
         print(path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,19 @@ from ..batch.manifest.read import read_manifest
 from ..batch.outcomes import format_failures
 from ..batch.recipe import Modes, Recipe
 from ..batch.watch import JobState, Poller, format_batch, read_batch
+from ..checkpoints.tokenizer import CLIP_TOKENIZER, has_tokenizer, load_tokenizer
 from ..errors import ConfigError
 from ..metrics.flow import has_opencv
+from ..models.text import check_length
 from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig
+from .inputs import read_injection, split_scale
 from .options import read_settings
 from .progress import tell
+
+# Of every CLIP that Stable Diffusion has, with start and end.
+TOKENS = 77
 
 
 def run_batch_command(args: argparse.Namespace) -> int:
@@ -65,14 +72,24 @@ def check_needed(args: argparse.Namespace) -> None:
 
 def read_jobs(args: argparse.Namespace) -> list[ClipJob]:
     """The jobs of the list; a bar counts the clips that are looked at."""
+    defaults, check = read_settings(args, ClipConfig), None if args.long_prompts else prompt_check(args)
     with tqdm(desc="looking at clips", unit="clip", leave=False) as bar:
-        return read_manifest(args.manifest, defaults=read_settings(args, ClipConfig), on_clip=bar.update)
+        return read_manifest(args.manifest, defaults=defaults, check_prompt=check, on_clip=bar.update)
+
+
+def prompt_check(args: argparse.Namespace) -> Callable[[str], None]:
+    """What refuses prompts that are too long, by the model's tokenizer: the model itself is not loaded yet."""
+    own = args.tokenizer or args.model.expanduser() / "tokenizer"
+    folder = own if args.tokenizer or has_tokenizer(own) else CLIP_TOKENIZER
+    tokenizer = load_tokenizer(folder, model_max_length=TOKENS)
+    return partial(check_length, tokenizer=tokenizer, limit=TOKENS)
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """The settings that all jobs share. Paths are whole ones: jobs may run in other folders."""
-    paths = ("model", "vae", "tokenizer", "clip_model", "dino", "pick_score")
+    paths = ("model", "vae", "tokenizer", "start_from", "clip_model", "dino", "pick_score")
     files: dict[str, Any] = {name: whole(getattr(args, name)) for name in paths}
+    files["loras"] = {whole(path): scale for path, scale in map(split_scale, args.lora)}
     args.tune_resume = TuneConfig().resume
     return Recipe(
         **files,
@@ -87,6 +104,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         inversion=read_settings(args, InvertConfig, prefix="invert-"),
         sampling=read_settings(args, EditConfig),
         local=LocalEditConfig(feather=args.feather),
+        injection=read_injection(args),
         flow=has_opencv() if args.flow is None else args.flow,
     )
 

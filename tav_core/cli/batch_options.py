@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..batch.recipe import Modes
 from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
+from ..sampling.presets import Preset
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig
-from .options import add_model, add_setting, add_settings
+from .options import add_injection, add_lora, add_model, add_preset, add_setting, add_settings
 
 EXECUTORS = ("serial", "processes", "ray")
 EXPORTS = ("loveu", "vbench", "editboard")
@@ -26,6 +28,8 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "editboard:FILE",
     )
     add_model(parser, required=False)
+    add_lora(parser)
+    add_preset(parser, preset_settings)
     parser.add_argument("--out", type=Path, help="folder for everything; the same command goes on there")
     parser.add_argument("--status", type=Path, metavar="OUT", help="only say how far the batch in this folder is")
     parser.add_argument("--dry-run", action="store_true", help="only check the list and say what would be done")
@@ -39,13 +43,21 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     for name in ("start", "stride", "num_frames", "width", "height", "fit"):
         add_setting(clips, ClipConfig, name)
     tuning = parser.add_argument_group("tuning")
+    tuning.add_argument("--start-from", type=Path, help="a motion that every tuning goes on from (default: from zero)")
     add_settings(tuning, TuneConfig, leave_out=NOT_TUNE, prefix="tune-")
     editing = parser.add_argument_group("inversion and editing")
     add_settings(editing, EditConfig)
     add_settings(editing, InvertConfig, prefix="invert-")
     editing.add_argument("--source-prompt", action="store_true", help="invert under the clip's prompt")
     add_setting(editing, LocalEditConfig, "feather")
+    add_injection(editing)
     add_settings(parser.add_argument_group("model and results"), Modes)
+
+
+def preset_settings(preset: Preset) -> dict[str, Any]:
+    """The options of a batch that a preset sets: those of tune and of edit."""
+    tuning = preset.tuning()
+    return {"tune_num_steps": tuning.pop("num_steps"), **tuning, **preset.editing()}
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,23 +48,7 @@ from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
 from .tuning_bar import TuningBar
-from .video_files import loras_of, prepare_videos, write_videos
-
-# Options of an edit that do something only when they are given, and those that say how.
-ASKED = {
-    "negative": (),
-    "negative_source": (),
-    "long_prompts": (),
-    "scheduler": (),
-    "preset": (),
-    "free_noise": (),
-    "blend": ("blend_weight",),
-    "mask": ("feather",),
-    "frames": ("ramp",),
-    "context_length": ("context_overlap",),
-    "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
-    "control": ("control_scale", "control_start", "control_end"),
-}
+from .video_files import edit_settings, prepare_videos, write_videos
 
 
 def run_tune(args: argparse.Namespace) -> None:
@@ -226,18 +208,6 @@ def run_edit(args: argparse.Namespace) -> None:
     done = {"finish": local.finish} if local else {}
     for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about, **done):
         print(path)
-
-
-def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
-    """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
-    files = {name: getattr(args, name) for name in ("vae", "motion", "trajectory", "blend", "mask", "source")}
-    named = {name: path.name for name, path in files.items() if path is not None}
-    nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
-    behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
-    used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
-    used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
-    strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
-    return {**named, **used, **loras_of(args), **strengths, **asdict(config)}
 
 
 def run_report(args: argparse.Namespace) -> None:

@@ -145,11 +145,7 @@ def load_injection(
     args: argparse.Namespace, denoiser: Denoiser, start: Trajectory | torch.Tensor, checkpoint: Checkpoint
 ) -> Denoiser:
     """Adds injection from the trajectory to a denoiser, if the options ask for it."""
-    config = read_settings(args, InjectionConfig, prefix="inject-")
-    if not args.inject:
-        # A preset may set options of an injection without asking for one.
-        if args.preset is None and (config != InjectionConfig() or args.inject_prompt):
-            raise ConfigError(got="--inject-* options without --inject", expected="both", mend="Add --inject.")
+    if (config := read_injection(args)) is None:
         return denoiser
     if not isinstance(start, Trajectory):
         raise ConfigError(
@@ -159,6 +155,21 @@ def load_injection(
         )
     context = encode(args, checkpoint, args.inject_prompt)
     return InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=config)
+
+
+def read_injection(args: argparse.Namespace) -> InjectionConfig | None:
+    """The injection that the options ask for; None for none.
+
+    Raises:
+        ConfigError: there are options of an injection, and none is asked for.
+    """
+    config = read_settings(args, InjectionConfig, prefix="inject-")
+    if args.inject:
+        return config
+    # A preset may set options of an injection without asking for one.
+    if args.preset is None and (config != InjectionConfig() or getattr(args, "inject_prompt", "")):
+        raise ConfigError(got="--inject-* options without --inject", expected="both", mend="Add --inject.")
+    return None
 
 
 def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,22 @@ from ..models.text import encode_prompt
 from ..sampling.interpolate import FACTOR, KeyWindows, interpolate, interpolated_length
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
-from ..sampling.upscale import in_chunks, upscale
+from ..sampling.upscale import TIMES, in_chunks, upscale
 from ..sampling.zero_shot.config import ZeroShotConfig
 from ..tensor_files import save_tensors
 from ..tuning.video_layers.captioned_latents import CaptionedLatents, encode_folder
 from ..tuning.video_layers.config import VideoLayersConfig
 from ..tuning.video_layers.processes import Processes, join_processes
 from ..tuning.video_layers.train import train_video_layers
-from ..version import __version__
-from ..video.write import check_video, write_video
+from ..video.watermark import check_size
+from ..video.write import write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_model
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
 from .tuning_bar import training_bar
-from .video_files import prepare_videos, write_videos
+from .video_files import check_file, describe_making, prepare_videos, write_videos
 from .whole_clip import read_whole
 from .zero_shot import camera_of
 from .zero_shot_options import FPS
@@ -84,7 +83,7 @@ def run_interpolate(args: argparse.Namespace) -> None:
     config = read_settings(args, InterpolateConfig)
     clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
     fps = FACTOR * clip.fps if args.fps is None else args.fps
-    path = prepare_video(args, INTERPOLATED, fps)
+    path = prepare_video(args, INTERPOLATED, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, prompt + config.prompt_suffix), encode(args, checkpoint, config.negative)
     keys = encode_clip(checkpoint, clip).mean
@@ -104,7 +103,8 @@ def run_upscale(args: argparse.Namespace) -> None:
     config = read_settings(args, UpscaleConfig)
     clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
     fps = clip.fps if args.fps is None else args.fps
-    path = prepare_video(args, UPSCALED, fps)
+    height, width = clip.frames.shape[1:3]
+    path = prepare_video(args, UPSCALED, fps, height=TIMES * height, width=TIMES * width)
     device, dtype = find_device(args.device), choose_dtype(args.device, args.dtype)
     tell(f"reading {args.upscaler}")
     parts = load_upscaler_parts(args.upscaler, dtype=dtype, device=device)
@@ -112,7 +112,6 @@ def run_upscale(args: argparse.Namespace) -> None:
     tell(f"reading {args.lavie}")
     lavie = load_lavie(args.lavie, "super_resolution", dtype=dtype, device=device, backend=args.backend)
     denoiser = UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
-    height, width = clip.frames.shape[1:3]
     shape = torch.empty((1, LATENT_CHANNELS + 3, clip.num_frames, height, width), device="meta")
     check_room(in_chunks(denoiser, config, clip.num_frames), shape, guided=False)
     with progress_bar("upscale", config.num_steps) as bar:
@@ -222,16 +221,17 @@ def prompt_of(clip: Path) -> str:
     return stem.replace("_", " ").replace("-", " ").strip()
 
 
-def prepare_video(args: argparse.Namespace, what: str, fps: float) -> Path:
-    """The path of the result, after checks of all that can be known of it."""
+def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: int, width: int) -> Path:
+    """The path of the result of this size, after checks of all that can be known of it."""
+    if args.watermark:
+        check_size(height, width)
     ending = "" if args.format == "png" else f".{args.format}"
     path: Path = args.out / f"{args.clip.stem}-{what}{ending}"
-    check_video(path, fps=fps)
+    check_file(args, path, fps)
     return path
 
 
 def write_one(path: Path, frames: Tensor, fps: float, config: Any, args: argparse.Namespace, prompt: str) -> None:
     """Writes the result, with the settings that made it in its file."""
-    notes = {"prompt": prompt, **dataclasses.asdict(config), "clip": args.clip.name, "lavie": args.lavie.name}
-    comment = json.dumps({**notes, "tav_core": __version__}, default=str, ensure_ascii=False)
-    print(write_video(path, frames, fps=fps, comment=comment))
+    about = {"prompt": prompt, **dataclasses.asdict(config), "clip": args.clip.name, "lavie": args.lavie.name}
+    print(write_video(path, frames, fps=fps, comment=describe_making(args, about), watermark=args.watermark))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from ..tuning.video_layers.config import VideoLayersConfig
-from .options import add_clip_settings, add_device, add_model, add_setting, add_settings
+from .options import add_clip_settings, add_device, add_model, add_provenance, add_setting, add_settings
 from .zero_shot_options import FORMATS
 
 
@@ -99,4 +99,5 @@ def add_file_output(parser: argparse.ArgumentParser, fps: str) -> None:
     """Where the video goes, and how."""
     parser.add_argument("--fps", type=float, help=f"frame rate of the video (default: {fps})")
     parser.add_argument("--format", choices=FORMATS, default="mp4", help="png makes a folder of pictures")
+    add_provenance(parser, noted=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for the video, which is named after the clip")

@@ -175,6 +175,9 @@ def build_parser() -> Parser:
     add_settings(edit, EditConfig, leave_out=("num_steps",))
     add_local_edit(edit)
     add_injection(edit)
+    edit.add_argument(
+        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
+    )
     add_animation(edit)
 
     add_animate(commands.add_parser("animate", help="move an object along a path, or the camera; writes a video"))

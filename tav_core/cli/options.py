@@ -116,8 +116,7 @@ def add_provenance(parser: argparse.ArgumentParser, *, noted: bool) -> None:
         "--metadata",
         action=argparse.BooleanOptionalAction,
         default=noted,
-        help="write prompt, settings and names of files into the videos (.mp4, png), for info to read (default: "
-        f"{noted})",
+        help=f"write prompt, settings and names of files into the videos, for info to read (default: {noted})",
     )
     parser.add_argument(
         "--watermark",
@@ -213,16 +212,13 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control-stride", type=int, help="step between their frames (default: the clip's)")
 
 
-def add_injection(parser: argparse.ArgumentParser) -> None:
+def add_injection(parser: argparse._ActionsContainer) -> None:
     """The options of injection: `--inject`, and each setting's name after `--inject-`."""
     parser.add_argument(
         "--inject",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="keep the source's layout (Plug-and-Play); sampling takes up to 50 %% longer",
-    )
-    parser.add_argument(
-        "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
     )
     add_settings(parser, InjectionConfig, prefix="inject-")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,26 @@ from torch import Tensor
 from ..checkpoints.load import Checkpoint
 from ..models.latents import decode_latents
 from ..paths import as_file_name
+from ..sampling.config import EditConfig
 from ..version import __version__
 from ..video.watermark import check_size
 from ..video.write import check_video, find_marker, write_video
+
+# Options of an edit that do something only when they are given, and those that say how.
+ASKED = {
+    "negative": (),
+    "negative_source": (),
+    "long_prompts": (),
+    "scheduler": (),
+    "preset": (),
+    "free_noise": (),
+    "blend": ("blend_weight",),
+    "mask": ("feather",),
+    "frames": ("ramp",),
+    "context_length": ("context_overlap",),
+    "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
+    "control": ("control_scale", "control_start", "control_end"),
+}
 
 
 def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
@@ -24,8 +42,13 @@ def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: 
         check_size(height, width)
     paths = name_videos(args)
     for path in paths:
-        find_marker(args.watermark, check_video(path, fps=fps).ending)
+        check_file(args, path, fps)
     return paths
+
+
+def check_file(args: argparse.Namespace, path: Path, fps: float) -> None:
+    """Raises if a video cannot be written as the options say."""
+    find_marker(args.watermark, check_video(path, fps=fps).ending)
 
 
 def name_videos(args: argparse.Namespace) -> list[Path]:
@@ -61,18 +84,27 @@ def write_videos(
     """
     for path, video, prompt in zip(paths, latents.split(1), args.prompt, strict=True):
         frames = finish(decode_latents(checkpoint.vae, video)[0])
-        comment = describe_making(args, prompt, checkpoint, about)
+        comment = describe_making(args, {"prompt": prompt, "model": checkpoint.path.name, **about})
         yield write_video(path, frames, fps=fps, comment=comment, watermark=args.watermark)
 
 
-def describe_making(args: argparse.Namespace, prompt: str, checkpoint: Checkpoint, about: dict[str, Any]) -> str:
+def describe_making(args: argparse.Namespace, about: dict[str, Any]) -> str:
     """How a video was made, as the comment for its file; "" if the options ask for none."""
-    if not args.metadata:
-        return ""
-    notes = {"prompt": prompt, "model": checkpoint.path.name, **about, "tav_core": __version__}
-    return json.dumps(notes, default=str, ensure_ascii=False)
+    return json.dumps({**about, "tav_core": __version__}, default=str, ensure_ascii=False) if args.metadata else ""
 
 
 def loras_of(args: argparse.Namespace) -> dict[str, Any]:
     """The LoRAs that were used, by the names of their files, without the folders."""
     return {"lora": [Path(text).name for text in args.lora]} if args.lora else {}
+
+
+def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
+    """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
+    files = {name: getattr(args, name) for name in ("vae", "motion", "trajectory", "blend", "mask", "source")}
+    named = {name: path.name for name, path in files.items() if path is not None}
+    nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
+    behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
+    used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
+    used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
+    strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
+    return {**named, **used, **loras_of(args), **strengths, **asdict(config)}

@@ -104,7 +104,7 @@ def encode_prompt(
     encoders = list_encoders(checkpoint)
     if not long_prompts:
         for prompt in prompts:
-            _check_length(encoders[0], prompt)
+            check_length(prompt, encoders[0].tokenizer, encoders[0].limit)
     texts, pooled = zip(*(_encode_with_all(encoders, prompt) for prompt in prompts), strict=True)
     text = torch.cat(repeat_to_one_length(texts))
     if pooled[0] is None:
@@ -164,8 +164,8 @@ def _encode(encoder: Encoder, chunks: list[list[tuple[int, float]]]) -> tuple[Te
     return rearrange(embedded, "c m d -> 1 (c m) d"), None if pooled is None else pooled[:1]
 
 
-def _check_length(encoder: Encoder, prompt: str) -> None:
-    tokenizer, limit = encoder.tokenizer, encoder.limit
+def check_length(prompt: str, tokenizer: CLIPTokenizer, limit: int) -> None:
+    """Raises `PromptError` for a prompt of more tokens than `limit`, with start and end; it names what would be cut."""
     count = sum(map(len, _cut(tokenizer, prompt, limit)))
     if count + 2 <= limit:
         return

@@ -24,6 +24,8 @@ from .lavie_config import UpscaleConfig
 from .noise_steps import OnLatents, leading_steps, walk_steps
 
 LATENT_CHANNELS = 4
+# The upscaler's VAE halves height and width twice, and its latents are as large as the clip.
+TIMES = 4
 
 
 @torch.no_grad()

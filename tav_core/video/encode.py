@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..cancelling import cancellable
 from ..errors import ConfigError, InputError
+from .comments import with_gif_comment, with_webp_comment
 
 Finish: TypeAlias = Callable[[np.ndarray], np.ndarray]
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
@@ -99,10 +100,7 @@ def _timed(frame: av.VideoFrame, time: int, tick: Fraction) -> av.VideoFrame:
 
 
 def write_gif(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
-    """Writes a GIF. Its delays are hundredths of a second, rounded so that the mean rate is kept.
-
-    ffmpeg's muxer has no place for the comment.
-    """
+    """Writes a GIF. Its delays are hundredths of a second, rounded so that the mean rate is kept."""
     tick = Fraction(1, 100)
     times = [round(number * 100 / rate) for number in range(len(frames.frames) + 1)]
     options = {"loop": "0", "final_delay": str(times[-1] - times[-2])}
@@ -119,6 +117,8 @@ def write_gif(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") 
                 stream.encode(_timed(av.VideoFrame.from_ndarray((indices, colours), format="pal8"), time, tick))
             )
         container.mux(stream.encode())
+    if comment:
+        path.write_bytes(with_gif_comment(path.read_bytes(), comment))
 
 
 def _clip_palette(frames: EachFrame, most_pixels: int = 4_000_000) -> Image.Image:
@@ -132,10 +132,7 @@ def _clip_palette(frames: EachFrame, most_pixels: int = 4_000_000) -> Image.Imag
 
 
 def write_webp(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
-    """Writes an animated WebP, each frame encoded separately: libwebp's animation encoder would merge equal frames.
-
-    ffmpeg's muxer has no place for the comment.
-    """
+    """Writes an animated WebP, each frame encoded separately: libwebp's animation encoder would merge equal frames."""
     if "libwebp" not in av.codecs_available:
         raise ConfigError(
             got="a build of PyAV without libwebp", expected="one with it, as on PyPI", mend="Save as .mp4 or .gif."
@@ -152,6 +149,9 @@ def write_webp(path: Path, frames: EachFrame, rate: Fraction, comment: str = "")
                 packet.duration = times[number + 1] - times[number]
                 container.mux(packet)
         container.mux(stream.encode())
+    if comment:
+        noted = with_webp_comment(path.read_bytes(), comment, width=frames.width, height=frames.height)
+        path.write_bytes(noted)
 
 
 def write_folder(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:

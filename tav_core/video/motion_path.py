@@ -86,8 +86,3 @@ def parse_path(text: str) -> list[Point]:
             expected="points in fractions of the frame, such as 0.2,0.5 0.8,0.5 or [[0.2, 0.5], [0.8, 0.5]]",
             mend="Write x and y with a comma between them, and a space between two points.",
         ) from error
-
-
-def format_path(points: Sequence[Point]) -> str:
-    """A path as JSON, as `parse_path` reads it."""
-    return json.dumps([[round(float(value), 4) for value in point] for point in points])

@@ -10,6 +10,7 @@ import av
 from PIL import Image
 
 from ..errors import ClipError
+from .comments import DESCRIPTION
 from .image_files import PICTURE_ENDINGS
 
 # Longer values, such as a workflow of ComfyUI, are told by their size.
@@ -38,7 +39,12 @@ def read_notes(path: Path) -> dict[str, str]:
 
 def picture_notes(path: Path) -> dict[str, str]:
     with Image.open(path) as picture:
-        return {name.lower(): value for name, value in picture.info.items() if isinstance(value, str)}
+        notes = {name.lower(): value for name, value in picture.info.items() if isinstance(value, str)}
+        described = picture.getexif().get(DESCRIPTION)
+    if isinstance(described, str):
+        # Pillow takes EXIF's texts for Latin-1; they are UTF-8 nearly everywhere.
+        notes.setdefault("comment", described.encode("latin-1", "replace").decode("utf-8", "replace"))
+    return notes
 
 
 def read_settings_in(notes: dict[str, str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def write_video(
             ... Missing parent folders are made. An existing file, or folder of such PNGs, is replaced.
         frames: `f h w 3` RGB, torch or numpy, float in [0, 1] (clamped) or uint8.
         fps: frames per second, may be a fraction; at most 50 for .gif and 90 for .webp. A folder does not store it.
-        comment: how the video was made, for whoever finds the file: kept in .mp4, and in the PNGs of a folder.
+        comment: how the video was made, for whoever finds the file: kept in the file, in each PNG of a folder.
         watermark: a short text to hide in every frame, see watermark.py; "" for none. Not in .gif and .webp, whose
             coarse colours destroy it.
 

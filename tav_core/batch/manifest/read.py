@@ -14,6 +14,7 @@ from .editboard import read_editboard
 from .five import read_five
 from .jobs import ClipJob, build_jobs
 from .loveu import read_loveu
+from .prompts import check_prompts
 from .rows import Problems, Row
 from .yaml_file import read_yaml
 
@@ -33,6 +34,7 @@ def read_manifest(
     *,
     defaults: ClipConfig | None = None,
     look_at_clips: bool = True,
+    check_prompt: Callable[[str], None] | None = None,
     on_clip: Callable[[], None] = lambda: None,
 ) -> list[ClipJob]:
     """The jobs of a list: one per clip.
@@ -41,6 +43,7 @@ def read_manifest(
         source: a .csv or .yaml file, or a data set: `loveu:FOLDER`, `davis:FOLDER`, `five:FOLDER`, `editboard:FILE`.
         defaults: how clips are read where the list does not say it.
         look_at_clips: whether to open every clip, to see that it can be read and is long enough.
+        check_prompt: raises for a prompt that the text encoder would refuse; None to look at no prompt.
         on_clip: called after each clip that was looked at.
 
     Raises:
@@ -54,6 +57,8 @@ def read_manifest(
     jobs = build_jobs(rows, base=base, defaults=defaults or ClipConfig(), problems=problems)
     if not jobs and not problems.found:
         problems.add("", "no edit")
+    if check_prompt:
+        check_prompts(jobs, problems, check_prompt)
     if look_at_clips and not problems.found:
         from .clips import check_clips
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tav_core.batch import driver, progress, run_job, stages
 from tav_core.batch.choose import take_only
@@ -16,7 +19,7 @@ from tav_core.batch.executors.tasks import Slots
 from tav_core.batch.job_folder import JobFolder, read_json
 from tav_core.batch.recipe import Modes
 from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TuningDiverged
-from tav_core.sampling.config import EditConfig, InvertConfig, LocalEditConfig
+from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.run_lock import hold
 from tests.tav_core.batch.conftest import contents
@@ -85,14 +88,39 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
         ({"modes": Modes(threads=1, format="png", group_norm="clip")}, ALL),
         ({"modes": Modes(threads=1, format="png", context_length=2, context_overlap=1)},
          [each for each in ALL if "tune" not in each]),
+        # An injection needs the whole inversion.
+        ({"injection": InjectionConfig(attention=0.5)}, [each for each in ALL if "tune" not in each]),
     ],
-    ids=["steps", "memory", "guidance", "a seed without a draw", "prior", "inversion", "scores", "modes", "windows"],
+    ids=["steps", "memory", "guidance", "a seed without a draw", "prior", "inversion", "scores", "modes", "windows",
+         "injection"],
 )  # fmt: skip
 def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
     run_batch(make_batch())
     done.clear()
     assert not run_batch(make_batch(**settings)).failures
     assert done == redone
+
+
+def test_a_lora_a_start_and_their_strength_redo_all(make_batch, place, done, tmp_path):
+    batch = make_batch()
+    run_batch(batch)
+    start = str(shutil.copy(batch.folder(batch.jobs[0]).motion, tmp_path / "start.safetensors"))
+    look = {
+        "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.lora_A.weight": torch.ones(2, 64),
+        "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.lora_B.weight": torch.ones(64, 2),
+    }
+    save_file(look, place / "look.safetensors")
+    lora = str(place / "look.safetensors")
+    for settings in ({"start_from": start}, {"loras": {lora: 1.0}}, {"loras": {lora: 0.5}}):
+        before = contents(batch.out)
+        done.clear()
+        assert not run_batch(make_batch(**settings)).failures
+        assert done == ALL and contents(batch.out) != before
+        done.clear()
+        run_batch(make_batch(**settings))
+        assert done == []
+    with pytest.raises(InputError, match=r"LoRA .*missing.safetensors, which does not exist"):
+        run_batch(make_batch(loras={"missing.safetensors": 1.0}))
 
 
 def test_a_seed_counts_where_the_start_is_mixed_with_noise(make_batch, done):

@@ -15,6 +15,7 @@ from tav_core.video.animate import animate, find_centres
 from tav_core.video.clip import read_clip
 from tav_core.video.config import AnimateConfig
 from tav_core.video.mask import to_mask
+from tav_core.video.notes import read_notes, read_settings_in
 
 SIDE, FRAMES = 64, 4
 PATH = ["0.3,0.5", "0.6,0.4"]
@@ -101,7 +102,10 @@ def test_a_motion_may_be_on_the_model(place, move):
     tuned = ["--prompt", "a square", "--num-steps", "1", "--memory", "speed", "--out", f"{place / 'run'}"]
     assert main(["tune", "--model", f"{place / 'model'}", *clip, *tuned]) == 0
     motion = ["--motion", f"{place / 'run' / 'motion.safetensors'}"]
-    assert edit(place, *move[0], *motion, "--negative-source", out="tuned") == 0
+    assert edit(place, *move[0], *motion, "--negative-source", "--metadata", out="tuned") == 0
+    about = read_settings_in(read_notes(place / "tuned" / "a-dog"))
+    expected = {"animation": "a", "motion": "motion.safetensors", "negative": "a square", "temporal_strength": 1.0}
+    assert expected.items() <= about.items()
 
 
 @pytest.mark.parametrize(

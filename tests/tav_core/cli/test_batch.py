@@ -35,14 +35,47 @@ def test_a_batch_its_status_and_its_export(place, tmp_path, capsys):  # noqa: F8
         assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 3
 
 
+def test_a_batch_does_what_the_commands_do_one_by_one(place, tmp_path):  # noqa: F811
+    """With a preset, an option over it, and the same model."""
+    model = ["--model", str(place / "model"), "--device", "cpu"]
+    size = ["--num-frames", "3", "--width", "64", "--height", "64"]
+    own = ["--preset", "style", "--inject-attention", "0.5", "--guidance-scale", "3"]
+    few = ["--tune-num-steps", "2", "--num-steps", "2", "--tune-memory", "speed", "--no-flow", "--format", "png"]
+    (place / "one.csv").write_text("clip,prompt,edit,type\ncat.mp4,a cat,a dog,object\n")
+    assert main(["batch", str(place / "one.csv"), *model, "--out", str(tmp_path / "run"), *size, *own, *few]) == 0
+    clip = ["--clip", str(place / "cat.mp4")]
+    tuning = ["--prompt", "a cat", "--preset", "style", "--num-steps", "2", "--memory", "speed"]
+    assert main(["tune", *model, *clip, *size, *tuning, "--out", str(tmp_path / "tune")]) == 0
+    motion = ["--motion", str(tmp_path / "tune" / "motion.safetensors")]
+    inverted = str(tmp_path / "inverted.safetensors")
+    assert main(["invert", *model, *motion, *clip, "--num-steps", "2", "--out", inverted]) == 0
+    how = ["--trajectory", inverted, "--prompt", "a dog", *own, "--format", "png", "--out", str(tmp_path / "edit")]
+    assert main(["edit", *model, *motion, *how]) == 0
+    (edit,) = (tmp_path / "run").rglob("edits/object")
+    for picture in (tmp_path / "edit" / "a-dog").iterdir():
+        assert (edit / picture.name).read_bytes() == picture.read_bytes()
+
+
 def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys):  # noqa: F811
-    long = " ".join(["word"] * 90)
-    (place / "long.csv").write_text(f"clip,prompt,edit,type\ncat.mp4,a cat,{long},long\ncat.mp4,a cat,a dog,short\n")
-    assert batch(place, tmp_path / "run", listed="long.csv") == 1
+    (place / "torn.png").write_bytes(b"no picture")
+    rows = ("clip,prompt,edit,type,mask", "cat.mp4,a cat,a fox,torn,torn.png", "cat.mp4,a cat,a dog,whole,")
+    (place / "torn.csv").write_text("\n".join(rows))
+    assert batch(place, tmp_path / "run", listed="torn.csv") == 1
     told = capsys.readouterr().out
-    assert "1 failure\n  cat, edit long (failed)" in told and "expected  at most 75" in told and "log.txt" in told
+    assert "1 failure\n  cat, edit torn (failed)" in told and "expected  " in told and "log.txt" in told
     with (tmp_path / "run" / "results.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["failed", "done"]
+
+
+def test_every_prompt_that_is_too_long_is_told_before_the_first_job(place, tmp_path, capsys):  # noqa: F811
+    long = " ".join(["word"] * 90)
+    rows = ("clip,prompt,edit,negative", f"cat.mp4,a cat,{long},", f"car.mp4,a car,a red car,ugly {long}")
+    (place / "long.csv").write_text("\n".join(rows))
+    assert batch(place, tmp_path / "run", listed="long.csv") == 1
+    told = capsys.readouterr().err
+    assert "line 2" in told and "a prompt of 90 tokens" in told and "expected at most 75" in told
+    assert "line 3" in told and "a prompt of 91 tokens" in told and not (tmp_path / "run").exists()
+    assert batch(place, tmp_path / "run", "--long-prompts", "--dry-run", listed="long.csv") == 0
 
 
 @pytest.mark.parametrize("words", [["--workers", "2"], ["--address", "auto", "--executor", "processes"]])

@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from tav_core.checkpoints.lavie import KINDS, load_lavie
+from tav_core.cli import lavie
 from tav_core.cli.lavie import prompt_of
 from tav_core.cli.main import main
 from tav_core.cli.whole_clip import read_whole
@@ -93,6 +94,18 @@ def test_a_clip_becomes_four_times_as_large(place):
     assert video.frames.shape == (4, 192, 256, 3)
     assert video.fps == 8
     assert comment_of(video.path)["noise_level"] == 50
+
+
+def test_a_small_result_takes_no_watermark_and_a_large_one_does(place, capsys, monkeypatch):
+    pytest.importorskip("imwatermark", reason="needs invisible-watermark")
+    assert interpolate(place, "--watermark", out="marked") == 1
+    assert "a watermark for frames of 64x48" in capsys.readouterr().err
+    # What an untrained model draws is noise, in which no mark can be read.
+    told = {}
+    monkeypatch.setattr(lavie, "write_video", lambda path, frames, **how: told.update(how) or path)
+    large = ["--width", "64", "--height", "64", "--num-frames", "2", "--no-metadata"]
+    assert upscale(place, *large, "--watermark", "mine", out="marked") == 0
+    assert told == {"fps": 8, "comment": "", "watermark": "mine"}
 
 
 def test_stages_follow_each_other(place):

@@ -10,12 +10,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tav_core.cli.main import main
 from tav_core.errors import ConfigError
 from tav_core.video import watermark
 from tav_core.video.clip import open_source, read_clip
-from tav_core.video.notes import read_notes
+from tav_core.video.notes import read_notes, read_settings_in
 from tav_core.video.write import write_video
 
 CLIP = Path(__file__).resolve().parents[3] / "demo" / "clip.mp4"
@@ -138,6 +139,25 @@ def test_info_reads_mark_and_settings_back(package, tmp_path, capsys, ending):
     told = capsys.readouterr().out
     assert "kind  video" in told and "320x256" in told and f"watermark  {TEXT}" in told
     assert r"made: prompt  스키 \x1b[31m" in told and "made: num_steps  50" in told
+
+
+@pytest.mark.parametrize("num_frames", [1, 3])
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_info_reads_the_settings_back_from_formats_whose_muxers_have_no_comment(tmp_path, capsys, ending, num_frames):
+    prompt = "스키 é " * 100
+    plain = write_video(tmp_path / f"plain{ending}", scene(num_frames, 64, 65), fps=8)
+    path = write_video(
+        tmp_path / f"video{ending}", scene(num_frames, 64, 65), fps=8, comment=json.dumps({"prompt": prompt})
+    )
+    assert read_settings_in(read_notes(path)) == {"prompt": prompt}
+    with Image.open(plain) as before, Image.open(path) as after:
+        assert (after.size, after.n_frames) == (before.size, before.n_frames) == ((65, 64), num_frames)
+        for number in range(num_frames):
+            before.seek(number)
+            after.seek(number)
+            assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
+    assert main(["info", f"{path}"]) == 0
+    assert f"frames  {num_frames}" in capsys.readouterr().out
 
 
 def test_info_on_a_video_without_either(tmp_path, capsys):
