@@ -1,4 +1,4 @@
-"""The nodes, by room. `core` builds on `sockets`; the nodes themselves, in the other four rooms, build on both.
+"""The nodes, by room. `core` builds on `sockets`; the nodes themselves, in the other rooms, build on both.
 
     sockets     what goes over a wire or is shown on a node: types, widgets, folders, pictures, the bridge to tav_core
     core        every contact with ComfyUI's internals: reading, tuning, patching and sampling a MODEL
@@ -6,6 +6,7 @@
     sampling    DDIM Invert, Sample Edit, and the nodes that change how a clip is inverted or edited
     lavie       Load LaVie and its steps, Interpolate Frames, Upscale Video
     video       Load Clip, the demo model, Composite Edit, comparing, measuring, the report
+    batch       a list of prompts over a folder of clips
 
 This file lists the nodes for ComfyUI, in the order in which a graph runs through them.
 """
@@ -14,6 +15,9 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .batch.edit_clips import EditClips
+from .batch.load_clips import LoadClips
+from .batch.report import BatchReport
 from .lavie.interpolate import InterpolateFrames
 from .lavie.load import LoadLaVie
 from .lavie.steps import LaVieSteps
@@ -40,6 +44,7 @@ from .tuning.apply_motion import ApplyMotion
 from .tuning.motion_files import ImportOriginal, LoadMotion, SaveMotion
 from .tuning.stop_early import StopEarly
 from .tuning.tune import OneShotTune
+from .tuning.tune_clips import TuneClips
 from .tuning.tune_options import TuneOptions
 from .video.animate import Animate
 from .video.compare import CompareVideos
@@ -86,6 +91,10 @@ NODES: list[type[io.ComfyNode]] = [
     Animate,
     AnimationStart,
     StretchInversion,
+    LoadClips,
+    EditClips,
+    BatchReport,
+    TuneClips,
 ]
 
 

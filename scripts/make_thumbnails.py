@@ -54,6 +54,10 @@ PICTURES = {
     "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["beach"]: "beach"}),
     "15_instruct": ("15  Instruct", {"source": "source", '"make it a watercolor"': "watercolor"}),
     "19_draw_the_motion": ("19  Draw the motion", {"a picture, moved along a path": "crude", "the video": "drawn"}),
+    "20_many_clips": (
+        "20  Many clips, many prompts",
+        {"each clip of a folder": "source", EDITS["beach"]: "beach", EDITS["elephant"]: "elephant"},
+    ),
 }
 
 

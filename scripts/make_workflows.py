@@ -21,6 +21,7 @@ from own_workflows import (
     four_prompts,
     long_clip,
     low_memory,
+    many_clips,
     sdxl_dreambooth,
     stock_samplers,
     your_clip,
@@ -52,6 +53,7 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "17_lavie_cascade": lavie_cascade,
     "18_sdxl_dreambooth_swap": sdxl_dreambooth,
     "19_draw_the_motion": draw_the_motion,
+    "20_many_clips": many_clips,
 }
 
 

@@ -32,6 +32,8 @@ from workflow_parts import (
 
 # Where Tune Options, a tall node, stands in the column of the note.
 LOW_NOTE = 184
+# Room for what a node says of a run, in some lines.
+TOLD = 60
 
 
 def your_clip(graph: WorkflowGraph) -> None:
@@ -231,3 +233,24 @@ def long_clip(graph: WorkflowGraph) -> None:
     _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
     video = edit(graph, loader, model, inverted, "a panda is skiing", empty)
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "long_clip")
+
+
+def many_clips(graph: WorkflowGraph) -> None:
+    """A folder of clips, each under a list of prompts, and one report."""
+    graph.note(
+        "Every clip of a folder under every prompt.",
+        "Copy a folder of clips into *input*, press R, choose it in **Load Clips**.",
+        "Beside ski.mp4, write what it shows into ski.txt.",
+        "Cancel when you like: the next Run goes on. One more prompt renders that alone.",
+        "**Batch: Report** says where its page is.",
+    )
+    graph.group("Load", LOAD, below=True)
+    loader = graph.add("CheckpointLoaderSimple", ckpt_name=CHECKPOINT, models=[SD15])
+    graph.group("Clips", LOAD)
+    clips = graph.add("TAVLoadClips", folder="my_clips", prompt=SOURCE, room=TOLD)
+    graph.group("Edit", EDIT)
+    lines = ("an astronaut is skiing on the moon", "a panda is skiing", "a man is skiing, oil painting")
+    sockets = {"model": loader[0], "clip": loader[1], "vae": loader[2], "clips": clips["clips"]}
+    edits = graph.add("TAVEditClips", **sockets, prompts="\n".join(lines), room=PREVIEW + TOLD)
+    graph.group("Result", RESULT)
+    graph.add("TAVBatchReport", edits=edits["edits"], room=TOLD)

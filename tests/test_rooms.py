@@ -60,6 +60,7 @@ LIBRARY["tav_core/cli"] = {*LIBRARY}
 LIBRARY["tav_core/"] = {"tav_core/cli"}
 NODES = {"nodes/sockets": set(), "nodes/core": {"nodes/sockets"}}
 NODES |= {f"nodes/{room}": {"nodes/sockets", "nodes/core"} for room in ("tuning", "sampling", "lavie", "video")}
+NODES["nodes/batch"] = {*NODES, "nodes/batch"} - {"nodes/sampling", "nodes/lavie", "nodes/batch"}
 NODES["nodes/"] = set(NODES)
 DEMO = {"demo/world": set(), "demo/oracle": {"demo/world"}, "demo/trainers": {"demo/world"}}
 # The second world, from its pen up.

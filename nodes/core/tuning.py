@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import comfy.model_management
 import torch
@@ -14,6 +16,7 @@ from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.errors import FewerSteps, MotionError
 from ...tav_core.models.precision import resolve_precision
 from ...tav_core.models.unet import InflatedUNet
+from ...tav_core.tuning.clips_run import ClipsMotion, ClipToLearn, tune_clips
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
 from ...tav_core.tuning.motion_info import UNNAMED_TEMPORAL
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
     from ...tav_core.tuning.early_stop import EarlyStop
     from .preview import Prompts
+
+
+Tuned = TypeVar("Tuned")
 
 
 class Watcher(TuneWatcher, Protocol):
@@ -83,50 +89,118 @@ def tune_model(
         MotionError: the model already has a motion.
         Other errors: see `tune`.
     """
-    check_model(model)
-    if looks_across_frames(model):
-        raise MotionError(
-            got=describe_video_model(model),
-            expected="the MODEL of a checkpoint loader, with or without LoRAs",
-            mend="Connect One-Shot Tune to the loader.",
-        )
-    for socket, context in prompts._asdict().items():
-        if context is not None:
-            check_context(context, text_width(model), socket, pooled=pooled_width(model))
+    check_untuned(model)
+    check_prompts(model, prompts._asdict())
     if start is not None and modes.get("temporal", "auto") == "auto":
         modes = {**modes, "temporal": start.info.modes.get("temporal", UNNAMED_TEMPORAL)}
+    run = {"config": config, "about": about, "on_step": watcher, "early_stop": watcher.early_stop, "start": start}
+    with training(model, vae, [frames], config=config, modes=modes, watcher=watcher) as (untuned, (latents,)):
+        context = prompts.outside_inference().source
+        return or_shorter(lambda state: tune(untuned, latents, context, state_path=state, **run), state_path, config)
+
+
+def tune_clips_model(
+    model: ModelPatcher,
+    vae: Any,
+    clips: Sequence[Tensor],
+    prompts: Sequence[Prompts],
+    *,
+    config: TuneConfig,
+    modes: dict[str, Any],
+    appearance_rank: int,
+    state_path: Path,
+    watcher: Watcher,
+) -> ClipsMotion:
+    """Tunes a copy of a MODEL on a few clips of one motion; the MODEL itself is not changed.
+
+    Args:
+        clips: each `f h w c` in [0, 1], all of one length and size.
+        prompts: for each clip, what it shows; previews are those of the first.
+        appearance_rank: of what each clip looks like.
+        others: see `tune_model`.
+
+    Raises:
+        CheckpointError, MotionError: see `tune_model`.
+        Other errors: see `tune_clips`.
+    """
+    check_untuned(model)
+    for letter, each in zip("abcde", prompts, strict=False):
+        check_prompts(model, {f"positive_{letter}": each.source, "previews": each.preview, "negative": each.negative})
+    run = {"config": config, "appearance_rank": appearance_rank, "on_step": watcher}
+    with training(model, vae, clips, config=config, modes=modes, watcher=watcher) as (untuned, latents):
+        told = [each.outside_inference().source for each in prompts]
+        learned = [ClipToLearn(latents=each, context=text) for each, text in zip(latents, told, strict=True)]
+        return or_shorter(lambda state: tune_clips(untuned, learned, state_path=state, **run), state_path, config)
+
+
+@contextmanager
+def training(
+    model: ModelPatcher,
+    vae: Any,
+    clips: Sequence[Tensor],
+    *,
+    config: TuneConfig,
+    modes: dict[str, Any],
+    watcher: Watcher,
+) -> Iterator[tuple[UNetDenoiser, list[Tensor]]]:
+    """Outside of inference mode and with the room that core's models took: an inflated copy of a MODEL, and the clips'
+    latents. Both are let go of at the end.
+    """
     device = comfy.model_management.get_torch_device()
-    count = lambda done, total: watcher.prepare("encoding the frames", done, total)  # noqa: E731
-    latents = to_latents(encode_frames(vae, frames[..., :3], on_frame=count), model)
+    total, before = sum(map(len, clips)), 0
+    encoded: list[Tensor] = []
+    for frames in clips:
+        count = lambda done, _, before=before: watcher.prepare("encoding the frames", before + done, total)  # noqa: E731
+        encoded.append(to_latents(encode_frames(vae, frames[..., :3], on_frame=count), model))
+        before += len(frames)
     watcher.prepare("reading the model")
-    # Tuning needs the room that core's models take.
     comfy.model_management.unload_all_models()
     comfy.model_management.soft_empty_cache()
     try:
         with torch.inference_mode(False), torch.no_grad():
             base = read_unet(model, dtype=frozen_dtype(config, device), device=device)
             untuned = UNetDenoiser(unet=InflatedUNet.from_2d(base, **modes), schedule=read_schedule(model))
-            latents = latents.clone().to(device)
+            latents = [each.clone().to(device) for each in encoded]
             # Previews of a long clip show its beginning: they have no windows.
-            watcher.begin(untuned, base, latents[:, :, : config.window or None])
-            context = prompts.outside_inference().source
-            run = {
-                "config": config,
-                "about": about,
-                "on_step": watcher,
-                "early_stop": watcher.early_stop,
-                "start": start,
-            }
-            try:
-                return tune(untuned, latents, context, state_path=state_path, **run)
-            except FewerSteps:
-                # The longer run stays as it is; the shorter one has a state of its own.
-                shorter = shorter_run_path(state_path, config.num_steps)
-                return tune(untuned, latents, context, state_path=shorter, **run)
+            watcher.begin(untuned, base, latents[0][:, :, : config.window or None])
+            yield untuned, latents
     finally:
         watcher.end()
         gc.collect()
         comfy.model_management.soft_empty_cache()
+
+
+def or_shorter(run: Callable[[Path], Tuned], state_path: Path, config: TuneConfig) -> Tuned:
+    """What a run gives. If the run of this name has done more steps than are asked for, it stays as it is; the shorter
+    one has a state of its own.
+    """
+    try:
+        return run(state_path)
+    except FewerSteps:
+        return run(shorter_run_path(state_path, config.num_steps))
+
+
+def check_prompts(model: ModelPatcher, prompts: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` unless all prompts, by their sockets, are of a MODEL's family; None is none."""
+    for socket, context in prompts.items():
+        if context is not None:
+            check_context(context, text_width(model), socket, pooled=pooled_width(model))
+
+
+def check_untuned(model: ModelPatcher) -> None:
+    """Checks that a MODEL can be tuned.
+
+    Raises:
+        CheckpointError: it is of another family.
+        MotionError: it already has a motion, or attention across frames.
+    """
+    check_model(model)
+    if looks_across_frames(model):
+        raise MotionError(
+            got=describe_video_model(model),
+            expected="the MODEL of a checkpoint loader, with or without LoRAs",
+            mend="Connect the loader.",
+        )
 
 
 def frozen_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:

@@ -11,6 +11,7 @@ from ...tav_core.errors import ConfigError
 
 MOTIONS = "tav_motion"
 RUNS = "tav_runs"
+BATCHES = "tav_batches"
 SUFFIX = ".safetensors"
 LAVIE = "lavie"
 LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
@@ -74,6 +75,18 @@ def motion_path(name: str) -> Path:
 def run_path(name: str) -> Path:
     """The path of the resumable state of a run of this name."""
     return Path(folder_paths.get_output_directory()) / RUNS / (check_name(name) + SUFFIX)
+
+
+def look_path(name: str, slot: str) -> Path:
+    """The path of a LoRA of what a clip of a run looks like: where ComfyUI's own Save LoRA writes, and its Load LoRA
+    finds it.
+    """
+    return Path(folder_paths.get_output_directory()) / "loras" / f"{check_name(name)}_look_{slot}{SUFFIX}"
+
+
+def batch_path(name: str) -> Path:
+    """The folder of a batch of this name."""
+    return Path(folder_paths.get_output_directory()) / BATCHES / check_name(name)
 
 
 def shorter_run_path(state: Path, num_steps: int) -> Path:

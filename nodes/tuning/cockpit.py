@@ -49,6 +49,7 @@ class Cockpit:
         preview: renders what the run has learned; None for no previews.
         preview_every: steps between previews.
         judge: ends the run when previews stop improving; None to run all steps.
+        title: a line above all others; "" for none.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Cockpit:
         preview_every: int,
         *,
         judge: PreviewJudge | None = None,
+        title: str = "",
     ) -> None:
+        self.title = (title,) if title else ()
         self.node_id, self.preview = node_id, preview
         self.preview_every = preview_every if preview is not None else 0
         self.early_stop = None if judge is None else self.score_by(judge)
@@ -233,7 +236,7 @@ class Cockpit:
 
     def draw(self) -> Image:
         """The picture of the run as it is now."""
-        facts = (*self.state, *self.resumed, *self.about, *self.describe_scores())
+        facts = (*self.title, *self.state, *self.resumed, *self.about, *self.describe_scores())
         return draw_chart(self.losses, last=self.num_steps, facts=facts, strip=self.strip, share=self.share)
 
 

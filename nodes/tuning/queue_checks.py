@@ -14,6 +14,8 @@ from .preview_judge import check_previews
 
 # Nodes that give a single frame.
 STILLS = ("LoadImage", "LoadImageMask", "LoadImageOutput", "EmptyImage")
+# The inputs that clips come in by: of One-Shot Tune, and of Tune Several Clips.
+CLIPS = ("frames", *(f"frames_{slot}" for slot in "abcde"))
 # How often a motion's file was found missing after this process had written it.
 WRITTEN: dict[Path, int] = {}
 MISSING: set[Path] = set()
@@ -36,7 +38,8 @@ def check_queued(graph: Any, node: str | None, run_name: Any) -> None:
         return
     check_settings_together(graph, node)
     check_preview_links(graph, node)
-    check_clip(graph, node)
+    for name in CLIPS:
+        check_clip(graph, node, name)
 
 
 def check_settings_together(graph: Any, node: str | None) -> None:
@@ -60,13 +63,13 @@ def check_preview_links(graph: Any, node: str | None) -> None:
         check_previews(preview_every=every, guided=all(map(is_link, links)), memory=memory)
 
 
-def check_clip(graph: Any, node: str | None) -> None:
-    """Checks that the frames come from a node that gives more than one.
+def check_clip(graph: Any, node: str | None, name: str) -> None:
+    """Checks that the frames at an input come from a node that gives more than one.
 
     Raises:
         ClipError: Load Clip is set to one frame, or a single image is linked.
     """
-    feed = find_feed(graph, node, "frames")
+    feed = find_feed(graph, node, name)
     alone = feed and feed.class_type in STILLS and read_value(graph, feed.node, "batch_size") in (None, 1)
     if feed and (alone or read_value(graph, feed.node, "num_frames") == 1):
         raise one_frame()

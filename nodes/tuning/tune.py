@@ -196,8 +196,18 @@ class OneShotTune(io.ComfyNode):
         return times_lost(run_name) if isinstance(run_name, str) else 0
 
 
-def read_prompts(told: Told, positive: list, preview_positive: list | None, preview_negative: list | None) -> Prompts:
+def read_prompts(
+    told: Told,
+    positive: list,
+    preview_positive: list | None,
+    preview_negative: list | None,
+    *,
+    socket: str = "positive",
+) -> Prompts:
     """What the CONDITIONINGs at the node's sockets hold for the MODEL.
+
+    Args:
+        socket: the name of that for the clip's prompt.
 
     Raises:
         ConfigError: one that is not a single prompt, or holds more than that.
@@ -205,7 +215,7 @@ def read_prompts(told: Told, positive: list, preview_positive: list | None, prev
     from ..core.preview import Prompts
 
     return Prompts(
-        to_context(positive, "positive", told),
+        to_context(positive, socket, told),
         preview_positive and to_context(preview_positive, "preview_positive", told),
         preview_negative and to_context(preview_negative, "preview_negative", told),
     )
@@ -223,13 +233,13 @@ def draw_run(cockpit: Cockpit, name: str) -> Tensor:
     return to_image(cockpit.finish(losses))
 
 
-def check_frames(frames: Tensor) -> None:
-    """Checks that an IMAGE can be tuned on.
+def check_frames(frames: Tensor, socket: str = "frames") -> None:
+    """Checks that the IMAGE at a socket can be tuned on.
 
     Raises:
         ClipError: it is no video, has a single frame, or its size is not a multiple of 8.
     """
-    check_images(frames, "frames")
+    check_images(frames, socket)
     count, height, width, _ = frames.shape
     if count < 2:
         raise one_frame()
@@ -258,9 +268,9 @@ def check_run(name: str, resume: str) -> None:
     check_output(motion)
 
 
-def has_no_prompt(graph: dict[str, Any] | None, node: str | None) -> bool:
+def has_no_prompt(graph: dict[str, Any] | None, node: str | None, socket: str = "positive") -> bool:
     """Whether the text connected to this node's `positive` input is known to be empty."""
-    text = find_text(graph, node, "positive")
+    text = find_text(graph, node, socket)
     return text is not None and not text.strip()
 
 

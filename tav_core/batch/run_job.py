@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from .stages import STAGES, Stages
 PATIENCE = 60.0
 Payload = Mapping[str, Any]
 Outcome = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What another program does in its own way.
+
+    Args:
+        stages: makes the stages of a job, as `Stages` does.
+        status: makes what is told how far a job is, as `JobStatus` does.
+        cancels: the exceptions by which its users cancel, which end everything, if they are ordinary ones.
+    """
+
+    stages: Callable[..., Stages] = Stages
+    status: Callable[[JobFolder, str], JobStatus] = JobStatus
+    cancels: tuple[type[BaseException], ...] = ()
 
 
 def run_job(payload: Payload) -> Outcome:
@@ -51,13 +67,14 @@ def run_job(payload: Payload) -> Outcome:
         return {"state": kind_of(error), "failures": [describe("start", "", error)], "attempt": 1}
 
 
-def attempt(job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder) -> Outcome:
-    """Does the stages of a job that is reserved."""
-    status = JobStatus(folder, payload["run"])
+def attempt(job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder, *, host: Host | None = None) -> Outcome:
+    """Does the stages of a job that is reserved; in another program, as its `Host` says."""
+    host = host or Host()
+    status = host.status(folder, payload["run"])
     failures: list[Outcome] = []
     try:
         status.write()
-        do_stages(job, recipe, payload, folder, status, failures)
+        do_stages(job, recipe, payload, folder, status, failures, host)
     except BaseException:
         status.end("stopped", failures)
         raise
@@ -67,7 +84,13 @@ def attempt(job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder) -
 
 
 def do_stages(
-    job: ClipJob, recipe: Recipe, payload: Payload, folder: JobFolder, status: JobStatus, failures: list[Outcome]
+    job: ClipJob,
+    recipe: Recipe,
+    payload: Payload,
+    folder: JobFolder,
+    status: JobStatus,
+    failures: list[Outcome],
+    host: Host,
 ) -> None:
     """Does the stages that are asked for. One that fails ends what builds on it, and nothing else."""
 
@@ -75,6 +98,8 @@ def do_stages(
         try:
             with explain_out_of_memory(f"doing {stage} of {job.name}", "Use fewer frames or a smaller size."):
                 work()
+        except host.cancels:
+            raise
         except Exception as error:
             folder.note(f"{stage} {edit} failed\n{''.join(traceback.format_exception(error))}")
             failures.append(describe(stage, edit, error))
@@ -83,7 +108,7 @@ def do_stages(
 
     asked = payload.get("stages") or STAGES
     stages: list[Stages] = []
-    if not tried("read", "", lambda: stages.append(Stages(job, recipe, payload["hashes"], folder, status))):
+    if not tried("read", "", lambda: stages.append(host.stages(job, recipe, payload["hashes"], folder, status))):
         return
     for name in ("tune", "invert"):
         if name in asked and not tried(name, "", getattr(stages[0], name)):

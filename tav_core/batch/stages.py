@@ -36,6 +36,8 @@ from .scoring import score_edit
 from .thumbnails import write_thumbnail
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..checkpoints.load import Checkpoint
     from ..models.conditioning import Conditioning
     from ..tuning.progress import TuneProgress
@@ -186,6 +188,12 @@ class Stages:
         self.do(f"edit {edit.type}", self.keys.edits[edit.type], path, lambda: self._edit(edit, path))
 
     def _edit(self, edit: Edit, path: Path) -> None:
+        frames = self.render(edit)
+        write_video(path, frames, fps=self.clip.fps)
+        write_thumbnail(self.folder.thumbnail(edit.type), frames)
+
+    def render(self, edit: Edit) -> Tensor:
+        """The frames of an edit, `f h w 3` in [0, 1] on the CPU."""
         mask = read_mask(edit.mask, self.clip) if edit.mask else None
         feather = self.recipe.local.feather
         latents = sample_edit(
@@ -200,8 +208,7 @@ class Stages:
         frames = decode_latents(self.checkpoint.vae, latents)[0].cpu()
         if mask is not None:
             frames = composite(self.clip.frames, frames, mask, feather=feather)
-        write_video(path, frames, fps=self.clip.fps)
-        write_thumbnail(self.folder.thumbnail(edit.type), frames)
+        return frames
 
     def score(self, edit: Edit) -> None:
         """Scores an edit, as its video is on the disk."""

@@ -129,6 +129,29 @@ def test_templates_without_tuning_after_a_run(open_page, server, is_new, size):
     assert not page.errors
 
 
+@pytest.mark.parametrize(("is_new", "size"), VIEWS)
+def test_many_clips_after_a_run(open_page, server, is_new, size):
+    """A wide clip under three prompts: the videos stand on the node, and what it says below them."""
+    path = PACK / "workflows" / "20_many_clips.json"
+    folder = server.base / "input" / "my_clips"
+    folder.mkdir(exist_ok=True)
+    write_wide_clip(folder / "ski.mp4")
+    name = f"browser_{is_new}_{size[0]}"
+    text = path.read_text(encoding="utf-8").replace('"my_batch"', f'"{name}"')
+    workflow = on_demo_model(json.loads(text), 2)
+    page = open_page(size, is_new=is_new)
+    open_template(page, json.dumps(workflow), path.stem)
+    shoot(page, server, f"{path.stem}_{'new' if is_new else 'classic'}_{size[0]}")
+    before = overlaps(page)
+    run_once(page, server)
+    page.wait_for_timeout(3000)
+    shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
+    # The demo's loader has more outputs than the one whose place it takes.
+    assert [pair for pair in before + overlaps(page) if "TAVLoadDemoModel" not in pair[0]] == []
+    assert len(list((server.base / "output" / "tav_batches" / name).rglob("*.mp4"))) == 3
+    assert not page.errors
+
+
 def write_wide_clip(path: Path) -> None:
     """The demo's clip, with its edges repeated to 16:9."""
     import cv2
@@ -144,11 +167,11 @@ def write_wide_clip(path: Path) -> None:
 
 def on_demo_model(workflow: dict[str, Any], steps: int) -> dict[str, Any]:
     """A workflow with the demo model in the loader's place, small frames, and so many steps."""
-    smaller = {512: 128, 24: 8, 50: steps, 20: steps}
+    smaller = {512: 128, 24: 8, 50: steps, 20: steps, 200: steps}
     for node in workflow["nodes"]:
         if node["type"] == "CheckpointLoaderSimple":
             node.update(type="TAVLoadDemoModel", widgets_values=[])
-        if node["type"] in ("TAVLoadClip", "TAVZeroShotStart", "BasicScheduler"):
+        if node["type"] in ("TAVLoadClip", "TAVLoadClips", "TAVEditClips", "TAVZeroShotStart", "BasicScheduler"):
             node["widgets_values"] = [smaller.get(value, value) for value in node["widgets_values"]]
     return workflow
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,7 +28,7 @@ TUNING, CONTROLNET = "02_tune_on_your_clip", "06_controlnet"
 SMALL = {"width": 96, "height": 96, "num_frames": 8, "batch_size": 2, "preview_every": 0, "video": "clip.mp4"}
 SMALLEST = 64
 # Widgets that name files which are not there before the workflows run.
-FILES, X4_VAE = ("motion_name", "model_name"), "x4_vae.safetensors"
+FILES, X4_VAE = ("motion_name", "model_name", "folder"), "x4_vae.safetensors"
 STEPS, MOST_TUNING_STEPS, FEWER, RANK = 2, 3, 100, 2
 # The demo's UNet: the widths after each of its input blocks. A ControlNet's convolutions on the hint: out, in, side.
 BLOCK_WIDTHS = (64, 64, 64, 128, 128, 192)
@@ -85,6 +86,9 @@ def make_files(server: Server) -> None:
     for left in (models / "tav_motion", server.base / "output" / "tav_runs"):
         shutil.rmtree(left, ignore_errors=True)
     shutil.copy(PACK / "demo" / "clip.mp4", server.base / "input")
+    folder = server.base / "input" / "my_clips"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(PACK / "demo" / "clip.mp4", folder / "ski.mp4")
     save_file(demo_lora(), models / "loras" / "my_lora.safetensors")
     loader = next(node for node in read(CONTROLNET)["nodes"] if node["type"] == "ControlNetLoader")
     save_file(demo_controlnet(), models / "controlnet" / loader["widgets_values"][0])
@@ -134,8 +138,7 @@ def shrink(graph: dict[str, Any]) -> dict[str, Any]:
         if "num_steps" in inputs:
             fewer = max(1, min(inputs["num_steps"] // FEWER, MOST_TUNING_STEPS))
             inputs["num_steps"] = fewer if "run_name" in inputs else STEPS
-        if "steps" in inputs:
-            inputs["steps"] = STEPS
+        inputs.update({key: STEPS for key in ("steps", "tuning_steps", "sampling_steps") if key in inputs})
     return graph
 
 
@@ -184,8 +187,11 @@ def test_widget_values_are_of_the_widgets(name, definitions):
 
 def test_runs_on_the_demo_model(name, server, run):
     done = run(name)
-    savers = done.ids("SaveVideo")
-    assert savers
+    savers, reports = done.ids("SaveVideo"), done.ids("TAVBatchReport")
+    assert savers or reports
+    for report in reports:
+        (path,) = done.history["outputs"][report]["text"]
+        assert "3 of 3 edits are done" in Path(path).read_text(encoding="utf-8")
     for saver in savers:
         (video,) = done.history["outputs"][saver]["images"]
         assert (server.base / "output" / video["subfolder"] / video["filename"]).stat().st_size > 1000

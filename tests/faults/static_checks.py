@@ -68,7 +68,9 @@ ALLOWED = {
 }
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {
-    "nodes/sockets/folders.py": {"register_folders", "motion_path", "run_path"},
+    "nodes/sockets/folders.py": {"register_folders", "motion_path", "run_path", "look_path", "batch_path"},
+    "nodes/batch/load_clips.py": {"find_folder"},
+    "nodes/batch/edit_clips.py": {"run_clip"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/demo.py": {"read_part"},
@@ -87,6 +89,8 @@ FOLDER_USERS = {
     "nodes/video/load_clip.py",
     "nodes/video/range_route.py",
     "nodes/sockets/judges.py",
+    "nodes/batch/load_clips.py",
+    "nodes/batch/edit_clips.py",
 }
 
 
