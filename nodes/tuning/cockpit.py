@@ -127,7 +127,7 @@ class Cockpit:
             preview=None,
         )
         told = text.describe_estimate(replace(estimate, seconds=seconds), previews=self.preview_every > 0)
-        logging.info("One-Shot Tune: %s", told)
+        logging.info("Tuning: %s", told)
         self.show("before the first step", told)
 
     def end(self) -> None:
