@@ -4,9 +4,9 @@
     python -m benchmarks.growth --axis clips        # one of them
 
 Frames and sizes are counted on tensors without values, for Stable Diffusion 1.5 in bf16: the floating point operations
-and the bytes moved of a prediction and of a tuning step, and the peak of their memory. Prompts, clips and, on demand, frames are
-measured on the demo's model, in CPU time of one thread and in memory that the process holds. A slope is that of the
-logarithms, between the two largest rows and over all: 1 is linear growth.
+and the bytes moved of a prediction and of a tuning step, and the peak of their memory. Prompts, clips and, if asked,
+frames are measured on the demo's model, in CPU time of one thread and in memory that the process holds. A slope is that
+of the logarithms, between the two largest rows and over all: 1 is linear growth.
 """
 
 from __future__ import annotations
