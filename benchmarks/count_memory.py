@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_leaves
 
 from tav_core.denoisers.config import ControlConfig
 from tav_core.denoisers.control import look_across_frames
-from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.denoiser import Denoiser, UNetDenoiser
+from tav_core.denoisers.flow_guided import FlowGuidedDenoiser
 from tav_core.denoisers.residuals import ReadyControlNet
 from tav_core.layouts import VAE_FACTOR
 from tav_core.models.conditioning import NUM_SIZES, Conditioning
@@ -121,24 +122,39 @@ def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_wi
     return replace(denoiser, controls=(control,))
 
 
+def with_flow(denoiser: UNetDenoiser, size: Size, num_frames: int) -> FlowGuidedDenoiser:
+    """Adds flow guidance along paths that last from the first frame to the last, which needs the most memory."""
+    side = size.pixels // VAE_FACTOR
+    grids = (torch.arange((side >> level) ** 2).view(1, side >> level, side >> level) for level in range(4))
+    return FlowGuidedDenoiser(denoiser=denoiser, paths=[grid.repeat(num_frames, 1, 1) for grid in grids])
+
+
 def count_forward(
-    size: Size, num_frames: int, dtype: torch.dtype, *, videos: int = 2, hint_widths: tuple[int, ...] = ()
+    size: Size,
+    num_frames: int,
+    dtype: torch.dtype,
+    *,
+    videos: int = 2,
+    hint_widths: tuple[int, ...] = (),
+    flow: bool = False,
 ) -> dict[str, int]:
     """Bytes of the weights, and at the peak of one prediction for a batch of videos (guidance needs two).
 
     Args:
         hint_widths: widths for `with_controlnet`; if empty, there is no ControlNet.
+        flow: whether attention is guided by flow.
     """
     denoiser = meta_denoiser(size, dtype)
     if hint_widths:
         denoiser = with_controlnet(denoiser, size, num_frames, hint_widths)
     latents, context = meta_inputs(size, num_frames, denoiser.unet.config, videos=videos)
+    whole: Denoiser = with_flow(denoiser, size, num_frames) if flow else denoiser
     with counting() as counter, torch.no_grad():
         for model in (denoiser.unet, *(control.net for control in denoiser.controls)):
             for parameter in model.parameters():
                 counter.count(parameter)
         weights = counter.now
-        denoiser.epsilon(latents, 500, context)
+        whole.epsilon(latents, 500, context)
     return {"held": weights, "peak": counter.peak}
 
 
@@ -195,6 +211,7 @@ def what_to_count(size: Size, num_frames: int, dtype: torch.dtype) -> dict[str, 
     return {
         "sample": partial(count_forward, size, num_frames, dtype, videos=1),
         "sample, guided": partial(count_forward, size, num_frames, dtype),
+        "sample, guided, flow": partial(count_forward, size, num_frames, dtype, flow=True),
         "sample, guided, ControlNet": with_net,
         **{f"tune, {r.what} {r.num_levels or 'all'}": partial(tuning, recompute=r) for r in options},
     }

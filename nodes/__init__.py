@@ -28,6 +28,7 @@ from .sampling.compare_inversions import CompareInversions
 from .sampling.context_windows import ContextWindows
 from .sampling.cross_frame_model import CrossFrameModel
 from .sampling.edit_preset import EditPreset
+from .sampling.flow_guidance import FlowGuidance
 from .sampling.free_noise import FreeNoise
 from .sampling.inject_source import InjectSource
 from .sampling.invert import DDIMInvert
@@ -95,6 +96,7 @@ NODES: list[type[io.ComfyNode]] = [
     EditClips,
     BatchReport,
     TuneClips,
+    FlowGuidance,
 ]
 
 

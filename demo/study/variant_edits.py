@@ -15,6 +15,7 @@ from tav_core import (
     Checkpoint,
     ClipInfo,
     ControlConfig,
+    FlowGuidedDenoiser,
     InflatedUNet,
     InjectedDenoiser,
     Motion,
@@ -28,6 +29,7 @@ from tav_core import (
     gaussian_noise,
     invert,
     keep_outside,
+    token_paths,
     tune,
 )
 from tav_core.sampling.local_edit import latent_mask
@@ -82,20 +84,29 @@ def render_with(
     if variant.led:
         control = ControlConfig(end=variant.led, scale=variant.led_scale)
         denoiser = world.lead(denoiser, clip, control, around_subject=variant.led_around)
+    guided = denoiser
+    if variant.flow is not None:
+        guided = FlowGuidedDenoiser(denoiser=denoiser, paths=token_paths(frames), config=variant.flow)
     if variant.inverted:
-        start = invert(denoiser, latents, inverted_under, num_steps=config.num_steps, method=variant.method)
+        start = invert(
+            guided if variant.flow_inverted else denoiser,
+            latents,
+            inverted_under,
+            num_steps=config.num_steps,
+            method=variant.method,
+        )
     else:
         start = gaussian_noise(latents.shape, seed)
     injected = None
     if variant.injection is not None:
         source_of = {"trajectory": start, "source_context": inverted_under}
-        injected = InjectedDenoiser(denoiser=denoiser, **source_of, config=variant.injection)
+        injected = InjectedDenoiser(denoiser=guided, **source_of, config=variant.injection)
     negative, videos = source if variant.negative_source else empty, []
     for each in clip.edits:
         mask = world.mask_of(clip, each) if variant.masked else None
         correct = None if mask is None else keep_outside(start, mask, feather=FEATHER)
         keeps_layout = set(world.changed_parts(clip, each)) <= set(world.layout_parts)
-        model = injected if injected and (keeps_layout or not variant.layout_only) else denoiser
+        model = injected if injected and (keeps_layout or not variant.layout_only) else guided
         prompt = encode_prompt(checkpoint, each.prompt)
         begun, sampling = start, config
         if mask is not None and world.adds(clip, each):

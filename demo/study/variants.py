@@ -2,8 +2,8 @@
 
 `PAPER` removes one part of Tune-A-Video at a time. `PIECES` adds or changes one thing; `LESS_LOOKS` takes less of the
 clip's looks. `INHERITED` changes one of the settings that come from the original, with group norms per
-frame. `BEST` and `COMBINED` combine what helps. `CEILING` is an upper bound for all of them. Variants with the same
-seed and the same tuning share a motion.
+frame. `BEST` and `COMBINED` combine what helps. `STARTED` tunes for fewer steps, and `FLOW` is guided by flow on top
+of that. `CEILING` is an upper bound for all of them. Variants with the same seed and the same tuning share a motion.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from tav_core import (
     PRESETS,
+    FlowConfig,
     InjectionConfig,
 )
 
@@ -37,6 +38,8 @@ class Variant:
         negative_source: use the source's prompt as the negative prompt.
         method: the inversion's method.
         injection: inject features of the source.
+        flow: attend along the optical flow of the source.
+        flow_inverted: in the inversion too.
         layout_only: inject them only in edits that leave all shapes as they are.
         masked: edit inside a mask only, see `World.mask_of`.
         led: share of the steps, from the first, in which the world's T2I-Adapter shows where things are.
@@ -60,6 +63,8 @@ class Variant:
     negative_source: bool = False
     method: str = "ddim"
     injection: InjectionConfig | None = None
+    flow: FlowConfig | None = None
+    flow_inverted: bool = False
     layout_only: bool = False
     masked: bool = False
     led: float = 0.0
@@ -185,5 +190,12 @@ STARTED = {
     "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
+# FLATTEN's attention along the flow, on the motions of a quarter of the steps.
+_FEW = STARTED["min-SNR, 25 steps"]
+FLOW = {
+    "flow": dataclasses.replace(_FEW, flow=FlowConfig()),
+    "flow, inverted": dataclasses.replace(_FEW, flow=FlowConfig(), flow_inverted=True),
+    "flow, queries": dataclasses.replace(_FEW, flow=FlowConfig(match="queries")),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
-VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **CEILING}
+VARIANTS = {**PAPER, **PIECES, **INHERITED, **LESS_LOOKS, **BEST, **COMBINED, **STARTED, **FLOW, **CEILING}

@@ -21,6 +21,7 @@ from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
 from ...tav_core.errors import MotionError
+from ...tav_core.models.along_paths import AlongPaths
 from ...tav_core.models.attention import attend_frames
 from ...tav_core.models.attention_modes import check_positions
 from ...tav_core.models.inflation import AfterTime, FrameCount, TemporalLayer, recast
@@ -203,24 +204,23 @@ class FrameAttention(core_attention.CrossAttention):
 
     frames: FrameCount
     modes: Mapping[str, Any]
+    # A second attention, along the flow of a clip; see flow.py.
+    along: AlongPaths | None = None
 
     def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
         assert mask is None, "self-attention sees every token of its frames"
         context = x if context is None else context
-        output = attend_frames(
-            self.to_q(x),
-            self.to_k(context),
-            self.to_v(context if value is None else value),
-            mode=self.modes["attention"],
-            num_frames=self.frames.value,
-            k=self.modes["attention_k"],
-            attend=partial(
-                core_attention.optimized_attention,
-                heads=self.heads,
-                attn_precision=self.attn_precision,
-                transformer_options=transformer_options or {},
-            ),
+        query, key, value = self.to_q(x), self.to_k(context), self.to_v(context if value is None else value)
+        plain = partial(
+            core_attention.optimized_attention,
+            heads=self.heads,
+            attn_precision=self.attn_precision,
+            transformer_options=transformer_options or {},
         )
+        mode, k = self.modes["attention"], self.modes["attention_k"]
+        output = attend_frames(query, key, value, mode=mode, num_frames=self.frames.value, k=k, attend=plain)
+        if self.along is not None:
+            output = self.along(query, key, output, plain)
         return self.to_out(output)
 
 

@@ -14,6 +14,8 @@ RUNS = "tav_runs"
 BATCHES = "tav_batches"
 SUFFIX = ".safetensors"
 LAVIE = "lavie"
+FLOW = "optical_flow"
+FLOW_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth"}
 LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
 # Other folders of ComfyUI's that people may put LaVie's files into. There, their names have to say so.
 LAVIE_ELSEWHERE = ("checkpoints", "diffusion_models")
@@ -25,10 +27,10 @@ MAX_LENGTH = 100
 
 
 def register_folders() -> None:
-    """Tells ComfyUI of `models/tav_motion` and `models/lavie`, in addition to folders that a user's
-    extra_model_paths.yaml names.
+    """Tells ComfyUI of `models/tav_motion`, `models/lavie` and `models/optical_flow`, in addition to folders that a
+    user's extra_model_paths.yaml names.
     """
-    for name, suffixes in ((MOTIONS, {SUFFIX}), (LAVIE, LAVIE_SUFFIXES)):
+    for name, suffixes in ((MOTIONS, {SUFFIX}), (LAVIE, LAVIE_SUFFIXES), (FLOW, FLOW_SUFFIXES)):
         paths, _ = folder_paths.folder_names_and_paths.get(name, ([], set()))
         own = str(Path(folder_paths.models_dir) / name)
         folder_paths.folder_names_and_paths[name] = ([*paths, *([] if own in paths else [own])], suffixes)
@@ -53,6 +55,27 @@ def find_lavie(name: str) -> Path | None:
     if found is None and folder in LAVIE_ELSEWHERE:
         found = folder_paths.get_full_path(folder, rest)
     return None if found is None else Path(found)
+
+
+def list_flow_weights() -> list[str]:
+    """The files of RAFT's weights that Flow Guidance offers."""
+    return folder_paths.get_filename_list(FLOW)
+
+
+def find_flow_weights(name: str) -> Path:
+    """The path of such a file.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    found = folder_paths.get_full_path(FLOW, name)
+    if found is None:
+        raise ConfigError(
+            got=f"weights {name!r}, which are not in models/{FLOW}",
+            expected="a file that the list shows, or none",
+            mend="Refresh the node definitions and choose again.",
+        )
+    return Path(found)
 
 
 def list_motions() -> list[str]:

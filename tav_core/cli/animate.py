@@ -32,7 +32,7 @@ from .whole_clip import read_whole
 from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
-OTHER_STARTS = ("trajectory", "blend", "free_noise", "scheduler", "inject", "mask", "frames", "source")
+OTHER_STARTS = ("trajectory", "blend", "free_noise", "scheduler", "inject", "flow_guided", "mask", "frames", "source")
 
 
 def run_animate(args: argparse.Namespace) -> None:
@@ -101,7 +101,7 @@ def check_start(args: argparse.Namespace) -> None:
         raise ConfigError(
             got=f"--{given[0].replace('_', '-')} with --animation",
             expected="one start: the animation, or an inversion, or random noise",
-            mend="Leave one out. To inject or to edit inside a mask, invert the animation and start from that.",
+            mend="Leave one out. Masks, injection and flow guidance go with an inversion: invert the animation first.",
         )
     if args.animation_mask and args.animation_begin == "inverted":
         raise ConfigError(

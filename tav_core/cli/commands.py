@@ -29,6 +29,7 @@ from ..tuning.motion import Motion
 from ..tuning.tune import tune
 from ..video.clip import VideoClip, read_clip
 from .early_stop import read_early_stop
+from .flow import check_flow, measure_paths
 from .inputs import (
     check_room,
     encode,
@@ -173,6 +174,7 @@ def check_edit(args: argparse.Namespace) -> None:
 def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
     check_edit(args)
+    check_flow(args)
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:
@@ -188,7 +190,8 @@ def run_edit(args: argparse.Namespace) -> None:
     noise = start.noise if isinstance(start, Trajectory) else start
     height, width = (VAE_FACTOR * side for side in noise.shape[-2:])
     paths = prepare_videos(args, fps, height=height, width=width)
-    denoiser = load_denoiser(args, checkpoint, motion, noise)
+    followed = measure_paths(args, start, checkpoint.vae)
+    denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
     tell_time(denoiser, noise, told, count_edit(denoiser, config, num_prompts=len(told)))

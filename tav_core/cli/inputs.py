@@ -40,6 +40,7 @@ from ..tuning.motion import Motion
 from ..tuning.motion_info import MotionInfo, is_motion
 from ..video.clip import VideoClip
 from .controls import add_named_controls
+from .flow import guide_by_flow
 from .options import read_clip_config, read_settings
 from .progress import tell
 
@@ -127,10 +128,21 @@ def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list
     return encode_prompt(checkpoint, prompts, long_prompts=args.long_prompts, size_ids=sizes)
 
 
-def load_denoiser(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion, latents: torch.Tensor) -> Denoiser:
-    """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for."""
-    denoiser = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
-    denoiser = add_named_controls(args, denoiser, latents, motion.info)
+def load_denoiser(
+    args: argparse.Namespace,
+    checkpoint: Checkpoint,
+    motion: Motion,
+    latents: torch.Tensor,
+    paths: tuple[torch.Tensor, ...] | None = None,
+) -> Denoiser:
+    """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for.
+
+    Args:
+        paths: of the tokens, for an edit that is guided by flow.
+    """
+    tuned = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
+    tuned = add_named_controls(args, tuned, latents, motion.info)
+    denoiser = guide_by_flow(args, tuned, paths)
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
 

@@ -23,6 +23,7 @@ from ..tuning.config import TuneConfig
 from ..version import __version__
 from .animate_options import add_animate, add_animation
 from .batch_options import add_batch, add_study
+from .flow_options import add_flow
 from .lavie_options import add_convert, add_interpolate, add_lavie, add_train_video, add_upscale
 from .options import (
     add_clip,
@@ -178,6 +179,7 @@ def build_parser() -> Parser:
     edit.add_argument(
         "--inject-prompt", default="", help="the prompt that the clip was inverted under (default: the empty one)"
     )
+    add_flow(edit)
     add_animation(edit)
 
     add_animate(commands.add_parser("animate", help="move an object along a path, or the camera; writes a video"))

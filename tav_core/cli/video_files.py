@@ -32,8 +32,11 @@ ASKED = {
     "frames": ("ramp",),
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
+    "flow_guided": ("flow_levels", "flow_match", "flow_until"),
     "control": ("control_scale", "control_start", "control_end"),
 }
+# Files that an edit is told, by their options.
+FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights")
 
 
 def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
@@ -100,7 +103,7 @@ def loras_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
-    files = {name: getattr(args, name) for name in ("vae", "motion", "trajectory", "blend", "mask", "source")}
+    files = {name: getattr(args, name) for name in FILES}
     named = {name: path.name for name, path in files.items() if path is not None}
     nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]

@@ -1,11 +1,11 @@
-"""The settings of a control: the one source of their defaults and bounds."""
+"""The settings of controls and flow guidance: the one source of their defaults and bounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from ..models.attention_modes import MODES
+from ..models.attention_modes import MODES, PATH_MATCHES
 from ..settings import check_settings, setting
 
 
@@ -38,3 +38,36 @@ class ControlConfig:
     def counts_at(self, done: float) -> bool:
         """Whether the control acts in a step, given the share of sampling done after that step, above 0 and up to 1."""
         return self.scale > 0 and self.start < done <= self.end
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """Where and for how long flow-guided attention acts. The defaults are those of FLATTEN's code (arXiv 2310.05922).
+
+    Raises:
+        ConfigError: names the first setting that is out of its range.
+    """
+
+    levels: int = setting(
+        1,
+        "How many levels of the UNet attend along the flow, from the finest with attention on: 1 is 64x64 tokens for "
+        "512x512 pixels, the original's.",
+        low=1,
+        high=4,
+    )
+    match: str = setting(
+        "output",
+        "What the tokens of a path are compared by: the output of the attention before, or its queries and keys, which "
+        "an injection takes from the source.",
+        choices=PATH_MATCHES,
+    )
+    until: float = setting(
+        1.0, "Share of the timesteps, from noise on, that attend along the flow; 0 is none.", low=0, high=1
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def guides(self, timestep: float, num_train_timesteps: int) -> bool:
+        """Whether the step at a timestep attends along the flow."""
+        return self.until > 0 and timestep >= (1 - self.until) * num_train_timesteps

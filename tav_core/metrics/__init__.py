@@ -2,6 +2,7 @@
 
     frames -> clip, dino (with images) -> similarity   embeddings to cosines
     frames -> flow -> motion                           displacements to warp error and diversity
+    frames -> flow or raft -> token_paths              which tokens of a UNet show the same spot, for flow guidance
     frames -> flow -> drift                            how the camera moves
     frames -> flicker                                  pixels alone
     all of these -> measure                            one call for all scores
@@ -22,8 +23,10 @@ HOMES = {
     "flow": ("FlowPair", "measure_flow"),
     "measure": ("VideoScores", "measure_video"),
     "motion": ("angle_histogram", "angle_entropy", "visible_pixels", "warp_errors", "warp_frames"),
+    "raft": ("Raft", "load_raft"),
     "scores": ("PAIRS", "SCORES", "ScoreName", "format_scores"),
     "similarity": ("frame_consistency", "matched_similarity", "text_similarity"),
+    "token_paths": ("token_paths",),
 }
 __getattr__, __all__ = names_on_use(__name__, HOMES)
 

@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import ConfigError
+from .along_paths import AlongPaths
 from .attention_modes import group_frames
 from .inflation import FrameCount
 from .positions import rotate_frames, rotate_pairs
@@ -149,12 +150,14 @@ class SelfAttention:
         mode: one of `MODES`; "spatial" is plain self-attention.
         k: for "sparse_causal_k".
         backend: one of `BACKENDS`.
+        along: a second attention, along the paths of tokens.
     """
 
     frames: FrameCount
     mode: str = "spatial"
     k: int = 2
     backend: str | Kernel = "sdpa"
+    along: AlongPaths | None = None
 
     def __call__(
         self,
@@ -165,15 +168,10 @@ class SelfAttention:
     ) -> Tensor:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
-        output = attend_frames(
-            query,
-            key,
-            value,
-            mode=self.mode,
-            num_frames=self.frames.value,
-            k=self.k,
-            attend=partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend),
-        )
+        plain = partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend)
+        output = attend_frames(query, key, value, mode=self.mode, num_frames=self.frames.value, k=self.k, attend=plain)
+        if self.along is not None:
+            output = self.along(query, key, output, plain)
         return attn.to_out[1](attn.to_out[0](output))
 
 

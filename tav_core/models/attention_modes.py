@@ -18,6 +18,8 @@ ALL_POSITIONS = (*POSITIONS, "lavie_rotary", "lavie")
 # Which transformer blocks get temporal attention: all as in the original, or the last of each Transformer2D as in
 # AnimateDiff; they differ in Stable Diffusion XL, whose transformers have up to ten blocks.
 TEMPORAL_BLOCKS = ("all", "last")
+# What the tokens of a path are compared by in attention along the flow, see along_paths.py.
+PATH_MATCHES = ("output", "queries")
 # Where in a transformer block the temporal attention stands: at its end as in the original, or as in LaVie.
 PLACES = ("end", "before_feed_forward")
 

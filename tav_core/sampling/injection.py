@@ -38,10 +38,16 @@ if TYPE_CHECKING:
 
 
 class Switch:
-    """Whether some layers currently give all videos the output of the first one."""
+    """Whether some layers currently give all videos the output of the first one.
+
+    Another denoiser between the injection and the UNet may copy the UNet once more: its layers keep this switch.
+    """
 
     def __init__(self) -> None:
         self.on = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Switch:
+        return self
 
 
 class FirstForAll(nn.Module):

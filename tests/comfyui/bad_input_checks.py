@@ -20,6 +20,7 @@ from tune_a_video_pack.nodes.sampling.blend_inversions import BlendInversions  #
 from tune_a_video_pack.nodes.video.compare import CompareVideos  # isort: skip
 from tune_a_video_pack.nodes.sampling.compare_inversions import CompareInversions  # isort: skip
 from tune_a_video_pack.nodes.video.composite import CompositeEdit  # isort: skip
+from tune_a_video_pack.nodes.sampling.flow_guidance import FlowGuidance  # isort: skip
 from tune_a_video_pack.nodes.sampling.inject_source import InjectSource  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.video.measure import MeasureVideo  # isort: skip
@@ -96,6 +97,10 @@ def edit_cases(tuned: object, latent: dict[str, torch.Tensor]) -> Iterator[tuple
     for name, images in IMAGES.items():
         yield f"composite, source: {name}", lambda x=images: CompositeEdit.execute(x, CLIP, **WHOLE)
         yield f"composite, edited: {name}", lambda x=images: CompositeEdit.execute(CLIP, x, **WHOLE)
+        yield (
+            f"flow guidance, frames: {name}",
+            lambda x=images: FlowGuidance.execute(tuned, x, 1, "output", 1.0, "none"),
+        )
     for name, change in TRAJECTORIES.items():
         other = dataclasses.replace(trajectory, **change(trajectory))
         yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 
@@ -23,7 +24,7 @@ from demo.study.variant_edits import render_edits, tuned_denoiser
 from demo.study.variants import PAPER, VARIANTS, Variant
 from demo.study.worlds import shapes
 from demo.world.clips import changed_parts
-from tav_core import load_checkpoint
+from tav_core import FlowConfig, load_checkpoint
 
 CLIP = shapes().clips["slide"]
 WORLD = dataclasses.replace(
@@ -90,6 +91,13 @@ def test_each_piece_changes_the_video(checkpoint, motions, name):
     small = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
     plain, piece = (render_edits(WORLD, checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
     assert piece.shape == plain.shape and not np.array_equal(piece, plain)
+
+
+def test_flow_guidance_changes_the_video(checkpoint, motions):
+    small, plain = dataclasses.replace(CLIP, edits=CLIP.edits[1:2]), VARIANTS["full"]
+    along = [dataclasses.replace(plain, flow=FlowConfig(), flow_inverted=inverted) for inverted in (False, True)]
+    videos = [render_edits(WORLD, checkpoint, small, 0, motions, variant) for variant in (plain, *along)]
+    assert not any(np.array_equal(one, other) for one, other in itertools.combinations(videos, 2))
 
 
 def test_jobs_hold_every_variant_and_leave_out_what_cannot_differ():

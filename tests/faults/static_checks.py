@@ -70,7 +70,6 @@ ALLOWED = {
 PATH_MAKERS = {
     "nodes/sockets/folders.py": {"register_folders", "motion_path", "run_path", "look_path", "batch_path"},
     "nodes/batch/load_clips.py": {"find_folder"},
-    "nodes/batch/edit_clips.py": {"run_clip"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/demo.py": {"read_part"},

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from tav_core.denoisers.config import FlowConfig
 from tav_core.denoisers.windows import ContextWindows
 from tav_core.errors import ConfigError
 from tav_core.sampling.config import EditConfig
@@ -14,7 +15,7 @@ from tav_core.tuning.config import TuneConfig
 from tav_core.video.config import ClipConfig
 from tests.faults.checks import refused
 
-CLASSES = (TuneConfig, EditConfig, ContextWindows, ClipConfig)
+CLASSES = (TuneConfig, EditConfig, ContextWindows, FlowConfig, ClipConfig)
 FIELDS = [(cls, field) for cls in CLASSES for field in dataclasses.fields(cls)]
 # Nothing on the left must be taken for a number, on the right for a choice, or for anything at all.
 NO_NUMBER = (float("nan"), "1", None, True, [1], 1j)

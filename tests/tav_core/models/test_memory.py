@@ -27,6 +27,13 @@ def test_sampling_against_a_count(unet, controlnets):
     assert estimate == pytest.approx(counted["peak"] - counted["held"], rel=0.15)
 
 
+def test_flow_guidance_fits_into_the_headroom():
+    plain, guided = (count_forward(NARROW, 8, torch.bfloat16, flow=flow) for flow in (False, True))
+    assert plain["held"] == guided["held"]
+    needed = [counted["peak"] - counted["held"] for counted in (plain, guided)]
+    assert 1 <= needed[1] / needed[0] < memory.HEADROOM
+
+
 def test_sampling_that_does_not_fit_names_what_would(unet, monkeypatch):
     clip = (1, 4, 256, 64, 64)
     monkeypatch.setattr(memory, "free_memory", lambda device: int(6e9))
