@@ -3,6 +3,6 @@
 The command: bench.py reads it, cases.py lists the figures it asks for, measure.py takes one figure in a process of its
 own, table.py prints it. What is timed: stages.py, workload.py, sizes.py. How: clocks.py, rates.py (the machine's best
 rates), flops.py, operations.py (the profile). Compared with: rivals.py, plain.py (a plain twin of the UNet),
-original.py. Commands of their own: count_memory.py, long_clips.py, seams.py,
+original.py. Commands of their own: count_memory.py, roofline.py, estimates.py, growth.py, long_clips.py, seams.py,
 time_to_edit.py (with work.py, which counts evaluations, and edit_cost.py).
 """

@@ -34,6 +34,7 @@ from tav_core.models.inflation import FrameCount
 from tav_core.models.precision import DTYPE_NAMES, DTYPES
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.shared_weights import cast
+from tav_core.models.traffic import FusedAttention
 from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.memory_plan import ACTIVATIONS, ACTIVATIONS_XL, MemoryPlan, Recompute
@@ -73,22 +74,6 @@ class StorageCounter(TorchDispatchMode):
 
     def free(self, key: int) -> None:
         self.now -= self.sizes.pop(key, 0)
-
-
-class FusedAttention(torch.autograd.Function):
-    """Takes the memory of a fused attention: query `b h n e`, key and value `b h m e`, to `b h n e`."""
-
-    @staticmethod
-    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        output = torch.empty_like(query)
-        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, output, sums)
-        return output
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, *_ = ctx.saved_tensors
-        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value), None
 
 
 @contextmanager

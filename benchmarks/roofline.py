@@ -1,6 +1,6 @@
 """A counted floor of the time of each stage: `python -m benchmarks.roofline --size sd15 --card h100 4090 3060`.
 
-Every operation of the library's own code is counted on tensors without values (traffic.py). It takes at least its
+Every operation of the library's own code is counted on tensors without values. It takes at least its
 floating point operations over the card's rate, and at least its bytes over the card's bandwidth; the larger of both is
 its floor. What starts and schedules kernels is not counted, and no card reaches its published rates. `--card here`
 measures the rates of this machine, and then the stage itself beside its floor.
@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from unittest import mock
 
 import torch
+import torch.nn.functional as F
+from torch.utils.module_tracker import ModuleTracker
 
 from tav_core.layouts import VAE_FACTOR
+from tav_core.models.device_rates import DeviceRates, floor_of, seconds_on
 from tav_core.models.precision import DTYPES
+from tav_core.models.traffic import Operation, Traffic
 from tav_core.tuning.memory_plan import Recompute
 
-from .cards import CARDS, Card
+from .cards import CARDS
 from .cases import Case
 from .clocks import time_in_turn, working_seconds
 from .count_memory import meta_denoiser, meta_inputs, meta_tuning
@@ -27,12 +33,13 @@ from .rates import measure_more_rates, measure_rates
 from .sizes import SIZES, Size, build_vae
 from .stages import STAGES as STAGE_RUNS
 from .stages import TIMESTEP
-from .traffic import Operation, counting_traffic
 from .workload import Workload
 
 STAGES = ("forward", "guided-step", "tune-step", "encode", "decode")
 # Copies that a better order of the values, or another kernel, would do without.
 AVOIDABLE = ("layout copy", "cast", "keys joined", "slices' gradients", "norm read again")
+# Where operations of a backward pass count as called.
+BACKWARD = "backward"
 Row = tuple[float, float, float]
 
 
@@ -50,7 +57,7 @@ def count_stage(
         return count_tuning(size, num_frames, dtype, recompute)
     denoiser = meta_denoiser(size, dtype)
     latents, context = meta_inputs(size, num_frames, denoiser.unet.config, videos=2 if stage == "guided-step" else 1)
-    with counting_traffic() as traffic, torch.no_grad():
+    with counting_places() as traffic, torch.no_grad():
         denoiser.epsilon(latents, TIMESTEP, context)
     return traffic.operations
 
@@ -62,7 +69,7 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, recompute: Rec
     with torch.enable_grad():
         run = set_up()
         for _ in range(2):
-            with counting_traffic() as traffic:
+            with counting_places() as traffic:
                 run.loss(clip, torch.empty_like(clip), TIMESTEP).backward()
                 run.optimizer.step()
             run.optimizer.zero_grad()
@@ -75,22 +82,25 @@ def count_autoencoder(stage: str, size: Size, num_frames: int, dtype: torch.dtyp
         vae = build_vae(size).to(dtype)
         frame = torch.empty((1, 3, size.pixels, size.pixels), dtype=dtype)
         latents = torch.empty((1, 4, size.pixels // VAE_FACTOR, size.pixels // VAE_FACTOR), dtype=dtype)
-    with counting_traffic() as traffic, torch.no_grad():
+    with counting_places() as traffic, torch.no_grad():
         vae.encode(frame) if stage == "encode" else vae.decode(latents)
     return traffic.operations * num_frames
 
 
-def floor_of(operation: Operation, card: Card) -> float:
-    """Seconds that an operation takes at least."""
-    return max(operation.flops / card.rate(operation.kind, operation.itemsize), operation.moved / card.bandwidth)
+@contextmanager
+def counting_places() -> Iterator[Traffic]:
+    """Counts operations, each with the path of the module that calls it, or `BACKWARD`."""
+    with ModuleTracker() as modules:
+
+        def where() -> str:
+            return BACKWARD if torch._C._current_graph_task_id() != -1 else max(modules.parents, key=len)
+
+        traffic = Traffic(where)
+        with mock.patch.object(F, "scaled_dot_product_attention", traffic.attention), traffic:
+            yield traffic
 
 
-def seconds_on(operations: Iterable[Operation], card: Card) -> float:
-    """Seconds that all of them take at least, one after the other."""
-    return sum(floor_of(operation, card) for operation in operations)
-
-
-def by_kind(operations: Iterable[Operation], card: Card) -> dict[str, Row]:
+def by_kind(operations: Iterable[Operation], card: DeviceRates) -> dict[str, Row]:
     """Operations, bytes and seconds of each kind, the slowest kind first."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for each in operations:
@@ -120,7 +130,7 @@ def why_avoidable(operation: Operation) -> str | None:
     return "norm read again" if operation.name.startswith("native_group_norm") else None
 
 
-def print_stage(stage: str, operations: list[Operation], card: Card) -> None:
+def print_stage(stage: str, operations: list[Operation], card: DeviceRates) -> None:
     """Prints a stage's floor, and where it lies."""
     total = seconds_on(operations, card)
     moved = sum(each.moved for each in operations)
@@ -137,11 +147,11 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def this_machine(device: str, dtype: torch.dtype) -> Card:
+def this_machine(device: str, dtype: torch.dtype) -> DeviceRates:
     """The rates of this machine, measured."""
     rates = measure_rates(device, dtype) | measure_more_rates(device, dtype)
     product = rates["matmul"]
-    return Card(
+    return DeviceRates(
         name=f"this machine ({device})",
         half=product,
         full=product,

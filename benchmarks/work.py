@@ -23,6 +23,7 @@ from tav_core.models.conditioning import Conditioning
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.unet import InflatedUNet
 from tav_core.sampling.config import EditConfig, InvertConfig
+from tav_core.sampling.step_time import count_inversion
 
 from .flops import count_flops
 
@@ -52,19 +53,14 @@ def plan_work(world: World, variant: Variant, schedule: NoiseSchedule, *, outer_
     assert variant.injection is None and not variant.led and not variant.drawn, "these do more than predict"
     tuning, sampling = replace(world.tuning, **variant.tuning), replace(world.sampling, **variant.sampling)
     assert not tuning.window, "a window's frames depend on what is drawn"
+    inversion = InvertConfig(method=variant.method)
     per_step = TUNING_STEP * variant.tuned_at**2
     whole, outer = plan_edit(sampling, schedule)
     return Work(
         tuning=per_step * tuning.num_steps if variant.tuned else 0,
-        inversion=plan_inversion(variant.method, sampling.num_steps) if variant.inverted else 0,
+        inversion=count_inversion(inversion, sampling.num_steps)[False] if variant.inverted else 0,
         edit=whole + outer_share * outer,
     )
-
-
-def plan_inversion(method: str, num_steps: int, iterations: int = InvertConfig.iterations) -> int:
-    """Evaluations of an inversion."""
-    # An exact one computes its first step as a fixed point, and one more for what sampling needs beside the noise.
-    return {"fixed_point": iterations * num_steps, "o_belm": iterations + num_steps}.get(method, num_steps)
 
 
 def plan_edit(config: EditConfig, schedule: NoiseSchedule) -> tuple[int, int]:

@@ -28,6 +28,7 @@ GROUND_NAMES = (
     "errors",
     "cancelling",
     "settings",
+    "durations",
     "layouts",
     "paths",
     "atomic_files",

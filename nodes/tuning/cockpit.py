@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ...tav_core.denoisers.denoiser import UNetDenoiser
+    from ...tav_core.models.step_time import TimeEstimate
     from ...tav_core.tuning.motion import Motion
     from ...tav_core.tuning.progress import TuneProgress, TuneStart
     from ..core.preview import Preview
@@ -110,7 +112,23 @@ class Cockpit:
         if start.is_done:
             self.show(*text.describe_earlier(start.step, start.unused))
         else:
+            self.prepare("measuring this device")
+            self.show_estimate(start.estimate())
             self.terminal = terminal_bar("Tune", self.num_steps, start.step)
+
+    def show_estimate(self, estimate: TimeEstimate | None) -> None:
+        """Says how long the run will take; after the first step, the time left says so better."""
+        if estimate is None:
+            return
+        seconds = text.estimate_seconds(
+            estimate.seconds,
+            steps_left=self.num_steps - self.step,
+            previews_left=text.count_multiples(self.preview_every, after=self.step, last=self.num_steps),
+            preview=None,
+        )
+        told = text.describe_estimate(replace(estimate, seconds=seconds), previews=self.preview_every > 0)
+        logging.info("Tuning: %s", told)
+        self.show("before the first step", told)
 
     def end(self) -> None:
         """Lets go of the models."""

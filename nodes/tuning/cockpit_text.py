@@ -19,6 +19,11 @@ def describe_preview(step: int, num_steps: int, *, done: int, total: int) -> str
     return f"step {step} of {num_steps}: rendering a preview, {done} of {total}"
 
 
+def describe_estimate(estimate: object, *, previews: bool) -> str:
+    """How long a run will take, before its first step."""
+    return f"{'steps and previews' if previews else 'all steps'} will take {estimate}"
+
+
 def describe_resume(step: int) -> tuple[str, ...]:
     """A run that goes on after steps that were done earlier; nothing for a new run."""
     return (f"resumed at step {step}",) if step else ()

@@ -19,9 +19,10 @@ from ..models.conditioning import Conditioning
 from ..models.devices import find_device
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
-from ..sampling.config import EditConfig
+from ..sampling.config import EditConfig, InvertConfig
 from ..sampling.edit import edit
 from ..sampling.invert import invert
+from ..sampling.step_time import count_edit, count_inversion
 from ..sampling.trajectory import Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
@@ -41,6 +42,7 @@ from .inputs import (
     load_trajectory,
     random_start,
     source_prompt,
+    tell_time,
 )
 from .local_edit import load_local_edit
 from .options import read_clip_config, read_settings
@@ -88,6 +90,8 @@ def run_invert(args: argparse.Namespace) -> None:
     denoiser, checkpoint, clip, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
     check_output(args.out)
+    inversion = InvertConfig(method=args.method, iterations=args.iterations)
+    tell_time(denoiser, latents, context, count_inversion(inversion, args.num_steps))
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
             denoiser,
@@ -190,6 +194,7 @@ def run_edit(args: argparse.Namespace) -> None:
     denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
+    tell_time(denoiser, noise, told, count_edit(denoiser, config, num_prompts=len(told)))
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,

@@ -14,7 +14,6 @@ from ..checkpoints.load import Checkpoint, load_checkpoint
 from ..checkpoints.lora import Lora, apply_loras, load_lora
 from ..checkpoints.refusals import wrong_family
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
-from ..denoisers.flow_guided import FlowGuidedDenoiser
 from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import CheckpointError, ConfigError, MotionError
@@ -33,6 +32,7 @@ from ..sampling.config import EditConfig, InjectionConfig
 from ..sampling.edit import check_same_steps
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
+from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
 from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
 from ..tensor_files import load_header
@@ -186,19 +186,17 @@ def read_injection(args: argparse.Namespace) -> InjectionConfig | None:
 
 def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> None:
     """Raises before a long run, not in its middle, if memory is too small. A window also holds frame 0."""
-    shape = list(latents.shape)
-    if isinstance(denoiser, InjectedDenoiser):
-        shape[0], guided, denoiser = shape[0] * (1 + guided) + 1, False, denoiser.denoiser
-    if isinstance(denoiser, WindowedDenoiser):
-        # At the first timestep; windows of all steps are equally long.
-        longest = max(len(window) for window in denoiser.windows.at(shape[2], 0))
-        shape[2] = min(shape[2], longest + denoiser.anchored)
-        denoiser = denoiser.denoiser
-    if isinstance(denoiser, FlowGuidedDenoiser):
-        denoiser = denoiser.denoiser
-    assert isinstance(denoiser, UNetDenoiser)
-    controlnets = any(isinstance(control, ReadyControlNet) for control in denoiser.controls)
-    check_sampling(denoiser.unet, shape, guided=guided, controlnets=controlnets)
+    largest = max(shapes_of_step(denoiser, latents.shape, guided=guided), key=lambda shape: shape[2])
+    inner = find_unet(denoiser)
+    controlnets = any(isinstance(control, ReadyControlNet) for control in inner.controls)
+    check_sampling(inner.unet, largest, guided=False, controlnets=controlnets)
+
+
+def tell_time(denoiser: Denoiser, latents: torch.Tensor, context: Conditioning, predictions: Predictions) -> None:
+    """Says about how long a run will take, unless it has only a few steps; see `estimate_sampling_time`."""
+    estimate = estimate_sampling_time(denoiser, latents.shape, context, predictions)
+    if estimate is not None:
+        tell(f"time: {estimate}")
 
 
 def load_windows(args: argparse.Namespace) -> ContextWindows | None:

@@ -42,6 +42,8 @@ class TuningBar:
             tell(f"done earlier: {start.step} steps")
         elif start.step:
             tell(f"resumed at step {start.step}")
+        if (estimate := start.estimate()) is not None:
+            tell(f"time: {estimate}, without previews and scores")
         for name, (used, asked) in start.unused.items():
             tell(f"{name} {asked} is not used: the steps were done with {used}. --resume restart uses it.")
         self.check()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
 BACKENDS = ("sdpa", "xformers")
+# Attention of query `b h n e` over key and value `b h m e`, with a bias as `attn_mask`.
+Kernel = Callable[..., Tensor]
 # CUDA's kernels fail on batches of 65,536 (pytorch/pytorch#142228); temporal attention has one row for each pixel.
 BATCH_LIMIT = 2**15
 ROTATIONS = {"rotary": rotate_frames, "lavie_rotary": rotate_pairs, "lavie": rotate_pairs}
@@ -39,13 +41,14 @@ def attend(
     *,
     heads: int,
     upcast: bool,
-    backend: str,
+    backend: str | Kernel,
     bias: Tensor | None = None,
 ) -> Tensor:
     """Multi-head attention without a mask: `b n (h e)` and twice `b m (h e)` to `b n (h e)`.
 
     Args:
         upcast: compute in float32, as Stable Diffusion 2.1 needs in half precision.
+        backend: one of `BACKENDS`, or a function in place of PyTorch's.
         bias: added to the logits, `1 h n m`.
     """
     dtype = query.dtype
@@ -66,7 +69,8 @@ def attend(
         bias = None if bias is None else bias.expand(len(query), -1, -1, -1)
         return rearrange(memory_efficient_attention(query, key, value, attn_bias=bias), "b n h e -> b n (h e)")
     query, key, value = (rearrange(x, "b n (h e) -> b h n e", h=heads) for x in (query, key, value))
-    return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=bias), "b h n e -> b n (h e)")
+    kernel = F.scaled_dot_product_attention if isinstance(backend, str) else backend
+    return rearrange(kernel(query, key, value, attn_mask=bias), "b h n e -> b n (h e)")
 
 
 def attend_frames(
@@ -152,7 +156,7 @@ class SelfAttention:
     frames: FrameCount
     mode: str = "spatial"
     k: int = 2
-    backend: str = "sdpa"
+    backend: str | Kernel = "sdpa"
     along: AlongPaths | None = None
 
     def __call__(
@@ -180,7 +184,7 @@ class TemporalAttention:
         positions: one of `ALL_POSITIONS`.
     """
 
-    backend: str = "sdpa"
+    backend: str | Kernel = "sdpa"
     positions: str = "none"
 
     def __call__(
@@ -209,7 +213,7 @@ class TextAttention:
     """
 
     frames: FrameCount
-    backend: str = "sdpa"
+    backend: str | Kernel = "sdpa"
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask: None = None

@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from ..models.step_time import TimeEstimate
     from .memory_plan import MemoryPlan
     from .motion import Motion
 
@@ -26,12 +27,14 @@ class TuneStart:
         is_done: whether no step is left, because the run has all its steps or was ended early.
         unused: settings that are not used because no step is left and the steps were done with others: by name, the
             value they were done with and the value asked for.
+        estimate: returns how long the steps left will take, in about the time of one; None for few steps.
     """
 
     step: int
     losses: Sequence[float]
     is_done: bool
     unused: Mapping[str, tuple[Any, Any]]
+    estimate: Callable[[], TimeEstimate | None]
 
 
 @dataclass(frozen=True, kw_only=True)

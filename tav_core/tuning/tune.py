@@ -23,6 +23,7 @@ from .motion import Motion
 from .progress import Pace, TuneProgress, TuneStart, TuneWatcher
 from .run_lock import hold
 from .state import RunState
+from .step_time import estimate_tuning
 from .training_run import TuningRun
 
 if TYPE_CHECKING:
@@ -110,7 +111,13 @@ def begin(run: TuningRun, state: RunState, early_stop: EarlyStop | None) -> Tune
     is_done = run.step >= run.config.num_steps or (early_stop is not None and early_stop.is_over)
     unused = state.unused_settings() if is_done else {}
     run.recorded |= {name: used for name, (used, _) in unused.items()}
-    return TuneStart(step=run.step, losses=tuple(run.losses), is_done=is_done, unused=unused)
+    return TuneStart(
+        step=run.step,
+        losses=tuple(run.losses),
+        is_done=is_done,
+        unused=unused,
+        estimate=lambda: None if is_done else estimate_tuning(run),
+    )
 
 
 def go_on(run: TuningRun, state: RunState, on_step: OnStep | None, early_stop: EarlyStop | None) -> Motion:

@@ -1,4 +1,4 @@
-"""benchmarks/traffic.py and roofline.py: bytes and operations by hand, and floors of known rates."""
+"""tav_core/models/traffic.py and device_rates.py, and benchmarks/roofline.py: bytes and operations by hand."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.cards import CARDS, Card
+from benchmarks.cards import CARDS
 from benchmarks.flops import forward_flops
-from benchmarks.roofline import avoidable_bytes, by_kind, count_stage, floor_of, seconds_on
+from benchmarks.roofline import BACKWARD, avoidable_bytes, by_kind, count_stage, counting_places
 from benchmarks.sizes import SIZES
-from benchmarks.traffic import BACKWARD, Operation, counting_traffic
 from benchmarks.workload import Workload
+from tav_core.models.device_rates import DeviceRates, floor_of, seconds_on
+from tav_core.models.traffic import Operation
 
-SLOW = Card(name="slow", half=100.0, full=10.0, bandwidth=1000.0)
+SLOW = DeviceRates(name="slow", half=100.0, full=10.0, bandwidth=1000.0)
 
 
 def operations_of(run):
-    with counting_traffic() as traffic:
+    with counting_places() as traffic:
         run()
     return traffic.operations
 

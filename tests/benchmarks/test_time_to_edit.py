@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from benchmarks import edit_cost, time_to_edit
-from benchmarks.work import Work, count_calls, plan_edit, plan_inversion, plan_work
+from benchmarks.work import Work, count_calls, plan_edit, plan_work
 from demo.study import variants
 from demo.study.jobs import Job
 from demo.study.variants import Variant
 from demo.study.worlds import shapes
-from tav_core import EditConfig, invert, load_checkpoint
+from tav_core import EditConfig, InvertConfig, invert, load_checkpoint
+from tav_core.sampling.step_time import count_inversion
 
 TINY = dataclasses.replace(
     shapes(),
@@ -63,7 +64,10 @@ def test_an_inversion_is_counted_by_its_method(checkpoint, method):
     latents = torch.randn(1, 4, 2, 8, 8)
     with count_calls(latents) as calls:
         invert(denoiser, latents, encode_prompt(checkpoint, ""), num_steps=3, method=method, iterations=4)
-    assert calls.whole == plan_inversion(method, 3, 4) and calls.trained == calls.outer == 0
+    assert (
+        calls.whole == count_inversion(InvertConfig(method=method, iterations=4), 3)[False]
+        and calls.trained == calls.outer == 0
+    )
 
 
 def test_steps_that_reuse_the_deep_layers_are_counted_apart(checkpoint):

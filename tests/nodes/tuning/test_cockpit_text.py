@@ -24,6 +24,9 @@ def test_each_state_in_words(text):
     )
     assert text.describe_preview(20, 25, done=7, total=20) == "step 20 of 25: rendering a preview, 7 of 20"
     assert text.describe_resume(25) == ("resumed at step 25",) and text.describe_resume(0) == ()
+    told = text.describe_estimate("about 5 minutes on NVIDIA H100", previews=True)
+    assert told == "steps and previews will take about 5 minutes on NVIDIA H100"
+    assert text.describe_estimate("about 5 minutes on it", previews=False).startswith("all steps will take about 5")
     assert text.describe_stop(25) == "stopped at step 25 and saved; press Run to go on"
     assert text.describe_stop(0) == "stopped before a step was done; press Run to go on"
     assert text.describe_end(25, 25, best=None) == "done: 25 steps"

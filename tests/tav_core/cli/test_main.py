@@ -54,6 +54,18 @@ def edit(place, *more, model="model", out="edits"):
     return main(["edit", *files, "--num-steps", "2", "--out", f"{place / out}", *more])
 
 
+def test_a_run_says_first_how_long_it_will_take(place, capsys):
+    """Not of a few steps, which take no longer than to find out."""
+    assert tune(place, "--num-steps", "10", "--prompt", "a cat runs", out="timed") == 0
+    assert "time: about a few seconds on this CPU (1 thread), without previews" in capsys.readouterr().err
+    assert invert(place, "--num-steps", "10", "--out", f"{place / 'timed.safetensors'}") == 0
+    assert "time: about a few seconds on this CPU" in capsys.readouterr().err
+    assert edit(place, "--num-steps", "5", "--prompt", "a dog runs", "--prompt", "a fox runs", out="timed_edits") == 0
+    assert "time: about a few seconds on this CPU" in capsys.readouterr().err
+    assert edit(place, "--prompt", "a dog runs", out="timed_edits") == 0
+    assert "time:" not in capsys.readouterr().err
+
+
 def test_tune_writes_a_motion_that_says_how_it_was_made(place):
     info = Motion.load(place / "run" / "motion.safetensors").info
     assert (info.prompt, info.steps_done, info.num_frames, info.width, info.fps) == ("a cat runs", 2, 4, 64, 12)

@@ -1,27 +1,22 @@
-"""Counts what every operation of some code computes and moves, on tensors without values.
+"""Counts what every operation of some code computes and moves, on tensors without values (PyTorch's meta device).
 
 An operation reads its inputs from memory once and writes its outputs once. Group norms read their input twice: for the
-statistics, and to apply them. Views move nothing. Attention counts as one fused kernel, as in count_memory.py.
+statistics, and to apply them. Views move nothing. Attention counts as one fused kernel that keeps its inputs, its
+output and one number per row and head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
-from unittest import mock
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
-from torch.utils.module_tracker import ModuleTracker
-
-from .count_memory import FusedAttention
 
 KINDS = {
     "matrix product": ("mm", "addmm", "bmm", "baddbmm"),
@@ -32,8 +27,6 @@ KINDS = {
     "attention": ("attention", "attention_backward"),
     "optimizer": ("_fused_adamw_", "_foreach_norm", "_foreach_mul_"),
 }
-# Where operations of a backward pass count as called.
-BACKWARD = "backward"
 TWICE_READ = ("native_group_norm", "native_group_norm_backward")
 NOTHING_MOVED = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "_local_scalar_dense")
 
@@ -44,7 +37,7 @@ class Operation:
 
     Args:
         name, kind: what it is called in PyTorch, and what is it in the tables.
-        module: where in the network it is called, or `BACKWARD`.
+        module: where it is called, as `Traffic.where` says.
         flops, moved: floating point operations, and bytes read and written.
         itemsize: bytes of each of its numbers.
     """
@@ -59,13 +52,17 @@ class Operation:
 
 @dataclass
 class Traffic(TorchDispatchMode):
-    """Lists the operations that run inside it."""
+    """Lists the operations that run inside it.
 
+    Args:
+        where: says where in a network the running operation is called.
+    """
+
+    where: Callable[[], str] = lambda: ""
     operations: list[Operation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
-        self.modules = ModuleTracker()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -84,13 +81,26 @@ class Traffic(TorchDispatchMode):
     def add(self, name: str, flops: int, moved: int, tensors: list[Tensor]) -> None:
         """Adds one operation to the list."""
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-        backward = torch._C._current_graph_task_id() != -1
-        where = BACKWARD if backward else max(self.modules.parents, key=len)
         kind = "cast" if name == "_to_copy" and len({tensor.dtype for tensor in floats}) > 1 else kind_of(name)
         itemsize = max((tensor.itemsize for tensor in floats), default=4)
         self.operations.append(
-            Operation(name=name, kind=kind, module=where, flops=flops, moved=moved, itemsize=itemsize)
+            Operation(name=name, kind=kind, module=self.where(), flops=flops, moved=moved, itemsize=itemsize)
         )
+
+    def attention(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """A stand-in for attention of query `b h n e` over key and value `b h m e` that counts as one kernel."""
+        output: Tensor = FusedAttention.apply(query, key, value)
+        flops, tensors = products(query, key), [query, key, value, output]
+        self.add("attention", flops, sum(map(size_of, tensors)), tensors)
+
+        def count_backward(grad: Tensor) -> None:
+            # The kernel computes the scores again, and two products for each one of the forward pass.
+            moved = [*tensors, grad, query, key, value]
+            self.add("attention_backward", flops * 5 // 2, sum(map(size_of, moved)), moved)
+
+        if output.requires_grad:
+            output.register_hook(count_backward)
+        return output
 
 
 def kind_of(name: str) -> str:
@@ -117,32 +127,20 @@ def size_of(tensor: Tensor) -> int:
     return shown * tensor.itemsize
 
 
-@contextmanager
-def counting_traffic() -> Iterator[Traffic]:
-    """Counts the operations of the code that runs inside."""
-    traffic = Traffic()
-    with mock.patch.object(F, "scaled_dot_product_attention", fused_attention(traffic)), traffic.modules, traffic:
-        yield traffic
+class FusedAttention(torch.autograd.Function):
+    """Takes the memory of a fused attention: query `b h n e`, key and value `b h m e`, to `b h n e`."""
 
-
-def fused_attention(traffic: Traffic) -> Callable[..., Tensor]:
-    """A stand-in for attention of query `b h n e` over key and value `b h m e` that counts itself as one kernel."""
-
-    def attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        output = FusedAttention.apply(query, key, value)
-        flops, tensors = products(query, key), [query, key, value, output]
-        traffic.add("attention", flops, sum(map(size_of, tensors)), tensors)
-
-        def count_backward(grad: Tensor) -> None:
-            # The kernel computes the scores again, and two products for each one of the forward pass.
-            moved = [*tensors, grad, query, key, value]
-            traffic.add("attention_backward", flops * 5 // 2, sum(map(size_of, moved)), moved)
-
-        if output.requires_grad:
-            output.register_hook(count_backward)
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        output = torch.empty_like(query)
+        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, output, sums)
         return output
 
-    return attention
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, *_ = ctx.saved_tensors
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value), None
 
 
 def products(query: Tensor, key: Tensor) -> int:

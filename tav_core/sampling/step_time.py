@@ -1,0 +1,101 @@
+"""How long an inversion or an edit will take, before its first step; see models/step_time.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..denoisers.residuals import ReadyControlNet
+from ..denoisers.windows import WindowedDenoiser, with_anchor
+from ..models.families import find_family
+from ..models.step_time import TimeEstimate, Work, count_prediction, estimate_time
+from .config import EditConfig, InvertConfig
+from .injection import InjectedDenoiser
+
+if TYPE_CHECKING:
+    from ..models.conditioning import Conditioning
+
+# The work of a ControlNet, as a share of the UNet's, counted by benchmarks/roofline.py on Stable Diffusion 1.5 and XL.
+CONTROLNET_SHARE = 0.31
+CONTROLNET_SHARE_XL = 0.42
+# How often `count_inversion` and `count_edit` predict, by whether with guidance.
+Predictions = dict[bool, int]
+
+
+def count_inversion(config: InvertConfig, num_steps: int) -> Predictions:
+    """How often an inversion predicts: none of it is guided."""
+    # An exact one computes its first step as a fixed point, and one more for what sampling needs beside the noise.
+    more = {"fixed_point": config.iterations * num_steps, "o_belm": config.iterations + num_steps}
+    return {False: more.get(config.method, num_steps)}
+
+
+def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1) -> Predictions:
+    """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole."""
+    schedule = denoiser.schedule
+    lowest = (1 - config.guidance_until) * schedule.num_train_timesteps
+    with_guidance = sum(timestep >= lowest for timestep in schedule.timesteps(config.num_steps))
+    guided = with_guidance * (config.guidance_scale > 1)
+    return {True: num_prompts * guided, False: num_prompts * (config.num_steps - guided)}
+
+
+def estimate_sampling_time(
+    denoiser: Denoiser, shape: Sequence[int], context: Conditioning, predictions: Predictions
+) -> TimeEstimate | None:
+    """How long an inversion or an edit will take, without its VAE; see `estimate_time`.
+
+    Args:
+        denoiser: a `UNetDenoiser`, or context windows or an injection around one.
+        shape: of the latents of one video, `1 c f h w`.
+        context: what the denoiser is told of one video.
+        predictions: see `count_inversion` and `count_edit`.
+    """
+    inner = find_unet(denoiser)
+    nets = sum(isinstance(control, ReadyControlNet) for control in inner.controls)
+    is_xl = find_family(inner.unet.config).added_conditions
+    times = 1 + nets * (CONTROLNET_SHARE_XL if is_xl else CONTROLNET_SHARE)
+
+    def count() -> Work:
+        shapes = [
+            (number, each)
+            for guided, number in predictions.items()
+            if number
+            for each in shapes_of_step(denoiser, shape, guided=guided)
+        ]
+        alike = {each: sum(number for number, other in shapes if other == each) for _, each in shapes}
+        return [(times * number, count_prediction(inner.unet, each, context)) for each, number in alike.items()]
+
+    return estimate_time(sum(predictions.values()), count, device=inner.unet.device, dtype=inner.unet.dtype)
+
+
+def shapes_of_step(denoiser: Denoiser, shape: Sequence[int], *, guided: bool) -> list[tuple[int, ...]]:
+    """The shapes of the latents that a UNet gets in one step, one for each of its runs.
+
+    Args: see `estimate_sampling_time`.
+    """
+    videos, channels, num_frames, height, width = shape
+    videos *= 1 + guided
+    if isinstance(denoiser, InjectedDenoiser):
+        # The source runs with the others.
+        videos, denoiser = videos + 1, denoiser.denoiser
+    lengths = [num_frames]
+    if isinstance(denoiser, WindowedDenoiser):
+        # At the first timestep; windows of all steps are equally long, and about as many.
+        windows = denoiser.windows.at(num_frames, 0)
+        lengths = [len(with_anchor(window) if denoiser.anchored else window) for window in windows]
+    return [(videos, channels, length, height, width) for length in lengths]
+
+
+def find_unet(denoiser: Denoiser) -> UNetDenoiser:
+    """The denoiser that has the UNet, however many denoisers are around it."""
+    *_, inner = layers_of(denoiser)
+    assert isinstance(inner, UNetDenoiser), "the library's own denoisers are all around one that has a UNet"
+    return inner
+
+
+def layers_of(denoiser: Denoiser) -> Iterator[Denoiser]:
+    """A denoiser, the one in it, and so on."""
+    yield denoiser
+    while (within := getattr(denoiser, "denoiser", None)) is not None:
+        yield within
+        denoiser = within
