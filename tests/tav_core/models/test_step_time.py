@@ -16,7 +16,7 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.durations import about
 from tav_core.models.conditioning import Conditioning, as_conditioning
-from tav_core.models.device_rates import DeviceRates, measure_device
+from tav_core.models.device_rates import DeviceRates, measure_device, measure_rate
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.step_time import FLOOR_SHARE, count_prediction, estimate_time
 from tav_core.models.traffic import Operation
@@ -141,11 +141,48 @@ def test_an_estimate_by_hand():
     assert estimate_time(9, lambda: pytest.fail("so few steps are not counted"), **given) is None
 
 
-def test_no_memory_to_measure_in_is_no_reason_to_fail():
-    def full(device, dtype):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        NotImplementedError('"slow_conv2d_cpu" not implemented for Half'),
+        AttributeError("module 'torch' has no attribute 'privateuseone'"),
+    ],
+)
+def test_what_cannot_be_measured_is_no_reason_to_fail(error):
+    """Memory that is full, a backend without an operation, and one that says nothing of when it is done."""
 
-    assert estimate_time(50, lambda: [], device=CPU, dtype=torch.float32, measure=full) is None
+    def fails(device, dtype):
+        raise error
+
+    assert estimate_time(50, lambda: [], device=CPU, dtype=torch.float32, measure=fails) is None
+
+
+def test_a_device_without_fast_instructions_for_a_dtype_is_measured_soon():
+    """A convolution in float16 took 150 seconds on a CPU without them, and each operation ran three times."""
+    now, ran = [0.0], []
+
+    def make(probe):
+        def run():
+            ran.append(probe)
+            now[0] += probe.side**3 / 1e6
+
+        return run, probe.side**3
+
+    assert measure_rate(make, CPU, lambda: now[0]) == pytest.approx(1e6)
+    assert [probe.side for probe in ran] == [64, 64] and now[0] < 1
+
+
+def test_a_fast_device_is_measured_by_large_operations():
+    now = [0.0]
+
+    def make(probe):
+        def run():
+            now[0] += 1e-5 + probe.side**3 / 1e12
+
+        return run, probe.side**3
+
+    assert measure_rate(make, CPU, lambda: now[0]) == pytest.approx(1e12, rel=0.02)
 
 
 @pytest.mark.parametrize(
