@@ -21,7 +21,7 @@ from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.step_time import FLOOR_SHARE, count_prediction, estimate_time
 from tav_core.models.traffic import Operation
 from tav_core.models.unet import InflatedUNet
-from tav_core.sampling.config import EditConfig, InvertConfig
+from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.injection import InjectedDenoiser
 from tav_core.sampling.invert import invert
@@ -201,6 +201,21 @@ def test_an_estimate_follows_the_steps_and_the_controls(denoiser, clip_latents, 
     both = estimate_sampling_time(denoiser, clip_latents.shape, told, {True: 30, False: 20})[1]
     assert [number for number, _ in both] == [30, 20]
     assert flops(both[0][1]) == pytest.approx(2 * flops(both[1][1]), rel=0.02)
+
+
+def test_the_estimate_of_an_injection_has_its_source_in_the_steps_that_inject(
+    denoiser, clip_latents, context, seen, monkeypatch
+):
+    monkeypatch.setattr("tav_core.sampling.step_time.estimate_time", lambda steps, count, **given: count())
+    trajectory = invert(denoiser, clip_latents, context, num_steps=10)
+    config = InjectionConfig(attention=0.3, features=0.0)
+    injected = InjectedDenoiser(denoiser=denoiser, trajectory=trajectory, source_context=context, config=config)
+    told = as_conditioning(context)
+    work = estimate_sampling_time(injected, clip_latents.shape, told, count_edit(injected, EditConfig(num_steps=10)))
+    seen.clear()
+    edit(injected, trajectory, context, context, config=EditConfig(num_steps=10))
+    assert sorted(seen.values()) == [3, 7] == sorted(times for times, _ in work)
+    assert {shape[0]: number for shape, number in seen.items()} == {3: 3, 2: 7}
 
 
 def test_the_estimate_against_the_measured_time(work):
