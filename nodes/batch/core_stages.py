@@ -13,6 +13,7 @@ from torch import Tensor
 from ...tav_core.batch.job_folder import JobFolder
 from ...tav_core.batch.manifest.jobs import ClipJob, Edit
 from ...tav_core.batch.progress import JobStatus
+from ...tav_core.batch.recipe import Recipe
 from ...tav_core.batch.stages import Stages
 from ...tav_core.sampling.edit import edit as sample_edit
 from ...tav_core.sampling.invert import invert
@@ -62,9 +63,13 @@ class CoreStages(Stages):
     """
 
     def __init__(
-        self, job: ClipJob, recipe: Any, hashes: Any, folder: JobFolder, status: JobStatus, *, parts: CoreParts
+        self, job: ClipJob, recipe: Recipe, hashes: Any, folder: JobFolder, status: JobStatus, *, parts: CoreParts
     ) -> None:
         super().__init__(job, recipe, hashes, folder, status)
+        # Edit Clips offers none of these, and a key that names one must not be of a video without it.
+        plain = Recipe(model=recipe.model)
+        assert (recipe.injection, recipe.inversion, recipe.source_prompt) == (None, plain.inversion, False)
+        assert not job.has_masks and not any(edit.mask for edit in job.edits)
         self.parts = parts
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import threading
 import time
@@ -198,6 +199,39 @@ def cancel_later(server: Server, client: Client, prompt_id: str) -> None:
             break
         time.sleep(0.05)
     server.post("/interrupt")
+
+
+@pytest.fixture(scope="module")
+def lists(run_checks) -> dict[str, Any]:
+    return run_checks("batch_lists_checks.py")
+
+
+def test_clips_of_odd_names_have_folders_of_their_own_that_stay(lists):
+    (first, *others), odd, long = lists["names"]["found"]
+    assert others[0] == "ski-gif" and others[2] == "ski-mp4-mp4"
+    assert all(re.fullmatch("ski-[0-9a-f]{8}", name) for name in (first, others[1])) and first != others[1]
+    assert odd[2:5] == ["trailing", "clip", "스키"]
+    for names in (odd, long, [first, *others]):
+        assert len({name.casefold() for name in names}) == len(names)
+        assert not any(set(name) & set("/\\. ") for name in names)
+    assert lists["names"]["many"] == 1000 and lists["names"]["stay"]
+
+
+def test_jobs_have_a_name_for_each_edit_and_read_no_clip_that_they_need_not(lists):
+    found = lists["jobs"]
+    assert found["prompts"] == ["A fox!", "a fox", "a fox!"] and found["types"] == ["a-fox", "a-fox-2", "a-fox-3"]
+    assert found["opened"] == 0 and "several clips with the name one" in found["twice"]
+
+
+def test_two_nodes_do_not_write_into_one_folder(client, clips, lists):
+    assert lists["alone"] == [True, True, False, True, True, True, True]
+    graph = batch_graph("same", FIRST)
+    graph["again"] = batch_graph("SAME", SECOND, cfg=2.0)["edit"]
+    assert "two Edit Clips with the batch_name same" in str(client.queue(graph)["node_errors"])
+
+
+def test_videos_that_have_gone_are_noticed_once(lists):
+    assert lists["lost"] == [0, 0, 1, 1, 0]
 
 
 def test_memory_does_not_grow_with_the_list(run_checks):
