@@ -95,7 +95,7 @@ def prepare(
     import comfy.model_management
 
     from ...tav_core.atomic_files import check_output
-    from ...tav_core.batch.recipe import Recipe
+    from ...tav_core.batch.recipe import Modes, Recipe
     from ...tav_core.metrics.flow import has_opencv
     from ..core.tuning import check_untuned
     from ..sockets.bridge import check_conditioning
@@ -107,6 +107,7 @@ def prepare(
     recipe = Recipe(
         model="the MODEL input",
         device=str(comfy.model_management.get_torch_device()),
+        modes=Modes(**options["modes"]),
         tuning=TuneConfig(**{**tuning, "memory": memory}),
         sampling=EditConfig(num_steps=sampling_steps, guidance_scale=cfg),
         flow=has_opencv(),
@@ -115,7 +116,7 @@ def prepare(
     check_untuned(model)
     out = batch_path(batch_name)
     check_output(out / "results.csv")
-    parts = CoreParts(model=model, clip=clip, vae=vae, modes=options["modes"], watch=watch)
+    parts = CoreParts(model=model, clip=clip, vae=vae, watch=watch)
     for prompt in ("", negative, *prompts):
         check_conditioning(parts.encode(prompt), model, f"the prompt {prompt!r}")
     jobs = make_jobs(clips, prompts, negative)
@@ -169,13 +170,11 @@ def hash_all(parts: CoreParts, recipe: Recipe, out: Path) -> dict[str, str]:
     """The hashes of the models and of the judges, as the keys of the stages take them."""
     from ...tav_core.batch.hashes import hash_path
     from ...tav_core.batch.job_folder import read_json, write_json
-    from ..core.weights_hash import combine, hash_clip, hash_model, hash_vae
+    from ..core.weights_hash import hash_clip, hash_model, hash_vae
 
     path = out / "hashes.json"
     known = read_json(path)
     judges = {name: hash_path(getattr(recipe, name), known) for name in ("clip_model", "dino") if getattr(recipe, name)}
     if judges:
         write_json(path, known)
-    # Modes have no place of their own in the keys: they are a part of the model that is tuned.
-    model = combine(hash_model(parts.model), repr(sorted(parts.modes.items())))
-    return {"model": model, "vae": hash_vae(parts.vae), "tokenizer": hash_clip(parts.clip), **judges}
+    return {"model": hash_model(parts.model), "vae": hash_vae(parts.vae), "tokenizer": hash_clip(parts.clip), **judges}

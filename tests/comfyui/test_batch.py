@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui.graphs import Graph, node
+from tests.comfyui.graphs import OPTIONS, Graph, node
 from tests.comfyui.server import PACK, Client, Server, error_of
 
 CAPTIONS = {"bear": "a bear is running in the snow", "Two Bears": "two bears are running"}
@@ -115,6 +115,12 @@ def test_one_more_prompt_renders_that_alone(server, client, clips):
     assert error_of(client.run(batch_graph("more", FIRST, cfg=2.0))) == ""
     changed = {path.suffix for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed == {".mp4"}
+    # Tune Options with its defaults changes nothing.
+    graph = batch_graph("more", FIRST, cfg=2.0)
+    graph["options"] = node("TAVTuneOptions", **OPTIONS)
+    graph["edit"]["inputs"]["options"] = ["options", 0]
+    now = {path: path.stat().st_mtime_ns for path in before}
+    assert error_of(client.run(graph)) == "" and now == {path: path.stat().st_mtime_ns for path in before}
     assert error_of(client.run(batch_graph("more", FIRST, tune_seed=1))) == ""
     assert all(path.stat().st_mtime_ns != when for path, when in before.items())
 
