@@ -337,5 +337,9 @@ def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
 
 
 def test_a_recipe_comes_back_from_json(make_batch):
-    recipe = make_batch(clip_model="a", sampling=EditConfig(num_steps=7, eta=0.5)).recipe
+    more = {"loras": {"b.safetensors": 0.5, "a.safetensors": 1.0}, "injection": InjectionConfig(attention=0.5)}
+    recipe = make_batch(clip_model="a", start_from="c", sampling=EditConfig(num_steps=7, eta=0.5), **more).recipe
+    again = type(recipe).from_json(json.loads(json.dumps(recipe.as_json())))
+    assert again == recipe and list(again.loras) == list(recipe.loras)
+    recipe = dataclasses.replace(recipe, injection=None)
     assert type(recipe).from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
