@@ -38,6 +38,8 @@ class ListedClip:
         """How it is read, with its own length and size where the choice takes these. A clip that cannot be read fails
         when its turn comes.
         """
+        if not (self.choice.may_be_short or self.choice.keep_aspect):
+            return self.choice.config
         try:
             source = open_source(self.path)
             return self.choice.for_source(source, source.timeline)

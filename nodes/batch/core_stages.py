@@ -13,6 +13,7 @@ from torch import Tensor
 from ...tav_core.batch.job_folder import JobFolder
 from ...tav_core.batch.manifest.jobs import ClipJob, Edit
 from ...tav_core.batch.progress import JobStatus
+from ...tav_core.batch.recipe import MODE_NAMES, Recipe
 from ...tav_core.batch.stages import Stages
 from ...tav_core.sampling.edit import edit as sample_edit
 from ...tav_core.sampling.invert import invert
@@ -34,14 +35,12 @@ class CoreParts:
 
     Args:
         model, clip, vae: ComfyUI's.
-        modes: of the inflated UNet, as Tune Options gives them.
         watch: makes what a tuning tells of itself, given the clip's job.
     """
 
     model: Any
     clip: Any
     vae: Any
-    modes: dict[str, Any]
     watch: Callable[[ClipJob], Watcher]
     # CONDITIONING by its prompt.
     encoded: dict[str, list] = field(default_factory=dict)
@@ -62,9 +61,13 @@ class CoreStages(Stages):
     """
 
     def __init__(
-        self, job: ClipJob, recipe: Any, hashes: Any, folder: JobFolder, status: JobStatus, *, parts: CoreParts
+        self, job: ClipJob, recipe: Recipe, hashes: Any, folder: JobFolder, status: JobStatus, *, parts: CoreParts
     ) -> None:
         super().__init__(job, recipe, hashes, folder, status)
+        # Edit Clips offers none of these, and a key that names one must not be of a video without it.
+        plain = Recipe(model=recipe.model)
+        assert (recipe.injection, recipe.inversion, recipe.source_prompt) == (None, plain.inversion, False)
+        assert not job.has_masks and not any(edit.mask for edit in job.edits)
         self.parts = parts
 
     @cached_property
@@ -83,7 +86,7 @@ class CoreStages(Stages):
             frames,
             Prompts(source, None, None),
             config=dataclasses.replace(self.recipe.tuning, resume="continue"),
-            modes=parts.modes,
+            modes={name: getattr(self.recipe.modes, name) for name in MODE_NAMES},
             state_path=self.folder.state(self.keys.tune),
             about=self.clip.info(self.job.prompt),
             watcher=parts.watch(self.job),

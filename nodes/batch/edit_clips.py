@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,34 +20,25 @@ from ..core.interrupt import interruptible
 from ..core.live_preview import hide_live_preview
 from ..sockets.folders import batch_path, check_name
 from ..sockets.graph import QUEUED, explain, read_value
-from ..sockets.judges import NONE, clip_input, find_weights, list_dinos
+from ..sockets.judges import NONE, clip_input, list_dinos
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, seed_widget, widget
 from .clip_list import ClipFile, EditFile, ListedClip, ListedEdit
+from .plan import Batch, only, prepare, split
 
 if TYPE_CHECKING:
     from ...tav_core.batch.manifest.jobs import ClipJob
-    from ...tav_core.batch.recipe import Recipe
     from .core_stages import CoreParts
 
 # How many videos the node shows.
 MOST_SHOWN = 64
-# The videos that a batch wrote last, and how often some of them were found to have gone.
+# The states of a clip that another run would not change; memory may be free by then.
+FINAL = {"done", "failed"}
+# The videos that a batch wrote last, and how often there was more to do for it: some of them had gone, or a clip failed
+# that may do better.
 WRITTEN: dict[Path, list[Path]] = {}
 LOST: Counter[Path] = Counter()
 EXAMPLES = "a panda is skiing\nan astronaut is skiing on the moon"
-# Inputs that there is one of; ComfyUI gives all as lists to a node that takes lists.
-ONE = ("model", "clip", "vae", "options")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What is to be done: the jobs, how, and where."""
-
-    jobs: Sequence[ClipJob]
-    recipe: Recipe
-    hashes: Mapping[str, str]
-    out: Path
 
 
 class EditClips(io.ComfyNode):
@@ -134,8 +124,14 @@ class EditClips(io.ComfyNode):
     @interruptible
     def execute(cls, clips: list[ListedClip], prompts: list[str], **given: Any) -> io.NodeOutput:
         one = {name: only(name, values) for name, values in given.items()}
-        batch, parts = prepare(cls, clips, split(prompts), **one)
-        edits = [edit for at in range(len(batch.jobs)) for edit in run_clip(cls, batch, parts, at)]
+        batch, parts = prepare(clips, split(prompts), partial(watch, cls, one["tuning_steps"]), **one)
+        edits, states = [], set()
+        for at in range(len(batch.jobs)):
+            own, state = run_clip(cls, batch, parts, at)
+            edits += own
+            states.add(state)
+        if not states <= FINAL:
+            LOST[batch.out] += 1
         text = describe(edits)
         hide_live_preview(cls.hidden.unique_id)
         done = [edit for edit in edits if edit.is_done]
@@ -160,6 +156,7 @@ class EditClips(io.ComfyNode):
             for texts, look in ((prompts, split), (batch_name, lambda names: check_name(names[0]))):
                 if texts and all(isinstance(text, str) for text in texts):
                     look(texts)
+            check_alone(graph, node)
             check_has_steps(1 if steps is None else steps, starts=False)
 
         return explain(check)
@@ -170,96 +167,36 @@ class EditClips(io.ComfyNode):
         return sum(times_lost(name) for name in names if explain(lambda: check_name(name)) is True)  # noqa: B023
 
 
+def check_alone(graph: Any, node: str | None) -> None:
+    """Checks that no other Edit Clips of a graph writes into the same folder, as Windows compares names.
+
+    Raises:
+        ConfigError: another does; each would undo what the other did.
+    """
+    folders = {
+        each: check_name(name).casefold()
+        for each, about in (graph.items() if isinstance(graph, dict) else ())
+        if isinstance(about, dict)
+        and about.get("class_type") == "TAVEditClips"
+        and isinstance(name := read_value(graph, each, "batch_name"), str)
+        and explain(partial(check_name, name)) is True
+    }
+    own = folders.pop(str(node), None)
+    if own is not None and own in folders.values():
+        raise ConfigError(
+            got=f"two Edit Clips with the batch_name {own}",
+            expected="a name for each: they write into the folder of that name",
+            mend="Change one of the names.",
+        )
+
+
 def times_lost(name: str) -> int:
-    """How often videos of a batch were found to have gone after they were written: ComfyUI then runs the node again."""
+    """How often there was more to do for a batch, see `LOST`: where the number changes, ComfyUI runs the node again."""
     out = batch_path(name)
     if not all(video.exists() for video in WRITTEN.get(out, ())):
         LOST[out] += 1
         del WRITTEN[out]
     return LOST[out]
-
-
-def only(name: str, values: Sequence[Any]) -> Any:
-    """The one value of an input; for widgets the first.
-
-    Raises:
-        ConfigError: there are several models.
-    """
-    if name in ONE and len(values) > 1:
-        raise ConfigError(
-            got=f"a list of {len(values)} at {name}",
-            expected="one for the whole batch",
-            mend="Use an Edit Clips for each, and connect all of them to one Batch Report.",
-        )
-    return values[0]
-
-
-def split(prompts: Iterable[str]) -> list[str]:
-    """All lines of all texts that are not empty, each once.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    lines = [" ".join(line.split()) for text in prompts for line in text.splitlines()]
-    found = list(dict.fromkeys(line for line in lines if line))
-    if not found:
-        raise ConfigError(got="no prompt", expected="at least one line of text", mend="Write one prompt per line.")
-    return found
-
-
-def prepare(
-    cls: type[EditClips],
-    clips: Sequence[ListedClip],
-    prompts: Sequence[str],
-    *,
-    model: Any,
-    clip: Any,
-    vae: Any,
-    negative: str,
-    tuning_steps: int,
-    learning_rate: float,
-    tune_seed: int,
-    memory: str,
-    sampling_steps: int,
-    cfg: float,
-    batch_name: str,
-    clip_model: str,
-    dino_model: str,
-    options: dict[str, Any] | None = None,
-) -> tuple[Batch, CoreParts]:
-    """The batch and the models, after checks of what would fail for every clip.
-
-    Raises:
-        CheckpointError: the MODEL is of another family.
-        MotionError: the MODEL has a motion already.
-        ConfigError: settings do not fit, or a prompt does not fit the MODEL.
-    """
-    import comfy.model_management
-
-    from ...tav_core.atomic_files import check_output
-    from ...tav_core.batch.recipe import Recipe
-    from ..core.tuning import check_untuned
-    from ..sockets.bridge import check_conditioning
-    from .core_stages import CoreParts
-
-    options = options or {"tuning": {}, "modes": {}}
-    tuning = {**options["tuning"], "num_steps": tuning_steps, "learning_rate": learning_rate, "seed": tune_seed}
-    judges = {"clip_model": clip_model, "dino": dino_model}
-    recipe = Recipe(
-        model="the MODEL input",
-        device=str(comfy.model_management.get_torch_device()),
-        tuning=TuneConfig(**{**tuning, "memory": memory}),
-        sampling=EditConfig(num_steps=sampling_steps, guidance_scale=cfg),
-        **{name: "" if choice == NONE else str(find_weights(choice)) for name, choice in judges.items()},
-    )
-    check_untuned(model)
-    out = batch_path(batch_name)
-    check_output(out / "results.csv")
-    parts = CoreParts(model=model, clip=clip, vae=vae, modes=options["modes"], watch=partial(watch, cls, tuning_steps))
-    for prompt in ("", negative, *prompts):
-        check_conditioning(parts.encode(prompt), model, f"the prompt {prompt!r}")
-    jobs = make_jobs(clips, prompts, negative)
-    return Batch(jobs=jobs, recipe=recipe, hashes=hash_all(parts, recipe, out), out=out), parts
 
 
 def watch(cls: type[EditClips], num_steps: int, job: ClipJob) -> Any:
@@ -269,55 +206,8 @@ def watch(cls: type[EditClips], num_steps: int, job: ClipJob) -> Any:
     return Cockpit(cls.hidden.unique_id, num_steps, None, 0, title=job.name)
 
 
-def make_jobs(clips: Sequence[ListedClip], prompts: Sequence[str], negative: str) -> list[ClipJob]:
-    """One job per clip, with all prompts."""
-    from ...tav_core.batch.manifest.jobs import ClipJob, Edit
-
-    kinds: dict[str, str] = {}
-    for prompt in prompts:
-        kinds[name_edit(prompt, kinds)] = prompt
-    edits = tuple(Edit(type=kind, prompt=prompt, negative=negative) for kind, prompt in kinds.items())
-    return [
-        ClipJob(
-            name=clip.name,
-            folder=clip.name,
-            split="",
-            clip=str(clip.path),
-            prompt=clip.prompt,
-            config=clip.read_as(),
-            edits=edits,
-        )
-        for clip in clips
-    ]
-
-
-def name_edit(prompt: str, taken: Mapping[str, str]) -> str:
-    """The name of an edit and of its file: its prompt's words, and a number if another has these."""
-    from ...tav_core.paths import as_file_name
-
-    stem = as_file_name(prompt)
-    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (stem, *numbered) if name not in taken)
-
-
-def hash_all(parts: CoreParts, recipe: Recipe, out: Path) -> dict[str, str]:
-    """The hashes of the models and of the judges, as the keys of the stages take them."""
-    from ...tav_core.batch.hashes import hash_path
-    from ...tav_core.batch.job_folder import read_json, write_json
-    from ..core.weights_hash import combine, hash_clip, hash_model, hash_vae
-
-    path = out / "hashes.json"
-    known = read_json(path)
-    judges = {name: hash_path(getattr(recipe, name), known) for name in ("clip_model", "dino") if getattr(recipe, name)}
-    if judges:
-        write_json(path, known)
-    # Modes have no place of their own in the keys: they are a part of the model that is tuned.
-    model = combine(hash_model(parts.model), repr(sorted(parts.modes.items())))
-    return {"model": model, "vae": hash_vae(parts.vae), "tokenizer": hash_clip(parts.clip), **judges}
-
-
-def run_clip(cls: type[EditClips], batch: Batch, parts: CoreParts, at: int) -> list[ListedEdit]:
-    """Does what is left of one clip; its edits, with what became of them."""
+def run_clip(cls: type[EditClips], batch: Batch, parts: CoreParts, at: int) -> tuple[list[ListedEdit], str]:
+    """Does what is left of one clip; its edits, with what became of them, and its state as `run_job` gives it."""
     import comfy.model_management
 
     from ...tav_core.batch.holding import hold_patiently
@@ -348,7 +238,7 @@ def run_clip(cls: type[EditClips], batch: Batch, parts: CoreParts, at: int) -> l
         comfy.model_management.soft_empty_cache()
     settings = recipe.as_json()
     rows = job_rows(job, recipe, batch.hashes, batch.out)
-    return [ListedEdit(out=batch.out, row=row, settings=settings) for row in rows]
+    return [ListedEdit(out=batch.out, row=row, settings=settings) for row in rows], outcome["state"]
 
 
 def locate(video: Path) -> ui.SavedResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,12 +137,15 @@ def list_clips(folder: Path) -> list[Path]:
 
 
 def name_clips(paths: Sequence[Path]) -> list[str]:
-    """A name for each clip's folder: that of its file, with the ending where this is needed to tell it apart."""
-    names: list[str] = []
-    for path in paths:
-        tries = [as_file_name(path.stem, empty="clip"), as_file_name(path.name, empty="clip")]
-        tries += [f"{tries[-1]}-{number}" for number in range(2, len(names) + 3)]
-        names.append(next(name for name in tries if name not in names))
+    """A name for each clip's folder: that of its file, with the ending if others differ in nothing else, and with a few
+    digits of a hash if that does not tell it apart either. A new clip never takes over the folder of another.
+    """
+    tries = [[as_file_name(text, empty="clip") for text in (path.stem, path.name)] for path in paths]
+    claims = Counter(name for each in tries for name in set(each))
+    names = []
+    for path, (stem, whole) in zip(paths, tries, strict=True):
+        digits = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        names.append(next((name for name in (stem, whole) if claims[name] == 1), f"{stem}-{digits}"))
     return names
 
 

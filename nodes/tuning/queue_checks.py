@@ -16,8 +16,9 @@ from .preview_judge import check_previews
 STILLS = ("LoadImage", "LoadImageMask", "LoadImageOutput", "EmptyImage")
 # The inputs that clips come in by: of One-Shot Tune, and of Tune Several Clips.
 CLIPS = ("frames", *(f"frames_{slot}" for slot in "abcde"))
-# How often a motion's file was found missing after this process had written it.
+# How often a motion's file was found missing after this process had written it, or one that was written with it.
 WRITTEN: dict[Path, int] = {}
+BESIDE: dict[Path, tuple[Path, ...]] = {}
 MISSING: set[Path] = set()
 
 
@@ -75,22 +76,24 @@ def check_clip(graph: Any, node: str | None, name: str) -> None:
         raise one_frame()
 
 
-def note_written(name: str) -> None:
-    """Notes that a run's motion was written, so that `times_lost` knows when its file has gone."""
+def note_written(name: str, *beside: Path) -> None:
+    """Notes that a run's motion was written, and files beside it, so that `times_lost` knows when one has gone."""
     WRITTEN.setdefault(motion_path(name), 0)
+    BESIDE[motion_path(name)] = beside
     MISSING.discard(motion_path(name))
 
 
 def times_lost(name: str) -> int:
-    """How often a motion's file was found to have gone after it was written.
+    """How often a motion's file, or one that was written with it, was found to have gone.
 
-    For ComfyUI's cache: the number stays the same while the file is there, so that a second queue costs nothing, and
-    changes when it has gone, so that the node writes it again. It is 0 for a name that is refused when the node runs.
+    For ComfyUI's cache: the number stays the same while the files are there, so that a second queue costs nothing, and
+    changes when one has gone, so that the node writes it again. It is 0 for a name that is refused when the node runs.
     """
     if explain(lambda: check_name(name)) is not True:
         return 0
     path = motion_path(name)
-    if path in WRITTEN and not path.exists() and path not in MISSING:
+    is_whole = all(file.exists() for file in (path, *BESIDE.get(path, ())))
+    if path in WRITTEN and not is_whole and path not in MISSING:
         MISSING.add(path)
         WRITTEN[path] += 1
     return WRITTEN.get(path, 0)

@@ -162,7 +162,7 @@ class TuneClips(io.ComfyNode):
             )
         learned.motion.save(motion_path(run_name))
         looks = save_looks(run_name, dict(zip(there, learned.appearances, strict=True)))
-        note_written(run_name)
+        note_written(run_name, *(look_path(run_name, slot) for slot in there))
         chart = draw_run(cockpit, run_name)
         return io.NodeOutput(learned.motion, chart, looks, ui=ui.PreviewImage(chart, cls=cls))
 

@@ -12,8 +12,11 @@ from typing import Any
 
 from ..atomic_files import check_output
 from ..cancelling import cancellable
+from ..checkpoints.lora_file import read_lora
 from ..errors import ConfigError, InputError
 from ..sampling.edit import check_own_steps
+from ..tuning.config import check_has_steps
+from ..tuning.motion import Motion
 from .executors.processes import run_in_processes
 from .executors.ray_tasks import run_on_ray
 from .executors.serial import run_serially
@@ -120,15 +123,15 @@ def run_batch(
 
     Raises:
         ConfigError: the settings do not go together.
-        InputError: a file of the recipe cannot be read.
+        InputError: a file of the recipe cannot be read, or is of another kind.
         OutputError: the folder cannot be written.
     """
     slots = slots or Slots()
     check_stages(stages)
-    check_recipe(batch.recipe)
     check_output(batch.out / "results.csv")
     batch = fit_device(batch, executor, slots)
     hashes = hash_files(batch)
+    check_recipe(batch.recipe)
     write_json(batch.out / "batch.json", plan_of(batch))
     run = Run(batch=batch, hashes=hashes, watcher=watcher or Watcher(), retries=slots.retries)
     chosen = batch.jobs if chosen is None else chosen
@@ -155,8 +158,18 @@ def check_stages(stages: Collection[str]) -> None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises `ConfigError` for what each edit would refuse after its clip was tuned and inverted."""
+    """Checks what every job would refuse, some of it only after its clip was tuned and inverted.
+
+    Raises:
+        ConfigError: the settings do not go together.
+        CheckpointError, MotionError: a LoRA is none, or the start is no motion.
+    """
     check_own_steps(recipe.inversion.method, recipe.sampling.eta, recipe.sampling.noise_prior)
+    check_has_steps(recipe.tuning.num_steps, starts=bool(recipe.start_from))
+    for path in recipe.loras:
+        read_lora(path)
+    if recipe.start_from:
+        Motion.load(recipe.start_from)
 
 
 def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:

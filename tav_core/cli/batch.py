@@ -89,7 +89,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     """The settings that all jobs share. Paths are whole ones: jobs may run in other folders."""
     paths = ("model", "vae", "tokenizer", "start_from", "clip_model", "dino", "pick_score")
     files: dict[str, Any] = {name: whole(getattr(args, name)) for name in paths}
-    files["loras"] = {whole(path): scale for path, scale in map(split_scale, args.lora)}
+    files["loras"] = read_loras(args.lora)
     args.tune_resume = TuneConfig().resume
     return Recipe(
         **files,
@@ -107,6 +107,14 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         injection=read_injection(args),
         flow=has_opencv() if args.flow is None else args.flow,
     )
+
+
+def read_loras(texts: Sequence[str]) -> dict[str, float]:
+    """The scales of LoRAs by their files; one that is given twice adds up, as in the single commands."""
+    scales: dict[str, float] = {}
+    for path, scale in map(split_scale, texts):
+        scales[whole(path)] = scales.get(whole(path), 0.0) + scale
+    return scales
 
 
 def whole(path: Path | None) -> str:

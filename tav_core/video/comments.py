@@ -24,7 +24,8 @@ def with_gif_comment(data: bytes, comment: str) -> bytes:
     text = comment.encode()
     blocks = (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))
     extension = b"\x21\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
-    return data[:start] + extension + data[start:]
+    # GIF87a has no extensions.
+    return b"GIF89a" + data[6:start] + extension + data[start:]
 
 
 def with_webp_comment(data: bytes, comment: str, *, width: int, height: int) -> bytes:

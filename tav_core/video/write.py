@@ -64,7 +64,8 @@ def write_video(
     pixels = EachFrame(checked, marker)
     write = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, "": write_folder}[ending]
     with whole_file(target) as temporary, _explained(target):
-        write(temporary, pixels, rate, comment)
+        # A text from the command line may hold bytes that are no UTF-8.
+        write(temporary, pixels, rate, comment.encode("utf-8", "replace").decode())
     return target
 
 

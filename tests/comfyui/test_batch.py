@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui.graphs import Graph, node
+from tests.comfyui.graphs import OPTIONS, Graph, node
 from tests.comfyui.server import PACK, Client, Server, error_of
 
 CAPTIONS = {"bear": "a bear is running in the snow", "Two Bears": "two bears are running"}
@@ -114,6 +115,12 @@ def test_one_more_prompt_renders_that_alone(server, client, clips):
     assert error_of(client.run(batch_graph("more", FIRST, cfg=2.0))) == ""
     changed = {path.suffix for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed == {".mp4"}
+    # Tune Options with its defaults changes nothing.
+    graph = batch_graph("more", FIRST, cfg=2.0)
+    graph["options"] = node("TAVTuneOptions", **OPTIONS)
+    graph["edit"]["inputs"]["options"] = ["options", 0]
+    now = {path: path.stat().st_mtime_ns for path in before}
+    assert error_of(client.run(graph)) == "" and now == {path: path.stat().st_mtime_ns for path in before}
     assert error_of(client.run(batch_graph("more", FIRST, tune_seed=1))) == ""
     assert all(path.stat().st_mtime_ns != when for path, when in before.items())
 
@@ -200,7 +207,51 @@ def cancel_later(server: Server, client: Client, prompt_id: str) -> None:
     server.post("/interrupt")
 
 
-def test_memory_does_not_grow_with_the_list(run_checks):
+@pytest.fixture(scope="module")
+def lists(run_checks) -> dict[str, Any]:
+    return run_checks("batch_lists_checks.py")
+
+
+def test_clips_of_odd_names_have_folders_of_their_own_that_stay(lists):
+    (first, *others), odd, long = lists["names"]["found"]
+    assert others[0] == "ski-gif" and others[2] == "ski-mp4-mp4"
+    assert all(re.fullmatch("ski-[0-9a-f]{8}", name) for name in (first, others[1])) and first != others[1]
+    assert odd[2:5] == ["trailing", "clip", "스키"]
+    for names in (odd, long, [first, *others]):
+        assert len({name.casefold() for name in names}) == len(names)
+        assert not any(set(name) & set("/\\. ") for name in names)
+    assert lists["names"]["many"] == 1000 and lists["names"]["stay"]
+
+
+def test_jobs_have_a_name_for_each_edit_and_read_no_clip_that_they_need_not(lists):
+    found = lists["jobs"]
+    assert found["prompts"] == ["A fox!", "a fox", "a fox!"] and found["types"] == ["a-fox", "a-fox-2", "a-fox-3"]
+    assert found["opened"] == 0 and "several clips with the name one" in found["twice"]
+
+
+def test_two_nodes_do_not_write_into_one_folder(client, clips, lists):
+    assert lists["alone"] == [True, True, False, True, True, True, True]
+    graph = batch_graph("same", FIRST)
+    graph["again"] = batch_graph("SAME", SECOND, cfg=2.0)["edit"]
+    assert "two Edit Clips with the batch_name same" in str(client.queue(graph)["node_errors"])
+
+
+def test_videos_that_have_gone_are_noticed_once(lists):
+    assert lists["lost"] == [0, 0, 1, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def held(run_checks) -> dict[str, Any]:
+    return run_checks("batch_checks.py")
+
+
+def test_memory_does_not_grow_with_the_list(held):
     """The clip and its edit are alive whenever one of eight is written, as with a single one, and none afterwards."""
-    found = run_checks("batch_checks.py")
-    assert found == {"one": [2, 0], "many": [*[2] * 8, 0]}
+    assert held["one"] == [2, 0] and held["many"] == [*[2] * 8, 0]
+
+
+def test_what_failed_for_want_of_memory_is_tried_again_at_the_next_run(held):
+    """A refusal would only come again: ComfyUI's cache keeps it."""
+    found = {"states": ["failed", "done"], "then": ["done", "done"]}
+    assert held["memory"] == {**found, "tried again": 1}
+    assert held["refused"] == {**found, "tried again": 0}

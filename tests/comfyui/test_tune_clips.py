@@ -101,6 +101,10 @@ def test_a_second_queue_costs_nothing_and_other_clips_are_another_run(server, cl
     assert error_of(client.run(graph)) == ""
     client.messages.clear()
     assert error_of(client.run(graph)) == "" and progress_of(client) == []
+    # A look that was deleted is written again, from the state of the run.
+    look = files_of(server, "again")[2]
+    look.unlink()
+    assert error_of(client.run(graph)) == "" and look.exists() and progress_of(client) in ([], [(4, 4)])
     swapped = changed(graph, "tune", frames_a=["other", 0], frames_b=["demo", 3])
     assert "another" in error_of(client.run(swapped)) or "not the one" in error_of(client.run(swapped))
 

@@ -18,7 +18,7 @@ from tav_core.batch.executors.serial import run_serially
 from tav_core.batch.executors.tasks import Slots
 from tav_core.batch.job_folder import JobFolder, read_json
 from tav_core.batch.recipe import Modes
-from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TuningDiverged
+from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TavError, TuningDiverged
 from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.run_lock import hold
@@ -121,6 +121,22 @@ def test_a_lora_a_start_and_their_strength_redo_all(make_batch, place, done, tmp
         assert done == []
     with pytest.raises(InputError, match=r"LoRA .*missing.safetensors, which does not exist"):
         run_batch(make_batch(loras={"missing.safetensors": 1.0}))
+
+
+def test_what_every_job_would_refuse_is_refused_before_the_first(make_batch, place, done):
+    none = str(place / "cat.mp4")
+    wrong = str(place / "wrong.safetensors")
+    save_file({"weight": torch.zeros(2)}, wrong)
+    for settings in (
+        {"start_from": wrong},
+        {"start_from": none},
+        {"loras": {wrong: 1.0}},
+        {"loras": {none: 1.0}},
+        {"tuning": TuneConfig(num_steps=0)},
+    ):
+        with pytest.raises(TavError):
+            run_batch(make_batch(**settings))
+    assert done == []
 
 
 def test_a_seed_counts_where_the_start_is_mixed_with_noise(make_batch, done):
@@ -321,5 +337,9 @@ def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
 
 
 def test_a_recipe_comes_back_from_json(make_batch):
-    recipe = make_batch(clip_model="a", sampling=EditConfig(num_steps=7, eta=0.5)).recipe
+    more = {"loras": {"b.safetensors": 0.5, "a.safetensors": 1.0}, "injection": InjectionConfig(attention=0.5)}
+    recipe = make_batch(clip_model="a", start_from="c", sampling=EditConfig(num_steps=7, eta=0.5), **more).recipe
+    again = type(recipe).from_json(json.loads(json.dumps(recipe.as_json())))
+    assert again == recipe and list(again.loras) == list(recipe.loras)
+    recipe = dataclasses.replace(recipe, injection=None)
     assert type(recipe).from_json(json.loads(json.dumps(recipe.as_json()))) == recipe

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 
+from tav_core.cli.batch import read_loras
 from tav_core.cli.main import main
 from tests.project_files import ROOT
 from tests.tav_core.batch.conftest import place  # noqa: F401
@@ -54,6 +56,12 @@ def test_a_batch_does_what_the_commands_do_one_by_one(place, tmp_path):  # noqa:
     (edit,) = (tmp_path / "run").rglob("edits/object")
     for picture in (tmp_path / "edit" / "a-dog").iterdir():
         assert (edit / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_a_lora_that_is_given_twice_adds_up(tmp_path):
+    path = str(tmp_path / "look.safetensors")
+    found = read_loras([path, f"{path}:0.5", "other.safetensors:0.25"])
+    assert found == {path: 1.5, str(Path("other.safetensors").absolute()): 0.25}
 
 
 def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys):  # noqa: F811
