@@ -8,11 +8,14 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import ConfigError
 from tav_core.models.schedule import NoiseSchedule, ddim_step
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
+from tav_core.sampling.injection import InjectedDenoiser
 from tav_core.sampling.invert import invert
+from tav_core.sampling.local_edit import keep_outside
 from tav_core.sampling.multistep import sample_second_order, walk_second_order
 from tav_core.sampling.trajectory import Trajectory
 
@@ -86,3 +89,17 @@ def test_fresh_noise_is_refused_and_a_noise_prior_is_not(denoiser, clip_latents,
         edit(denoiser, trajectory, context, context, config=EditConfig(num_steps=3, eta=0.5))
     mixed = edit(denoiser, trajectory, context, context, config=EditConfig(num_steps=3, noise_prior=0.5))
     assert mixed.isfinite().all()
+
+
+def test_a_mask_keeps_the_clip_and_windows_and_injection_go_along(denoiser, clip_latents, context):
+    windowed = WindowedDenoiser(denoiser=denoiser, windows=ContextWindows(length=3, overlap=1))
+    trajectory = invert(windowed, clip_latents, context, num_steps=4, method="dpmpp_2m")
+    injected = InjectedDenoiser(denoiser=windowed, trajectory=trajectory, source_context=context)
+    config = EditConfig(num_steps=4, guidance_scale=3.0, guidance_until=0.5)
+    mask = torch.zeros(1, *(8 * side for side in clip_latents.shape[-2:]))
+    mask[..., : mask.shape[-1] // 2] = 1
+    how = {"config": config, "correct": keep_outside(trajectory, mask, feather=0)}
+    edited = edit(injected, trajectory, -context, context, **how)
+    half = clip_latents.shape[-1] // 2
+    torch.testing.assert_close(edited[..., half:], clip_latents[..., half:])
+    assert edited.isfinite().all() and not torch.allclose(edited[..., :half], clip_latents[..., :half])
