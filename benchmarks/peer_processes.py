@@ -18,8 +18,8 @@ MARK = "RESULTS "
 JOB = {
     "source": "a bear is running in the snow",
     "edited": "an elephant is running in the snow",
-    "tune_steps": 20,
-    "num_steps": 10,
+    "tune_steps": 10,
+    "num_steps": 5,
     "cfg": 7.5,
 }
 
