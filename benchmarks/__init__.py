@@ -5,6 +5,6 @@ own, table.py prints it. What is timed: stages.py, workload.py, sizes.py. How: c
 rates), flops.py, operations.py (the profile). Compared with: rivals.py, plain.py (a plain twin of the UNet),
 original.py. Commands of their own: count_memory.py, roofline.py, estimates.py, growth.py, long_clips.py, seams.py,
 time_to_edit.py (with work.py, which counts evaluations, and edit_cost.py); peers.py, which starts
-processes of ComfyUI's Python (peer_processes.py, in_comfyui.py): peer_step.py (with process_memory.py), peer_job.py and
-peer_server.py, peer_start.py.
+processes of ComfyUI's Python (peer_processes.py, in_comfyui.py): peer_step.py (with process_memory.py) and
+peer_start.py.
 """

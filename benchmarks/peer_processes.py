@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,24 +13,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 # Marks the lines of stdout that hold figures, because nodes print there as well.
 MARK = "RESULTS "
-# What the nodes and the library both do, on the demo's model and clip, 8 frames of 128x128 without previews.
-JOB = {
-    "source": "a bear is running in the snow",
-    "edited": "an elephant is running in the snow",
-    "tune_steps": 10,
-    "num_steps": 5,
-    "cfg": 7.5,
-}
 
 
-def environment(comfy: Path) -> dict[str, str]:
-    """For a process of ComfyUI's Python: nothing is downloaded, and bytecode is kept in a folder of its own."""
-    compiled = Path(tempfile.gettempdir()) / "tune_a_video_bytecode"
-    return {**os.environ, "COMFYUI_PATH": str(comfy), "HF_HUB_OFFLINE": "1", "PYTHONPYCACHEPREFIX": str(compiled)}
+def environment(comfy: Path, *, bytecode: Path | None = None) -> dict[str, str]:
+    """For a process of ComfyUI's Python: nothing is downloaded, and no bytecode is written beside anyone's code.
+
+    Args:
+        bytecode: a folder for it; None to write none.
+    """
+    told = {"PYTHONDONTWRITEBYTECODE": "1"} if bytecode is None else {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    return {**os.environ, "COMFYUI_PATH": str(comfy), "HF_HUB_OFFLINE": "1", **told}
 
 
 class Contestant:
-    """A process that does one step, or one job, whenever it is told to.
+    """A process that does one step whenever it is told to.
 
     Args:
         python: that it runs in.
@@ -48,7 +43,7 @@ class Contestant:
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment(comfy), text=True, **pipes)
 
     def run(self, seed: int) -> dict[str, Any]:
-        """The figures of one more step, or job."""
+        """The figures of one more step."""
         assert self.process.stdin, "it was opened with a pipe"
         self.process.stdin.write(f"{seed}\n")
         self.process.stdin.flush()

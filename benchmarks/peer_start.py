@@ -27,14 +27,15 @@ def time_starts(comfy: Path, python: Path, pack: Path, *, runs: int) -> Times:
 
 
 def time_start(comfy: Path, python: Path, base: Path) -> tuple[float, float]:
-    """Wall and CPU seconds of one start.
+    """Wall and CPU seconds of one start, whose bytecode is kept in `base`, as an installed pack's is.
 
     Raises:
         RuntimeError: it failed, or the pack did; the message is the end of the log.
     """
     command = [str(python), "main.py", *OPTIONS, "--base-directory", str(base)]
     began, worked = time.perf_counter(), children_seconds()
-    done = subprocess.run(command, cwd=comfy, env=environment(comfy), capture_output=True, text=True)
+    told = environment(comfy, bytecode=base / "bytecode")
+    done = subprocess.run(command, cwd=comfy, env=told, capture_output=True, text=True)
     took = time.perf_counter() - began, children_seconds() - worked
     if done.returncode or "IMPORT FAILED" in done.stdout + done.stderr:
         raise RuntimeError(f"ComfyUI did not start:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")

@@ -1,7 +1,6 @@
 """Our pack beside others in one run on this CPU, measured in turn: `python -m benchmarks.peers step --peer FOLDER`.
 
 step    a step of KSampler: ComfyUI alone, with a motion of ours, and with AnimateDiff-Evolved from the folder --peer
-nodes   a job by the pack's nodes, and the same job by calls of the library in the same process
 start   ComfyUI's start with and without the pack
 
 COMFYUI_PATH names ComfyUI's folder and COMFYUI_PYTHON its Python. Seconds are those of the CPU, which other work on the
@@ -21,11 +20,10 @@ from typing import Any
 
 from .bench import ROOT, describe_machine
 from .clocks import summarize
-from .peer_processes import JOB, Contestant
-from .peer_server import NodesJob
+from .peer_processes import Contestant
 from .peer_start import time_starts
 
-GOALS = {"ours to peer, time": 1.0, "ours to peer, peak": 1.0, "nodes to library, time": 1.05}
+GOALS = {"ours to peer, time": 1.0, "ours to peer, peak": 1.0}
 SECONDS = ("seconds", "cpu_seconds")
 
 
@@ -35,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     comfy, python = where_comfyui_is()
     compare = {
         "step": lambda: compare_steps(args, comfy, python),
-        "nodes": lambda: compare_nodes(args, comfy, python),
         "start": lambda: compare_starts(args, comfy, python),
     }
     results = []
@@ -51,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; exits with 2 if a comparison lacks its peer."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="+", choices=("step", "nodes", "start"))
+    parser.add_argument("what", nargs="+", choices=("step", "start"))
     parser.add_argument("--peer", type=Path, help="the folder of AnimateDiff-Evolved, for step")
     parser.add_argument("--num-frames", type=int, default=8, help="of a step's batch (default: %(default)s)")
     parser.add_argument("--pixels", type=int, default=256, help="its width and height (default: %(default)s)")
@@ -119,21 +116,6 @@ def step_ratios(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
         "ours to core, time": ours["median_cpu_seconds"] / core["median_cpu_seconds"],
         "peer to core, time": peer["median_cpu_seconds"] / core["median_cpu_seconds"],
     }
-
-
-def compare_nodes(args: argparse.Namespace, comfy: Path, python: Path) -> dict[str, Any]:
-    """A job by nodes in a server and by the library, in turn."""
-    settings = {"runs": args.runs, "threads": args.threads}
-    with ExitStack() as opened:
-        library = Contestant(python, "benchmarks.peer_job", settings, comfy)
-        opened.callback(library.close)
-        nodes = NodesJob(python, comfy, threads=args.threads)
-        opened.callback(nodes.close)
-        library.read()
-        nodes.wait_ready()
-        rows = summarize_turns(run_in_turn({"library": library, "nodes": nodes}, args.runs))
-    ratio = rows["nodes"]["median_cpu_seconds"] / rows["library"]["median_cpu_seconds"]
-    return {"what": "nodes", "settings": {**JOB, **settings}, "rows": rows, "ratios": {"nodes to library, time": ratio}}
 
 
 def compare_starts(args: argparse.Namespace, comfy: Path, python: Path) -> dict[str, Any]:

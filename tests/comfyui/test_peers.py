@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from benchmarks import peer_server, peer_start, peers
-
-
-def test_the_nodes_job_runs_and_is_counted(comfyui, monkeypatch):
-    monkeypatch.setitem(peers.JOB, "tune_steps", 2)
-    monkeypatch.setitem(peers.JOB, "num_steps", 2)
-    job = peer_server.NodesJob(comfyui.python, comfyui.path, threads=1)
-    try:
-        job.wait_ready()
-        assert all(job.run(seed)["cpu_seconds"] > 0.5 for seed in (1, 2))
-        job.process.kill()
-        job.process.wait()
-        with pytest.raises(RuntimeError, match="did not start"):
-            job.wait_ready()
-    finally:
-        job.close()
+from benchmarks import peer_start
 
 
 def test_comfyui_starts_and_ends_without_touching_its_folders(comfyui, tmp_path):
