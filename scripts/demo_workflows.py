@@ -27,7 +27,7 @@ from workflow_parts import (
 
 # Fewer steps than an edit needs at best, so that the first one is there soon. Their scores are in docs/tuning-steps.md.
 QUICK_STEPS = 28
-# Half of the demo's: as many edits are right, and follow the clip, see docs/time-to-edit.md.
+# Half of the demo's: nearly as many edits are right, and they follow the clip better, see docs/time-to-edit.md.
 QUICK_SAMPLING = 10
 
 

@@ -32,6 +32,8 @@ from workflow_parts import (
 
 # Where Tune Options, a tall node, stands in the column of the note.
 LOW_NOTE = 184
+# For five points of two lines: Nodes 2.0 in ComfyUI 0.8 draws a note as high as its text.
+HIGH_NOTE = 285
 # Room for what a node says of a run, in some lines.
 TOLD = 60
 
@@ -117,6 +119,7 @@ def sdxl_dreambooth(graph: WorkflowGraph) -> None:
         "24 frames of 768x768 take 10 to 16 GB, of 1024x1024 13 to 23.",
         "SDXL is told the clip's size; *CLIP Text Encode (SDXL)* tells another.",
         "Tuned already? **Load Motion** in place of *One-Shot Tune*.",
+        height=HIGH_NOTE,
     )
     graph.group("Load", LOAD, below=True)
     base = graph.add("CheckpointLoaderSimple", ckpt_name=SDXL["name"], models=[SDXL], title="A: tuned on")
@@ -180,7 +183,7 @@ def stock_samplers(graph: WorkflowGraph) -> None:
 def low_memory(graph: WorkflowGraph) -> None:
     """For small GPUs: fewer, smaller frames, and every setting that saves memory."""
     graph.note(
-        "Out of memory? Lower *num_frames* in **Load Clip** first.",
+        "Out of memory? Lower *num_frames*.",
         "*memory* low: half precision, no previews.",
         "**Tune Options**: *temporal only* needs even less, and learns less.",
         "**VAE Decode (Tiled)**: smaller tiles need less.",

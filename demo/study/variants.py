@@ -178,6 +178,8 @@ COMBINED = {
     "min-SNR, new start for things": _RENEWED,
     "min-SNR, new start for things, guidance 6": dataclasses.replace(_RENEWED, sampling={"guidance_scale": 6.0}),
     "min-SNR, subject led": _LED_AROUND,
+    "min-SNR, new start for things, 10 steps": dataclasses.replace(_RENEWED, sampling={"num_steps": 10}),
+    "min-SNR, subject led, 10 steps": dataclasses.replace(_LED_AROUND, sampling={"num_steps": 10}),
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),
     "min-SNR, guidance to 0.7": dataclasses.replace(_SNR, sampling={"guidance_until": 0.7}),
     "min-SNR, guidance to 0.4": dataclasses.replace(_SNR, sampling={"guidance_until": 0.4}),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...tav_core.errors import ConfigError
-from ...tav_core.sampling.config import EditConfig, InvertConfig
-from ..sockets.bridge import check_planned_steps
+from ...tav_core.sampling.config import OWN_STEPS, EditConfig, InvertConfig
+from ..sockets.bridge import check_planned_steps, start_alone
 from ..sockets.graph import find_feed, is_link, read_input, read_value
 
 INVERT, ANIMATION = "TAVDDIMInvert", "TAVAnimationStart"
@@ -20,7 +20,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
         num_steps: of the edit; None if it is linked.
 
     Raises:
-        ConfigError: they do not fit, or a mask has no trajectory.
+        ConfigError: they do not fit, or a mask, or an inversion with steps of its own, has no trajectory.
     """
     from ...tav_core.sampling.edit import check_own_steps, check_same_steps
 
@@ -30,6 +30,8 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     if is_link(read_input(graph, node, "mask")) and not has_trajectory:
         raise mask_alone()
     check_queued_animation(graph, node, num_steps)
+    if not has_trajectory:
+        check_queued_alone(graph, node)
     inversion = find_feed(graph, node, "trajectory")
     if inversion is None or inversion.class_type != INVERT:
         return
@@ -39,6 +41,15 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     method = read_value(graph, inversion.node, "method")
     eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
     check_own_steps(method or InvertConfig.method, eta or 0.0, 1.0 if prior is None else prior)
+
+
+def check_queued_alone(graph: Any, node: str | None) -> None:
+    """Checks that an edit without a trajectory starts from an inversion that can be sampled without it."""
+    start = find_feed(graph, node, "latent")
+    if start is not None and start.class_type == INVERT:
+        method = read_value(graph, start.node, "method")
+        if method in OWN_STEPS:
+            raise start_alone(method)
 
 
 def check_queued_animation(graph: Any, node: str | None, num_steps: Any) -> None:

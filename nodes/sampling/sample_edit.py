@@ -79,8 +79,8 @@ class SampleEdit(io.ComfyNode):
                     "trajectory",
                     optional=True,
                     tooltip=(
-                        "The inversion's trajectory. If connected, its step and frame counts are checked. o_belm and a "
-                        "mask need it."
+                        "The inversion's trajectory. If connected, its step and frame counts are checked. o_belm, "
+                        "dpmpp_2m and a mask need it."
                     ),
                 ),
                 io.Mask.Input(

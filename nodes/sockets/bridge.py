@@ -12,6 +12,7 @@ from torch import Tensor
 from ...tav_core.errors import ClipError, ConfigError, LatentsError
 from ...tav_core.layouts import all_finite
 from ...tav_core.models.conditioning import Conditioning, as_conditioning
+from ...tav_core.sampling.config import OWN_STEPS
 from .told import Told, check_pooled, pooled_width
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...tav_core.sampling.trajectory import Trajectory
 
-# A key of a LATENT beside its samples: the exact method that inverted it. Only this pack's Sample Edit can reverse it.
+# A key of a LATENT beside its samples: the method that inverted it, if sampling follows by steps of that method's own.
 METHOD = "tav_method"
 # Another: (sampling steps, how many of them are left) for samples that Animation Start has noised.
 STEPS = "tav_steps"
@@ -132,22 +133,27 @@ def to_mask(mask: Tensor) -> Tensor:
 
 
 def as_inverted(samples: Tensor, trajectory: Trajectory) -> dict[str, Any]:
-    """Inverted samples `f c h w` as a LATENT, marked with the method if sampling also needs the trajectory."""
-    return {"samples": samples} if trajectory.remainder is None else {"samples": samples, METHOD: trajectory.method}
+    """Inverted samples `f c h w` as a LATENT, marked with the method if sampling needs the trajectory to follow it."""
+    return {"samples": samples, METHOD: trajectory.method} if trajectory.method in OWN_STEPS else {"samples": samples}
 
 
 def check_start_is_whole(latent: dict[str, Any], trajectory: Trajectory | None) -> None:
-    """Checks that a LATENT of an exact inversion comes with its trajectory.
+    """Checks that a LATENT whose inversion has steps of its own comes with its trajectory.
 
     Raises:
-        ConfigError: the trajectory is missing, or is not of an exact inversion.
+        ConfigError: the trajectory is missing, or is of an inversion by another method.
     """
-    if latent.get(METHOD) and (trajectory is None or trajectory.remainder is None):
-        raise ConfigError(
-            got=f"a latent inverted by {latent[METHOD]}, without the trajectory of that inversion",
-            expected="both: an exact inversion needs its latent and its trajectory",
-            mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
-        )
+    if METHOD in latent and (trajectory is None or trajectory.method != latent[METHOD]):
+        raise start_alone(latent[METHOD])
+
+
+def start_alone(method: str) -> ConfigError:
+    """What is said of a start without the trajectory of its inversion, before anything runs or when the node does."""
+    return ConfigError(
+        got=f"a latent inverted by {method}, without the trajectory of that inversion",
+        expected=f"both: sampling takes the steps of {method} backwards, which the trajectory says",
+        mend="Connect the trajectory of the same DDIM Invert, or choose another method there.",
+    )
 
 
 def begun_from(latent: dict[str, Any], *, num_steps: int, steps: int) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def run_invert(args: argparse.Namespace) -> None:
     check_room(denoiser, latents, guided=False)
     check_output(args.out)
     inversion = InvertConfig(method=args.method, iterations=args.iterations)
-    tell_time(denoiser, latents, context, count_inversion(inversion, args.num_steps))
+    predictions = count_inversion(inversion, args.num_steps)
+    predictions[False] += args.num_steps * args.check
+    tell_time(denoiser, latents, context, predictions)
     with progress_bar("invert", args.num_steps) as bar:
         trajectory = invert(
             denoiser,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,17 +52,22 @@ class DeviceRates:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What is computed to measure a device: sides of matrices, frames, tokens, bytes that no cache holds."""
+    """What is computed to measure a device: sides of matrices, pixels and frames, tokens, bytes that no cache holds."""
 
     side: int
-    frames: int
+    pixels: int = SIDE
+    frames: int = 1
     tokens: int
     copied: int
 
 
-# Each takes a tenth of a second on one core, and fills a large card.
-PROBES = {"cpu": Probe(side=1024, frames=1, tokens=2048, copied=2**27)}
-PROBE = Probe(side=4096, frames=16, tokens=SIDE**2, copied=2**28)
+# From small to large. Each operation stops at the first that takes long enough: a CPU without instructions for float16
+# would take minutes for the last one. That takes a tenth of a second on one core, or fills a large card.
+SMALL = (Probe(side=64, pixels=4, tokens=64, copied=2**22), Probe(side=256, pixels=16, tokens=256, copied=2**24))
+PROBES = {"cpu": (*SMALL, Probe(side=1024, tokens=2048, copied=2**27))}
+LARGE = (*SMALL, Probe(side=4096, frames=16, tokens=SIDE**2, copied=2**28))
+# Seconds: the next probe takes up to 64 times as long; and after how many seconds an operation is not repeated.
+LONG_ENOUGH, LONGEST = 0.01, 0.5
 
 
 def floor_of(operation: Operation, rates: DeviceRates) -> float:
@@ -87,9 +91,7 @@ def measure_device(
         dtype: to compute in.
         clock: `time.process_time` for a CPU that no other program uses.
     """
-    probe = PROBES.get(device.type, PROBE)
-    runs = probes(device, dtype, probe)
-    found = {name: amount / fastest(run, device, clock) for name, (run, amount) in runs.items()}
+    found = {name: measure_rate(make, device, clock) for name, make in probes(device, dtype).items()}
     one = torch.zeros(1, device=device, dtype=dtype)
     many = lambda: [one.add_(1) for _ in range(SMALLEST_RUNS)]  # noqa: E731
     product = found["product"]
@@ -104,30 +106,55 @@ def measure_device(
     )
 
 
-def probes(device: torch.device, dtype: torch.dtype, probe: Probe) -> dict[str, tuple[Callable[[], Tensor], int]]:
-    """The functions to time, each with its floating point operations, or bytes read and written."""
-    kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
-    left, right = (torch.ones((probe.side, probe.side), **kwargs) for _ in range(2))
-    images = torch.ones((probe.frames, CHANNELS, SIDE, SIDE), **kwargs)
-    weight = torch.ones((CHANNELS, CHANNELS, KERNEL, KERNEL), **kwargs)
-    query, key, value = (torch.ones((1, HEADS, probe.tokens, HEAD_WIDTH), **kwargs) for _ in range(3))
-    source = torch.ones(probe.copied // 2, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return {
-        "product": (lambda: left @ right, 2 * probe.side**3),
-        "convolution": (
-            lambda: F.conv2d(images, weight, padding=KERNEL // 2),
-            2 * images.numel() * CHANNELS * KERNEL**2,
-        ),
-        "attention": (lambda: F.scaled_dot_product_attention(query, key, value), 4 * query.numel() * probe.tokens),
-        "bandwidth": (lambda: target.copy_(source), 2 * source.nbytes),
-    }
+# A function to time, and its floating point operations, or the bytes that it reads and writes.
+Timed = tuple[Callable[[], Tensor], int]
+
+
+def measure_rate(make: Callable[[Probe], Timed], device: torch.device, clock: Callable[[], float]) -> float:
+    """The rate of an operation on the largest probe that is worth its time; one after the other is in memory."""
+    rate = 0.0
+    for probe in PROBES.get(device.type, LARGE):
+        run, amount = make(probe)
+        seconds = fastest(run, device, clock)
+        rate = amount / seconds
+        if seconds > LONG_ENOUGH:
+            break
+    return rate
+
+
+def probes(device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[Probe], Timed]]:
+    """Makes the functions to time, for a probe."""
+
+    def ones(*shape: int) -> Tensor:
+        return torch.ones(shape, device=device, dtype=dtype)
+
+    def product(probe: Probe) -> Timed:
+        left, right = ones(probe.side, probe.side), ones(probe.side, probe.side)
+        return lambda: left @ right, 2 * probe.side**3
+
+    def convolution(probe: Probe) -> Timed:
+        images = ones(probe.frames, CHANNELS, probe.pixels, probe.pixels)
+        weight = ones(CHANNELS, CHANNELS, KERNEL, KERNEL)
+        run = lambda: F.conv2d(images, weight, padding=KERNEL // 2)  # noqa: E731
+        return run, 2 * images.numel() * CHANNELS * KERNEL**2
+
+    def attention(probe: Probe) -> Timed:
+        query, key, value = (ones(1, HEADS, probe.tokens, HEAD_WIDTH) for _ in range(3))
+        run = lambda: F.scaled_dot_product_attention(query, key, value)  # noqa: E731
+        return run, 4 * query.numel() * probe.tokens
+
+    def bandwidth(probe: Probe) -> Timed:
+        source = torch.ones(probe.copied // 2, dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
+        return lambda: target.copy_(source), 2 * source.nbytes
+
+    return {"product": product, "convolution": convolution, "attention": attention, "bandwidth": bandwidth}
 
 
 def fastest(run: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of a few runs."""
-    seconds = []
-    for _ in range(RUNS):
+    """Seconds of the fastest of a few runs; of fewer, if they take long."""
+    seconds: list[float] = []
+    while len(seconds) < RUNS and sum(seconds) < LONGEST:
         begun = clock()
         run()
         wait_for(device)
@@ -137,10 +164,9 @@ def fastest(run: Callable[[], object], device: torch.device, clock: Callable[[],
 
 def wait_for(device: torch.device) -> None:
     """Waits until a device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    if device.type != "cpu":
+        # Each kind has a module of this name. One that has none cannot be measured: nothing says when it is done.
+        getattr(torch, device.type).synchronize()
 
 
 def device_name(device: torch.device) -> str:

@@ -126,7 +126,7 @@ def check_start(
     if scheduler is not None:
         raise ConfigError(
             got=f"{type(scheduler).__name__} for an inverted start",
-            expected="DDIM, because the inversion is DDIM run backwards",
+            expected="the steps of the inversion backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
     check_own_steps(start.method, config.eta, config.noise_prior)

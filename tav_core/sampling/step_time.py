@@ -57,15 +57,24 @@ def estimate_sampling_time(
 
     def count() -> Work:
         shapes = [
-            (number, each)
+            (share * number, each)
             for guided, number in predictions.items()
-            if number
-            for each in shapes_of_step(denoiser, shape, guided=guided)
+            for share, runs in shares_of_steps(denoiser)
+            if share * number
+            for each in shapes_of_step(runs, shape, guided=guided)
         ]
         alike = {each: sum(number for number, other in shapes if other == each) for _, each in shapes}
         return [(times * number, count_prediction(inner.unet, each, context)) for each, number in alike.items()]
 
     return estimate_time(sum(predictions.values()), count, device=inner.unet.device, dtype=inner.unet.dtype)
+
+
+def shares_of_steps(denoiser: Denoiser) -> list[tuple[float, Denoiser]]:
+    """What runs in which share of the steps: an injection's source leaves the batch after the last one that injects."""
+    if not isinstance(denoiser, InjectedDenoiser):
+        return [(1.0, denoiser)]
+    share = max(denoiser.config.attention, denoiser.config.features)
+    return [(share, denoiser), (1 - share, denoiser.denoiser)]
 
 
 def shapes_of_step(denoiser: Denoiser, shape: Sequence[int], *, guided: bool) -> list[tuple[int, ...]]:

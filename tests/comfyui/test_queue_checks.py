@@ -48,6 +48,12 @@ def with_clip(**changes):
     return with_node(tune_graph(), "load", node("TAVLoadClip", **{**CLIP, **changes}), tune__frames=0)
 
 
+def alone(method):
+    graph = changed(edit_graph(), "invert", method=method)
+    del graph["edit"]["inputs"]["trajectory"]
+    return graph
+
+
 WARM = {**OPTIONS, "warmup_steps": TUNE["num_steps"] + 1}
 # name: (graph, the node that is marked, words of its message)
 CASES = {
@@ -69,6 +75,11 @@ CASES = {
         changed(changed(edit_graph(), "invert", method="o_belm"), "edit", eta=0.5),
         "edit",
         "eta 0.5 for an inversion by o_belm",
+    ),
+    "an inversion with steps of its own, alone": (
+        alone("dpmpp_2m"),
+        "edit",
+        "a latent inverted by dpmpp_2m, without the trajectory",
     ),
     "windows that overlap in full": (windows(8, 8), "windows", "an overlap below the length"),
     "a report as a path": (report(name="a/b"), "report", "without folders"),

@@ -16,12 +16,12 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.durations import about
 from tav_core.models.conditioning import Conditioning, as_conditioning
-from tav_core.models.device_rates import DeviceRates, measure_device
+from tav_core.models.device_rates import DeviceRates, measure_device, measure_rate
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.step_time import FLOOR_SHARE, count_prediction, estimate_time
 from tav_core.models.traffic import Operation
 from tav_core.models.unet import InflatedUNet
-from tav_core.sampling.config import EditConfig, InvertConfig
+from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.injection import InjectedDenoiser
 from tav_core.sampling.invert import invert
@@ -141,11 +141,48 @@ def test_an_estimate_by_hand():
     assert estimate_time(9, lambda: pytest.fail("so few steps are not counted"), **given) is None
 
 
-def test_no_memory_to_measure_in_is_no_reason_to_fail():
-    def full(device, dtype):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        NotImplementedError('"slow_conv2d_cpu" not implemented for Half'),
+        AttributeError("module 'torch' has no attribute 'privateuseone'"),
+    ],
+)
+def test_what_cannot_be_measured_is_no_reason_to_fail(error):
+    """Memory that is full, a backend without an operation, and one that says nothing of when it is done."""
 
-    assert estimate_time(50, lambda: [], device=CPU, dtype=torch.float32, measure=full) is None
+    def fails(device, dtype):
+        raise error
+
+    assert estimate_time(50, lambda: [], device=CPU, dtype=torch.float32, measure=fails) is None
+
+
+def test_a_device_without_fast_instructions_for_a_dtype_is_measured_soon():
+    """A convolution in float16 took 150 seconds on a CPU without them, and each operation ran three times."""
+    now, ran = [0.0], []
+
+    def make(probe):
+        def run():
+            ran.append(probe)
+            now[0] += probe.side**3 / 1e6
+
+        return run, probe.side**3
+
+    assert measure_rate(make, CPU, lambda: now[0]) == pytest.approx(1e6)
+    assert [probe.side for probe in ran] == [64, 64] and now[0] < 1
+
+
+def test_a_fast_device_is_measured_by_large_operations():
+    now = [0.0]
+
+    def make(probe):
+        def run():
+            now[0] += 1e-5 + probe.side**3 / 1e12
+
+        return run, probe.side**3
+
+    assert measure_rate(make, CPU, lambda: now[0]) == pytest.approx(1e12, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +201,21 @@ def test_an_estimate_follows_the_steps_and_the_controls(denoiser, clip_latents, 
     both = estimate_sampling_time(denoiser, clip_latents.shape, told, {True: 30, False: 20})[1]
     assert [number for number, _ in both] == [30, 20]
     assert flops(both[0][1]) == pytest.approx(2 * flops(both[1][1]), rel=0.02)
+
+
+def test_the_estimate_of_an_injection_has_its_source_in_the_steps_that_inject(
+    denoiser, clip_latents, context, seen, monkeypatch
+):
+    monkeypatch.setattr("tav_core.sampling.step_time.estimate_time", lambda steps, count, **given: count())
+    trajectory = invert(denoiser, clip_latents, context, num_steps=10)
+    config = InjectionConfig(attention=0.3, features=0.0)
+    injected = InjectedDenoiser(denoiser=denoiser, trajectory=trajectory, source_context=context, config=config)
+    told = as_conditioning(context)
+    work = estimate_sampling_time(injected, clip_latents.shape, told, count_edit(injected, EditConfig(num_steps=10)))
+    seen.clear()
+    edit(injected, trajectory, context, context, config=EditConfig(num_steps=10))
+    assert sorted(seen.values()) == [3, 7] == sorted(times for times, _ in work)
+    assert {shape[0]: number for shape, number in seen.items()} == {3: 3, 2: 7}
 
 
 def test_the_estimate_against_the_measured_time(work):
