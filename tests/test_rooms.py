@@ -76,7 +76,7 @@ DEMO["demo/"] = set(DEMO)
 TABLE = {
     **LIBRARY,
     **{room: {*allowed, *LIBRARY} for room, allowed in (NODES | DEMO).items()},
-    "benchmarks/": {*LIBRARY, *DEMO},
+    "benchmarks/": {*LIBRARY, *DEMO, "nodes/core"},
     "scripts/": set(),
     "/": {"nodes/"},
 }
