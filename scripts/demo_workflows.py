@@ -27,8 +27,6 @@ from workflow_parts import (
 
 # Fewer steps than an edit needs at best, so that the first one is there soon. Their scores are in docs/tuning-steps.md.
 QUICK_STEPS = 28
-# Half of the demo's: nearly as many edits are right, and they follow the clip better, see docs/time-to-edit.md.
-QUICK_SAMPLING = 10
 
 
 def tune_demo(
@@ -39,17 +37,10 @@ def tune_demo(
     return tuned, apply_motion(graph, demo["model"], tuned["motion"], folded=folded)
 
 
-def invert_demo(
-    graph: WorkflowGraph,
-    model: Output,
-    demo: Node,
-    empty: Node,
-    *,
-    num_steps: int = DEMO_EDIT["num_steps"],
-    **look: Any,
-) -> Node:
+def invert_demo(graph: WorkflowGraph, model: Output, demo: Node, empty: Node, **look: Any) -> Node:
     """Two nodes: the inversion of the demo's clip."""
-    return invert_clip(graph, model, demo["vae"], demo["frames"], empty, num_steps=num_steps, **look)[1]
+    steps = DEMO_EDIT["num_steps"]
+    return invert_clip(graph, model, demo["vae"], demo["frames"], empty, num_steps=steps, **look)[1]
 
 
 def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
@@ -69,10 +60,10 @@ def quickstart(graph: WorkflowGraph) -> tuple[Node, Node]:
     about = {"num_steps": QUICK_STEPS, "run_name": "quickstart", "fps": demo["fps"]}
     model = tune_demo(graph, demo, source, **about, **previews)[1]
     graph.group("Invert", INVERT)
-    inverted = invert_demo(graph, model, demo, empty, num_steps=QUICK_SAMPLING, folded=False)
+    inverted = invert_demo(graph, model, demo, empty, folded=False)
     graph.group("Edit", EDIT)
     edited = prompt(graph, demo, DEMO_EDITED, "Edited prompt")
-    latent = sample(graph, model, inverted, edited[0], empty[0], **{**DEMO_EDIT, "num_steps": QUICK_SAMPLING})
+    latent = sample(graph, model, inverted, edited[0], empty[0], **DEMO_EDIT)
     video = decode(graph, latent, demo["vae"])
     return edited, save(graph, compare(graph, demo["frames"], video), demo["fps"], "quickstart")
 
