@@ -89,10 +89,10 @@ def time_many(count: int) -> dict[str, float]:
 def time_results(count: int) -> dict[str, float]:
     """The results of so many edits."""
     edit = Edit(type="style", prompt="a clip in the style of a painting")
-    job = dataclasses.replace(empty_batch(Path(tempfile.mkdtemp()), 1).jobs[0], edits=(edit,))
-    row = describe(job, edit, Recipe(model="m")) | dict.fromkeys(ALL_SCORES, 0.123456)
-    row |= {"state": "done", "video": "v.mp4", "error": "", "host": "h", "gpu": "0", "attempt": 1}
     with tempfile.TemporaryDirectory() as folder:
+        job = dataclasses.replace(empty_batch(Path(folder), 1).jobs[0], edits=(edit,))
+        row = describe(job, edit, Recipe(model="m")) | dict.fromkeys(ALL_SCORES, 0.123456)
+        row |= {"state": "done", "video": "v.mp4", "error": "", "host": "h", "gpu": "0", "attempt": 1}
         began = time.perf_counter()
         write_results(Path(folder), [row] * count)
         page = write_page(Path(folder), [row] * count, {})
