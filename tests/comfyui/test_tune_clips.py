@@ -97,12 +97,12 @@ def test_a_cancelled_run_goes_on_and_ends_as_an_unbroken_one(server, client):
 
 
 def test_a_second_queue_costs_nothing_and_other_clips_are_another_run(server, client):
-    graph = clips_graph(run_name="again")
+    graph = clips_graph(run_name="again_clips")
     assert error_of(client.run(graph)) == ""
     client.messages.clear()
     assert error_of(client.run(graph)) == "" and progress_of(client) == []
     # A look that was deleted is written again, from the state of the run.
-    look = files_of(server, "again")[2]
+    look = files_of(server, "again_clips")[2]
     look.unlink()
     assert error_of(client.run(graph)) == "" and look.exists() and progress_of(client) in ([], [(4, 4)])
     swapped = changed(graph, "tune", frames_a=["other", 0], frames_b=["demo", 3])
