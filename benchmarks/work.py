@@ -65,7 +65,7 @@ def plan_work(world: World, variant: Variant, schedule: NoiseSchedule, *, outer_
 
 def plan_edit(config: EditConfig, schedule: NoiseSchedule) -> tuple[int, int]:
     """Evaluations of one edit from an inversion: of the whole UNet, and of its outer layers alone."""
-    lowest = (1 - config.guidance_until) * schedule.num_train_timesteps
+    lowest = config.lowest_guided(schedule.num_train_timesteps)
     counts, videos, since = [0, 0], 0, 0
     for timestep in reversed(schedule.timesteps(config.num_steps)):
         guided = config.guidance_scale > 1 and timestep >= lowest

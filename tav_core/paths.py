@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from itertools import count
 from pathlib import Path
 
 from .errors import InputError, OutputError
@@ -63,6 +65,12 @@ def as_file_name(text: str, *, empty: str = "empty-prompt") -> str:
     """
     name = re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:NAME_LENGTH]
     return name.encode(errors="ignore")[:NAME_BYTES].decode(errors="ignore") or empty
+
+
+def new_name(stem: str, taken: Container[str]) -> str:
+    """A name that is not taken: the stem, or the stem with the first free number from 2 on."""
+    numbered = (f"{stem}-{number}" for number in count(2))
+    return stem if stem not in taken else next(name for name in numbered if name not in taken)
 
 
 def _no_name(path: str | Path, reason: str) -> OutputError:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tav_core.errors import ConfigError
+from ...tav_core.paths import as_file_name, new_name
 from ...tav_core.sampling.config import EditConfig
 from ...tav_core.tuning.config import TuneConfig
 from ..sockets.folders import batch_path
 from ..sockets.judges import NONE, find_weights
+from ..sockets.prompt_lines import split_prompts
 from .clip_list import ListedClip
 
 if TYPE_CHECKING:
@@ -58,11 +60,8 @@ def split(prompts: Iterable[str]) -> list[str]:
     Raises:
         ConfigError: there is none.
     """
-    lines = [" ".join(line.split()) for text in prompts for line in text.splitlines()]
-    found = list(dict.fromkeys(line for line in lines if line))
-    if not found:
-        raise ConfigError(got="no prompt", expected="at least one line of text", mend="Write one prompt per line.")
-    return found
+    lines = split_prompts("\n".join(prompts))
+    return list(dict.fromkeys(" ".join(line.split()) for line in lines))
 
 
 def prepare(
@@ -141,7 +140,7 @@ def make_jobs(clips: Sequence[ListedClip], prompts: Sequence[str], negative: str
         )
     kinds: dict[str, str] = {}
     for prompt in prompts:
-        kinds[name_edit(prompt, kinds)] = prompt
+        kinds[new_name(as_file_name(prompt), kinds)] = prompt
     edits = tuple(Edit(type=kind, prompt=prompt, negative=negative) for kind, prompt in kinds.items())
     return [
         ClipJob(
@@ -155,15 +154,6 @@ def make_jobs(clips: Sequence[ListedClip], prompts: Sequence[str], negative: str
         )
         for clip in cancellable(clips)
     ]
-
-
-def name_edit(prompt: str, taken: Mapping[str, str]) -> str:
-    """The name of an edit and of its file: its prompt's words, and a number if another has these."""
-    from ...tav_core.paths import as_file_name
-
-    stem = as_file_name(prompt)
-    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (stem, *numbered) if name not in taken)
 
 
 def hash_all(parts: CoreParts, recipe: Recipe, out: Path) -> dict[str, str]:

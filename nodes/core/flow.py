@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ...tav_core.denoisers.flow_guided import check_paths_fit, first_with_attention
+from ...tav_core.denoisers.flow_guided import check_paths_fit, first_with_attention, group_levels
 from ...tav_core.errors import ConfigError, MotionError
-from ...tav_core.models.along_paths import AlongPaths, PathGroups, group_paths
+from ...tav_core.models.along_paths import AlongPaths, PathGroups
 from ...tav_core.models.inflation import TemporalLayer, recast
+from .inflation import frames_in, options_in
 from .motion import FrameAttention, check_carries_motion, is_lavie
 from .unet import read_config, read_schedule
 from .windows import WINDOW
@@ -48,9 +49,8 @@ class Guide:
 
     def groups(self, window: tuple[int, ...] | None, like: Tensor) -> dict[int, PathGroups]:
         """The paths of the guided levels for a window of frames, or for all of them, on a tensor's device."""
-        chosen = self.paths[self.finest : self.finest + self.config.levels]
-        picked = chosen if window is None else [level[list(window)] for level in chosen]
-        return {level[0].numel(): group_paths(level).to(like.device) for level in picked}
+        picked = self.paths if window is None else [level[list(window)] for level in self.paths]
+        return group_levels(picked, self.config, finest=self.finest, device=like.device)
 
 
 def add_flow_guidance(model: ModelPatcher, paths: Sequence[Tensor], config: FlowConfig) -> ModelPatcher:
@@ -123,13 +123,10 @@ def run_guided(
     timestep = float(executor.class_obj.model_sampling.timestep(t[:1]))
     if not guide.config.guides(timestep, guide.num_train_timesteps):
         return executor(x, t, *args, **kwargs)
-    options = kwargs.get("transformer_options") or next(
-        (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
-    )
+    options = options_in(args, kwargs)
     window = options.get(WINDOW)
-    num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
     known = guide.paths[0].shape
-    check_paths_fit((num_frames, *x.shape[-2:]), (len(window) if window else known[0], *known[1:]))
+    check_paths_fit((frames_in(x, options), *x.shape[-2:]), (len(window) if window else known[0], *known[1:]))
     guide.along.groups = guide.groups(window, x)
     try:
         return executor(x, t, *args, **kwargs)

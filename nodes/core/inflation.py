@@ -7,7 +7,7 @@ frame count       from the batch, in a wrapper around the model: ComfyUI lays n 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +92,16 @@ def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, 
 
     ComfyUI may run the positive and the negative conditioning in separate batches, but it never splits a video.
     """
-    options = kwargs.get("transformer_options") or next(
-        (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a), {}
-    )
-    frames.value = x.shape[0] // len(options.get("cond_or_uncond", [0]))
+    frames.value = frames_in(x, options_in(args, kwargs))
     return executor(x, *args, **kwargs)
+
+
+def options_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """ComfyUI's options of a batch, among the arguments of `apply_model`; empty without any."""
+    found = (a for a in args if isinstance(a, dict) and "cond_or_uncond" in a)
+    return kwargs.get("transformer_options") or next(found, {})
+
+
+def frames_in(x: Tensor, options: Mapping[str, Any]) -> int:
+    """How many frames each video of a batch `(n f) c h w` has."""
+    return len(x) // len(options.get("cond_or_uncond", [0]))

@@ -20,6 +20,7 @@ from torch import Tensor
 from ...tav_core.layouts import fold, unfold
 from ...tav_core.models.conditioning import Conditioning
 from ...tav_core.models.schedule import NoiseSchedule
+from ...tav_core.sampling.config import EditConfig
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, check_conditioning, first_context
 from .terminal_bar import terminal_bar
 from .unet import read_schedule
@@ -77,7 +78,7 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
     ) -> None:
         self.stage, self.schedule, self.context = stage, schedule, context
         self.name, self.num_steps = name, num_steps
-        self.lowest_timestep = (1 - guidance_until) * schedule.num_train_timesteps
+        self.lowest_timestep = EditConfig(guidance_until=guidance_until).lowest_guided(schedule.num_train_timesteps)
 
     def sample(
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False

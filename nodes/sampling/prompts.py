@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...tav_core.errors import ConfigError
 from ..core.interrupt import interruptible
 from ..sockets.graph import explain
+from ..sockets.prompt_lines import split_prompts
 from ..sockets.widgets import CATEGORY, schema
 
 EXAMPLES = "an astronaut is skiing on the moon\na panda is skiing"
@@ -52,15 +52,3 @@ class Prompts(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, prompts: str | None = None) -> bool | str:
         return prompts is None or explain(lambda: split_prompts(prompts))
-
-
-def split_prompts(text: str) -> list[str]:
-    """The lines of a text that are not empty, without the spaces around them.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise ConfigError(got="no prompt", expected="at least one line of text", mend="Write one prompt per line.")
-    return lines

@@ -234,8 +234,8 @@ def read_all(
     _, height, width, _ = clips["a"].shape
     told = Told.of(model, height=height, width=width)
     previews = (preview_positive, preview_negative)
-    named = {slot: slot if positives[slot] is not None else "a" for slot in clips}
-    return [read_prompts(told, positives[slot], *previews, socket=f"positive_{slot}") for slot in named.values()]
+    slots = [slot if positives[slot] is not None else "a" for slot in clips]
+    return [read_prompts(told, positives[slot], *previews, socket=f"positive_{slot}") for slot in slots]
 
 
 def save_looks(run_name: str, looks: Mapping[str, Mapping[str, tuple[Tensor, Tensor]]]) -> list[str]:

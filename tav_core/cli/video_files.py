@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..checkpoints.load import Checkpoint
 from ..models.latents import decode_latents
-from ..paths import as_file_name
+from ..paths import as_file_name, new_name
 from ..sampling.config import EditConfig
 from ..version import __version__
 from ..video.watermark import check_size
@@ -56,15 +56,11 @@ def check_file(args: argparse.Namespace, path: Path, fps: float) -> None:
 
 def name_videos(args: argparse.Namespace) -> list[Path]:
     """One path per prompt; if two prompts give the same name, the second gets a number."""
-    paths: list[Path] = []
+    names: list[str] = []
     for prompt in args.prompt:
-        stem = as_file_name(prompt)
-        ending = "" if args.format == "png" else f".{args.format}"
-        path, number = args.out / f"{stem}{ending}", 2
-        while path in paths:
-            path, number = args.out / f"{stem}-{number}{ending}", number + 1
-        paths.append(path)
-    return paths
+        names.append(new_name(as_file_name(prompt), names))
+    ending = "" if args.format == "png" else f".{args.format}"
+    return [args.out / f"{name}{ending}" for name in names]
 
 
 def write_videos(

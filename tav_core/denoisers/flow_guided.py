@@ -61,9 +61,9 @@ class FlowGuidedDenoiser:
 
     def group(self) -> dict[int, PathGroups]:
         """The paths of the levels that are guided, by the number of tokens of a frame."""
-        finest = first_with_attention(self.denoiser.unet.config.down_block_types)
-        chosen = self.paths[finest : finest + self.config.levels]
-        return {level[0].numel(): group_paths(level).to(self.denoiser.unet.device) for level in chosen}
+        unet = self.denoiser.unet
+        finest = first_with_attention(unet.config.down_block_types)
+        return group_levels(self.paths, self.config, finest=finest, device=unet.device)
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -104,6 +104,18 @@ def attend_along_paths(unet: InflatedUNet, along: AlongPaths) -> InflatedUNet:
         if isinstance(block.attn1.processor, SelfAttention):
             block.attn1.set_processor(dataclasses.replace(block.attn1.processor, along=along))
     return guided
+
+
+def group_levels(
+    paths: Sequence[Tensor], config: FlowConfig, *, finest: int, device: torch.device
+) -> dict[int, PathGroups]:
+    """The paths of the levels that are guided, by the number of tokens of a frame.
+
+    Args:
+        paths: of each level, `f h w`.
+        finest: the first level that has attention.
+    """
+    return {level[0].numel(): group_paths(level).to(device) for level in paths[finest : finest + config.levels]}
 
 
 def first_with_attention(down_block_types: Sequence[str]) -> int:

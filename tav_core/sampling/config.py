@@ -85,6 +85,10 @@ class EditConfig:
     def __post_init__(self) -> None:
         check_settings(self)
 
+    def lowest_guided(self, num_train_timesteps: int) -> float:
+        """The timestep below which nothing is guided, of a schedule of so many."""
+        return (1 - self.guidance_until) * num_train_timesteps
+
 
 class Injected(NamedTuple):
     """What a step takes from the source."""

@@ -74,28 +74,23 @@ def edit(
     check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
     sample = find_sampler(start, scheduler, config) if steps is None else partial(sample_ddim, steps=taken)
+    lowest = config.lowest_guided(denoiser.schedule.num_train_timesteps)
     videos: list[Tensor] = []
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
         for positive, negative in zip(context, negative_context, strict=True):
             # A new one for each prompt, because it keeps features from step to step.
             reusing = reuse_deep(denoiser, config.deep_every)
-            model = guided(
-                reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest_guided(denoiser, config)
-            )
+            model = guided(reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
         return torch.cat(videos)
-
-
-def lowest_guided(denoiser: Denoiser, config: EditConfig) -> float:
-    """The lowest timestep that has guidance."""
-    return (1 - config.guidance_until) * denoiser.schedule.num_train_timesteps
 
 
 def check_start(

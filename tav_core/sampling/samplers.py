@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,9 +71,7 @@ def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:
         denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
     ) -> Tensor:
         way = sample_back(model, latents, remainder.to(latents), denoiser.schedule, config.num_steps, correct)
-        for done, reached in enumerate(way, start=1):
-            report(done, config.num_steps, reached)
-        return reached
+        return follow(way, config, report)
 
     return sample
 
@@ -82,7 +80,11 @@ def sample_dpmpp_2m(
     denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
 ) -> Tensor:
     """A sampler like `sample_ddim` that goes back by the steps of an inversion by `dpmpp_2m`."""
-    way = sample_second_order(model, latents, denoiser.schedule, config.num_steps, correct)
+    return follow(sample_second_order(model, latents, denoiser.schedule, config.num_steps, correct), config, report)
+
+
+def follow(way: Iterator[Tensor], config: EditConfig, report: OnLatents) -> Tensor:
+    """The last latents of a way, each of which is reported."""
     for done, reached in enumerate(way, start=1):
         report(done, config.num_steps, reached)
     return reached

@@ -33,7 +33,7 @@ def count_inversion(config: InvertConfig, num_steps: int) -> Predictions:
 def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1) -> Predictions:
     """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole."""
     schedule = denoiser.schedule
-    lowest = (1 - config.guidance_until) * schedule.num_train_timesteps
+    lowest = config.lowest_guided(schedule.num_train_timesteps)
     with_guidance = sum(timestep >= lowest for timestep in schedule.timesteps(config.num_steps))
     guided = with_guidance * (config.guidance_scale > 1)
     return {True: num_prompts * guided, False: num_prompts * (config.num_steps - guided)}

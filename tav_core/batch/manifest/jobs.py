@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import TavError
-from ...paths import as_file_name
+from ...paths import as_file_name, new_name
 from ...prompts import read_weights
 from ...video.config import ClipConfig
 from .rows import NUMBERS, Problems, Row
@@ -140,10 +140,7 @@ def build_edit(row: Row, base: Path, problems: Problems, *, taken: Sequence[str]
     """The edit of a row; a second one of the same type gets a number."""
     check_prompt(row, "edit", problems)
     check_prompt(row, "negative", problems)
-    stem = as_file_name(row.text("type") or row.text("edit"))
-    kind, number = stem, 2
-    while kind in taken:
-        kind, number = f"{stem}-{number}", number + 1
+    kind = new_name(as_file_name(row.text("type") or row.text("edit")), taken)
     masks = {name: str(locate(base, row.text(name))) for name in ("mask", "score_mask") if row.text(name)}
     for name, path in masks.items():
         if not Path(path).exists():
