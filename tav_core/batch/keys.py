@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from ..sampling.config import EditConfig
 from ..settings import as_json
 from .hashes import hash_path
 from .manifest.jobs import ClipJob, Edit
@@ -99,9 +100,10 @@ def kept_steps(job: ClipJob, recipe: Recipe) -> str:
 
 def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
     """The key of a video, given that of the trajectory; the seed counts only where noise is drawn."""
-    config = dataclasses.asdict(recipe.sampling)
-    draws = recipe.sampling.eta or recipe.sampling.noise_prior < 1
-    config["seed"] = edit_seed(edit, recipe) if draws else None
+    settings = edit_config(edit, recipe)
+    renewed = recipe.local.renew if mask_hash else 0.0
+    draws = settings.eta or settings.noise_prior < 1 or settings.resample > 1 or renewed
+    config = {**dataclasses.asdict(settings), "seed": settings.seed if draws else None}
     return stage_key(
         "edit",
         before=before,
@@ -110,6 +112,7 @@ def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
         injection=dataclasses.asdict(recipe.injection) if recipe.injection else None,
         mask=mask_hash,
         feather=recipe.local.feather if mask_hash else None,
+        renew=renewed,
         format=recipe.modes.format,
     )
 
@@ -125,6 +128,12 @@ def score_key(before: str, recipe: Recipe, hashes: Mapping[str, str], mask_hash:
         mask=mask_hash,
         version=SCORES_VERSION,
     )
+
+
+def edit_config(edit: Edit, recipe: Recipe) -> EditConfig:
+    """How an edit is sampled: with its own seed, and resampled only inside a mask."""
+    resample = recipe.sampling.resample if edit.mask else 1
+    return dataclasses.replace(recipe.sampling, seed=edit_seed(edit, recipe), resample=resample)
 
 
 def edit_seed(edit: Edit, recipe: Recipe) -> int:

@@ -19,6 +19,7 @@ from ..sampling.edit import edit as sample_edit
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.invert import invert
 from ..sampling.local_edit import composite, keep_outside
+from ..sampling.renewal import renew_inside
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
 from ..tuning.tune import tune
@@ -26,7 +27,7 @@ from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
 from ..video.write import write_video
 from .job_folder import JobFolder, read_json, write_json
-from .keys import JobKeys, edit_seed, kept_steps
+from .keys import JobKeys, edit_config, kept_steps
 from .loading import checkpoint_of
 from .manifest.jobs import ClipJob, Edit
 from .peak_memory import peak_memory, reset_peak
@@ -196,14 +197,19 @@ class Stages:
         """The frames of an edit, `f h w 3` in [0, 1] on the CPU."""
         mask = read_mask(edit.mask, self.clip) if edit.mask else None
         feather = self.recipe.local.feather
+        config = edit_config(edit, self.recipe)
+        start, correct = self.trajectory, None
+        if mask is not None:
+            start = renew_inside(start, mask, share=self.recipe.local.renew, seed=config.seed, feather=feather)
+            correct = keep_outside(self.trajectory, mask, feather=feather)
         latents = sample_edit(
             self.editor,
-            self.trajectory,
+            start,
             self.encode(edit.prompt),
             self.encode(edit.negative),
-            config=dataclasses.replace(self.recipe.sampling, seed=edit_seed(edit, self.recipe)),
+            config=config,
             on_step=lambda done, total, latents: self.status.tell(f"edit {edit.type}", done, total),
-            correct=None if mask is None else keep_outside(self.trajectory, mask, feather=feather),
+            correct=correct,
         )
         frames = decode_latents(self.checkpoint.vae, latents)[0].cpu()
         if mask is not None:

@@ -20,7 +20,7 @@ from ..models.devices import find_device
 from ..models.latents import decode_latents
 from ..models.unet import InflatedUNet
 from ..sampling.config import EditConfig, InvertConfig
-from ..sampling.edit import edit
+from ..sampling.edit import check_resample, edit
 from ..sampling.invert import invert
 from ..sampling.step_time import count_edit, count_inversion
 from ..sampling.trajectory import Trajectory
@@ -182,6 +182,7 @@ def run_edit(args: argparse.Namespace) -> None:
     if trajectory is not None:
         args.num_steps = len(trajectory.timesteps)
     config = read_settings(args, EditConfig)
+    check_resample(config, masked=args.mask is not None, ddim=scheduler is None)
     checkpoint = load_model(args)
     negative = source_prompt(motion.info) if args.negative_source else args.negative
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
@@ -200,7 +201,7 @@ def run_edit(args: argparse.Namespace) -> None:
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
-            start,
+            local.start if local else start,
             told,
             avoided,
             config=config,

@@ -64,7 +64,8 @@ def edit(
     Raises:
         LatentsError: the start has another rank or frame count.
         ConfigError: the number of steps differs from the inversion's, or an inverted start has a scheduler, or an exact
-            one has `eta` above 0, or only some steps are taken in another way than by DDIM.
+            one has `eta` above 0, or only some steps are taken in another way than by DDIM, or steps are resampled
+            without a correction, or in another way than by DDIM.
         OutOfMemory: the message says what to lower.
     """
     config = config or EditConfig()
@@ -74,6 +75,7 @@ def edit(
     check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    check_resample(config, masked=correct is not None, ddim=scheduler is None)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
@@ -124,7 +126,26 @@ def check_start(
             expected="the steps of the inversion backwards",
             mend="Leave the scheduler out, or start from random noise.",
         )
-    check_own_steps(start.method, config.eta, config.noise_prior)
+    check_own_steps(start.method, config.eta, config.noise_prior, config.resample)
+
+
+def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> None:
+    """Raises `ConfigError` if steps are resampled where nothing is kept, or with what expects each step once."""
+    if config.resample == 1:
+        return
+    if not masked:
+        raise ConfigError(
+            got=f"resample {config.resample} without a mask",
+            expected="a mask, outside of which the clip is kept while steps are taken again",
+            mend="Give the mask of a local edit, or set resample to 1.",
+        )
+    if not ddim or config.deep_every > 1:
+        other = "a scheduler" if not ddim else f"deep_every {config.deep_every}"
+        raise ConfigError(
+            got=f"resample {config.resample} with {other}",
+            expected="DDIM's steps, each computed whole",
+            mend="Set resample to 1, or leave the other out.",
+        )
 
 
 def check_taken(
@@ -179,13 +200,19 @@ def mix_noise(inverted: Tensor, prior: float, seed: int) -> Tensor:
     return math.sqrt(prior) * inverted + math.sqrt(1 - prior) * gaussian_noise(inverted.shape, word).to(inverted)
 
 
-def check_own_steps(method: str, eta: float, noise_prior: float = 1.0) -> None:
+def check_own_steps(method: str, eta: float, noise_prior: float = 1.0, resample: int = 1) -> None:
     """Raises `ConfigError` if an inversion by `method` cannot be sampled from with these settings."""
     if noise_prior < 1 and method in EXACT:
         raise ConfigError(
             got=f"noise_prior {noise_prior} for an inversion by {method}",
             expected="1, because an exact inversion can only be reversed from its own noise",
             mend="Use noise_prior 1, or invert by ddim.",
+        )
+    if resample > 1 and method in OWN_STEPS:
+        raise ConfigError(
+            got=f"resample {resample} for an inversion by {method}",
+            expected="1, because sampling takes the steps of that inversion backwards, each of them once",
+            mend="Use resample 1, or invert by ddim.",
         )
     if eta and method in OWN_STEPS:
         raise ConfigError(

@@ -50,18 +50,28 @@ def sample_ddim(
     generator = torch.Generator("cpu").manual_seed(config.seed)
     timesteps = schedule.timesteps(config.num_steps)[:steps]
     for done, timestep in enumerate(reversed(timesteps), start=1):
-        noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
-        latents = ddim_step(
-            latents,
-            model(latents, timestep),
-            alpha=schedule.alpha(timestep),
-            alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),
-            eta=config.eta,
-            noise=noise,
-        )
-        latents = correct(latents, len(timesteps) - done)
+        steps_left = len(timesteps) - done
+        alpha = schedule.alpha(timestep)
+        alpha_to = schedule.alpha(schedule.previous(timestep, config.num_steps))
+        for time in range(config.times(done, len(timesteps))):
+            if time:
+                latents = correct(noise_again(latents, alpha_to, alpha, generator), steps_left + 1)
+            noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
+            epsilon = model(latents, timestep)
+            latents = ddim_step(latents, epsilon, alpha=alpha, alpha_to=alpha_to, eta=config.eta, noise=noise)
+            latents = correct(latents, steps_left)
         report(done, len(timesteps), latents)
     return latents
+
+
+def noise_again(latents: Tensor, alpha: float, alpha_to: float, generator: torch.Generator) -> Tensor:
+    """Latents `b c f h w` back at a higher noise level (DDPM's forward process, arXiv 2201.09865, eq. 1).
+
+    The new noise is the same in all frames, so that they go on to agree.
+    """
+    noise = draw_noise(latents[:, :, :1].shape, generator).to(latents)
+    kept = alpha_to / alpha
+    return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
 
 
 def sample_with_remainder(remainder: Tensor) -> Callable[..., Tensor]:

@@ -34,9 +34,11 @@ def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1) 
     """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole."""
     schedule = denoiser.schedule
     lowest = config.lowest_guided(schedule.num_train_timesteps)
-    with_guidance = sum(timestep >= lowest for timestep in schedule.timesteps(config.num_steps))
-    guided = with_guidance * (config.guidance_scale > 1)
-    return {True: num_prompts * guided, False: num_prompts * (config.num_steps - guided)}
+    predictions = {True: 0, False: 0}
+    for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
+        guided = timestep >= lowest and config.guidance_scale > 1
+        predictions[guided] += num_prompts * config.times(done, config.num_steps)
+    return predictions
 
 
 def estimate_sampling_time(
