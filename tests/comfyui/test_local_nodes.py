@@ -15,6 +15,8 @@ def test_a_masked_edit_agrees_between_core_host_and_diffusers_host(local):
     assert local["sampling"]["edit"] < 5e-5
     assert local["sampling"]["wide_edit"] < 5e-5
     assert local["sampling"]["wide_differs"] > 1e-2
+    assert local["sampling"]["added"] < 5e-5
+    assert local["sampling"]["added_differs"] > 1e-2
 
 
 def test_outside_the_mask_are_the_clips_latents(local):
@@ -37,6 +39,8 @@ def test_a_composite_is_exact_inside_outside_and_in_time(local):
     [
         ("sampling", "trajectory", ["mask without a trajectory", "Connect the trajectory of DDIM Invert"]),
         ("sampling", "other clip", ["(12, 6)", "(12, 12)", "same node"]),
+        ("sampling", "renew alone", ["renew 1 without a mask", "Connect a mask"]),
+        ("sampling", "resample alone", ["resample 2 without a mask", "set resample to 1"]),
         ("sampling", "size", ["64x64 pixels", "96x96"]),
         ("sampling", "frames", ["mask of 3 frames for a clip of 5"]),
         ("composite", "fewer masks", ["mask of 2 frames for a clip of 5"]),

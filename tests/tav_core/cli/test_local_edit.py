@@ -65,6 +65,16 @@ def test_a_mask_keeps_the_source_outside_bit_for_bit(place, source):
     assert not changed.any()
 
 
+def test_a_masked_edit_starts_anew_and_takes_steps_again(place, source):
+    mask = ["--mask", f"{place / 'mask.png'}", "--feather", "0"]
+    for name, more in {"as_it_was": [], "new": ["--renew", "1"], "both": ["--renew", "1", "--resample", "3"]}.items():
+        assert edit(place, *mask, *more, out=name) == 0
+    videos = [rendered(place, name) for name in ("as_it_was", "new", "both")]
+    inside = [video[:, 24:40, 24:40] for video in videos]
+    assert not any(torch.equal(inside[one], inside[two]) for one, two in ((0, 1), (1, 2), (0, 2)))
+    assert all(torch.equal(video[:, :24], source[:, :24]) for video in videos)
+
+
 def test_frames_outside_come_back_bit_for_bit(place, source):
     assert edit(place, "--frames", "1:2", "--ramp", "0", out="slice") == 0
     same = [torch.equal(*pair) for pair in zip(rendered(place, "slice"), source, strict=True)]
@@ -122,6 +132,12 @@ class TestErrors:
     @pytest.mark.parametrize("other", [["--start", "2"], ["--stride", "1"]])
     def test_other_frames_than_were_inverted(self, place, capsys, other):
         fails(capsys, edit(place, "--frames", "1:2", *other), "off the trajectory", "--start, --stride and --fit")
+
+    @pytest.mark.parametrize(
+        ("option", "said"), [("--renew", "--renew 1 without --mask"), ("--resample", "resample 2 without a mask")]
+    )
+    def test_options_of_a_mask_without_one(self, place, capsys, option, said):
+        fails(capsys, edit(place, "--frames", "1:2", option, "1" if option == "--renew" else "2"), said)
 
     def test_black_mask(self, place, capsys):
         fails(capsys, edit(place, "--mask", f"{place / 'black.png'}"), "0 everywhere", "invert the mask")

@@ -111,11 +111,14 @@ def test_the_predictions_of_an_inversion(denoiser, clip_latents, context, seen, 
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"guidance_scale": 1.0}, {"guidance_until": 0.5}], ids=["guided", "unguided", "half guided"]
+    "settings",
+    [{}, {"guidance_scale": 1.0}, {"guidance_until": 0.5}, {"guidance_until": 0.5, "resample": 3}],
+    ids=["guided", "unguided", "half guided", "resampled"],
 )
 def test_the_predictions_of_an_edit(denoiser, clip_latents, context, seen, settings):
     config = EditConfig(num_steps=6, **settings)
-    edit(denoiser, clip_latents, context.repeat(2, 1, 1), context, config=config)
+    as_it_is = lambda latents, left: latents  # noqa: E731
+    edit(denoiser, clip_latents, context.repeat(2, 1, 1), context, config=config, correct=as_it_is)
     assert seen == expected(denoiser, clip_latents.shape, count_edit(denoiser, config, num_prompts=2))
 
 

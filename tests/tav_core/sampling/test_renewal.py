@@ -1,0 +1,151 @@
+"""tav_core/sampling/renewal.py and resampling: new noise inside a mask, and steps that are taken again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tav_core import Trajectory
+from tav_core.denoisers.guidance import guided
+from tav_core.errors import ClipError, ConfigError
+from tav_core.models.conditioning import as_conditioning
+from tav_core.models.schedule import ddim_step
+from tav_core.sampling.config import EditConfig
+from tav_core.sampling.edit import edit
+from tav_core.sampling.invert import invert
+from tav_core.sampling.local_edit import keep_outside
+from tav_core.sampling.renewal import renew_inside
+from tav_core.sampling.samplers import noise_again
+
+STEPS = 10
+RESAMPLED = EditConfig(num_steps=STEPS, guidance_scale=4.0, resample=3)
+
+
+@pytest.fixture
+def start():
+    """A trajectory whose noise has a deviation of 0.7, as inverted noise does."""
+    latents = 0.7 * torch.randn(3, 1, 4, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    return Trajectory(latents=latents, timesteps=(100, 500))
+
+
+@pytest.fixture
+def upper():
+    mask = torch.zeros(8, 128, 128)
+    mask[:, :64] = 1
+    return mask
+
+
+def test_new_noise_is_inside_the_mask_the_same_in_all_frames_and_as_strong(start, upper):
+    new = renew_inside(start, upper, seed=1, feather=0)
+    assert torch.equal(new.latents[:-1], start.latents[:-1])
+    assert torch.equal(new.noise[..., 8:, :], start.noise[..., 8:, :])
+    inside = new.noise[..., :8, :]
+    assert torch.equal(inside, inside[:, :, :1].expand_as(inside))
+    assert not torch.isclose(inside, start.noise[..., :8, :]).all(dim=-1).any()
+    assert 0.65 < inside[:, :, 0].std() < 0.75
+
+
+def test_a_share_mixes_by_variance_and_zero_changes_nothing(start, upper):
+    half = renew_inside(start, upper, share=0.5, seed=1, feather=0).noise[..., :8, :]
+    whole = renew_inside(start, upper, seed=1, feather=0).noise[..., :8, :]
+    torch.testing.assert_close(half, 0.5**0.5 * (start.noise[..., :8, :] + whole))
+    assert renew_inside(start, upper, share=0.0) is start
+
+
+def test_the_seed_decides_and_a_mask_for_all_frames_will_do(start, upper):
+    one, same, other = (renew_inside(start, upper, seed=seed).noise for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(renew_inside(start, upper[:1], seed=1).noise, one)
+
+
+def test_half_precision_stays_half_precision(start, upper):
+    half = dataclasses.replace(start, latents=start.latents.half())
+    assert renew_inside(half, upper).latents.dtype == torch.float16
+
+
+def test_what_does_not_fit_is_refused(start, upper):
+    with pytest.raises(ClipError, match="mask of 3 frames for a clip of 8"):
+        renew_inside(start, upper[:3])
+    with pytest.raises(ConfigError, match="renew"):
+        renew_inside(start, upper, share=1.5)
+    exact = dataclasses.replace(start, method="o_belm", remainder=start.noise)
+    with pytest.raises(ConfigError, match=r"renew 1 for an inversion by o_belm.*Use renew 0, or invert by ddim"):
+        renew_inside(exact, upper)
+
+
+def test_noise_again_reaches_the_higher_noise_level():
+    """The variance of clean latents of deviation 0 and 1 after it is that of the level: 1 - alpha, and 1."""
+    generator = torch.Generator().manual_seed(0)
+    shape, alpha, alpha_to = (1, 4, 2, 200, 200), 0.6, 0.2
+    noise = torch.randn(shape, generator=generator)
+    for clean in (0.0, 1.0):
+        latents = (alpha * clean) ** 0.5 * torch.randn(shape, generator=generator) + (1 - alpha) ** 0.5 * noise
+        found = noise_again(latents, alpha, alpha_to, generator).var()
+        assert float(found) == pytest.approx(alpha_to * clean + 1 - alpha_to, rel=0.02)
+    again = noise_again(torch.zeros(shape), alpha, alpha_to, generator)
+    assert torch.equal(again[:, :, 0], again[:, :, 1])
+
+
+@pytest.fixture
+def way(denoiser, clip_latents, context):
+    return invert(denoiser, clip_latents, context, num_steps=STEPS)
+
+
+@pytest.fixture
+def correct(way):
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 24:40, 16:40] = 1
+    return keep_outside(way, mask, feather=0)
+
+
+def test_steps_are_taken_again_as_by_a_plain_loop(denoiser, way, context, correct):
+    """RePaint's algorithm 1, with a jump of one step, written out."""
+    model = guided(denoiser, as_conditioning(-context), as_conditioning(context), 4.0)
+    schedule, generator = denoiser.schedule, torch.Generator().manual_seed(RESAMPLED.seed)
+    latents = way.noise
+    for left in reversed(range(STEPS)):
+        timestep = schedule.timesteps(STEPS)[left]
+        alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(schedule.previous(timestep, STEPS))
+        for time in range(3 if left >= 3 else 1):
+            if time:
+                noise = torch.randn(latents[:, :, :1].shape, generator=generator)
+                latents = (alpha / alpha_to) ** 0.5 * latents + (1 - alpha / alpha_to) ** 0.5 * noise
+                latents = correct(latents, left + 1)
+            latents = correct(ddim_step(latents, model(latents, timestep), alpha=alpha, alpha_to=alpha_to), left)
+    edited = edit(denoiser, way, -context, context, config=RESAMPLED, correct=correct)
+    torch.testing.assert_close(edited, latents, rtol=0, atol=1e-6)
+
+
+def test_outside_the_clip_stays_and_inside_it_changes(denoiser, way, clip_latents, context, correct):
+    once = dataclasses.replace(RESAMPLED, resample=1)
+    edited, plain = (edit(denoiser, way, -context, context, config=each, correct=correct) for each in (RESAMPLED, once))
+    assert torch.equal(edited[..., :2], clip_latents[..., :2])
+    assert not torch.allclose(edited[..., 3:5, 2:5], plain[..., 3:5, 2:5], atol=1e-3)
+
+
+def test_progress_counts_steps_and_not_their_repetitions(denoiser, way, context, correct):
+    seen = []
+    tell = lambda done, total, latents: seen.append((done, total))  # noqa: E731
+    edit(denoiser, way, context, context, config=RESAMPLED, correct=correct, on_step=tell)
+    assert seen == [(done, STEPS) for done in range(1, STEPS + 1)]
+
+
+class TestRefusals:
+    """Each says what it got, what it expected and what to do."""
+
+    def test_no_mask(self, denoiser, way, context):
+        with pytest.raises(ConfigError, match=r"resample 3 without a mask.*set resample to 1"):
+            edit(denoiser, way, context, context, config=RESAMPLED)
+
+    def test_deep_cache(self, denoiser, way, context, correct):
+        both = dataclasses.replace(RESAMPLED, deep_every=2)
+        with pytest.raises(ConfigError, match=r"resample 3 with deep_every 2"):
+            edit(denoiser, way, context, context, config=both, correct=correct)
+
+    @pytest.mark.parametrize("method", ["o_belm", "dpmpp_2m"])
+    def test_steps_of_their_own(self, denoiser, clip_latents, context, correct, method):
+        own = invert(denoiser, clip_latents, context, num_steps=STEPS, method=method)
+        with pytest.raises(ConfigError, match=rf"resample 3 for an inversion by {method}.*Use resample 1"):
+            edit(denoiser, own, context, context, config=RESAMPLED, correct=correct)
