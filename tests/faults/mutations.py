@@ -74,8 +74,8 @@ MUTATIONS = (
     Mutation(
         "sampling: alpha is taken at the wrong timestep",
         "tav_core/sampling/samplers.py",
-        "alpha_to=schedule.alpha(schedule.previous(timestep, config.num_steps)),",
-        "alpha_to=schedule.alpha(timestep - 1),",
+        "alpha_to = schedule.alpha(schedule.previous(timestep, config.num_steps))",
+        "alpha_to = schedule.alpha(timestep - 1)",
         ("tests/tav_core/sampling/test_edit.py",),
     ),
     Mutation(
