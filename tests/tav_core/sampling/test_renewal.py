@@ -60,6 +60,14 @@ def test_the_seed_decides_and_a_mask_for_all_frames_will_do(start, upper):
     assert torch.equal(renew_inside(start, upper[:1], seed=1).noise, one)
 
 
+def test_frames_without_a_mask_keep_their_noise_and_gray_takes_a_part(start, upper):
+    upper[2:4], upper[4:] = 0, 0.5 * upper[4:]
+    new = renew_inside(start, upper, seed=1, feather=0).noise
+    assert torch.equal(new[:, :, 2:4], start.noise[:, :, 2:4])
+    half = renew_inside(start, upper[:1], share=0.5, seed=1, feather=0).noise
+    torch.testing.assert_close(new[:, :, 4:], half[:, :, 4:])
+
+
 def test_half_precision_stays_half_precision(start, upper):
     half = dataclasses.replace(start, latents=start.latents.half())
     assert renew_inside(half, upper).latents.dtype == torch.float16
