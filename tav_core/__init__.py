@@ -68,7 +68,6 @@ HOMES = {
     "sampling.free_noise": ("free_noise",),
     "sampling.injection": ("InjectedDenoiser",),
     "sampling.local_edit": ("composite", "edit_mask", "frame_ramp", "keep_outside"),
-    "sampling.renewal": ("renew_inside",),
     "sampling.presets": ("PRESETS", "Preset"),
     "sampling.zero_shot.config": ("ZeroShotConfig",),
     "sampling.zero_shot.motion_field": ("MotionField",),

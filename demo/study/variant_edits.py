@@ -21,6 +21,7 @@ from tav_core import (
     InflatedUNet,
     InjectedDenoiser,
     Motion,
+    Trajectory,
     UNetDenoiser,
     composite,
     decode_latents,
@@ -30,10 +31,10 @@ from tav_core import (
     gaussian_noise,
     invert,
     keep_outside,
-    renew_inside,
     token_paths,
     tune,
 )
+from tav_core.sampling.local_edit import latent_mask
 
 from .drawn import draw_edits
 from .variants import PLAIN, Variant
@@ -127,10 +128,30 @@ def render_with(
         prompt = encode_prompt(checkpoint, each.prompt)
         begun, sampling = start, config
         if mask is not None and world.adds(clip, each):
-            begun = renew_inside(start, mask, share=variant.renewed, seed=seed, feather=FEATHER)
+            begun = renew_inside(start, mask, variant.renewed, seed)
             sampling = dataclasses.replace(config, **variant.adding)
         video = decode_latents(checkpoint.vae, edit(model, begun, prompt, negative, config=sampling, correct=correct))[
             0
         ]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()
+
+
+def renew_inside(start: Trajectory, mask: Tensor, share: float, seed: int) -> Trajectory:
+    """The start of an edit with new noise inside a mask, where nothing of the source is to stay.
+
+    The inverted noise holds the source, so that an edit repeats an empty meadow where it should add a ball. The new
+    noise is the same in all frames, so that they add the same ball. Both noises
+    add up by their squares, which leaves the variance as it is.
+
+    Args:
+        start: an inverted clip.
+        mask: `f h w` in {0, 1}, in the clip's size.
+        share: of the new noise's square, 0 to 1.
+        seed: of the new noise.
+    """
+    inside = share * rearrange(latent_mask(mask, FEATHER), "f h w -> 1 1 f h w").to(start.noise)
+    one = gaussian_noise(start.noise[:, :, :1].shape, seed).to(start.noise)
+    noise = one.expand_as(start.noise)
+    mixed = (1 - inside).sqrt() * start.noise + inside.sqrt() * noise
+    return dataclasses.replace(start, latents=torch.cat([start.latents[:-1], mixed[None]]))

@@ -160,7 +160,7 @@ BEST["best, min-SNR 5"] = dataclasses.replace(BEST["best, frame norms"], tuning=
 _SNR = INHERITED["min-SNR 5"]
 _TOGETHER = dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layout_only=True, masked=True, led=0.5)
 # What an edit adds starts from new noise; the adapter shows where the subject is, and leaves the place free.
-_RENEWED = dataclasses.replace(_SNR, masked=True, renewed=1.0, adding={"resample": 3})
+_RENEWED = dataclasses.replace(_SNR, masked=True, renewed=1.0, adding={"guidance_scale": 6.0})
 _LED_AROUND = dataclasses.replace(_RENEWED, led=0.8, led_around=True)
 COMBINED = {
     "guidance 6": Variant(sampling={"guidance_scale": 6.0}),
@@ -176,6 +176,7 @@ COMBINED = {
     "min-SNR, all of them, guidance 6": dataclasses.replace(_TOGETHER, sampling={"guidance_scale": 6.0}),
     "min-SNR, all of them, adapter to 0.8": dataclasses.replace(_TOGETHER, led=0.8),
     "min-SNR, new start for things": _RENEWED,
+    "min-SNR, steps again for things": dataclasses.replace(_SNR, masked=True, adding={"resample": 3}),
     "min-SNR, new start for things, guidance 6": dataclasses.replace(_RENEWED, sampling={"guidance_scale": 6.0}),
     "min-SNR, subject led": _LED_AROUND,
     "min-SNR, new start for things, 10 steps": dataclasses.replace(_RENEWED, sampling={"num_steps": 10}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...tav_core.errors import ConfigError
-from ...tav_core.sampling.config import OWN_STEPS, EditConfig, InvertConfig, LocalEditConfig
+from ...tav_core.sampling.config import OWN_STEPS, EditConfig, InvertConfig
 from ..sockets.bridge import check_planned_steps, start_alone
 from ..sockets.graph import find_feed, is_link, read_input, read_value
 
@@ -22,8 +22,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     Raises:
         ConfigError: they do not fit, or a mask, or an inversion with steps of its own, has no trajectory.
     """
-    from ...tav_core.sampling.edit import check_own_steps, check_same_steps
-    from ...tav_core.sampling.renewal import check_renewal
+    from ...tav_core.sampling.edit import check_own_steps, check_resample, check_same_steps
 
     if num_steps is not None:
         EditConfig(num_steps=num_steps)
@@ -31,8 +30,8 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     masked = is_link(read_input(graph, node, "mask"))
     if masked and not has_trajectory:
         raise mask_alone()
-    renew, resample = read_value(graph, node, "renew"), read_value(graph, node, "resample") or EditConfig.resample
-    check_masked(EditConfig(resample=resample), renew or 0.0, masked=masked)
+    resample = read_value(graph, node, "resample") or EditConfig.resample
+    check_resample(EditConfig(resample=resample), masked=masked)
     check_queued_animation(graph, node, num_steps)
     if not has_trajectory:
         check_queued_alone(graph, node)
@@ -44,9 +43,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
         check_same_steps(num_steps, inverted)
     method = read_value(graph, inversion.node, "method")
     eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
-    method = method or InvertConfig.method
-    check_own_steps(method, eta or 0.0, 1.0 if prior is None else prior, resample)
-    check_renewal(method, LocalEditConfig(renew=renew or 0.0))
+    check_own_steps(method or InvertConfig.method, eta or 0.0, 1.0 if prior is None else prior, resample)
 
 
 def check_queued_alone(graph: Any, node: str | None) -> None:
@@ -65,19 +62,6 @@ def check_queued_animation(graph: Any, node: str | None, num_steps: Any) -> None
         planned = read_value(graph, start.node, "num_steps")
         if isinstance(num_steps, int) and isinstance(planned, int):
             check_planned_steps(num_steps, planned)
-
-
-def check_masked(config: EditConfig, renew: float, *, masked: bool) -> None:
-    """Raises `ConfigError` if settings of masked edits are changed where there is no mask."""
-    from ...tav_core.sampling.edit import check_resample
-
-    check_resample(config, masked=masked)
-    if renew and not masked:
-        raise ConfigError(
-            got=f"renew {renew:g} without a mask",
-            expected="a mask, inside which the start is drawn anew",
-            mend="Connect a mask, or set renew to 0.",
-        )
 
 
 def mask_alone() -> ConfigError:

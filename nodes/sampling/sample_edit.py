@@ -14,7 +14,7 @@ from ..core.interrupt import interruptible
 from ..sockets.bridge import check_samples, check_start_is_whole, steps_left
 from ..sockets.graph import QUEUED, explain
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
-from .queue_checks import check_masked, check_queued, mask_alone
+from .queue_checks import check_queued, mask_alone
 
 if TYPE_CHECKING:
     from ...tav_core.sampling import trajectory as trajectories
@@ -30,7 +30,7 @@ class SampleEdit(io.ComfyNode):
             node_id="TAVSampleEdit",
             display_name="Video to Video: Sample Edit",
             category=CATEGORY,
-            advanced=("eta", "edit_seed", "feather", "noise_prior", "guidance_until", "renew", "resample"),
+            advanced=("eta", "edit_seed", "feather", "noise_prior", "guidance_until", "resample"),
             description=(
                 "Renders the clip with an edited prompt, from its inverted latent or from an animation, by DDIM with "
                 "guidance."
@@ -73,8 +73,7 @@ class SampleEdit(io.ComfyNode):
                 seed_widget(
                     EditConfig,
                     "edit_seed",
-                    "Seed of the noise that eta, a noise_prior below 1, renew and resample add; without them it has no "
-                    "effect.",
+                    "Seed of the noise that eta, a noise_prior below 1 and resample add; else it has no effect.",
                 ),
                 Trajectory.Input(
                     "trajectory",
@@ -103,7 +102,6 @@ class SampleEdit(io.ComfyNode):
                 ),
                 widget(EditConfig, "noise_prior", optional=True),
                 widget(EditConfig, "guidance_until", optional=True),
-                widget(LocalEditConfig, "renew", optional=True),
                 widget(EditConfig, "resample", optional=True),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="For VAE Decode.")],
@@ -126,19 +124,17 @@ class SampleEdit(io.ComfyNode):
         feather: int = LocalEditConfig().feather,
         noise_prior: float = EditConfig().noise_prior,
         guidance_until: float = EditConfig().guidance_until,
-        renew: float = LocalEditConfig().renew,
         resample: int = EditConfig().resample,
     ) -> io.NodeOutput:
-        from ...tav_core.sampling.edit import check_start, edit
-        from ...tav_core.sampling.renewal import renew_inside
+        from ...tav_core.sampling.edit import check_resample, check_start, edit
         from ..core.animation import from_sigma
         from ..core.sampling import run_stage
-        from ..sockets.bridge import to_latents, to_mask
+        from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off, and so is where it ends.
         drawn = {"eta": eta, "seed": edit_seed, "noise_prior": noise_prior, "resample": resample}
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, **drawn)
-        check_masked(config, renew, masked=mask is not None)
+        check_resample(config, masked=mask is not None)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
         steps = steps_left(latent, num_steps, trajectory)
@@ -150,8 +146,6 @@ class SampleEdit(io.ComfyNode):
         def stage(denoiser, latents, report) -> tuple[Tensor, None]:
             count = lambda done, total, _: report(done, total)  # noqa: E731
             start = latents if trajectory is None else start_from(trajectory, latents, cfg)
-            if mask is not None:
-                start = renew_inside(start, to_mask(mask), share=renew, seed=edit_seed, feather=feather)
             if steps is not None:
                 start = from_sigma(latents, denoiser.schedule, steps, num_steps)
             prompts, how = (denoiser.context, denoiser.context), {"correct": correct, "steps": steps}

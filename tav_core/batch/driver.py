@@ -15,7 +15,6 @@ from ..cancelling import cancellable
 from ..checkpoints.lora_file import read_lora
 from ..errors import ConfigError, InputError
 from ..sampling.edit import check_own_steps, check_resample
-from ..sampling.renewal import check_renewal
 from ..tuning.config import check_has_steps
 from ..tuning.motion import Motion
 from .executors.processes import run_in_processes
@@ -168,7 +167,6 @@ def check_recipe(recipe: Recipe) -> None:
     sampling, method = recipe.sampling, recipe.inversion.method
     check_own_steps(method, sampling.eta, sampling.noise_prior, sampling.resample)
     check_resample(sampling, masked=True)
-    check_renewal(method, recipe.local)
     check_has_steps(recipe.tuning.num_steps, starts=bool(recipe.start_from))
     for path in recipe.loras:
         read_lora(path)

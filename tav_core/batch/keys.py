@@ -101,8 +101,7 @@ def kept_steps(job: ClipJob, recipe: Recipe) -> str:
 def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
     """The key of a video, given that of the trajectory; the seed counts only where noise is drawn."""
     settings = edit_config(edit, recipe)
-    renewed = recipe.local.renew if mask_hash else 0.0
-    draws = settings.eta or settings.noise_prior < 1 or settings.resample > 1 or renewed
+    draws = settings.eta or settings.noise_prior < 1 or settings.resample > 1
     config = {**dataclasses.asdict(settings), "seed": settings.seed if draws else None}
     return stage_key(
         "edit",
@@ -112,7 +111,6 @@ def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
         injection=dataclasses.asdict(recipe.injection) if recipe.injection else None,
         mask=mask_hash,
         feather=recipe.local.feather if mask_hash else None,
-        renew=renewed,
         format=recipe.modes.format,
     )
 

@@ -19,7 +19,6 @@ from ..sampling.edit import edit as sample_edit
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.invert import invert
 from ..sampling.local_edit import composite, keep_outside
-from ..sampling.renewal import renew_inside
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
 from ..tuning.tune import tune
@@ -197,19 +196,14 @@ class Stages:
         """The frames of an edit, `f h w 3` in [0, 1] on the CPU."""
         mask = read_mask(edit.mask, self.clip) if edit.mask else None
         feather = self.recipe.local.feather
-        config = edit_config(edit, self.recipe)
-        start, correct = self.trajectory, None
-        if mask is not None:
-            start = renew_inside(start, mask, share=self.recipe.local.renew, seed=config.seed, feather=feather)
-            correct = keep_outside(self.trajectory, mask, feather=feather)
         latents = sample_edit(
             self.editor,
-            start,
+            self.trajectory,
             self.encode(edit.prompt),
             self.encode(edit.negative),
-            config=config,
+            config=edit_config(edit, self.recipe),
             on_step=lambda done, total, latents: self.status.tell(f"edit {edit.type}", done, total),
-            correct=correct,
+            correct=None if mask is None else keep_outside(self.trajectory, mask, feather=feather),
         )
         frames = decode_latents(self.checkpoint.vae, latents)[0].cpu()
         if mask is not None:

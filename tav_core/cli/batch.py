@@ -103,7 +103,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         tuning=read_settings(args, TuneConfig, prefix="tune-"),
         inversion=read_settings(args, InvertConfig, prefix="invert-"),
         sampling=read_settings(args, EditConfig),
-        local=LocalEditConfig(feather=args.feather, renew=args.renew),
+        local=LocalEditConfig(feather=args.feather),
         injection=read_injection(args),
         flow=has_opencv() if args.flow is None else args.flow,
     )

@@ -49,8 +49,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     add_settings(editing, EditConfig)
     add_settings(editing, InvertConfig, prefix="invert-")
     editing.add_argument("--source-prompt", action="store_true", help="invert under the clip's prompt")
-    for name in ("feather", "renew"):
-        add_setting(editing, LocalEditConfig, name)
+    add_setting(editing, LocalEditConfig, "feather")
     add_injection(editing)
     add_settings(parser.add_argument_group("model and results"), Modes)
 

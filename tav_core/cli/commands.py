@@ -201,7 +201,7 @@ def run_edit(args: argparse.Namespace) -> None:
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
-            local.start if local else start,
+            start,
             told,
             avoided,
             config=config,

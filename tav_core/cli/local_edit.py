@@ -14,7 +14,6 @@ from ..layouts import VAE_FACTOR
 from ..models.latents import encode_frames
 from ..sampling.config import LocalEditConfig
 from ..sampling.local_edit import composite, edit_mask, keep_outside
-from ..sampling.renewal import check_renewal, renew_inside
 from ..sampling.trajectory import Trajectory
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
@@ -35,14 +34,12 @@ class LocalEdit:
     """A local edit, ready to run.
 
     Args:
-        start: what `edit` starts from, renewed inside the mask if that is asked for.
         correct: the correction for `edit`; None without a mask: all frames are then edited, and some are replaced.
         source: the clip's frames, `f h w c`.
         mask: where to edit, `f h w`.
         feather: width of the mask's soft edge, in pixels.
     """
 
-    start: Trajectory
     correct: Correct | None
     source: Tensor
     mask: Tensor
@@ -62,12 +59,6 @@ def load_local_edit(
         ConfigError: the options do not go together, or the clip does not have these frames.
         ClipError: the source is not the clip that was inverted, or the mask does not fit it.
     """
-    if args.renew and args.mask is None:
-        raise ConfigError(
-            got=f"--renew {args.renew:g} without --mask",
-            expected="a mask, inside which the start is drawn anew",
-            mend="Add --mask, or leave --renew out.",
-        )
     if args.mask is None and args.frames is None:
         if args.source is not None:
             raise ConfigError(
@@ -95,16 +86,13 @@ def load_local_edit(
             mend="Run invert and give the file that it writes.",
         )
     first, last = parse_frames(args.frames or ":")
-    config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp, renew=args.renew)
-    check_renewal(start.method, config)
+    config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp)
     clip = load_source(args, tuned, start.latents[0], vae)
     mask = None if args.mask is None else read_mask(args.mask, clip)
     num_frames, height, width, _ = clip.frames.shape
     whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
     correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
-    if mask is not None:
-        start = renew_inside(start, mask, share=config.renew, seed=args.seed, feather=config.feather)
-    return LocalEdit(start=start, correct=correct, source=clip.frames, mask=whole, feather=config.feather)
+    return LocalEdit(correct=correct, source=clip.frames, mask=whole, feather=config.feather)
 
 
 def parse_frames(text: str) -> tuple[int, int]:

@@ -187,7 +187,7 @@ def add_local_edit(parser: argparse.ArgumentParser) -> None:
     local = parser.add_argument_group("local edits", "everything else is restored from the source")
     local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, a video or a folder of pictures")
     local.add_argument("--frames", help="first and last frame to edit, such as 4:12; counted from 0")
-    for name in ("feather", "ramp", "renew"):
+    for name in ("feather", "ramp"):
         add_setting(local, LocalEditConfig, name)
     local.add_argument("--source", type=Path, help="the clip that was inverted")
     add_clip_settings(local, "start", "stride", "fit", of="the source")

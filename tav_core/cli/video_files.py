@@ -28,7 +28,7 @@ ASKED = {
     "preset": (),
     "free_noise": (),
     "blend": ("blend_weight",),
-    "mask": ("feather", "renew"),
+    "mask": ("feather",),
     "frames": ("ramp",),
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),

@@ -85,8 +85,8 @@ class EditConfig:
     )
     resample: int = setting(
         1,
-        "How often each of the first 70 % of the steps of a masked edit is taken, so that what is new inside the mask "
-        "fits what is around it (RePaint, arXiv 2201.09865); 3 takes 2.4 times as long.",
+        "How often each of the first 70 % of the steps of a masked edit is taken, with new noise in between, so that "
+        "it can add what the clip does not show (RePaint, arXiv 2201.09865); 3 takes 2.4 times as long.",
         low=1,
         high=20,
     )
@@ -176,13 +176,6 @@ class LocalEditConfig:
     last_frame: int = setting(-1, "Last frame to edit; -1 is the clip's last frame.", low=-1, high=2**31 - 1)
     ramp: int = setting(
         3, "Frames at each end of the range, inside it, over which the edit fades in or out.", low=0, high=64
-    )
-    renew: float = setting(
-        0.0,
-        "Share of new noise in the start inside the mask: 1 lets the edit add what the clip does not show, 0 keeps the "
-        "inverted noise.",
-        low=0,
-        high=1,
     )
 
     def __post_init__(self) -> None:

@@ -37,7 +37,6 @@ from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.sampling.local_edit import keep_outside  # isort: skip
-from tune_a_video_pack.tav_core.sampling.renewal import renew_inside  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
 
 STEPS = 4
@@ -69,7 +68,7 @@ def check_sampling() -> dict[str, float | bool]:
     )[0]["samples"]
     local, plain = sample(mask=mask), sample()
     added = replace(config, seed=1, resample=2)
-    anew = edit(host, renew_inside(way, mask, seed=1), target, empty, config=added, correct=keep_outside(way, mask))
+    anew = edit(host, way, target, empty, config=added, correct=keep_outside(way, mask))
     # Two cells away from the mask, beyond its soft edge.
     outside = torch.nn.functional.max_pool2d(mask[:, None], 33, 1, 16)[..., ::8, ::8].expand(-1, 4, -1, -1) == 0
     small = {**LATENT, "samples": SAMPLES[..., :6]}
@@ -77,7 +76,7 @@ def check_sampling() -> dict[str, float | bool]:
         "edit": far(scaled(local), by_host()),
         "wide_edit": far(scaled(sample(mask=mask, feather=24)), by_host(feather=24)),
         "wide_differs": far(by_host(feather=24), by_host()),
-        "added": far(scaled(sample(mask=mask, renew=1.0, resample=2)), anew),
+        "added": far(scaled(sample(mask=mask, resample=2)), anew),
         "added_differs": far(anew, by_host()),
         "outside": far(local[outside], SAMPLES[outside]),
         "plain_outside": far(plain[outside], SAMPLES[outside]),
@@ -91,7 +90,6 @@ def check_sampling() -> dict[str, float | bool]:
             "other clip": refusal(
                 lambda: SampleEdit.execute(tuned, TARGET, EMPTY, small, STEPS, 4.0, 0.0, 1, trajectory, mask)
             ),
-            "renew alone": refusal(lambda: sample(renew=1.0)),
             "resample alone": refusal(lambda: sample(resample=2)),
             "size": refusal(lambda: sample(mask=torch.ones(1, 64, 64))),
             "frames": refusal(lambda: sample(mask=mask[:3])),

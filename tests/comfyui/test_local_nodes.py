@@ -39,7 +39,6 @@ def test_a_composite_is_exact_inside_outside_and_in_time(local):
     [
         ("sampling", "trajectory", ["mask without a trajectory", "Connect the trajectory of DDIM Invert"]),
         ("sampling", "other clip", ["(12, 6)", "(12, 12)", "same node"]),
-        ("sampling", "renew alone", ["renew 1 without a mask", "Connect a mask"]),
         ("sampling", "resample alone", ["resample 2 without a mask", "set resample to 1"]),
         ("sampling", "size", ["64x64 pixels", "96x96"]),
         ("sampling", "frames", ["mask of 3 frames for a clip of 5"]),

@@ -175,14 +175,14 @@ def test_a_changed_prompt_or_mask_redoes_its_part(make_batch, place, done, tmp_p
     assert row["outside_psnr"] == "inf", "outside the mask the clip is as it was"
 
 
-def test_new_noise_in_a_mask_redoes_the_edits_that_have_one(make_batch, place, done):
+def test_resampling_redoes_the_edits_that_have_one(make_batch, place, done):
     (place / "some.csv").write_text(
         "clip,prompt,edit,type,mask\ncar.mp4,a car,a red car,object,mask\ncar.mp4,a car,a sketch,style,\n"
     )
     run_batch(make_batch("some.csv"))
     done.clear()
     sampling = EditConfig(num_steps=2, resample=2)
-    assert not run_batch(make_batch("some.csv", sampling=sampling, local=LocalEditConfig(renew=1.0))).failures
+    assert not run_batch(make_batch("some.csv", sampling=sampling)).failures
     assert done == ["car edit object", "car scores object"]
 
 

@@ -1,4 +1,4 @@
-"""tav_core/sampling/renewal.py and resampling: new noise inside a mask, and steps that are taken again."""
+"""`EditConfig.resample`: steps of a masked edit are taken again, so that it can add what the clip does not show."""
 
 from __future__ import annotations
 
@@ -7,80 +7,18 @@ import dataclasses
 import pytest
 import torch
 
-from tav_core import Trajectory
 from tav_core.denoisers.guidance import guided
-from tav_core.errors import ClipError, ConfigError
+from tav_core.errors import ConfigError
 from tav_core.models.conditioning import as_conditioning
 from tav_core.models.schedule import ddim_step
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.sampling.local_edit import keep_outside
-from tav_core.sampling.renewal import renew_inside
 from tav_core.sampling.samplers import noise_again
 
 STEPS = 10
 RESAMPLED = EditConfig(num_steps=STEPS, guidance_scale=4.0, resample=3)
-
-
-@pytest.fixture
-def start():
-    """A trajectory whose noise has a deviation of 0.7, as inverted noise does."""
-    latents = 0.7 * torch.randn(3, 1, 4, 8, 16, 16, generator=torch.Generator().manual_seed(0))
-    return Trajectory(latents=latents, timesteps=(100, 500))
-
-
-@pytest.fixture
-def upper():
-    mask = torch.zeros(8, 128, 128)
-    mask[:, :64] = 1
-    return mask
-
-
-def test_new_noise_is_inside_the_mask_the_same_in_all_frames_and_as_strong(start, upper):
-    new = renew_inside(start, upper, seed=1, feather=0)
-    assert torch.equal(new.latents[:-1], start.latents[:-1])
-    assert torch.equal(new.noise[..., 8:, :], start.noise[..., 8:, :])
-    inside = new.noise[..., :8, :]
-    assert torch.equal(inside, inside[:, :, :1].expand_as(inside))
-    assert not torch.isclose(inside, start.noise[..., :8, :]).all(dim=-1).any()
-    assert 0.65 < inside[:, :, 0].std() < 0.75
-
-
-def test_a_share_mixes_by_variance_and_zero_changes_nothing(start, upper):
-    half = renew_inside(start, upper, share=0.5, seed=1, feather=0).noise[..., :8, :]
-    whole = renew_inside(start, upper, seed=1, feather=0).noise[..., :8, :]
-    torch.testing.assert_close(half, 0.5**0.5 * (start.noise[..., :8, :] + whole))
-    assert renew_inside(start, upper, share=0.0) is start
-
-
-def test_the_seed_decides_and_a_mask_for_all_frames_will_do(start, upper):
-    one, same, other = (renew_inside(start, upper, seed=seed).noise for seed in (1, 1, 2))
-    assert torch.equal(one, same) and not torch.equal(one, other)
-    assert torch.equal(renew_inside(start, upper[:1], seed=1).noise, one)
-
-
-def test_frames_without_a_mask_keep_their_noise_and_gray_takes_a_part(start, upper):
-    upper[2:4], upper[4:] = 0, 0.5 * upper[4:]
-    new = renew_inside(start, upper, seed=1, feather=0).noise
-    assert torch.equal(new[:, :, 2:4], start.noise[:, :, 2:4])
-    half = renew_inside(start, upper[:1], share=0.5, seed=1, feather=0).noise
-    torch.testing.assert_close(new[:, :, 4:], half[:, :, 4:])
-
-
-def test_half_precision_stays_half_precision(start, upper):
-    half = dataclasses.replace(start, latents=start.latents.half())
-    assert renew_inside(half, upper).latents.dtype == torch.float16
-
-
-def test_what_does_not_fit_is_refused(start, upper):
-    with pytest.raises(ClipError, match="mask of 3 frames for a clip of 8"):
-        renew_inside(start, upper[:3])
-    with pytest.raises(ConfigError, match="renew"):
-        renew_inside(start, upper, share=1.5)
-    exact = dataclasses.replace(start, method="o_belm", remainder=start.noise)
-    with pytest.raises(ConfigError, match=r"renew 1 for an inversion by o_belm.*Use renew 0, or invert by ddim"):
-        renew_inside(exact, upper)
 
 
 def test_noise_again_reaches_the_higher_noise_level():
