@@ -33,6 +33,7 @@ from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
 OTHER_STARTS = ("trajectory", "blend", "free_noise", "scheduler", "inject", "flow_guided", "mask", "frames", "source")
+OTHER_STARTS += ("local_prompt",)
 
 
 def run_animate(args: argparse.Namespace) -> None:

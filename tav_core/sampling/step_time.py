@@ -30,13 +30,18 @@ def count_inversion(config: InvertConfig, num_steps: int) -> Predictions:
     return {False: more.get(config.method, num_steps)}
 
 
-def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1) -> Predictions:
-    """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole."""
+def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, num_local: int = 0) -> Predictions:
+    """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole.
+
+    Args:
+        num_local: prompts for parts of the picture, each predicted by itself in every step.
+    """
     schedule = denoiser.schedule
     lowest = config.lowest_guided(schedule.num_train_timesteps)
     with_guidance = sum(timestep >= lowest for timestep in schedule.timesteps(config.num_steps))
     guided = with_guidance * (config.guidance_scale > 1)
-    return {True: num_prompts * guided, False: num_prompts * (config.num_steps - guided)}
+    single = config.num_steps - guided + num_local * config.num_steps
+    return {True: num_prompts * guided, False: num_prompts * single}
 
 
 def estimate_sampling_time(
