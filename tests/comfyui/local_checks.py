@@ -27,7 +27,7 @@ from host_checks import (
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
 from comfy_extras.nodes_mask import ImageCompositeMasked  # isort: skip
-from nodes import ConditioningCombine, ConditioningSetMask  # isort: skip
+import nodes  # isort: skip
 from tune_a_video_pack.nodes.video.composite import CompositeEdit  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
@@ -110,8 +110,8 @@ def check_local_prompts() -> dict[str, float]:
         )
     )
     inverted, trajectory, *_ = DDIMInvert.execute(tuned, EMPTY, LATENT, STEPS).args
-    part = lambda conditioning, where: ConditioningSetMask().append(conditioning, where, "default", 1.0)[0]  # noqa: E731
-    both = ConditioningCombine().combine(part(TARGET, 1 - mask), part(encode(words), mask))[0]
+    part = lambda conditioning, where: nodes.ConditioningSetMask().append(conditioning, where, "default", 1.0)[0]  # noqa: E731
+    both = nodes.ConditioningCombine().combine(part(TARGET, 1 - mask), part(encode(words), mask))[0]
     ours = SampleEdit.execute(
         tuned, both, EMPTY, inverted, num_steps=STEPS, cfg=4.0, eta=0.0, edit_seed=1, trajectory=trajectory
     )[0]["samples"]
