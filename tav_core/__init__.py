@@ -43,6 +43,7 @@ HOMES = {
     "denoisers.control": ("Control", "add_controls"),
     "denoisers.windows": ("ContextWindows", "WindowedDenoiser"),
     "denoisers.instruct": ("InstructDenoiser",),
+    "denoisers.local_prompts": ("LocalPrompt",),
     "metrics.flow": ("FlowPair", "measure_flow"),
     "metrics.raft": ("load_raft",),
     "metrics.token_paths": ("token_paths",),

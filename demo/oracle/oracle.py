@@ -198,9 +198,19 @@ def _second_of(names: np.ndarray, rest: np.ndarray) -> dict:
     return {"second": str(max(named)[1]) if named else UNKNOWN, "second_x": x, "second_y": y}
 
 
+def foreground_of(frame: np.ndarray) -> np.ndarray:
+    """Every pixel of a frame `h w 3` in [0, 1] that is no shade of its background, `h w` bool."""
+    return _off_ray(smoothed(frame))[0] > FOREGROUND_DISTANCE
+
+
+def smoothed(frame: np.ndarray) -> np.ndarray:
+    """A frame in [0, 1] with a little blur, as everything here reads it."""
+    return masks.blur(np.clip(np.asarray(frame, np.float32), 0, 1), 0.6)
+
+
 def read_frame(frame: np.ndarray) -> Reading:
     """Reads one frame, `h w 3` in [0, 1] at the world's 96 pixels."""
-    rgb = masks.blur(np.clip(np.asarray(frame, np.float32), 0, 1), 0.6)
+    rgb = smoothed(frame)
     distance, on_ray = _off_ray(rgb)
     if on_ray < 0.6:
         return Reading()

@@ -20,6 +20,7 @@ from tav_core import (
     FlowGuidedDenoiser,
     InflatedUNet,
     InjectedDenoiser,
+    LocalPrompt,
     Motion,
     Trajectory,
     UNetDenoiser,
@@ -130,9 +131,12 @@ def render_with(
         if mask is not None and world.adds(clip, each):
             begun = renew_inside(start, mask, variant.renewed, seed)
             sampling = dataclasses.replace(config, **variant.adding)
-        video = decode_latents(checkpoint.vae, edit(model, begun, prompt, negative, config=sampling, correct=correct))[
-            0
+        local = [
+            LocalPrompt(context=encode_prompt(checkpoint, words), mask=where)
+            for words, where in (world.local_prompts(clip, each) if variant.local else ())
         ]
+        how = {"config": sampling, "correct": correct, "local": local}
+        video = decode_latents(checkpoint.vae, edit(model, begun, prompt, negative, **how))[0]
         videos.append(video if mask is None else composite(frames, video, mask, feather=FEATHER))
     return torch.stack(videos).numpy()
 

@@ -47,6 +47,7 @@ class Variant:
         led_scale: how strongly it does.
         led_around: lead the subject alone, and leave the place around it free, see `World.subject_of`.
         renewed: share of the start that is drawn anew inside the mask of an edit that adds something.
+        local: give parts of the picture prompts of their own, see `World.local_prompts`.
         adding: settings of the sampling of such an edit, other than the variant's.
     """
 
@@ -73,6 +74,7 @@ class Variant:
     led_scale: float = 1.0
     led_around: bool = False
     renewed: float = 0.0
+    local: bool = False
     adding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -226,6 +228,23 @@ CUTS = {
     "12 tuning steps, 2e-3": _tuned(num_steps=12, learning_rate=2e-3, warmup_steps=3),
     "tuned at half size": _tuned(tuned_at=0.5),
 }
+# Two shapes that cross (docs/crossing.md), with 25 tuning steps and 10 sampling steps, all on one motion per clip.
+_LOCAL = dataclasses.replace(_FEW, local=True)
+_LOCAL_LED = dataclasses.replace(_LOCAL, masked=True, led=0.5)
+_AT_FIVE = {**_FEW.sampling, "guidance_scale": 5.0}
+CROSSING = {
+    "crossing, guidance 5": dataclasses.replace(_FEW, sampling=_AT_FIVE),
+    "crossing, mask": dataclasses.replace(_FEW, masked=True),
+    "crossing, adapter": dataclasses.replace(_FEW, led=0.5),
+    "crossing, adapter to 0.8": dataclasses.replace(_FEW, led=0.8),
+    "crossing, injection": dataclasses.replace(_FEW, injection=PRESETS["style"].injection),
+    "crossing, flow": dataclasses.replace(_FEW, flow=FlowConfig()),
+    "crossing, subject led": dataclasses.replace(_FEW, masked=True, led=0.8, led_around=True),
+    "local prompts": _LOCAL,
+    "local prompts, mask": dataclasses.replace(_LOCAL, masked=True),
+    "local prompts, mask, adapter": _LOCAL_LED,
+    "local prompts, mask, adapter, guidance 5": dataclasses.replace(_LOCAL_LED, sampling=_AT_FIVE),
+}
 CEILING = {"drawn": Variant(drawn=True, tuned=False)}
 VARIANTS = {
     **PAPER,
@@ -237,5 +256,6 @@ VARIANTS = {
     **STARTED,
     **FLOW,
     **CUTS,
+    **CROSSING,
     **CEILING,
 }

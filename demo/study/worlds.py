@@ -37,6 +37,7 @@ class World:
         hints: what the T2I-Adapter is shown of a clip, `f h w c`.
         score: the scores of a video of an edit of a clip.
         scores: the class of those.
+        local_prompts: prompts for parts of the picture in an edit of a clip, each with its mask `f h w`.
         tuning, sampling: the original's recipe, for so small a model.
     """
 
@@ -56,6 +57,7 @@ class World:
     scores: type
     tuning: TuneConfig
     sampling: EditConfig
+    local_prompts: Callable[[Any, Any], Sequence[tuple[str, Tensor]]] = lambda clip, edit: ()
 
     def lead(
         self, denoiser: UNetDenoiser, clip: Any, config: ControlConfig, *, around_subject: bool = False
@@ -133,4 +135,34 @@ def creatures() -> World:
     )
 
 
-WORLDS: dict[str, Callable[[], World]] = {"shapes": shapes, "creatures": creatures}
+@functools.cache
+def crossing() -> World:
+    """Two shapes that cross, at 96 x 96, drawn by the model of the shapes."""
+    from ..oracle.crossing_scores import CrossingScores, score
+    from ..world import crossing as clips
+    from ..world import crossing_masks
+    from .settings import EDIT, MODEL, TUNE
+
+    all_clips = {clip.name: clip for clip in clips.crossing_clips()}
+    return World(
+        name="crossing",
+        model=MODEL,
+        clips=all_clips,
+        listed=list(all_clips),
+        parts=clips.KINDS,
+        layout_parts=(),
+        changed_parts=lambda clip, edit: (edit.kind,),
+        edited_scenes=clips.edited_frames,
+        mask_of=crossing_masks.mask_of,
+        adds=lambda clip, edit: edit.kind != "background",
+        subject_of=crossing_masks.subjects_of,
+        hints=crossing_masks.hints,
+        score=score,
+        scores=CrossingScores,
+        local_prompts=crossing_masks.local_prompts,
+        tuning=TUNE,
+        sampling=EDIT,
+    )
+
+
+WORLDS: dict[str, Callable[[], World]] = {"shapes": shapes, "creatures": creatures, "crossing": crossing}

@@ -89,7 +89,10 @@ def texture_amount(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.zeros_like(x)
 
 
-def _paint_shape(canvas: np.ndarray, scene: Scene, x: np.ndarray, y: np.ndarray, scale: float) -> np.ndarray:
+def paint_shape(canvas: np.ndarray, scene: Scene) -> np.ndarray:
+    """A picture `h w 3` with the shape of a scene painted over it."""
+    x, y = grid(len(canvas))
+    scale = len(canvas) / SIZE
     local_x, local_y = sdf.rotate(x - scene.x, y - scene.y, scene.rotation)
     signed = sdf.distance(scene.shape, local_x, local_y, scene.radius) * scale
     if scene.style == "sketch":
@@ -125,7 +128,7 @@ def render(scene: Scene, size: int = SIZE) -> np.ndarray:
     x, y = grid(size)
     canvas = np.broadcast_to(np.asarray(scene.background_rgb, np.float32), (size, size, 3))
     canvas = _blend(canvas, scene.texture_rgb, texture_amount(scene, x, y))
-    canvas = _paint_shape(canvas, scene, x, y, size / SIZE)
+    canvas = paint_shape(canvas, scene)
     if scene.second is not None:
         canvas = _paint_second(canvas, scene.second, x, y, size / SIZE)
     return np.ascontiguousarray(canvas, dtype=np.float32)

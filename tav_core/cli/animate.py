@@ -32,7 +32,18 @@ from .whole_clip import read_whole
 from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
-OTHER_STARTS = ("trajectory", "blend", "free_noise", "scheduler", "inject", "flow_guided", "mask", "frames", "source")
+OTHER_STARTS = (
+    "trajectory",
+    "blend",
+    "free_noise",
+    "scheduler",
+    "inject",
+    "flow_guided",
+    "mask",
+    "frames",
+    "source",
+    "local_prompt",
+)
 
 
 def run_animate(args: argparse.Namespace) -> None:

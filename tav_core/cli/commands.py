@@ -45,6 +45,7 @@ from .inputs import (
     tell_time,
 )
 from .local_edit import load_local_edit
+from .local_prompts import load_local_prompts
 from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
@@ -188,6 +189,7 @@ def run_edit(args: argparse.Namespace) -> None:
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
     start = random_start(args, motion.info, config, checkpoint) if trajectory is None else trajectory
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
+    prompts = load_local_prompts(args, motion.info, start, checkpoint)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
     noise = start.noise if isinstance(start, Trajectory) else start
@@ -197,7 +199,7 @@ def run_edit(args: argparse.Namespace) -> None:
     denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     check_room(denoiser, noise, guided=config.guidance_scale > 1)
-    tell_time(denoiser, noise, told, count_edit(denoiser, config, num_prompts=len(told)))
+    tell_time(denoiser, noise, told, count_edit(denoiser, config, num_prompts=len(told), num_local=len(prompts)))
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,
@@ -209,6 +211,7 @@ def run_edit(args: argparse.Namespace) -> None:
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),
             correct=local.correct if local else None,
+            local=prompts,
         )
     about = edit_settings(args, config)
     done = {"finish": local.finish} if local else {}

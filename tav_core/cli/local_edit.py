@@ -60,10 +60,10 @@ def load_local_edit(
         ClipError: the source is not the clip that was inverted, or the mask does not fit it.
     """
     if args.mask is None and args.frames is None:
-        if args.source is not None:
+        if args.source is not None and not args.local_prompt:
             raise ConfigError(
-                got="--source without --mask or --frames",
-                expected="a mask, or a range of frames",
+                got="--source without --mask, --frames or --local-prompt",
+                expected="a mask, a range of frames, or a prompt for a part of the picture",
                 mend="Leave --source out to edit the whole clip.",
             )
         return None
@@ -115,8 +115,8 @@ def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, va
     """Reads the clip that was inverted and checks it against the inverted latents `1 c f h w`."""
     if args.source is None:
         raise ConfigError(
-            got="a local edit without --source",
-            expected="the clip that was inverted, which is restored outside",
+            got="a local edit or a local prompt without --source",
+            expected="the clip that was inverted, for which the masks are, and which is restored outside",
             mend="Add --source with the clip, and the --start, --stride and --fit that you gave to invert.",
         )
     num_frames, height, width = latents.shape[2:]

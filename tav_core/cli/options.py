@@ -184,11 +184,20 @@ def add_early_stop(parser: argparse.ArgumentParser) -> None:
 
 def add_local_edit(parser: argparse.ArgumentParser) -> None:
     """The options of editing a part of the clip. The source must be read as it was read for invert."""
-    local = parser.add_argument_group("local edits", "everything else is restored from the source")
+    local = parser.add_argument_group("local edits", "what --mask and --frames leave out is restored from the source")
     local.add_argument("--mask", type=Path, help="where to edit, in white: a picture, a video or a folder of pictures")
     local.add_argument("--frames", help="first and last frame to edit, such as 4:12; counted from 0")
     for name in ("feather", "ramp"):
         add_setting(local, LocalEditConfig, name)
+    local.add_argument(
+        "--local-prompt",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PROMPT", "MASK"),
+        help="a prompt for what is white in a mask, in place of --prompt there; may be given several times, one for "
+        "each object, and each costs one more prediction per step",
+    )
     local.add_argument("--source", type=Path, help="the clip that was inverted")
     add_clip_settings(local, "start", "stride", "fit", of="the source")
 

@@ -30,6 +30,7 @@ ASKED = {
     "blend": ("blend_weight",),
     "mask": ("feather",),
     "frames": ("ramp",),
+    "local_prompt": (),
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
     "flow_guided": ("flow_levels", "flow_match", "flow_until"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..denoisers.deep_cache import reuse_deep
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
+from ..denoisers.local_prompts import LocalPrompt, local_weights
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
@@ -40,6 +41,7 @@ def edit(
     on_step: OnLatents | None = None,
     correct: Correct | None = None,
     steps: int | None = None,
+    local: Sequence[LocalPrompt] = (),
 ) -> Tensor:
     """Samples one video per prompt from one start, with classifier-free guidance: by DDIM, or by the steps of the
     inversion backwards.
@@ -57,6 +59,7 @@ def edit(
             to continue with, of the same shape. A trajectory's `latents[steps left]` have the same noise level.
         steps: how many of the config's steps to take, the last ones, from a start that has noise for as many; None for
             all.
+        local: prompts for parts of the picture, which hold there instead of each of the prompts.
 
     Returns:
         Latents `p c f h w`.
@@ -78,6 +81,7 @@ def edit(
     check_resample(config, masked=correct is not None, ddim=scheduler is None)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
+    check_local(local, noise, config)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
@@ -89,7 +93,7 @@ def edit(
         for positive, negative in zip(context, negative_context, strict=True):
             # A new one for each prompt, because it keeps features from step to step.
             reusing = reuse_deep(denoiser, config.deep_every)
-            model = guided(reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest)
+            model = guided(reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest, local=local)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
         return torch.cat(videos)
@@ -145,6 +149,19 @@ def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> No
             got=f"resample {config.resample} with {other}",
             expected="DDIM's steps, each computed whole",
             mend="Set resample to 1, or leave the other out.",
+        )
+
+
+def check_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig) -> None:
+    """Checks that local prompts fit the start, `1 c f h w`, and the settings."""
+    if not local:
+        return
+    local_weights(local, noise)
+    if config.deep_every != 1:
+        raise ConfigError(
+            got=f"deep_every {config.deep_every} with local prompts",
+            expected="1, because the kept features are those of one prompt",
+            mend="Set deep_every to 1, or leave the local prompts out.",
         )
 
 

@@ -30,14 +30,20 @@ def count_inversion(config: InvertConfig, num_steps: int) -> Predictions:
     return {False: more.get(config.method, num_steps)}
 
 
-def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1) -> Predictions:
-    """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole."""
+def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, num_local: int = 0) -> Predictions:
+    """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole.
+
+    Args:
+        num_local: prompts for parts of the picture, each predicted by itself in every step.
+    """
     schedule = denoiser.schedule
     lowest = config.lowest_guided(schedule.num_train_timesteps)
     predictions = {True: 0, False: 0}
     for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
+        times = num_prompts * config.times(done, config.num_steps)
         guided = timestep >= lowest and config.guidance_scale > 1
-        predictions[guided] += num_prompts * config.times(done, config.num_steps)
+        predictions[guided] += times
+        predictions[False] += num_local * times
     return predictions
 
 

@@ -18,6 +18,7 @@ from host_checks import (
     SAMPLES,
     TARGET,
     core_motion,
+    encode,
     far,
     make_motion,
     refusal,
@@ -28,10 +29,12 @@ from host_checks import (
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
 from comfy_extras.nodes_mask import ImageCompositeMasked  # isort: skip
+import nodes  # isort: skip
 from tune_a_video_pack.nodes.video.composite import CompositeEdit  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
+from tune_a_video_pack.tav_core.denoisers.local_prompts import LocalPrompt  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
@@ -97,6 +100,31 @@ def check_sampling() -> dict[str, float | bool]:
     }
 
 
+def check_local_prompts() -> dict[str, float]:
+    """Conditioning (Set Mask) with a mask per frame in Sample Edit, against local prompts on the diffusers host."""
+    motion, mask, words = make_motion(1), moving_mask(), "a robot is walking in the snow"
+    tuned = core_motion.apply_motion(DEMO.model, motion)
+    host = UNetDenoiser(unet=motion.apply_to(CHECKPOINT.unet), schedule=CHECKPOINT.schedule)
+    empty, target, told = (encode_prompt(CHECKPOINT, text) for text in ("", EDITED, words))
+    way = invert(host, encode_frames(CHECKPOINT.vae, CLIP).mean, empty, num_steps=STEPS)
+    config = EditConfig(num_steps=STEPS, guidance_scale=4.0)
+    by_host, still, plain = (
+        edit(host, way, target, empty, config=config, local=local)
+        for local in (
+            [LocalPrompt(context=told, mask=mask)],
+            [LocalPrompt(context=told, mask=mask[:1])],
+            [],
+        )
+    )
+    inverted, trajectory, *_ = DDIMInvert.execute(tuned, EMPTY, LATENT, STEPS).args
+    part = lambda conditioning, where: nodes.ConditioningSetMask().append(conditioning, where, "default", 1.0)[0]  # noqa: E731
+    both = nodes.ConditioningCombine().combine(part(TARGET, 1 - mask), part(encode(words), mask))[0]
+    ours = SampleEdit.execute(
+        tuned, both, EMPTY, inverted, num_steps=STEPS, cfg=4.0, eta=0.0, edit_seed=1, trajectory=trajectory
+    )[0]["samples"]
+    return {"edit": far(scaled(ours), by_host), "by_frame": far(still, by_host), "changes": far(plain, by_host)}
+
+
 def check_composite() -> dict[str, bool | str]:
     """Composite Edit against core's node, and its refusals."""
     edited, mask = torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(1)), moving_mask()
@@ -127,4 +155,4 @@ def check_composite() -> dict[str, bool | str]:
 
 
 if __name__ == "__main__":
-    report({"sampling": check_sampling, "composite": check_composite})
+    report({"sampling": check_sampling, "prompts": check_local_prompts, "composite": check_composite})

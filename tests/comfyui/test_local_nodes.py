@@ -19,6 +19,12 @@ def test_a_masked_edit_agrees_between_core_host_and_diffusers_host(local):
     assert local["sampling"]["added_differs"] > 1e-2
 
 
+def test_prompts_that_core_gives_masks_are_local_prompts(local):
+    """Conditioning (Set Mask) and Conditioning (Combine), with a mask for each frame."""
+    assert local["prompts"]["edit"] < 5e-5
+    assert min(local["prompts"]["by_frame"], local["prompts"]["changes"]) > 1e-2
+
+
 def test_outside_the_mask_are_the_clips_latents(local):
     assert local["sampling"]["outside"] < 1e-6
     assert local["sampling"]["plain_outside"] > 1e-2

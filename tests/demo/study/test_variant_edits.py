@@ -1,11 +1,16 @@
-"""demo/study/variant_edits.py: the start of an edit that adds something."""
+"""demo/study/variant_edits.py: the start of an edit that adds something, and prompts for parts of the picture."""
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import torch
 
-from demo.study.variant_edits import renew_inside
-from tav_core import Trajectory
+from demo.study.variant_edits import render_with, renew_inside
+from demo.study.variants import Variant
+from demo.study.worlds import crossing
+from tav_core import InflatedUNet, Trajectory, UNetDenoiser, load_checkpoint
 
 
 def test_new_noise_is_inside_the_mask_and_has_the_variance_of_noise():
@@ -19,3 +24,18 @@ def test_new_noise_is_inside_the_mask_and_has_the_variance_of_noise():
     half = renew_inside(start, mask, 0.5, seed=1).noise[..., :8, :]
     assert 0.95 < half.std() < 1.05
     assert torch.equal(renew_inside(start, mask, 0.0, seed=1).noise, start.noise)
+
+
+def test_local_prompts_reach_the_edit_of_a_crossing_clip():
+    """One step, untuned: what each shape's mask holds changes by its prompt, and nothing else is told of it."""
+    world = crossing()
+    clip, checkpoint = world.clips["meet"], load_checkpoint(world.model)
+    denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet), schedule=checkpoint.schedule)
+    plain = Variant(tuned=False, sampling={"num_steps": 1})
+    videos = [
+        render_with(world, denoiser, checkpoint, clip, variant=variant, edits=clip.edits[:1])[0]
+        for variant in (plain, dataclasses.replace(plain, local=True))
+    ]
+    inside = np.any([mask.numpy() > 0 for _, mask in world.local_prompts(clip, clip.edits[0])], axis=0)
+    changed = np.abs(videos[1] - videos[0]).mean(-1)
+    assert changed[inside].mean() > 3 * changed[~inside].mean() > 0

@@ -86,6 +86,16 @@ def test_mask_and_frames_go_together(place, source):
     assert changed[2:, 24:40, 24:40].any() and not changed[:2].any() and not changed[:, :24].any()
 
 
+def test_a_local_prompt_changes_what_its_mask_holds(place):
+    assert edit(place, source=None, out="whole") == 0
+    told = ["--local-prompt", "a horse", f"{place / 'mask.png'}"]
+    assert edit(place, *told, out="told") == 0
+    nothing = ["--local-prompt", "a horse", f"{place / 'black.png'}"]
+    assert edit(place, *nothing, out="nothing") == 0
+    whole, changed, same = (rendered(place, out) for out in ("whole", "told", "nothing"))
+    assert (same - whole).abs().max() < 2 / 255 < (changed - whole).abs()[:, 24:40, 24:40].max()
+
+
 @pytest.fixture(scope="module")
 def ends(place):
     """The name of a trajectory with its two ends alone."""
@@ -113,7 +123,13 @@ class TestErrors:
         fails(capsys, edit(place, "--frames", "1:2", source=None), "without --source", "Add --source")
 
     def test_source_alone(self, place, capsys):
-        fails(capsys, edit(place), "--source without --mask or --frames", "Leave --source out")
+        fails(capsys, edit(place), "--source without --mask, --frames or --local-prompt", "Leave --source out")
+
+    def test_a_local_prompt_without_the_clip_or_its_inversion(self, place, capsys):
+        told = ["--local-prompt", "a horse", f"{place / 'mask.png'}"]
+        fails(capsys, edit(place, *told, source=None), "a local prompt without --source", "Add --source")
+        fails(capsys, edit(place, *told, trajectory=None), "--local-prompt with a random start", "--trajectory")
+        fails(capsys, edit(place, *told, "--blend", f"{place / 'way.safetensors'}"), "--local-prompt with --blend")
 
     def test_no_trajectory(self, place, capsys):
         said = "--mask or --frames without --trajectory", "Run invert"

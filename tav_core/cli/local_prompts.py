@@ -1,0 +1,44 @@
+"""What the option `--local-prompt` names: prompts for parts of the picture, and their masks."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..checkpoints.load import Checkpoint
+from ..denoisers.local_prompts import LocalPrompt
+from ..errors import ConfigError
+from ..sampling.trajectory import Trajectory
+from ..video.mask import read_mask
+from .inputs import encode
+from .local_edit import load_source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..tuning.motion_info import MotionInfo
+
+
+def load_local_prompts(
+    args: argparse.Namespace, tuned: MotionInfo, start: Trajectory | Tensor, checkpoint: Checkpoint
+) -> list[LocalPrompt]:
+    """Reads the masks and encodes the prompts.
+
+    Raises:
+        ConfigError: the options do not go together.
+        ClipError: the source is not the clip that was inverted, or a mask does not fit it.
+    """
+    if not args.local_prompt:
+        return []
+    if not isinstance(start, Trajectory) or args.blend or args.speed != 1:
+        other = "--blend" if args.blend else f"--speed {args.speed:g}" if args.speed != 1 else "a random start"
+        raise ConfigError(
+            got=f"--local-prompt with {other}",
+            expected="the inversion of one clip as it is, from whose frames the masks were made",
+            mend="Give --trajectory alone, or leave --local-prompt out.",
+        )
+    clip = load_source(args, tuned, start.latents[0], checkpoint.vae)
+    return [
+        LocalPrompt(context=encode(args, checkpoint, prompt), mask=read_mask(mask, clip))
+        for prompt, mask in args.local_prompt
+    ]
