@@ -14,6 +14,7 @@ from torch import Tensor
 from ..denoisers.deep_cache import reuse_deep
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
+from ..denoisers.merged_tokens import merge_tokens
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
@@ -74,6 +75,7 @@ def edit(
     check_values(start.noise if isinstance(start, Trajectory) else start)
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
+    denoiser = merge_tokens(denoiser, config.merge_tokens)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
