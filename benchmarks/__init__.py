@@ -4,7 +4,7 @@ The command: bench.py reads it, cases.py lists the figures it asks for, measure.
 own, table.py prints it. What is timed: stages.py, workload.py, sizes.py. How: clocks.py, rates.py (the machine's best
 rates), flops.py, operations.py (the profile). Compared with: rivals.py, plain.py (a plain twin of the UNet),
 original.py. Commands of their own: count_memory.py, roofline.py, estimates.py, growth.py, long_clips.py, seams.py,
-time_to_edit.py (with work.py, which counts evaluations, and edit_cost.py); peers.py, which starts
+time_to_edit.py (with work.py, which counts evaluations, and edit_cost.py), merged_tokens.py; peers.py, which starts
 processes of ComfyUI's Python (peer_processes.py, in_comfyui.py): peer_step.py (with process_memory.py) and
 peer_start.py.
 """

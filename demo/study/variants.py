@@ -225,6 +225,7 @@ CUTS = {
     "guidance to 0.7": _sampled(guidance_until=0.7),
     "guidance to 0.4": _sampled(guidance_until=0.4),
     "deep layers in every 2nd step": _sampled(deep_every=2),
+    "half of the tokens merged": _sampled(merge_tokens=0.5),
     "12 tuning steps, 2e-3": _tuned(num_steps=12, learning_rate=2e-3, warmup_steps=3),
     "tuned at half size": _tuned(tuned_at=0.5),
 }

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ...tav_core.errors import MotionError
 from ...tav_core.models.inflation import FrameCount, recast
+from .attention import FrameAttention
 from .inflation import block_paths, watch_frames
-from .motion import FrameAttention, looks_across_frames
+from .motion import looks_across_frames
 from .unet import check_model, core_names
 
 if TYPE_CHECKING:
@@ -31,10 +32,9 @@ def look_across_frames(model: ModelPatcher, *, attention: str, attention_k: int 
     frames, patched = FrameCount(), model.clone()
     modes = {"attention": attention, "attention_k": attention_k}
     for path in block_paths(core_names(model)).values():
-        place = f"{path}.attn1"
-        patched.add_object_patch(
-            place, recast(model.get_model_object(place), FrameAttention, frames=frames, modes=modes)
-        )
+        # By way of the block: that of another clone, which may be loaded now, has an attention of its own.
+        attn1 = model.get_model_object(path).attn1
+        patched.add_object_patch(f"{path}.attn1", recast(attn1, FrameAttention, frames=frames, modes=modes))
     watch_frames(patched, frames)
     return patched
 

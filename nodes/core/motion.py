@@ -13,23 +13,19 @@ The model itself is not changed: a clone is patched, and ComfyUI takes the patch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import comfy.ldm.modules.attention as core_attention
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
 from ...tav_core.errors import MotionError
-from ...tav_core.models.along_paths import AlongPaths
-from ...tav_core.models.attention import attend_frames
 from ...tav_core.models.attention_modes import check_positions
 from ...tav_core.models.inflation import AfterTime, FrameCount, TemporalLayer, recast
 from ...tav_core.models.parameter_names import check_same_shapes
-from ...tav_core.models.positions import rotate_frames
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.low_rank import LowRankDeltas
 from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
+from .attention import FrameAttention, RotaryAttention
 from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
 from .sizes import tell_sizes
 from .unet import check_model, core_names, key_patches, read_config
@@ -197,47 +193,6 @@ def inflate_block(
     if weights and modes["positions"] == "rotary":
         inflated.attn_temp = recast(inflated.attn_temp, RotaryAttention)
     return inflated.requires_grad_(False)
-
-
-class FrameAttention(core_attention.CrossAttention):
-    """ComfyUI's attention with keys and values from the frames that a mode names, projected once per frame."""
-
-    frames: FrameCount
-    modes: Mapping[str, Any]
-    # A second attention, along the flow of a clip; see flow.py.
-    along: AlongPaths | None = None
-
-    def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
-        assert mask is None, "self-attention sees every token of its frames"
-        context = x if context is None else context
-        query, key, value = self.to_q(x), self.to_k(context), self.to_v(context if value is None else value)
-        plain = partial(
-            core_attention.optimized_attention,
-            heads=self.heads,
-            attn_precision=self.attn_precision,
-            transformer_options=transformer_options or {},
-        )
-        mode, k = self.modes["attention"], self.modes["attention_k"]
-        output = attend_frames(query, key, value, mode=mode, num_frames=self.frames.value, k=k, attend=plain)
-        if self.along is not None:
-            output = self.along(query, key, output, plain)
-        return self.to_out(output)
-
-
-class RotaryAttention(core_attention.CrossAttention):
-    """ComfyUI's attention on tokens that are frames, aware of how far apart they are: `b f d` in and out."""
-
-    def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
-        assert context is None and value is None and mask is None, "a temporal attention sees all frames"
-        output = core_attention.optimized_attention(
-            rotate_frames(self.to_q(x), heads=self.heads),
-            rotate_frames(self.to_k(x), heads=self.heads),
-            self.to_v(x),
-            heads=self.heads,
-            attn_precision=self.attn_precision,
-            transformer_options=transformer_options or {},
-        )
-        return self.to_out(output)
 
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:

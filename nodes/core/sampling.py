@@ -157,5 +157,7 @@ def run_stage(
     callback = latent_preview.prepare_callback(model, num_steps)
     how = {"name": name, "num_steps": num_steps, "guidance_until": guidance_until}
     sampler = StageSampler(stage, schedule, first_context(positive), **how)
+    # Core's ToMe draws from PyTorch's own generator, which stock samplers seed too: so a run can be repeated.
+    torch.manual_seed(0)
     sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return sampled.to(comfy.model_management.intermediate_device()), sampler.result

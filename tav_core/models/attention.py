@@ -22,6 +22,7 @@ from .along_paths import AlongPaths
 from .attention_modes import group_frames
 from .inflation import FrameCount
 from .positions import rotate_frames, rotate_pairs
+from .token_merging import TokenMerging
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -151,6 +152,7 @@ class SelfAttention:
         k: for "sparse_causal_k".
         backend: one of `BACKENDS`.
         along: a second attention, along the paths of tokens.
+        merging: tokens that are alike go through as one; not together with `along`.
     """
 
     frames: FrameCount
@@ -158,6 +160,7 @@ class SelfAttention:
     k: int = 2
     backend: str | Kernel = "sdpa"
     along: AlongPaths | None = None
+    merging: TokenMerging | None = None
 
     def __call__(
         self,
@@ -167,12 +170,16 @@ class SelfAttention:
         attention_mask: None = None,
     ) -> Tensor:
         assert encoder_hidden_states is None and attention_mask is None, "self-attention sees every token of its frames"
+        merged = None if self.merging is None else self.merging.match(hidden_states, self.frames.sides)
+        if merged is not None:
+            hidden_states = merged.merge(hidden_states)
         query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
         plain = partial(attend, heads=attn.heads, upcast=attn.upcast_attention, backend=self.backend)
         output = attend_frames(query, key, value, mode=self.mode, num_frames=self.frames.value, k=self.k, attend=plain)
         if self.along is not None:
             output = self.along(query, key, output, plain)
-        return attn.to_out[1](attn.to_out[0](output))
+        output = attn.to_out[1](attn.to_out[0](output))
+        return output if merged is None else merged.spread(output)
 
 
 @dataclass(kw_only=True)

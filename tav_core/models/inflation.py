@@ -24,12 +24,14 @@ CHUNK_TOKENS = 16384
 class FrameCount:
     """How many frames each video of the running batch has. All layers of one inflated UNet share one.
 
-    The last `images` of them are still pictures, which follow the video's frames and have no time.
+    The last `images` of them are still pictures, which follow the video's frames and have no time. `sides` are height
+    and width of the latents.
     """
 
     def __init__(self) -> None:
         self.value = 1
         self.images = 0
+        self.sides = (0, 0)
 
 
 @dataclass(kw_only=True)

@@ -160,6 +160,7 @@ class InflatedUNet(SavedUNet):
         context = fill_size_ids(as_conditioning(context), latents, self.size_ids)
         latents = join_channels(latents, context, in_channels=self.config.in_channels)
         num_frames = self.frames.value = latents.shape[2]
+        self.frames.sides = (latents.shape[3], latents.shape[4])
         self.frames.images = count_images(context, num_frames, attention=self.modes["attention"])
         timestep = torch.as_tensor(timestep, device=latents.device)
         if timestep.ndim:

@@ -74,6 +74,14 @@ class EditConfig:
         low=1,
         high=10,
     )
+    merge_tokens: float = setting(
+        0.0,
+        "Share of each frame's tokens that go through the finest self-attention together with one that they are most "
+        "like (ToMe, arXiv 2303.17604); 0 merges none.",
+        low=0,
+        # Of 2 x 2 tokens, one stays for the others to go into.
+        high=0.75,
+    )
     eta: float = setting(0.0, "How much fresh noise each step adds; 0 keeps the source's motion best.", low=0, high=1)
     seed: int = setting(33, "Seed of a random start, and of the noise that eta adds.", low=0, high=2**63 - 1)
     noise_prior: float = setting(

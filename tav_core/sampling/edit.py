@@ -15,6 +15,7 @@ from ..denoisers.deep_cache import reuse_deep
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
 from ..denoisers.local_prompts import LocalPrompt, local_weights
+from ..denoisers.merged_tokens import merge_tokens
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
 from ..models.conditioning import Conditioning, as_conditioning
@@ -79,6 +80,7 @@ def edit(
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     check_resample(config, masked=correct is not None, ddim=scheduler is None)
+    denoiser = merge_tokens(denoiser, config.merge_tokens)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
     check_local(local, noise, config)

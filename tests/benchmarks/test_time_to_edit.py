@@ -38,9 +38,10 @@ def checkpoint():
         Variant(method="dpmpp_2m", sampling={"guidance_until": 0.5}),
         Variant(sampling={"deep_every": 3}),
         Variant(sampling={"deep_every": 2, "guidance_until": 0.5}, tuned_at=0.5),
+        Variant(sampling={"merge_tokens": 0.5}),
         Variant(tuned=False, inverted=False, sampling={"guidance_scale": 1.0}),
     ],
-    ids=["plain", "guidance ends", "deep layers", "half size", "untuned"],
+    ids=["plain", "guidance ends", "deep layers", "half size", "merged tokens", "untuned"],
 )
 def test_the_work_of_the_settings_is_that_of_the_calls(monkeypatch, variant):
     monkeypatch.setitem(variants.VARIANTS, "tiny", variant)
