@@ -1,6 +1,7 @@
 """Every contact with ComfyUI's internals, in reading order:
 
 unet        reads a MODEL: its family, its noise schedule, its UNet as diffusers' class
+attention   which of ComfyUI's attentions our layers call
 inflation   the patches that every video model consists of
 motion      a motion on a MODEL, as patches of a clone
 sizes       the sizes that Stable Diffusion XL is told

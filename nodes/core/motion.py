@@ -30,6 +30,7 @@ from ...tav_core.models.positions import rotate_frames
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.low_rank import LowRankDeltas
 from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
+from .attention import find_attention
 from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
 from .sizes import tell_sizes
 from .unet import check_model, core_names, key_patches, read_config
@@ -212,7 +213,7 @@ class FrameAttention(core_attention.CrossAttention):
         context = x if context is None else context
         query, key, value = self.to_q(x), self.to_k(context), self.to_v(context if value is None else value)
         plain = partial(
-            core_attention.optimized_attention,
+            find_attention(query),
             heads=self.heads,
             attn_precision=self.attn_precision,
             transformer_options=transformer_options or {},
@@ -229,7 +230,7 @@ class RotaryAttention(core_attention.CrossAttention):
 
     def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
         assert context is None and value is None and mask is None, "a temporal attention sees all frames"
-        output = core_attention.optimized_attention(
+        output = find_attention(x)(
             rotate_frames(self.to_q(x), heads=self.heads),
             rotate_frames(self.to_k(x), heads=self.heads),
             self.to_v(x),
