@@ -19,7 +19,6 @@ from .in_comfyui import pack
 
 # After in_comfyui, which sets ComfyUI up.
 import execution  # isort: skip
-import nodes  # isort: skip
 import torch  # isort: skip
 from server import PromptServer  # isort: skip
 from .clocks import time_run  # isort: skip
@@ -86,10 +85,10 @@ def job_graph(task: dict[str, Any], run: int) -> Graph:
 
 
 async def register() -> None:
-    """Makes the pack's nodes known to ComfyUI, as it does itself when it starts."""
+    """Makes the pack's nodes known to ComfyUI, as it does itself when it starts, in its module of nodes."""
     extension = await pack.comfy_entrypoint()
     for each in await extension.get_node_list():
-        nodes.NODE_CLASS_MAPPINGS[each.GET_SCHEMA().node_id] = each
+        execution.nodes.NODE_CLASS_MAPPINGS[each.GET_SCHEMA().node_id] = each
 
 
 def run_prompt(task: dict[str, Any], page: Page, run: int) -> None:
