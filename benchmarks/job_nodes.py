@@ -104,6 +104,8 @@ def run_prompt(task: dict[str, Any], page: Page, run: int) -> None:
     room = {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}
     executor = execution.PromptExecutor(page, cache_type=execution.CacheType.NONE, cache_args=room)
     executor.execute(graph, name, {"client_id": PAGE}, outputs)
+    # As the server tells a page when a prompt has ended.
+    page.send_sync("executing", {"node": None})
     if not executor.success:
         raise RuntimeError(f"a node failed: {executor.status_messages[-1]}")
 
