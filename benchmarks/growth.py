@@ -33,6 +33,7 @@ from tav_core.tuning.tune import tune
 from .bench import ROOT
 from .cases import Case
 from .count_memory import count_forward, count_tuning
+from .growth_frames import measured_frames
 from .roofline import count_stage
 from .sizes import SIZES
 from .workload import Workload
@@ -40,7 +41,7 @@ from .workload import Workload
 AXES = {
     "frames": (8, 16, 32, 64, 128, 256),
     "size": (256, 384, 512, 768, 1024),
-    "measured-frames": (8, 16, 32, 64, 128),
+    "measured-frames": (8, 16, 32, 64, 128, 256),
     "prompts": (1, 2, 4, 8, 16),
     "clips": (1, 2, 5, 10, 20, 50),
 }
@@ -60,22 +61,6 @@ def counted(num_frames: int, pixels: int) -> Row:
     row["predict peak GB"] = count_forward(size, num_frames, DTYPE, videos=1)["peak"] / 1e9
     row["tune peak GB"] = count_tuning(size, num_frames, DTYPE, recompute=MODES["balanced"])["peak"] / 1e9
     return row
-
-
-def measured_frames(num_frames: int) -> Row:
-    """CPU seconds of each stage of the demo's model."""
-    work = Workload(case=Case(size="demo", num_frames=num_frames, pixels=96))
-    clip = encode_frames(work.vae, work.frames)
-    found = invert(work.denoiser, clip.mean, work.context, num_steps=STEPS)
-    settings = {"config": EditConfig(num_steps=STEPS)}
-    stages: dict[str, Callable[[], object]] = {
-        "encode s": lambda: encode_frames(work.vae, work.frames),
-        "tune s": lambda: tune(work.denoiser, clip, work.context, config=TuneConfig(num_steps=STEPS)),
-        "invert s": lambda: invert(work.denoiser, clip.mean, work.context, num_steps=STEPS),
-        "edit s": lambda: edit(work.denoiser, found, work.context, work.context, **settings),
-        "decode s": lambda: decode_latents(work.vae, clip.mean),
-    }
-    return {name: seconds(run) for name, run in stages.items()}
 
 
 def measured_prompts(num_prompts: int) -> Row:

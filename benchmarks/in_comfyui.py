@@ -1,6 +1,7 @@
 """Makes this process a ComfyUI without a server, on the CPU; imported first by what is timed inside of one.
 
-COMFYUI_PATH names ComfyUI's folder, and the process has to be that of its Python.
+COMFYUI_PATH names ComfyUI's folder, and the process has to be that of its Python. COMFYUI_BASE, if set, names a folder
+for models and results, so that nothing is written into ComfyUI's own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ comfy.options.enable_args_parsing(False)
 from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
+args.base_directory = os.environ.get("COMFYUI_BASE")
 
 
 def load_nodes(name: str, folder: Path) -> ModuleType:
@@ -36,4 +38,4 @@ def load_nodes(name: str, folder: Path) -> ModuleType:
     return module
 
 
-load_nodes("tune_a_video_pack", PACK)
+pack = load_nodes("tune_a_video_pack", PACK)

@@ -33,14 +33,18 @@ class Contestant:
         module: that reads a task, and answers each line with figures.
         task: in JSON, its only argument.
         comfy: ComfyUI's folder.
+        base: where ComfyUI's models and results are; its own folder if None.
     """
 
-    def __init__(self, python: Path, module: str, task: Mapping[str, Any], comfy: Path) -> None:
+    def __init__(
+        self, python: Path, module: str, task: Mapping[str, Any], comfy: Path, *, base: Path | None = None
+    ) -> None:
         # What it said last besides figures, for the message of an error.
         self.said: deque[str] = deque(maxlen=30)
         command = [str(python), "-m", module, json.dumps(task)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(comfy), text=True, **pipes)
+        told = {**environment(comfy), **({} if base is None else {"COMFYUI_BASE": str(base)})}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=told, text=True, **pipes)
 
     def run(self, seed: int) -> dict[str, Any]:
         """The figures of one more step."""

@@ -2,6 +2,7 @@
 
 step    a step of KSampler: ComfyUI alone, with a motion of ours, and with AnimateDiff-Evolved from the folder --peer
 start   ComfyUI's start with and without the pack
+job     a whole job, from the demo's files to the frames of an edit: by our nodes in a prompt, and by the library alone
 
 COMFYUI_PATH names ComfyUI's folder and COMFYUI_PYTHON its Python. Seconds are those of the CPU, which other work on the
 machine hardly affects, and medians; the peak is the most memory that a process held while it sampled.
@@ -20,10 +21,11 @@ from typing import Any
 
 from .bench import ROOT, describe_machine
 from .clocks import summarize
+from .peer_jobs import JOB, compare_frames, format_parts, median_parts, open_jobs
 from .peer_processes import Contestant
 from .peer_start import time_starts
 
-GOALS = {"ours to peer, time": 1.0, "ours to peer, peak": 1.0}
+GOALS = {"ours to peer, time": 1.0, "ours to peer, peak": 1.0, "nodes to library, time": 1.05}
 SECONDS = ("seconds", "cpu_seconds")
 
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     compare = {
         "step": lambda: compare_steps(args, comfy, python),
         "start": lambda: compare_starts(args, comfy, python),
+        "job": lambda: compare_jobs(args, comfy, python),
     }
     results = []
     for name in args.what:
@@ -48,11 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; exits with 2 if a comparison lacks its peer."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="+", choices=("step", "start"))
+    parser.add_argument("what", nargs="+", choices=("step", "start", "job"))
     parser.add_argument("--peer", type=Path, help="the folder of AnimateDiff-Evolved, for step")
     parser.add_argument("--num-frames", type=int, default=8, help="of a step's batch (default: %(default)s)")
     parser.add_argument("--pixels", type=int, default=256, help="its width and height (default: %(default)s)")
-    parser.add_argument("--num-steps", type=int, default=1, help="that KSampler takes (default: %(default)s)")
+    parser.add_argument("--num-steps", type=int, default=1, help="of KSampler (default: %(default)s)")
+    parser.add_argument(
+        "--job-steps", type=int, default=20, help="of a job's inversion and edit (default: %(default)s)"
+    )
+    parser.add_argument("--tune-steps", type=int, default=40, help="of a job (default: %(default)s)")
     parser.add_argument("--cfg", type=float, default=1.0, help="more than 1 predicts twice (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each, after a warm-up (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch (default: %(default)s)")
@@ -127,6 +134,32 @@ def compare_starts(args: argparse.Namespace, comfy: Path, python: Path) -> dict[
     return {"what": "start", "settings": settings, "rows": rows, "ratios": {}, "added": added}
 
 
+def compare_jobs(args: argparse.Namespace, comfy: Path, python: Path) -> dict[str, Any]:
+    """A whole job by our nodes and by the library alone, each in a process that lives to the end, in turn."""
+    task = {"num_steps": args.job_steps, "tune_steps": args.tune_steps, "threads": args.threads}
+    with open_jobs(comfy, python, task) as contestants:
+        turns = run_in_turn(contestants, args.runs)
+        apart = compare_frames(turns[-1])
+    rows = summarize_turns(turns)
+    return {
+        "what": "job",
+        "settings": {**JOB, **task, "runs": args.runs},
+        "rows": rows,
+        "parts": {who: median_parts(turns, who) for who in rows},
+        "levels apart": apart,
+        "ratios": job_ratios(rows),
+    }
+
+
+def job_ratios(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """What the goal is for; the fastest run of each is the one that other work disturbed least."""
+    nodes, library = rows["nodes"], rows["library"]
+    return {
+        "nodes to library, time": nodes["median_cpu_seconds"] / library["median_cpu_seconds"],
+        "nodes to library, fastest": min(nodes["cpu_seconds"]) / min(library["cpu_seconds"]),
+    }
+
+
 def format_table(result: Mapping[str, Any]) -> str:
     """A comparison as Markdown, with its ratios and whether they meet the goals."""
     settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
@@ -134,6 +167,8 @@ def format_table(result: Mapping[str, Any]) -> str:
     lines += ["|---|---:|---:|---:|---:|---:|", *(format_row(*row) for row in result["rows"].items()), ""]
     lines += [format_ratio(name, ratio) for name, ratio in result["ratios"].items()]
     lines += [f"{name} added: {seconds:.2f}" for name, seconds in result.get("added", {}).items()]
+    lines += ["", format_parts(result["parts"]), ""] if "parts" in result else []
+    lines += [f"levels apart, {name}: {levels:.3f}" for name, levels in result.get("levels apart", {}).items()]
     return "\n".join(lines)
 
 

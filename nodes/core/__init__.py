@@ -2,7 +2,7 @@
 
 unet        reads a MODEL: its family, its noise schedule, its UNet as diffusers' class
 inflation   the patches that every video model consists of
-attention   ComfyUI's attention, made to look across frames
+attention   which of ComfyUI's attentions our layers call; frame_attention makes it look across frames
 motion      a motion on a MODEL, as patches of a clone
 sizes       the sizes that Stable Diffusion XL is told
 lavie       LaVie's base as a MODEL; lavie_host runs its interpolation and super-resolution on lavie_inputs

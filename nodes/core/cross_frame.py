@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...tav_core.errors import MotionError
 from ...tav_core.models.inflation import FrameCount, recast
-from .attention import FrameAttention
+from .frame_attention import FrameAttention
 from .inflation import block_paths, watch_frames
 from .motion import looks_across_frames
 from .unet import check_model, core_names

@@ -18,7 +18,7 @@ from ...tav_core.denoisers.flow_guided import check_paths_fit, first_with_attent
 from ...tav_core.errors import ConfigError, MotionError
 from ...tav_core.models.along_paths import AlongPaths, PathGroups
 from ...tav_core.models.inflation import TemporalLayer, recast
-from .attention import FrameAttention
+from .frame_attention import FrameAttention
 from .inflation import frames_in, options_in
 from .motion import check_carries_motion, is_lavie
 from .unet import read_config, read_schedule

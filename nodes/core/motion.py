@@ -25,7 +25,7 @@ from ...tav_core.models.parameter_names import check_same_shapes
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.low_rank import LowRankDeltas
 from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
-from .attention import FrameAttention, RotaryAttention
+from .frame_attention import FrameAttention, RotaryAttention
 from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
 from .sizes import tell_sizes
 from .unet import check_model, core_names, key_patches, read_config

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from benchmarks import peer_start, peers, process_memory
+from benchmarks import peer_jobs, peer_start, peers, process_memory
 from benchmarks.peer_processes import Contestant, environment
 
 ECHO = """
@@ -99,6 +100,36 @@ def test_ratios_are_held_against_the_goals():
     assert peers.format_ratio("ours to peer, time", 0.75).endswith("0.750, goal 1.0: met")
     assert peers.format_ratio("ours to peer, peak", 1.5).endswith("missed")
     assert "goal" not in peers.format_ratio("ours to core, time", 1.5)
+
+
+def test_a_jobs_parts_are_medians_and_nodes_that_do_one_part_are_added():
+    turn = lambda *seconds: {"nodes": {"parts": dict(zip(("source", "empty", "edit"), seconds, strict=True))}}  # noqa: E731
+    turns = [turn(50, 50, 50), turn(1, 2, 10), turn(1, 3, 30), turn(1, 4, 20)]
+    assert peer_jobs.median_parts(turns, "nodes") == {"texts": 4, "edit": 20}
+    lines = peer_jobs.format_parts({"nodes": {"texts": 4, "edit": 20}, "library": {"edit": 10, "save": 1}}).splitlines()
+    assert lines[0] == "| part | nodes | library |"
+    assert lines[2:] == ["| texts | 4.00 | 0.00 |", "| edit | 20.00 | 10.00 |", "| save | 0.00 | 1.00 |"]
+
+
+def test_frames_are_compared_in_levels_and_other_sizes_are_no_figure(tmp_path):
+    levels = {"nodes": (10, 250), "library": (13, 249)}
+    for who, values in levels.items():
+        for number, level in enumerate(values):
+            Image.new("RGB", (4, 2), (level, level, level)).save(tmp_path / f"{who}{number}.png")
+    turn = {who: {"frames": [str(tmp_path / f"{who}{number}.png") for number in (0, 1)]} for who in levels}
+    assert peer_jobs.compare_frames(turn) == {"largest": 3, "mean": 2}
+    for frames in ([], turn["nodes"]["frames"][:1]):
+        with pytest.raises(RuntimeError, match="frames of the nodes"):
+            peer_jobs.compare_frames({**turn, "nodes": {"frames": frames}})
+
+
+def test_a_jobs_ratio_is_held_against_its_goal():
+    rows = {
+        who: peers.summarize(cpu, cpu) for who, cpu in {"nodes": (5.0, 6.0, 9.0), "library": (4.0, 5.0, 6.0)}.items()
+    }
+    assert peers.job_ratios(rows) == {"nodes to library, time": 1.2, "nodes to library, fastest": 1.25}
+    assert peers.format_ratio("nodes to library, time", 1.05).endswith("goal 1.05: met")
+    assert peers.format_ratio("nodes to library, time", 1.051).endswith("missed")
 
 
 def test_the_table_has_a_row_for_each_and_says_what_is_added():

@@ -1,5 +1,5 @@
-"""What takes fewer predictions on the ComfyUI host: guidance that ends early, and core's EasyCache on our MODEL; prints
-JSON.
+"""What takes fewer predictions on the ComfyUI host: guidance that ends early, and core's EasyCache on our MODEL; and
+which attention a prediction takes. Prints JSON.
 
 Usage: COMFYUI_PATH=... python speed_checks.py
 """
@@ -11,11 +11,14 @@ import json
 from host_checks import CHECKPOINT, CLIP, DEMO, EDITED, EMPTY, LATENT, TARGET, far, make_motion, scaled
 
 # After host_checks, which sets ComfyUI up.
+import comfy.ldm.modules.attention as core_attention  # isort: skip
 import comfy.sample  # isort: skip
 import comfy.samplers  # isort: skip
 import torch  # isort: skip
+from comfy.cli_args import args  # isort: skip
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
+from tune_a_video_pack.nodes.core.attention import find_attention  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
@@ -98,11 +101,29 @@ def check_cache(cache, inverted, trajectory) -> dict[str, float]:
     }
 
 
+def check_attention() -> dict[str, bool | float]:
+    """Which attention our layers call on a CPU under core's options, and how far it is from core's own."""
+    tokens = torch.randn((2, 144, 64), generator=torch.Generator().manual_seed(0))
+    usual = core_attention.optimized_attention
+    found = {"own": find_attention(tokens) is core_attention.attention_pytorch}
+    try:
+        core_attention.optimized_attention = core_attention.attention_split
+        found["split"] = find_attention(tokens) is core_attention.attention_split
+        core_attention.optimized_attention = core_attention.attention_sub_quad
+        found["card"] = find_attention(tokens.to("meta")) is core_attention.attention_sub_quad
+        args.use_quad_cross_attention = True
+        found["asked"] = find_attention(tokens) is core_attention.attention_sub_quad
+    finally:
+        core_attention.optimized_attention, args.use_quad_cross_attention = usual, False
+    ours, theirs = find_attention(tokens), core_attention.attention_sub_quad
+    return {**found, "apart": far(*(each(tokens, tokens, tokens, heads=4) for each in (ours, theirs)))}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with torch.inference_mode():
         start = DDIMInvert.execute(TUNED, EMPTY, LATENT, NUM_STEPS).args[:2]
-        results = {"guidance": check_guidance(*start)}
+        results = {"attention": check_attention(), "guidance": check_guidance(*start)}
         for cache in (EasyCacheNode, LazyCacheNode):
             results[cache.__name__] = check_cache(cache, *start)
         print("RESULTS " + json.dumps(results))

@@ -1,4 +1,4 @@
-"""Fewer predictions in a real ComfyUI: the figures of speed_checks.py, held to their bounds."""
+"""Fewer and faster predictions in a real ComfyUI: the figures of speed_checks.py, held to their bounds."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def test_a_cache_changes_neither_the_inversion_nor_the_model_before_it(measured,
     found = measured[cache]
     assert found["inversion_videos"] == 20 and found["inversion_changes"] == 0
     assert found["left_alone"]
+
+
+def test_on_a_cpu_our_attention_is_pytorchs_unless_the_user_asks_for_another(measured):
+    found = measured["attention"]
+    assert found["own"] and found["split"] and found["card"] and found["asked"]
+    assert found["apart"] < 1e-5

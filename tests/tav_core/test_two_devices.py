@@ -12,9 +12,12 @@ from safetensors.torch import save_file
 from tav_core import apply_loras, encode_prompt, load_checkpoint, load_lora
 from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.flow_guided import FlowGuidedDenoiser
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.evaluation.preview import render_preview
 from tav_core.evaluation.reconstruct import reconstruct
+from tav_core.metrics.token_paths import token_paths
+from tav_core.models import along_paths
 from tav_core.models.conditioning import Conditioning
 from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.models.lavie.schedules import lavie_schedule
@@ -175,6 +178,15 @@ def test_previews(motion, checkpoint, latents, texts, monkeypatch):
     is_there(render_preview(motion, base, schedule, latents.mean, source=texts[0], shown=texts[1], negative=texts[2]))
 
 
+@ONE_FAMILY
+def test_flow_guidance(denoiser, trajectory, texts, clip):
+    """The paths are measured in the clip, on the CPU; the later half of the clip takes those of its own frames."""
+    along = FlowGuidedDenoiser(denoiser=denoiser, paths=token_paths(clip))
+    is_there(edit(along, trajectory, texts[1], texts[2], config=EDIT))
+    windowed = WindowedDenoiser(denoiser=along, windows=ContextWindows(length=2, overlap=1))
+    is_there(edit(windowed, trajectory, texts[1], texts[2], config=EDIT))
+
+
 def test_windows_injection_and_masks(denoiser, trajectory, texts, clip):
     windowed = WindowedDenoiser(denoiser=denoiser, windows=ContextWindows(length=3, overlap=1))
     injected = InjectedDenoiser(denoiser=windowed, trajectory=trajectory, source_context=texts[0])
@@ -263,6 +275,14 @@ class TestOfTheTest:
         monkeypatch.setattr(NoiseSchedule, "add_noise", lambda self, x, noise, t: plain(self, x, noise.cpu(), t))
         with pytest.raises(MixedDevicesError):
             tune(untuned, latents, texts[0], config=TuneConfig(num_steps=1))
+
+    @ONE_FAMILY
+    def test_attention_along_paths_on_the_cpu(self, denoiser, trajectory, texts, clip, monkeypatch):
+        plain = along_paths.attend_along
+        monkeypatch.setattr(along_paths, "attend_along", lambda *given: plain(*given).cpu())
+        along = FlowGuidedDenoiser(denoiser=denoiser, paths=token_paths(clip))
+        with pytest.raises(MixedDevicesError):
+            edit(along, trajectory, texts[1], texts[2], config=EDIT)
 
     @ONE_FAMILY
     def test_frames_that_stay_on_the_cpu(self, checkpoint, clip):
