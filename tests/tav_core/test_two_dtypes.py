@@ -114,9 +114,24 @@ def rendered(mix, denoiser, start=None, **more):
     return edit(denoiser, start or mix.trajectory, mix.told, mix.negative, config=EDIT, **more)
 
 
+def joined(tensors):
+    """All values in one tensor. Of two dtypes, torch.cat would take the wider, and so hide the other."""
+    parts = [tensor.flatten() for tensor in tensors]
+    assert len({part.dtype for part in parts}) == 1
+    return torch.cat(parts)
+
+
 def encoded(mix):
     moments = encode_frames(mix.vae, mix.clip)
-    return {"float32": torch.cat([moments.mean, moments.std])}
+    return {"float32": joined([moments.mean, moments.std])}
+
+
+def encoded_in_half(mix):
+    """By a VAE that need not be in float32, as those made for float16 say."""
+    vae = copy.deepcopy(mix.vae)
+    vae.register_to_config(force_upcast=False)
+    moments = encode_frames(vae, mix.clip)
+    return {"float32": joined([moments.mean, moments.std])}
 
 
 def decoded(mix):
@@ -127,7 +142,7 @@ def learned(mix):
     """A motion is kept in float32, whatever the model is in."""
     precision = {"precision": "bf16"} if mix.model == torch.float16 else {}
     motion = tune(mix.untuned, mix.latents, mix.told, config=TuneConfig(num_steps=1, **precision))
-    return {"float32": torch.cat([tensor.flatten() for tensor in motion.temporal.values()])}
+    return {"float32": joined(motion.temporal.values())}
 
 
 def inverted(mix):
@@ -143,7 +158,7 @@ def edited_from_noise(mix):
     """Of a diffusers scheduler, and of ours with noise added to each step."""
     noise, config = gaussian_noise(tuple(mix.latents.shape), 0), replace(EDIT, eta=0.5)
     theirs = edit(mix.denoiser, noise, mix.told, mix.negative, config=EDIT, scheduler=EulerDiscreteScheduler())
-    return {"float32": torch.cat([theirs, edit(mix.denoiser, noise, mix.told, mix.negative, config=config)])}
+    return {"float32": joined([theirs, edit(mix.denoiser, noise, mix.told, mix.negative, config=config)])}
 
 
 def windowed_injected_and_masked(mix):
@@ -207,8 +222,15 @@ def lavie(kind):
     return made
 
 
-STAGES = [encoded, decoded, learned, inverted, edited, edited_from_noise, windowed_injected_and_masked, composed]
-STAGES += [controlled, made_from_text, instructed, *map(lavie, ("base", "interpolation", "super_resolution"))]
+STAGES = [encoded, encoded_in_half, decoded, learned, inverted, edited, edited_from_noise]
+STAGES += [
+    windowed_injected_and_masked,
+    composed,
+    controlled,
+    made_from_text,
+    instructed,
+    *map(lavie, ("base", "interpolation", "super_resolution")),
+]
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
