@@ -18,7 +18,7 @@ from comfy_extras.nodes_hypertile import HyperTile  # isort: skip
 from comfy_extras.nodes_tomesd import TomePatchModel  # isort: skip
 from einops import rearrange  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
-from tune_a_video_pack.nodes.core.attention import FrameAttention  # isort: skip
+from tune_a_video_pack.nodes.core.frame_attention import FrameAttention  # isort: skip
 from tune_a_video_pack.nodes.core.cross_frame import look_across_frames  # isort: skip
 from tune_a_video_pack.nodes.core.flow import add_flow_guidance  # isort: skip
 from tune_a_video_pack.nodes.core.injection import add_injection  # isort: skip
