@@ -87,7 +87,8 @@ def save_ablation_plot(
     axes.set_yticks(places + (len(names) - 1) / 2 * height, rows)
     axes.margins(y=0.01)
     axes.invert_yaxis()
-    axes.set(xlim=(min(0, *(row["path"] for row in rows.values())), 1), xlabel="share; correlation of paths")
+    # A correlation of paths may be negative; not every world has one.
+    axes.set(xlim=(min(0, *(row.get("path", 0) for row in rows.values())), 1), xlabel="share; correlation of paths")
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (len(rows) + 2)), ncols=len(names))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)

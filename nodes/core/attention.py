@@ -13,7 +13,7 @@ def find_attention(tokens: Tensor) -> Callable[..., Tensor]:
     """ComfyUI's attention for these tokens: its own choice, but PyTorch's on a CPU.
 
     There ComfyUI takes the sub-quadratic one, unless the user asks for another. PyTorch's needs no more memory, because
-    its kernel for CPUs holds no scores either, and takes a third to a half of the time on tokens of whole frames.
+    neither holds all scores at once, and it takes a third to a half of the time on tokens of whole frames.
     """
     chosen = core_attention.optimized_attention
     slow = chosen is core_attention.attention_sub_quad and not args.use_quad_cross_attention

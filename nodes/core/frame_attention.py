@@ -52,13 +52,14 @@ class FrameAttention(core_attention.CrossAttention):
         Raises:
             ConfigError: the rows are not the frames, or tokens are missing that a source or a flow needs.
         """
-        if self.modes["attention"] != "spatial" and len(x) != len(context):
+        in_place = self.along is not None or isinstance(self.to_q, FirstForAll)
+        if len(x) != len(context) and (in_place or self.modes["attention"] != "spatial"):
             raise ConfigError(
                 got=f"{len(x)} pieces of {len(context)} frames, as HyperTile cuts them",
                 expected="whole frames, which attend to each other",
                 mend="Take HyperTile out. TomePatchModel saves work too, and fits.",
             )
-        if x.shape[1] != context.shape[1] and (self.along is not None or isinstance(self.to_q, FirstForAll)):
+        if x.shape[1] != context.shape[1] and in_place:
             name = "Inject Source" if self.along is None else "Flow Guidance"
             raise ConfigError(
                 got=f"{x.shape[1]} of {context.shape[1]} tokens, as TomePatchModel merges them, with {name}",

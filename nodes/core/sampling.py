@@ -17,6 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ...tav_core.errors import ConfigError
 from ...tav_core.layouts import fold, unfold
 from ...tav_core.models.conditioning import Conditioning
 from ...tav_core.models.schedule import NoiseSchedule
@@ -116,6 +117,17 @@ def without_caches(model: ModelPatcher) -> ModelPatcher:
     return plain
 
 
+def check_no_cache(model: ModelPatcher, config: EditConfig) -> None:
+    """Raises `ConfigError` if a MODEL with core's EasyCache or LazyCache is to take steps again: the cache would answer
+    with what was predicted before the new noise."""
+    if config.resample > 1 and "easycache" in model.model_options.get("transformer_options", {}):
+        raise ConfigError(
+            got=f"resample {config.resample} with EasyCache or LazyCache",
+            expected="every step computed",
+            mend="Set resample to 1, or take the cache out.",
+        )
+
+
 def run_stage(
     model: ModelPatcher,
     samples: Tensor,
@@ -157,7 +169,10 @@ def run_stage(
     callback = latent_preview.prepare_callback(model, num_steps)
     how = {"name": name, "num_steps": num_steps, "guidance_until": guidance_until}
     sampler = StageSampler(stage, schedule, first_context(positive), **how)
-    # Core's ToMe draws from PyTorch's own generator, which stock samplers seed too: so a run can be repeated.
-    torch.manual_seed(0)
-    sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
+    device = comfy.model_management.get_torch_device()
+    # Core's ToMe draws from PyTorch's own generator, which stock samplers seed too: so a run can be repeated. What
+    # other nodes draw from it afterwards stays as it was.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        sampled = guider.sample(torch.zeros_like(samples), samples, sampler, ends, callback=callback, disable_pbar=True)
     return sampled.to(comfy.model_management.intermediate_device()), sampler.result

@@ -128,13 +128,14 @@ class SampleEdit(io.ComfyNode):
     ) -> io.NodeOutput:
         from ...tav_core.sampling.edit import check_resample, check_start, edit
         from ..core.animation import from_sigma
-        from ..core.sampling import run_stage
+        from ..core.sampling import check_no_cache, run_stage
         from ..sockets.bridge import to_latents
 
         # Guidance is core's here, so the library's own is off, and so is where it ends.
         drawn = {"eta": eta, "seed": edit_seed, "noise_prior": noise_prior, "resample": resample}
         config = EditConfig(num_steps=num_steps, guidance_scale=1.0, **drawn)
         check_resample(config, masked=mask is not None)
+        check_no_cache(model, config)
         samples = check_samples(latent)
         check_start_is_whole(latent, trajectory)
         steps = steps_left(latent, num_steps, trajectory)

@@ -131,7 +131,7 @@ def run_batch(
     check_output(batch.out / "results.csv")
     batch = fit_device(batch, executor, slots)
     hashes = hash_files(batch)
-    check_recipe(batch.recipe)
+    check_recipe(batch.recipe, masked=any(edit.mask for job in batch.jobs for edit in job.edits))
     write_json(batch.out / "batch.json", plan_of(batch))
     run = Run(batch=batch, hashes=hashes, watcher=watcher or Watcher(), retries=slots.retries)
     chosen = batch.jobs if chosen is None else chosen
@@ -157,8 +157,11 @@ def check_stages(stages: Collection[str]) -> None:
         )
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, *, masked: bool) -> None:
     """Checks what every job would refuse, some of it only after its clip was tuned and inverted.
+
+    Args:
+        masked: whether any edit of the batch has a mask.
 
     Raises:
         ConfigError: the settings do not go together.
@@ -166,12 +169,29 @@ def check_recipe(recipe: Recipe) -> None:
     """
     sampling, method = recipe.sampling, recipe.inversion.method
     check_own_steps(method, sampling.eta, sampling.noise_prior, sampling.resample)
-    check_resample(sampling, masked=True)
+    check_resample(sampling, masked=masked)
+    check_whole_steps(recipe)
     check_has_steps(recipe.tuning.num_steps, starts=bool(recipe.start_from))
     for path in recipe.loras:
         read_lora(path)
     if recipe.start_from:
         Motion.load(recipe.start_from)
+
+
+def check_whole_steps(recipe: Recipe) -> None:
+    """Raises `ConfigError` if steps leave out layers or tokens that an injection or context windows need."""
+    sampling = recipe.sampling
+    behind = {"an injection": recipe.injection is not None, "context windows": recipe.modes.context_length > 0}
+    others = [name for name, given in behind.items() if given]
+    cuts = {f"deep_every {sampling.deep_every}": others if sampling.deep_every > 1 else []}
+    cuts[f"merge_tokens {sampling.merge_tokens:g}"] = others if sampling.merge_tokens and recipe.injection else []
+    for cut, among in cuts.items():
+        if among:
+            raise ConfigError(
+                got=f"{cut} with {among[0]}",
+                expected="one of the two, because the other needs every layer and token in every step",
+                mend="Leave one of them out.",
+            )
 
 
 def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:

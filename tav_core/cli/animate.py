@@ -112,7 +112,14 @@ def check_start(args: argparse.Namespace) -> None:
         raise ConfigError(
             got=f"--{given[0].replace('_', '-')} with --animation",
             expected="one start: the animation, or an inversion, or random noise",
-            mend="Leave one out. Masks, injection and flow guidance go with an inversion: invert the animation first.",
+            mend="Leave one out. Masks, local prompts, injection and flow guidance go with an inversion: invert the "
+            "animation first.",
+        )
+    if args.resample > 1:
+        raise ConfigError(
+            got=f"--resample {args.resample} with --animation",
+            expected="1, because it is for the mask of an inverted clip",
+            mend="Leave --resample out.",
         )
     if args.animation_mask and args.animation_begin == "inverted":
         raise ConfigError(

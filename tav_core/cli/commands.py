@@ -11,6 +11,7 @@ from ..atomic_files import check_output
 from ..checkpoints.lavie import start_from
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
+from ..denoisers.merged_tokens import merge_tokens
 from ..errors import ConfigError
 from ..evaluation.compare_inversions import compare_methods, format_table, write_reports
 from ..evaluation.reconstruct import psnr, reconstruct
@@ -198,8 +199,10 @@ def run_edit(args: argparse.Namespace) -> None:
     followed = measure_paths(args, start, checkpoint.vae)
     denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
-    check_room(denoiser, noise, guided=config.guidance_scale > 1)
-    tell_time(denoiser, noise, told, count_edit(denoiser, config, num_prompts=len(told), num_local=len(prompts)))
+    merged = merge_tokens(denoiser, config.merge_tokens)
+    # With local prompts, a guided step predicts one video at a time.
+    check_room(merged, noise, guided=config.guidance_scale > 1 and not prompts)
+    tell_time(merged, noise, told, count_edit(merged, config, num_prompts=len(told), num_local=len(prompts)))
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
             denoiser,

@@ -30,7 +30,6 @@ ASKED = {
     "blend": ("blend_weight",),
     "mask": ("feather",),
     "frames": ("ramp",),
-    "local_prompt": (),
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
     "flow_guided": ("flow_levels", "flow_match", "flow_until"),
@@ -106,5 +105,7 @@ def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
     used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
     used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
+    places = [[prompt, Path(mask).name] for prompt, mask in getattr(args, "local_prompt", None) or []]
+    used |= {"local_prompt": places} if places else {}
     strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
     return {**named, **used, **loras_of(args), **strengths, **asdict(config)}

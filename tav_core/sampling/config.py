@@ -83,7 +83,12 @@ class EditConfig:
         high=0.75,
     )
     eta: float = setting(0.0, "How much fresh noise each step adds; 0 keeps the source's motion best.", low=0, high=1)
-    seed: int = setting(33, "Seed of a random start, and of the noise that eta adds.", low=0, high=2**63 - 1)
+    seed: int = setting(
+        33,
+        "Seed of a random start, and of the noise that eta, a noise_prior below 1 and resample add.",
+        low=0,
+        high=2**63 - 1,
+    )
     noise_prior: float = setting(
         1.0,
         "Share of the inverted noise in the start; the rest is random noise, which keeps less of the source's looks. 1 "

@@ -56,8 +56,9 @@ def edit(
         scheduler: any diffusers scheduler, for a start of random noise; None for DDIM.
         num_frames: number of frames in the clip, if the caller knows it; it is checked against the start.
         on_step: called after each step with (steps done over all prompts, total steps, latents).
-        correct: for local edits: called after each step with (latents, steps left of this prompt), returns the latents
-            to continue with, of the same shape. A trajectory's `latents[steps left]` have the same noise level.
+        correct: for local edits: called after each step, and before a step is taken again (`EditConfig.resample`), with
+            (latents, steps left of this prompt), returns the latents to continue with, of the same shape. A
+            trajectory's `latents[steps left]` have the same noise level.
         steps: how many of the config's steps to take, the last ones, from a start that has noise for as many; None for
             all.
         local: prompts for parts of the picture, which hold there instead of each of the prompts.
@@ -83,7 +84,7 @@ def edit(
     denoiser = merge_tokens(denoiser, config.merge_tokens)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
-    check_local(local, noise, config)
+    check_local(local, noise, config, width=context.text.shape[-1])
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
@@ -154,10 +155,12 @@ def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> No
         )
 
 
-def check_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig) -> None:
-    """Checks that local prompts fit the start, `1 c f h w`, and the settings."""
+def check_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig, *, width: int) -> None:
+    """Checks that local prompts fit the start, `1 c f h w`, the width of the whole prompt, and the settings."""
     if not local:
         return
+    for one in local:
+        as_conditioning(one.context).check(width=width, values=True)
     local_weights(local, noise)
     if config.deep_every != 1:
         raise ConfigError(

@@ -9,19 +9,20 @@ A noised animation has the same noise in all frames. With a noise of its own, ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from einops import rearrange
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
+from ..denoisers.merged_tokens import merge_tokens
 from ..errors import ClipError
 from ..layouts import VAE_FACTOR, check_mask, check_values
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule, gaussian_noise
 from .config import AnimationConfig, EditConfig, LocalEditConfig
-from .edit import edit
+from .edit import check_resample, edit
 from .invert import invert
 from .local_edit import latent_mask
 from .samplers import OnLatents
@@ -59,6 +60,7 @@ def edit_animation(
     """
     start, config = start or AnimationConfig(), config or EditConfig()
     check_values(animation)
+    check_resample(config, masked=False)
     how: dict[str, Any] = {"config": config, "on_step": on_step}
     if start.begin == "inverted":
         under = as_conditioning(negative_context)[:1]
@@ -66,7 +68,10 @@ def edit_animation(
         return edit(denoiser, inverted, context, negative_context, **how)
     begun = noise_animation(denoiser.schedule, animation, start, config)
     if mask is not None:
-        denoiser = hold_inside(denoiser, animation, mask, start, num_steps=config.num_steps)
+        # What holds the animation stands around the model, and tokens merge in the model.
+        merged = merge_tokens(denoiser, config.merge_tokens)
+        denoiser = hold_inside(merged, animation, mask, start, num_steps=config.num_steps)
+        how["config"] = replace(config, merge_tokens=0.0)
     return edit(denoiser, begun, context, negative_context, **how, steps=start.steps_of(config.num_steps))
 
 

@@ -34,7 +34,7 @@ def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, 
     """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole.
 
     Args:
-        num_local: prompts for parts of the picture, each predicted by itself in every step.
+        num_local: prompts for parts of the picture. With any, each prompt is predicted by itself in every step.
     """
     schedule = denoiser.schedule
     lowest = config.lowest_guided(schedule.num_train_timesteps)
@@ -42,8 +42,10 @@ def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, 
     for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
         times = num_prompts * config.times(done, config.num_steps)
         guided = timestep >= lowest and config.guidance_scale > 1
-        predictions[guided] += times
-        predictions[False] += num_local * times
+        if num_local:
+            predictions[False] += times * (1 + guided + num_local)
+        else:
+            predictions[guided] += times
     return predictions
 
 

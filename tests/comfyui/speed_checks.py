@@ -7,6 +7,7 @@ Usage: COMFYUI_PATH=... python speed_checks.py
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from host_checks import CHECKPOINT, CLIP, DEMO, EDITED, EMPTY, LATENT, TARGET, far, make_motion, scaled
 
@@ -24,6 +25,7 @@ from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: sk
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
+from tune_a_video_pack.tav_core.errors import ConfigError  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
@@ -77,6 +79,15 @@ def check_guidance(inverted, trajectory) -> dict[str, float]:
     }
 
 
+def refusal(run: Callable[[], object]) -> str:
+    """What is said; empty if nothing is refused."""
+    try:
+        run()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def check_cache(cache, inverted, trajectory) -> dict[str, float]:
     """A cache of core's behind Apply Motion: what it saves in an edit, and what it changes; core's own sampler too."""
     model = cache.execute(TUNED, 0.2, 0.15, 0.95, False).args[0]
@@ -97,6 +108,7 @@ def check_cache(cache, inverted, trajectory) -> dict[str, float]:
         "inversion_videos": counted.videos,
         "inversion_changes": far(ends["samples"], inverted["samples"]),
         "stock_videos": stock.videos,
+        "resampled": refusal(lambda: sample(model, inverted, trajectory, mask=torch.ones(1, 96, 96), resample=2)),
         "finite": bool(cached.isfinite().all() and stocked.isfinite().all()),
     }
 

@@ -35,6 +35,11 @@ def test_a_cache_changes_neither_the_inversion_nor_the_model_before_it(measured,
     assert found["left_alone"]
 
 
+@pytest.mark.parametrize("cache", CACHES)
+def test_a_cache_and_steps_taken_again_are_refused(measured, cache):
+    assert "resample 2 with EasyCache or LazyCache" in measured[cache]["resampled"]
+
+
 def test_on_a_cpu_our_attention_is_pytorchs_unless_the_user_asks_for_another(measured):
     found = measured["attention"]
     assert found["own"] and found["split"] and found["card"] and found["asked"]

@@ -20,13 +20,16 @@ def test_tome_acts_and_a_second_run_is_the_same(measured, what):
 
 def test_tome_that_merges_nothing_and_the_model_before_it_are_as_they_were(measured):
     assert measured["merging"]["nothing_merged"] and measured["merging"]["left_alone"]
+    assert measured["merging"]["draws_go_on"]
 
 
 def test_fewer_tokens_ask_all_tokens_of_frames_0_and_before(measured):
     assert measured["fewer_queries"] < 1e-5
 
 
-@pytest.mark.parametrize("what", ["hypertile_edit", "hypertile_inversion", "hypertile_stock", "hypertile_cross_frame"])
+@pytest.mark.parametrize(
+    "what", ["hypertile_edit", "hypertile_inversion", "hypertile_stock", "hypertile_cross_frame", "tiled_flow"]
+)
 def test_tiles_are_not_taken_for_frames(measured, what):
     said = measured["refusals"][what]
     assert "as HyperTile cuts them" in said and "Take HyperTile out" in said

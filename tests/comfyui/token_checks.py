@@ -75,7 +75,17 @@ def check_merging(inverted, trajectory) -> dict[str, float]:
         "stock_again": torch.equal(stock, sample(model)),
         "nothing_merged": torch.equal(edit(merged(TUNED, 0.0), inverted, trajectory), plain),
         "left_alone": torch.equal(edit(TUNED, inverted, trajectory), plain),
+        "draws_go_on": draws_go_on(lambda: edit(TUNED, inverted, trajectory)),
     }
+
+
+def draws_go_on(run: Callable[[], object]) -> bool:
+    """Whether PyTorch's own generator draws the same after a run as without it."""
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    run()
+    return torch.equal(torch.rand(1), expected)
 
 
 def check_fewer_queries() -> float:
@@ -120,6 +130,8 @@ def check_refusals(inverted, trajectory) -> dict[str, str]:
     """
     source = add_injection(merged(TUNED), trajectory, first_context(SOURCE), InjectionConfig())
     flow = add_flow_guidance(TUNED, token_paths(CLIP), FlowConfig())
+    spatial = look_across_frames(DEMO.model, attention="spatial")
+    spatial_flow = add_flow_guidance(spatial, token_paths(CLIP), FlowConfig())
     return {
         "hypertile_edit": refusal(lambda: edit(tiled(TUNED), inverted, trajectory)),
         "hypertile_inversion": refusal(lambda: invert(tiled(TUNED))),
@@ -127,6 +139,7 @@ def check_refusals(inverted, trajectory) -> dict[str, str]:
         "hypertile_cross_frame": refusal(lambda: sample(tiled(look_across_frames(DEMO.model, attention="first")))),
         "tome_source": refusal(lambda: edit(source, inverted, trajectory)),
         "tome_flow": refusal(lambda: edit(merged(flow), inverted, trajectory)),
+        "tiled_flow": refusal(lambda: sample(tiled(spatial_flow))),
         "spatial": refusal(lambda: sample(tiled(look_across_frames(DEMO.model, attention="spatial")))),
     }
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from demo.study.pictures import GAP, LABEL_HEIGHT, as_bytes, enlarge, label_rows, running_mean, save_loss_curve
+from demo.study.pictures import (
+    GAP,
+    LABEL_HEIGHT,
+    as_bytes,
+    enlarge,
+    label_rows,
+    running_mean,
+    save_ablation_plot,
+    save_loss_curve,
+)
 
 
 def test_enlarging_repeats_pixels():
@@ -45,3 +54,10 @@ def test_the_loss_curve_is_a_picture_with_a_blue_line(tmp_path):
     assert blue.sum() > 500
     rows = [np.nonzero(blue[:, column])[0].mean() for column in (450, 750)]
     assert rows[1] > rows[0] + 50, "it falls to the right"
+
+
+def test_a_world_without_paths_has_a_plot_too(tmp_path):
+    rows = {name: {"edits_right": share, "kept": 0.9} for name, share in (("plain", 0.0), ("mask", 0.5))}
+    spread = {name: {"edits_right": 0.0, "kept": 0.0} for name in rows}
+    with Image.open(save_ablation_plot(tmp_path / "plot.png", rows, spread)) as drawn:
+        assert drawn.width > 500

@@ -341,6 +341,14 @@ def test_what_does_not_go_together_is_refused_before_the_first_job(make_batch):
         run_batch(make_batch(inversion=InvertConfig(method="o_belm"), sampling=EditConfig(noise_prior=0.5)))
     with pytest.raises(InputError, match="clip_model"):
         run_batch(make_batch(clip_model="/nowhere"))
+    with pytest.raises(ConfigError, match="resample 2 without a mask"):
+        run_batch(make_batch(sampling=EditConfig(num_steps=2, resample=2)))
+    for cut in ({"merge_tokens": 0.5}, {"deep_every": 2}):
+        with pytest.raises(ConfigError, match=rf"{next(iter(cut))} \S+ with an injection"):
+            run_batch(make_batch(sampling=EditConfig(num_steps=2, **cut), injection=InjectionConfig()))
+    windows = Modes(context_length=4, context_overlap=1)
+    with pytest.raises(ConfigError, match="deep_every 2 with context windows"):
+        run_batch(make_batch(sampling=EditConfig(num_steps=2, deep_every=2), modes=windows))
     with pytest.raises(ConfigError, match="overlap"):
         Modes(context_length=4, context_overlap=4) and dataclasses.replace(
             make_batch().recipe, modes=Modes(context_length=4, context_overlap=4)

@@ -294,7 +294,9 @@ def test_a_video_tells_all_options_that_made_it():
     assert plain["motion"] == "x.safetensors" and not plain.keys() & {"feather", "ramp", "speed", "inject", "control"}
     more = ["--trajectory", "t", "--blend", "b/u", "--blend-weight", "0", "--speed", "0.5", "--mask", "d/m.png"]
     more += ["--inject", "--inject-attention", "0.4", "--control", "c/net", "--control-video", "e/depth.mp4"]
+    more += ["--local-prompt", "a robot", "at/home/robot_masks", "--local-prompt", "a dog", "at/home/dog.png"]
     told = edit_settings(parse([*given, *more, "--feather", "3", "--negative-source"]), EditConfig())
+    assert told["local_prompt"] == [["a robot", "robot_masks"], ["a dog", "dog.png"]]
     assert (told["blend"], told["blend_weight"], told["speed"], told["feather"]) == ("u", 0, 0.5, 3)
     assert (told["inject"], told["inject_attention"], told["negative_source"]) == (True, 0.4, True)
     assert (told["control"], told["control_video"], told["mask"]) == (["net"], ["depth.mp4"], "m.png")

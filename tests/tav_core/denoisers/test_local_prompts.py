@@ -95,6 +95,16 @@ def test_a_mask_that_does_not_fit_is_refused_before_the_first_step(denoiser, tex
         )
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(lambda text: text * torch.nan, "not finite"), (lambda text: text[..., :-1], "text embeddings")]
+)
+def test_a_text_that_does_not_fit_is_refused_before_the_first_step(texts, denoiser, monkeypatch, spoil, said):
+    monkeypatch.setattr(type(denoiser), "epsilon", lambda *_: pytest.fail("a step was taken"))
+    local = [LocalPrompt(context=spoil(texts["edit"]), mask=left())]
+    with pytest.raises(ConfigError, match=said):
+        edit(denoiser, gaussian_noise(SHAPE, seed=5), texts["src"], texts["empty"], local=local)
+
+
 def test_one_mask_has_one_prompt(texts):
     with pytest.raises(ConfigError, match="2 prompts for one mask"):
         LocalPrompt(context=torch.cat([texts["src"], texts["edit"]]), mask=left())

@@ -13,6 +13,7 @@ from benchmarks.clocks import time_in_turn
 from benchmarks.flops import forward_flops
 from benchmarks.workload import Workload
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.local_prompts import LocalPrompt
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.durations import about
 from tav_core.models.conditioning import Conditioning, as_conditioning
@@ -120,6 +121,19 @@ def test_the_predictions_of_an_edit(denoiser, clip_latents, context, seen, setti
     as_it_is = lambda latents, left: latents  # noqa: E731
     edit(denoiser, clip_latents, context.repeat(2, 1, 1), context, config=config, correct=as_it_is)
     assert seen == expected(denoiser, clip_latents.shape, count_edit(denoiser, config, num_prompts=2))
+
+
+@pytest.mark.parametrize("injects", [False, True], ids=["plain", "injected"])
+def test_the_predictions_of_local_prompts(denoiser, clip_latents, context, seen, injects):
+    """Each prompt is predicted by itself, with the source beside it where one is injected."""
+    start, config = invert(denoiser, clip_latents, context, num_steps=5), EditConfig(num_steps=5)
+    if injects:
+        every = InjectionConfig(attention=1.0, features=1.0)
+        denoiser = InjectedDenoiser(denoiser=denoiser, trajectory=start, source_context=context, config=every)
+    seen.clear()
+    local = [LocalPrompt(context=context, mask=torch.ones(1, 64, 64))]
+    edit(denoiser, start, -context, context, config=config, local=local)
+    assert seen == expected(denoiser, clip_latents.shape, count_edit(denoiser, config, num_local=1))
 
 
 def test_the_predictions_of_windows_with_an_injection(denoiser, context, seen):

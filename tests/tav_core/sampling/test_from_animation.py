@@ -141,6 +141,22 @@ def test_nothing_is_held_without_a_mask_or_a_share(denoiser, animation, texts, m
     assert torch.equal(plain, off) and not torch.equal(plain, on)
 
 
+def test_tokens_merge_in_the_model_that_holds_an_animation(denoiser, animation, texts, mask):
+    merging = EditConfig(num_steps=10, guidance_scale=3.0, seed=5, merge_tokens=0.5)
+    found = [
+        edit_animation(denoiser, animation, *texts, mask=mask, start=noised(), config=each) for each in (TEN, merging)
+    ]
+    assert found[1].isfinite().all() and not torch.allclose(*found, atol=1e-4)
+
+
+@pytest.mark.parametrize("begin", ["inverted", "noised"])
+def test_no_step_of_an_animation_is_taken_again(animation, texts, begin):
+    """It is said before anything is predicted."""
+    again = EditConfig(num_steps=10, resample=2)
+    with pytest.raises(ConfigError, match="resample 2 without a mask"):
+        edit_animation(None, animation, *texts, start=AnimationConfig(begin=begin), config=again)
+
+
 def test_an_edit_takes_some_steps_only_from_latents_that_were_noised(denoiser, animation, texts):
     with pytest.raises(ConfigError, match="11 of 10 steps"):
         edit(denoiser, animation, *texts, config=TEN, steps=11)
