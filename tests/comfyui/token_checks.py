@@ -130,7 +130,7 @@ def check_refusals(inverted, trajectory) -> dict[str, str]:
     """
     source = add_injection(merged(TUNED), trajectory, first_context(SOURCE), InjectionConfig())
     flow = add_flow_guidance(TUNED, token_paths(CLIP), FlowConfig())
-    spatial = look_across_frames(DEMO.model, attention="spatial")
+    spatial = core_motion.apply_motion(DEMO.model, make_motion(1), attention="spatial")
     spatial_flow = add_flow_guidance(spatial, token_paths(CLIP), FlowConfig())
     return {
         "hypertile_edit": refusal(lambda: edit(tiled(TUNED), inverted, trajectory)),
