@@ -56,16 +56,19 @@ def test_a_run_that_stopped_early_stays_stopped_and_gives_its_best(saved, untune
     assert stop.scores == {1: 0.5, 2: 0.7, 3: 0.6, 4: 0.55} and motion.info.steps_done == 2
 
 
+# In four steps, O-BELM makes 2.3e-3 of a clip that is moved by 1e-6, so processors that round differently are that far
+# apart; float64 is 3.2e-3 from both.
 @pytest.mark.parametrize(
-    ("name", "method", "kept"), [("trajectory_ddim", "ddim", 5), ("trajectory_o_belm", "o_belm", 2)]
+    ("name", "method", "kept", "close"),
+    [("trajectory_ddim", "ddim", 5, 1e-4), ("trajectory_o_belm", "o_belm", 2, 1e-2)],
 )
 def test_a_trajectory_is_what_inverting_gives_today(
-    saved, unet_2d, schedule, clip_latents, context, name, method, kept
+    saved, unet_2d, schedule, clip_latents, context, name, method, kept, close
 ):
     old = Trajectory.load(saved / f"{name}.safetensors")
     assert (old.method, old.fps, len(old.latents), old.timesteps) == (method, 8.0, kept, (1, 251, 501, 751))
     motion = Motion.load(saved / "motion_after_6_fp32.safetensors")
     tuned = UNetDenoiser(unet=motion.apply_to(unet_2d), schedule=schedule)
     new = invert(tuned, clip_latents, context, num_steps=4, method=method, keep="all" if kept > 2 else "ends")
-    torch.testing.assert_close(new.latents, old.latents, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(new.latents, old.latents, rtol=close, atol=close)
     assert edit(tuned, old, context, context, config=EditConfig(num_steps=4)).shape == clip_latents.shape
