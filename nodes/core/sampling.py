@@ -103,11 +103,16 @@ class StageSampler(comfy.samplers.Sampler, Generic[Result]):
         return rearrange(latents, TO_SAMPLES)
 
 
+def has_cache(model: ModelPatcher) -> bool:
+    """Whether a MODEL has core's EasyCache or LazyCache; both leave the same mark."""
+    return "easycache" in model.model_options.get("transformer_options", {})
+
+
 def without_caches(model: ModelPatcher) -> ModelPatcher:
     """A MODEL without core's EasyCache and LazyCache, which expect noise to fall: an inversion, in which it rises, ends
     with a TypeError in them. A MODEL that has none is given back.
     """
-    if "easycache" not in model.model_options.get("transformer_options", {}):
+    if not has_cache(model):
         return model
     plain = model.clone()
     for kind in list(plain.wrappers):
@@ -120,7 +125,7 @@ def without_caches(model: ModelPatcher) -> ModelPatcher:
 def check_no_cache(model: ModelPatcher, config: EditConfig) -> None:
     """Raises `ConfigError` if a MODEL with core's EasyCache or LazyCache is to take steps again: the cache would answer
     with what was predicted before the new noise."""
-    if config.resample > 1 and "easycache" in model.model_options.get("transformer_options", {}):
+    if config.resample > 1 and has_cache(model):
         raise ConfigError(
             got=f"resample {config.resample} with EasyCache or LazyCache",
             expected="every step computed",

@@ -180,15 +180,17 @@ def check_recipe(recipe: Recipe, *, masked: bool) -> None:
 
 def check_whole_steps(recipe: Recipe) -> None:
     """Raises `ConfigError` if steps leave out layers or tokens that an injection or context windows need."""
-    sampling = recipe.sampling
-    behind = {"an injection": recipe.injection is not None, "context windows": recipe.modes.context_length > 0}
-    others = [name for name, given in behind.items() if given]
-    cuts = {f"deep_every {sampling.deep_every}": others if sampling.deep_every > 1 else []}
-    cuts[f"merge_tokens {sampling.merge_tokens:g}"] = others if sampling.merge_tokens and recipe.injection else []
-    for cut, among in cuts.items():
-        if among:
+    sampling, injects, windowed = recipe.sampling, recipe.injection is not None, recipe.modes.context_length > 0
+    deep, merged = f"deep_every {sampling.deep_every}", f"merge_tokens {sampling.merge_tokens:g}"
+    given = {
+        f"{deep} with an injection": sampling.deep_every > 1 and injects,
+        f"{deep} with context windows": sampling.deep_every > 1 and windowed,
+        f"{merged} with an injection": sampling.merge_tokens > 0 and injects,
+    }
+    for both, is_given in given.items():
+        if is_given:
             raise ConfigError(
-                got=f"{cut} with {among[0]}",
+                got=both,
                 expected="one of the two, because the other needs every layer and token in every step",
                 mend="Leave one of them out.",
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..models.conditioning import Conditioning, as_conditioning, cat_videos
 from .denoiser import Denoiser
-from .local_prompts import LocalPrompt, epsilon_under
+from .local_prompts import Placed, epsilon_under
 
 
 def guided(
@@ -20,14 +20,14 @@ def guided(
     *,
     together: bool = True,
     lowest_timestep: float = 0.0,
-    local: Sequence[LocalPrompt] = (),
+    local: Placed = (),
 ) -> Callable[[Tensor, float], Tensor]:
     """Epsilon under classifier-free guidance (arXiv 2207.12598, eq. 6).
 
     Args:
         together: predict without and with the prompt in one batch; one after the other takes half the memory.
         lowest_timestep: below it, there is no guidance (arXiv 2404.07724).
-        local: prompts that hold in parts of the picture instead of the positive one.
+        local: prompts that hold in parts of the picture instead of the positive one, see `place_prompts`.
     """
     positive, negative = as_conditioning(positive), as_conditioning(negative)
 

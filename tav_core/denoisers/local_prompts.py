@@ -64,21 +64,31 @@ def local_weights(local: Sequence[LocalPrompt], latents: Tensor) -> Tensor:
     return weights / weights.sum(0).clamp(min=1)
 
 
+Placed = Sequence[tuple[Conditioning, Tensor]]
+
+
+def place_prompts(local: Sequence[LocalPrompt], latents: Tensor) -> Placed:
+    """The text of each local prompt and its weights `1 1 f h w`, on the device of latents `1 c f h w`.
+
+    Raises:
+        ClipError: see `local_weights`.
+    """
+    if not local:
+        return ()
+    weights = rearrange(local_weights(local, latents), "p f h w -> p 1 1 f h w")
+    texts = [as_conditioning(one.context).to(device=latents.device) for one in local]
+    return tuple(zip(texts, weights, strict=True))
+
+
 def epsilon_under(
-    denoiser: Denoiser,
-    latents: Tensor,
-    timestep: float,
-    context: Conditioning | Tensor,
-    local: Sequence[LocalPrompt],
+    denoiser: Denoiser, latents: Tensor, timestep: float, context: Conditioning | Tensor, local: Placed
 ) -> Tensor:
     """The noise in latents `1 c f h w` under a whole prompt and local ones. They are predicted one after the other, so
     that no more memory is needed than without."""
     predicted = denoiser.epsilon(latents, timestep, as_conditioning(context))
     if not local:
         return predicted
-    weights = rearrange(local_weights(local, latents), "p f h w -> p 1 1 f h w")
-    mixed = (1 - weights.sum(0)) * predicted
-    for one, weight in zip(local, weights, strict=True):
-        told = as_conditioning(one.context).to(device=latents.device)
-        mixed = mixed + weight * denoiser.epsilon(latents, timestep, told)
+    mixed = (1 - torch.stack([weight for _, weight in local]).sum(0)) * predicted
+    for text, weight in local:
+        mixed = mixed + weight * denoiser.epsilon(latents, timestep, text)
     return mixed

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..denoisers.deep_cache import reuse_deep
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.guidance import guided
-from ..denoisers.local_prompts import LocalPrompt, local_weights
+from ..denoisers.local_prompts import LocalPrompt, Placed, place_prompts
 from ..denoisers.merged_tokens import merge_tokens
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import check_latents, check_num_frames, check_values
@@ -84,7 +84,7 @@ def edit(
     denoiser = merge_tokens(denoiser, config.merge_tokens)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
-    check_local(local, noise, config, width=context.text.shape[-1])
+    placed = place_local(local, noise, config, width=context.text.shape[-1])
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
@@ -96,7 +96,7 @@ def edit(
         for positive, negative in zip(context, negative_context, strict=True):
             # A new one for each prompt, because it keeps features from step to step.
             reusing = reuse_deep(denoiser, config.deep_every)
-            model = guided(reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest, local=local)
+            model = guided(reusing, positive, negative, config.guidance_scale, lowest_timestep=lowest, local=placed)
             report = count_on(on_step, prompt=len(videos), num_prompts=len(context))
             videos.append(sample(denoiser, model, noise, config, report, correct or as_they_are))
         return torch.cat(videos)
@@ -155,19 +155,18 @@ def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> No
         )
 
 
-def check_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig, *, width: int) -> None:
-    """Checks that local prompts fit the start, `1 c f h w`, the width of the whole prompt, and the settings."""
-    if not local:
-        return
+def place_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig, *, width: int) -> Placed:
+    """Local prompts on the start, `1 c f h w`, once they fit it, the width of the whole prompt, and the settings."""
     for one in local:
         as_conditioning(one.context).check(width=width, values=True)
-    local_weights(local, noise)
-    if config.deep_every != 1:
+    placed = place_prompts(local, noise)
+    if placed and config.deep_every != 1:
         raise ConfigError(
             got=f"deep_every {config.deep_every} with local prompts",
             expected="1, because the kept features are those of one prompt",
             mend="Set deep_every to 1, or leave the local prompts out.",
         )
+    return placed
 
 
 def check_taken(

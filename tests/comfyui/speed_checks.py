@@ -7,9 +7,8 @@ Usage: COMFYUI_PATH=... python speed_checks.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
-from host_checks import CHECKPOINT, CLIP, DEMO, EDITED, EMPTY, LATENT, TARGET, far, make_motion, scaled
+from host_checks import CHECKPOINT, CLIP, DEMO, EDITED, EMPTY, LATENT, TARGET, far, make_motion, refusal, scaled
 
 # After host_checks, which sets ComfyUI up.
 import comfy.ldm.modules.attention as core_attention  # isort: skip
@@ -25,7 +24,6 @@ from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: sk
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.models.latents import encode_frames  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.errors import ConfigError  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import EditConfig  # isort: skip
 from tune_a_video_pack.tav_core.sampling.edit import edit  # isort: skip
 from tune_a_video_pack.tav_core.sampling.invert import invert  # isort: skip
@@ -77,15 +75,6 @@ def check_guidance(inverted, trajectory) -> dict[str, float]:
         "differs": far(short, whole),
         "videos": [short_videos, whole_videos],
     }
-
-
-def refusal(run: Callable[[], object]) -> str:
-    """What is said; empty if nothing is refused."""
-    try:
-        run()
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def check_cache(cache, inverted, trajectory) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from host_checks import CLIP, DEMO, EMPTY, LATENT, NUM_FRAMES, SOURCE, TARGET, far, make_motion
+from host_checks import CLIP, DEMO, EMPTY, LATENT, NUM_FRAMES, SOURCE, TARGET, far, make_motion, refusal
 
 # After host_checks, which sets ComfyUI up.
 import comfy.sample  # isort: skip
@@ -26,7 +26,6 @@ from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.nodes.sockets.bridge import first_context  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.config import FlowConfig  # isort: skip
-from tune_a_video_pack.tav_core.errors import ConfigError  # isort: skip
 from tune_a_video_pack.tav_core.metrics.token_paths import token_paths  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import InjectionConfig  # isort: skip
 
@@ -112,15 +111,6 @@ def check_fewer_queries() -> float:
     out = layer.to_out[0]
     expected = double(out, torch.stack(outputs)) + out.bias.double()
     return far(got.double(), expected)
-
-
-def refusal(run: Callable[[], object]) -> str:
-    """What is said; empty if nothing is refused."""
-    try:
-        run()
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def check_refusals(inverted, trajectory) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tav_core import LocalPrompt, edit
-from tav_core.denoisers.local_prompts import epsilon_under, local_weights
+from tav_core.denoisers.local_prompts import epsilon_under, local_weights, place_prompts
 from tav_core.errors import ClipError, ConfigError
 from tav_core.models.schedule import gaussian_noise
 from tav_core.sampling.config import EditConfig
@@ -30,7 +30,8 @@ def left(share: float = 0.5) -> torch.Tensor:
 
 def predicted(denoiser, context, local=()):
     with torch.no_grad():
-        return epsilon_under(denoiser, gaussian_noise(SHAPE, seed=5), 500, context, local)
+        latents = gaussian_noise(SHAPE, seed=5)
+        return epsilon_under(denoiser, latents, 500, context, place_prompts(local, latents))
 
 
 def test_each_cell_takes_the_prediction_of_its_own_prompt(denoiser, texts):
