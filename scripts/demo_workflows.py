@@ -145,8 +145,7 @@ def inject_source(graph: WorkflowGraph) -> None:
     graph.group("Tune", TUNE)
     model = tune_demo(graph, demo, source, run_name="inject_demo", fps=demo["fps"])[1]
     graph.group("Invert", INVERT)
-    # A little less room for the preview: a whole edit stands below it.
-    inverted = invert_demo(graph, model, demo, empty, folded=False, room=PREVIEW - 14)
+    inverted = invert_demo(graph, model, demo, empty)
     sockets = {"positive": edited[0], "negative": empty[0], **DEMO_EDIT}
     graph.group("Plain edit", EDIT, below=True)
     videos = [decode(graph, sample(graph, model, inverted, **sockets, folded=True), demo["vae"])]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from demo_workflows import inject_source, local_edit, quickstart, resume, trial
 from lavie_workflows import lavie_cascade, lavie_text_to_video
@@ -58,17 +60,27 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
 
 
 def main() -> None:
-    """Writes every workflow."""
+    """Writes every workflow, or says which would change."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
-    with urllib.request.urlopen(f"{parser.parse_args().url}/object_info") as answer:
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
+    args = parser.parse_args()
+    with urllib.request.urlopen(f"{args.url}/object_info") as answer:
         definitions = json.load(answer)
-    WORKFLOWS.mkdir(exist_ok=True)
-    for name, build in ALL.items():
-        graph = WorkflowGraph(name, definitions)
-        build(graph)
-        (WORKFLOWS / f"{name}.json").write_text(json.dumps(graph.to_json(), indent=1) + "\n", encoding="utf-8")
-        print(WORKFLOWS / f"{name}.json")
+    made = {WORKFLOWS / f"{name}.json": make(name, definitions) for name in ALL}
+    changed = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if args.check and changed:
+        sys.exit("These differ from what this script makes: " + ", ".join(path.name for path in changed))
+    for path in changed:
+        path.write_text(made[path], encoding="utf-8")
+        print(path)
+
+
+def make(name: str, definitions: dict[str, Any]) -> str:
+    """The text of a workflow's file, from a server's answer at `/object_info`."""
+    graph = WorkflowGraph(name, definitions)
+    ALL[name](graph)
+    return json.dumps(graph.to_json(), indent=1) + "\n"
 
 
 if __name__ == "__main__":

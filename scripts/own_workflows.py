@@ -34,6 +34,8 @@ from workflow_parts import (
 LOW_NOTE = 184
 # For five points of two lines: Nodes 2.0 in ComfyUI 0.8 draws a note as high as its text.
 HIGH_NOTE = 285
+# A title of its own for the edit would make the column too tall.
+TOGETHER = {"title": "Invert and edit", "below": False}
 # Room for what a node says of a run, in some lines.
 TOLD = 60
 
@@ -54,7 +56,7 @@ def your_clip(graph: WorkflowGraph) -> None:
     about = {"preview_positive": shown[0], "preview_negative": empty[0], "fps": clip["fps"]}
     motion = tune(graph, loader, clip["frames"], source, **about)
     model = apply_motion(graph, loader[0], motion["motion"])
-    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, **TOGETHER)
     video = edit(graph, loader, model, inverted, text, empty)
     both = compare(graph, clip["frames"], video, folded=True)
     save(graph, video, clip["fps"], "edit", audio=clip["audio"])
@@ -62,8 +64,7 @@ def your_clip(graph: WorkflowGraph) -> None:
 
 
 def edit(graph: WorkflowGraph, loader: Node, model: Output, inverted: Node, text: str, empty: Node) -> Output:
-    """A group: the edited prompt, and the frames of its edit."""
-    graph.group("Edit", EDIT, below=True)
+    """The edited prompt, and the frames of its edit, in the group of the inversion."""
     edited = prompt(graph, loader, text, "Edited prompt")
     return decode(graph, sample(graph, model, inverted, edited[0], empty[0]), loader[2])
 
@@ -131,8 +132,7 @@ def sdxl_dreambooth(graph: WorkflowGraph) -> None:
     settings = {"preview_every": 0, "run_name": "my_sdxl_motion", "fps": clip["fps"]}
     motion = tune(graph, base, clip["frames"], source, **settings)
     model = apply_motion(graph, swapped[0], motion["motion"])
-    _, inverted = invert(graph, model, swapped[2], clip["frames"], empty, below=False)
-    graph.group("Edit", EDIT, below=True)
+    _, inverted = invert(graph, model, swapped[2], clip["frames"], empty, **TOGETHER)
     edited = prompt(graph, swapped, "sks dog is skiing", "Edited prompt")
     latent = sample(graph, model, inverted, edited[0], empty[0], cfg=6.0)
     video = decode(graph, latent, swapped[2])
@@ -233,7 +233,7 @@ def long_clip(graph: WorkflowGraph) -> None:
     settings = {"num_steps": 1000, "preview_every": 200, "run_name": "my_long_motion", "options": options[0]}
     model, empty = tune_own(graph, loader, clip, settings, folded=True)
     model = graph.add("TAVContextWindows", model=model)["model"]
-    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, below=False)
+    _, inverted = invert(graph, model, loader[2], clip["frames"], empty, **TOGETHER)
     video = edit(graph, loader, model, inverted, "a panda is skiing", empty)
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "long_clip")
 

@@ -105,12 +105,12 @@ def instruct(graph: WorkflowGraph) -> None:
     model = graph.add("TAVCrossFrameModel", model=loader[0])["model"]
     conds = {"cond1": seen["positive"], "cond2": seen["negative"], "negative": empty[0]}
     guider = graph.add("DualCFGGuider", model=model, **conds, cfg_conds=7.5, cfg_cond2_negative=1.5)
-    graph.group("Sample", EDIT)
     noise = graph.add("RandomNoise", noise_seed=33, room=24)
     sampler = graph.add("KSamplerSelect", sampler_name="euler_ancestral")
+    graph.group("Sample", EDIT)
     sigmas = graph.add("BasicScheduler", model=model, scheduler="normal", steps=50)
     sockets = {"noise": noise[0], "guider": guider[0], "sampler": sampler[0], "sigmas": sigmas[0]}
-    latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=SAMPLED)[0]
+    latent = graph.add("SamplerCustomAdvanced", **sockets, latent_image=seen["latent"], room=SAMPLED + 40)[0]
     video = decode(graph, latent, loader[2])
     save(graph, compare(graph, clip["frames"], video), clip["fps"], "instruct")
 

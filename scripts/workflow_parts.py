@@ -114,10 +114,18 @@ def apply_motion(graph: WorkflowGraph, model: Output, motion: Output, *, folded:
 
 
 def invert(
-    graph: WorkflowGraph, model: Output, vae: Output, frames: Output, empty: Node, *, below: bool = True, **how: Any
+    graph: WorkflowGraph,
+    model: Output,
+    vae: Output,
+    frames: Output,
+    empty: Node,
+    *,
+    title: str = "Invert",
+    below: bool = True,
+    **how: Any,
 ) -> tuple[Node, Node]:
     """A group: the clip's latents, and their inversion."""
-    graph.group("Invert", INVERT, below=below)
+    graph.group(title, INVERT, below=below)
     return invert_clip(graph, model, vae, frames, empty, **how)
 
 
@@ -129,13 +137,12 @@ def invert_clip(
     empty: Node,
     *,
     folded: bool = True,
-    room: int = PREVIEW,
     **settings: Any,
 ) -> tuple[Node, Node]:
     """Two nodes: the clip's latents, and their inversion; folded where there is no room for its previews."""
     encoded = graph.add("VAEEncode", pixels=frames, vae=vae, folded=folded)
     conditions = {"model": model, "conditioning": empty[0], "latent": encoded[0]}
-    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=room, folded=folded)
+    return encoded, graph.add("TAVDDIMInvert", **conditions, **settings, room=PREVIEW, folded=folded)
 
 
 def invert_saved(
