@@ -88,7 +88,8 @@ def edit(
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
-    sample = find_sampler(start, scheduler, config) if steps is None else partial(sample_ddim, steps=taken)
+    last_ones = partial(sample_ddim, steps=taken, from_noise=True)
+    sample = find_sampler(start, scheduler, config) if steps is None else last_ones
     lowest = config.lowest_guided(denoiser.schedule.num_train_timesteps)
     videos: list[Tensor] = []
     mend = "Use context windows, fewer frames or a smaller size."

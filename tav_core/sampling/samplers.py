@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,7 +33,9 @@ def find_sampler(
         return sample_with_remainder(fade(start.remainder, config.guidance_scale))
     if isinstance(start, Trajectory) and start.method == "dpmpp_2m":
         return sample_dpmpp_2m
-    return sample_ddim if scheduler is None else sample_with(scheduler)
+    if scheduler is not None:
+        return sample_with(scheduler)
+    return partial(sample_ddim, from_noise=not isinstance(start, Trajectory))
 
 
 def sample_ddim(
@@ -44,10 +47,15 @@ def sample_ddim(
     correct: Correct,
     *,
     steps: int | None = None,
+    from_noise: bool = False,
 ) -> Tensor:
-    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all."""
+    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all.
+
+    Args:
+        from_noise: whether the start is random noise, see `fresh_noise`; or else that of an inversion.
+    """
     schedule = denoiser.schedule
-    generator = torch.Generator("cpu").manual_seed(config.seed)
+    generator = fresh_noise(config.seed, drawn=latents.shape if from_noise else ())
     timesteps = schedule.timesteps(config.num_steps)[:steps]
     for done, timestep in enumerate(reversed(timesteps), start=1):
         steps_left = len(timesteps) - done
@@ -62,6 +70,19 @@ def sample_ddim(
             latents = correct(latents, steps_left)
         report(done, len(timesteps), latents)
     return latents
+
+
+def fresh_noise(seed: int, *, drawn: Sequence[int]) -> torch.Generator:
+    """What draws the noise that steps add, on the CPU, from a seed.
+
+    Args:
+        drawn: the shape of a random start, which may be drawn from the same seed; it is left out here, as by
+            diffusers' pipelines, or the first step would add the start once more. () for another start.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    if drawn:
+        draw_noise(torch.Size(drawn), generator)
+    return generator
 
 
 def noise_again(latents: Tensor, alpha: float, alpha_to: float, generator: torch.Generator) -> Tensor:
@@ -112,7 +133,7 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
         with usual_defaults():
             stepper = scheduler.from_config(scheduler.config, **own)
             stepper.set_timesteps(config.num_steps, device=latents.device)
-        draws = {"generator": torch.Generator("cpu").manual_seed(config.seed)} if takes_generator(stepper) else {}
+        draws = {"generator": fresh_noise(config.seed, drawn=latents.shape)} if takes_generator(stepper) else {}
         latents = latents * stepper.init_noise_sigma
         for done, timestep in enumerate(stepper.timesteps, start=1):
             scaled = stepper.scale_model_input(latents, timestep)
