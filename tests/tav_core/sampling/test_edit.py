@@ -168,6 +168,54 @@ def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type)
     assert ends[-1][0] == ends[-1][1]
 
 
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_a_schedulers_timesteps_may_lie_between_the_trained_ones(meta, prediction_type):
+    """Euler's do: diffusers' own loop tells the model 978.6, and reads a velocity at that noise level."""
+    from diffusers import EulerDiscreteScheduler
+
+    from tav_core.denoisers.denoiser import UNetDenoiser
+    from tav_core.models.schedule import NoiseSchedule
+
+    settings = {**meta["scheduler_config"], "prediction_type": prediction_type}
+
+    class Feels(UNetDenoiser):
+        def predict(self, latents, timestep, context):
+            return 0.5 * latents.sin() + 0.1 * torch.cos(torch.tensor(float(timestep)))
+
+    noise, text = gaussian_noise((1, 4, 2, 4, 4), seed=3), torch.zeros(1, 1, 1)
+    plain = EulerDiscreteScheduler.from_config(EulerDiscreteScheduler().config, **settings)
+    plain.set_timesteps(50)
+    latents, model = noise * plain.init_noise_sigma, Feels(unet=None, schedule=NoiseSchedule.from_config(settings))
+    assert any(float(timestep) % 1 for timestep in plain.timesteps)
+    for timestep in plain.timesteps:
+        predicted = model.predict(plain.scale_model_input(latents, timestep), timestep, text)
+        latents = plain.step(predicted, timestep, latents, return_dict=False)[0]
+    config = EditConfig(num_steps=50, guidance_scale=1.0)
+    got = edit(model, noise, text, text, config=config, scheduler=EulerDiscreteScheduler())
+    torch.testing.assert_close(got, latents, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FlowMatchEulerDiscreteScheduler",
+        "EDMEulerScheduler",
+        "IPNDMScheduler",
+        "DDIMInverseScheduler",
+        "RePaintScheduler",
+        "UnCLIPScheduler",
+    ],
+)
+def test_a_scheduler_of_other_models_is_refused_before_the_first_step(denoiser, texts, monkeypatch, name):
+    """Some ended with an obscure error, and others with latents of 1e7."""
+    import diffusers
+
+    monkeypatch.setattr(type(denoiser), "epsilon", lambda *_: pytest.fail("a step was taken"))
+    start, scheduler = gaussian_noise((1, 4, 4, 8, 8), seed=33), getattr(diffusers, name)()
+    with pytest.raises(ConfigError, match=rf"{name}.*Stable Diffusion's noise levels.*leave it out for DDIM"):
+        edit(denoiser, start, texts["edit"], texts["empty"], config=EditConfig(num_steps=3), scheduler=scheduler)
+
+
 @pytest.mark.parametrize("with_scheduler", [False, True])
 def test_sampling_goes_on_from_what_correct_gives(denoiser, texts, monkeypatch, with_scheduler):
     from diffusers import DDIMScheduler
