@@ -130,6 +130,6 @@ def check_mask(mask: Tensor, *, num_frames: int, height: int, width: int) -> Non
     if not (low >= 0 and high <= 1):
         raise ClipError(
             got=f"a mask with values from {low:g} to {high:g}",
-            expected="values from 0, where the source is kept, to 1, where it is edited",
+            expected="values from 0, outside of what it marks, to 1, inside",
             mend="Divide bytes by 255.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -190,7 +191,7 @@ def run_edit(args: argparse.Namespace) -> None:
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
     start = random_start(args, motion.info, config, checkpoint) if trajectory is None else trajectory
     local = load_local_edit(args, motion.info, start, checkpoint.vae)
-    prompts = load_local_prompts(args, motion.info, start, checkpoint)
+    prompts = load_local_prompts(args, motion.info, start, checkpoint, source=local.source if local else None)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
     noise = start.noise if isinstance(start, Trajectory) else start
@@ -199,17 +200,18 @@ def run_edit(args: argparse.Namespace) -> None:
     followed = measure_paths(args, start, checkpoint.vae)
     denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
     denoiser = load_injection(args, denoiser, start, checkpoint)
+    # Here and not by `edit`, so that the estimates are of the same model.
     merged = merge_tokens(denoiser, config.merge_tokens)
     # With local prompts, a guided step predicts one video at a time.
     check_room(merged, noise, guided=config.guidance_scale > 1 and not prompts)
     tell_time(merged, noise, told, count_edit(merged, config, num_prompts=len(told), num_local=len(prompts)))
     with progress_bar("edit", config.num_steps * len(args.prompt)) as bar:
         latents = edit(
-            denoiser,
+            merged,
             start,
             told,
             avoided,
-            config=config,
+            config=replace(config, merge_tokens=0.0),
             scheduler=scheduler,
             num_frames=args.num_frames,
             on_step=lambda done, total, latents: bar.update(done - bar.n),

@@ -32,6 +32,7 @@ from ..sampling.config import EditConfig, InjectionConfig
 from ..sampling.edit import check_same_steps
 from ..sampling.free_noise import free_noise
 from ..sampling.injection import InjectedDenoiser
+from ..sampling.samplers import check_scheduler, unfit_scheduler
 from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
 from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
@@ -254,19 +255,30 @@ def random_start(
 
 
 def find_scheduler(name: str | None) -> Any:
-    """A diffusers scheduler by its class name, with its default settings."""
+    """A diffusers scheduler by its class name, with its default settings.
+
+    Raises:
+        ConfigError: diffusers has none of this name, or it needs what is not here, or it does not fit.
+    """
     if name is None:
         return None
     import diffusers
 
-    scheduler = getattr(diffusers, name, None)
-    if scheduler is None or not hasattr(scheduler, "set_timesteps"):
+    made = getattr(diffusers, name, None)
+    if not isinstance(made, type) or not name.endswith("Scheduler"):
         raise ConfigError(
             got=f"scheduler {name!r}",
             expected="a scheduler class of diffusers, such as EulerDiscreteScheduler",
             mend="Check the spelling, or leave it out for DDIM.",
         )
-    return scheduler()
+    try:
+        scheduler = made()
+    # Those of other models need arguments, and some need packages of their own.
+    except (ImportError, TypeError) as error:
+        why = " ".join(str(error).split())
+        raise unfit_scheduler(f"scheduler {name}, which cannot be made here ({why})") from error
+    check_scheduler(scheduler)
+    return scheduler
 
 
 def source_prompt(tuned: MotionInfo) -> str:

@@ -35,19 +35,19 @@ class LocalEdit:
 
     Args:
         correct: the correction for `edit`; None without a mask: all frames are then edited, and some are replaced.
-        source: the clip's frames, `f h w c`.
+        source: the clip that was inverted.
         mask: where to edit, `f h w`.
         feather: width of the mask's soft edge, in pixels.
     """
 
     correct: Correct | None
-    source: Tensor
+    source: VideoClip
     mask: Tensor
     feather: int
 
     def finish(self, frames: Tensor) -> Tensor:
         """Edited frames `f h w c`, with the source outside the mask."""
-        return composite(self.source, frames, self.mask, feather=self.feather)
+        return composite(self.source.frames, frames, self.mask, feather=self.feather)
 
 
 def load_local_edit(
@@ -92,7 +92,7 @@ def load_local_edit(
     num_frames, height, width, _ = clip.frames.shape
     whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
     correct = None if mask is None else keep_outside(start, mask, feather=config.feather)
-    return LocalEdit(correct=correct, source=clip.frames, mask=whole, feather=config.feather)
+    return LocalEdit(correct=correct, source=clip, mask=whole, feather=config.feather)
 
 
 def parse_frames(text: str) -> tuple[int, int]:

@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..tuning.motion_info import MotionInfo
+    from ..video.clip import VideoClip
 
 
 def load_local_prompts(
-    args: argparse.Namespace, tuned: MotionInfo, start: Trajectory | Tensor, checkpoint: Checkpoint
+    args: argparse.Namespace,
+    tuned: MotionInfo,
+    start: Trajectory | Tensor,
+    checkpoint: Checkpoint,
+    *,
+    source: VideoClip | None = None,
 ) -> list[LocalPrompt]:
     """Reads the masks and encodes the prompts.
+
+    Args:
+        source: the clip that was inverted, if it has been read already.
 
     Raises:
         ConfigError: the options do not go together.
@@ -37,7 +46,7 @@ def load_local_prompts(
             expected="the inversion of one clip as it is, from whose frames the masks were made",
             mend="Give --trajectory alone, or leave --local-prompt out.",
         )
-    clip = load_source(args, tuned, start.latents[0], checkpoint.vae)
+    clip = source or load_source(args, tuned, start.latents[0], checkpoint.vae)
     return [
         LocalPrompt(context=encode(args, checkpoint, prompt), mask=read_mask(mask, clip))
         for prompt, mask in args.local_prompt

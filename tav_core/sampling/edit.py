@@ -22,7 +22,7 @@ from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import gaussian_noise
 from ..settings import is_whole
 from .config import EXACT, OWN_STEPS, EditConfig
-from .samplers import Correct, OnLatents, as_they_are, find_sampler, sample_ddim
+from .samplers import Correct, OnLatents, as_they_are, check_scheduler, find_sampler, sample_ddim
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def edit(
         context: the prompts as `encode_prompt` gives them, or their text embeddings alone, `p m d`.
         negative_context: the negative prompt ("" in the original) likewise: one, or one for each prompt.
         config: see `EditConfig`.
-        scheduler: any diffusers scheduler, for a start of random noise; None for DDIM.
+        scheduler: a diffusers scheduler that goes from noise to clean latents on Stable Diffusion's noise levels, for a
+            start of random noise; None for DDIM.
         num_frames: number of frames in the clip, if the caller knows it; it is checked against the start.
         on_step: called after each step with (steps done over all prompts, total steps, latents).
         correct: for local edits: called after each step, and before a step is taken again (`EditConfig.resample`), with
@@ -68,9 +69,9 @@ def edit(
 
     Raises:
         LatentsError: the start has another rank or frame count.
-        ConfigError: the number of steps differs from the inversion's, or an inverted start has a scheduler, or an exact
-            one has `eta` above 0, or only some steps are taken in another way than by DDIM, or steps are resampled
-            without a correction, or in another way than by DDIM.
+        ConfigError: the number of steps differs from the inversion's, or an inverted start has a scheduler, or the
+            scheduler is made for other models, or an exact start has `eta` above 0, or only some steps are taken in
+            another way than by DDIM, or steps are resampled without a correction, or in another way than by DDIM.
         OutOfMemory: the message says what to lower.
     """
     config = config or EditConfig()
@@ -88,7 +89,8 @@ def edit(
     taken = check_taken(steps, start, config=config, scheduler=scheduler)
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
-    sample = find_sampler(start, scheduler, config) if steps is None else partial(sample_ddim, steps=taken)
+    last_ones = partial(sample_ddim, steps=taken, from_noise=True)
+    sample = find_sampler(start, scheduler, config) if steps is None else last_ones
     lowest = config.lowest_guided(denoiser.schedule.num_train_timesteps)
     videos: list[Tensor] = []
     mend = "Use context windows, fewer frames or a smaller size."
@@ -118,6 +120,8 @@ def check_start(
         )
     if num_frames is not None:
         check_num_frames(noise, num_frames)
+    if scheduler is not None:
+        check_scheduler(scheduler)
     if scheduler is not None and config.eta:
         raise ConfigError(
             got=f"eta {config.eta} with {type(scheduler).__name__}",

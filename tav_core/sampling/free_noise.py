@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..models.schedule import draw_noise
+from ..settings import is_whole
 
 
 def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 16, stride: int = 4) -> Tensor:
@@ -17,7 +19,17 @@ def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 
     Args:
         window: how many frames are drawn; the paper's default.
         stride: frames in a group; a group is shuffled again each time it is repeated. The paper's default.
+
+    Raises:
+        ConfigError: one of the two is no whole number of 1 or more.
     """
+    for name, value in (("window", window), ("stride", stride)):
+        if not is_whole(value) or value < 1:
+            raise ConfigError(
+                got=f"a {name} of {value!r} frames for FreeNoise",
+                expected="a whole number, 1 or more",
+                mend="Use the paper's: a window of 16 frames and a stride of 4.",
+            )
     generator = torch.Generator("cpu").manual_seed(seed)
     batch, channels, num_frames, *size = shape
     noise = draw_noise((batch, channels, min(window, num_frames), *size), generator)

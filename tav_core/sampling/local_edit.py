@@ -87,7 +87,11 @@ def feather_mask(mask: Tensor, feather: int) -> Tensor:
     """A mask `f h w` with a soft edge outside: unchanged inside, falling evenly to 0 over `feather` pixels.
 
     The mask is dilated by half the feather, then box-blurred over the other half.
+
+    Raises:
+        ConfigError: the feather is out of the range that `LocalEditConfig` gives.
     """
+    LocalEditConfig(feather=feather)
     return torch.cat([soften(part, feather) for part in cancellable(mask.split(FRAMES_AT_ONCE))])
 
 
@@ -129,7 +133,7 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
         feather: in pixels, as for `composite`.
 
     Raises:
-        ConfigError: the start is noise, or a trajectory that holds only its ends.
+        ConfigError: the start is noise, or a trajectory that holds only its ends; or the feather is out of its range.
         ClipError: the mask has another size, number of frames, rank or range.
     """
     latents = all_latents(start)
@@ -168,6 +172,7 @@ def composite(source: Tensor, edited: Tensor, mask: Tensor, *, feather: int = Lo
 
     Raises:
         ClipError: the shapes of the frames differ, or the mask has another size, number of frames, rank or range.
+        ConfigError: the feather is out of its range.
     """
     check_pair(source, edited)
     num_frames, height, width, _ = source.shape

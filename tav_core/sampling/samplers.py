@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
+from ..errors import ConfigError
 from ..models.precision import usual_defaults
-from ..models.schedule import ddim_step, draw_noise
+from ..models.schedule import NoiseSchedule, ddim_step, draw_noise
 from .config import EditConfig
 from .multistep import sample_second_order
 from .solvers import fade, sample_back
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 OnLatents = Callable[[int, int, Tensor], None]
 Correct = Callable[[Tensor, int], Tensor]
-Model = Callable[[Tensor, int], Tensor]
+Model = Callable[[Tensor, float], Tensor]
 
 
 def find_sampler(
@@ -32,7 +34,9 @@ def find_sampler(
         return sample_with_remainder(fade(start.remainder, config.guidance_scale))
     if isinstance(start, Trajectory) and start.method == "dpmpp_2m":
         return sample_dpmpp_2m
-    return sample_ddim if scheduler is None else sample_with(scheduler)
+    if scheduler is not None:
+        return sample_with(scheduler)
+    return partial(sample_ddim, from_noise=not isinstance(start, Trajectory))
 
 
 def sample_ddim(
@@ -44,10 +48,15 @@ def sample_ddim(
     correct: Correct,
     *,
     steps: int | None = None,
+    from_noise: bool = False,
 ) -> Tensor:
-    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all."""
+    """DDIM from noise to clean latents, `1 c f h w`; the last `steps` of it, or all.
+
+    Args:
+        from_noise: whether the start is random noise, see `fresh_noise`; or else that of an inversion.
+    """
     schedule = denoiser.schedule
-    generator = torch.Generator("cpu").manual_seed(config.seed)
+    generator = fresh_noise(config.seed, drawn=latents.shape if from_noise else ())
     timesteps = schedule.timesteps(config.num_steps)[:steps]
     for done, timestep in enumerate(reversed(timesteps), start=1):
         steps_left = len(timesteps) - done
@@ -62,6 +71,19 @@ def sample_ddim(
             latents = correct(latents, steps_left)
         report(done, len(timesteps), latents)
     return latents
+
+
+def fresh_noise(seed: int, *, drawn: Sequence[int]) -> torch.Generator:
+    """What draws the noise that steps add, on the CPU, from a seed.
+
+    Args:
+        drawn: the shape of a random start, which may be drawn from the same seed; it is left out here, as by
+            diffusers' pipelines, or the first step would add the start once more. () for another start.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    if drawn:
+        draw_noise(torch.Size(drawn), generator)
+    return generator
 
 
 def noise_again(latents: Tensor, alpha: float, alpha_to: float, generator: torch.Generator) -> Tensor:
@@ -106,17 +128,13 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     def sample(
         denoiser: Denoiser, model: Model, latents: Tensor, config: EditConfig, report: OnLatents, correct: Correct
     ) -> Tensor:
-        own = {name: denoiser.schedule.config[name] for name in NOISE_SETTINGS if name in denoiser.schedule.config}
-        # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
-        own |= {"prediction_type": "epsilon", "clip_sample": False}
-        with usual_defaults():
-            stepper = scheduler.from_config(scheduler.config, **own)
-            stepper.set_timesteps(config.num_steps, device=latents.device)
-        draws = {"generator": torch.Generator("cpu").manual_seed(config.seed)} if takes_generator(stepper) else {}
+        stepper = make_stepper(scheduler, denoiser.schedule, config.num_steps, latents.device)
+        draws = {"generator": fresh_noise(config.seed, drawn=latents.shape)} if takes_generator(stepper) else {}
         latents = latents * stepper.init_noise_sigma
         for done, timestep in enumerate(stepper.timesteps, start=1):
             scaled = stepper.scale_model_input(latents, timestep)
-            epsilon = model(scaled, round(float(timestep)))
+            # Not rounded: Euler's timesteps lie between the trained ones, and so do its noise levels.
+            epsilon = model(scaled, float(timestep))
             with usual_defaults():
                 latents = stepper.step(epsilon, timestep, latents, return_dict=False, **draws)[0]
             latents = correct(latents, len(stepper.timesteps) - done)
@@ -126,6 +144,53 @@ def sample_with(scheduler: SchedulerMixin) -> Callable[..., Tensor]:
     return sample
 
 
+def make_stepper(
+    scheduler: SchedulerMixin, schedule: NoiseSchedule, num_steps: int, device: torch.device
+) -> SchedulerMixin:
+    """A diffusers scheduler of the given one's class and settings, on a checkpoint's noise levels, for epsilon.
+
+    Raises:
+        ConfigError: it does not take these noise levels, or this number of steps.
+    """
+    own = {name: schedule.config[name] for name in NOISE_SETTINGS if name in schedule.config}
+    # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
+    own |= {"prediction_type": "epsilon", "clip_sample": False}
+    try:
+        with usual_defaults():
+            stepper = scheduler.from_config(scheduler.config, **own)
+            stepper.set_timesteps(num_steps, device=device)
+    except ValueError as error:
+        raise unfit_scheduler(f"{type(scheduler).__name__} for {num_steps} steps ({error})") from error
+    return stepper
+
+
+def check_scheduler(scheduler: SchedulerMixin) -> None:
+    """Raises `ConfigError` unless a diffusers scheduler goes from noise to clean latents, as Stable Diffusion has them.
+
+    Others, such as those of flow models, would end with an obscure error, or with noise.
+    """
+    from inspect import Parameter, signature
+
+    name = type(scheduler).__name__
+    has_all = all(hasattr(scheduler, part) for part in (*STEP_BY, "step", "set_timesteps"))
+    parameters = signature(scheduler.step).parameters.values() if has_all else ()
+    needed = {each.name for each in parameters if each.default is each.empty and each.kind != Parameter.VAR_KEYWORD}
+    # An inverse one goes from clean latents to noise.
+    if needed != {"model_output", "timestep", "sample"} or "Inverse" in name:
+        raise unfit_scheduler(f"scheduler {name}")
+
+
+def unfit_scheduler(what: str) -> ConfigError:
+    """The error for a scheduler that cannot be sampled with."""
+    return ConfigError(
+        got=what,
+        expected="a scheduler of diffusers that goes from noise to clean latents on Stable Diffusion's noise levels",
+        mend="Use EulerDiscreteScheduler or DPMSolverMultistepScheduler, for example, or leave it out for DDIM.",
+    )
+
+
+# What sampling takes from a scheduler besides its steps; those on other noise levels than an SD model's lack the first.
+STEP_BY = ("alphas_cumprod", "init_noise_sigma", "scale_model_input")
 # Settings that a scheduler must share with the checkpoint, so that noise levels match those the model was trained on.
 NOISE_SETTINGS = (
     "num_train_timesteps",

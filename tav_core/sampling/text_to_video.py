@@ -35,7 +35,8 @@ def text_to_video(
         context: the prompts as `encode_prompt` gives them, or their text embeddings alone, `p m d`.
         negative_context: the negative prompt ("" in the original) likewise: one, or one for each prompt.
         config: see `TextToVideoConfig`.
-        noise: the start, `1 c f h w`, standard normal; drawn from the seed if None.
+        noise: the start, `1 c f h w`, standard normal, whose frames and size then hold, and not the config's; drawn
+            from the seed if None.
         on_step: called after each step with (steps done over all prompts, total steps, latents).
 
     Returns:

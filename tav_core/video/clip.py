@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -41,6 +42,7 @@ class VideoClip:
         rotation: degrees clockwise by which the source asked to be turned (done already).
         path: where it came from.
         frames_decoded: how many frames had to be decoded for these.
+        positions: which frames of the source these are, counted from 0; at a variable rate one may occur twice.
     """
 
     frames: torch.Tensor
@@ -52,6 +54,7 @@ class VideoClip:
     rotation: int
     path: Path
     frames_decoded: int
+    positions: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -136,23 +139,35 @@ def source_size(source: Source) -> tuple[int, int]:
 
 
 def take_frames(
-    source: Source, config: ClipConfig, *, rate: float | None = None, may_be_short: bool = False
+    source: Source,
+    config: ClipConfig,
+    *,
+    rate: float | None = None,
+    may_be_short: bool = False,
+    positions: Sequence[int] = (),
 ) -> VideoClip:
-    """Reads the frames of an opened source, see `read_clip`."""
+    """Reads the frames of an opened source, see `read_clip`.
+
+    Args:
+        positions: the frames to take, `config.num_frames` of them, not decreasing, whenever they are shown; () for
+            those that the config names.
+    """
     forced = None if rate is None else as_rate(rate)
     try:
-        return _take_frames(source, config, forced, may_be_short)
+        return _take_frames(source, config, forced, may_be_short, positions)
     except StampsGoBackError:
         assert isinstance(source, VideoFile)
         source.distrust_stamps()
-        return _take_frames(source, config, forced, may_be_short)
+        return _take_frames(source, config, forced, may_be_short, positions)
 
 
-def _take_frames(source: Source, config: ClipConfig, rate: Fraction | None, may_be_short: bool) -> VideoClip:
+def _take_frames(
+    source: Source, config: ClipConfig, rate: Fraction | None, may_be_short: bool, positions: Sequence[int]
+) -> VideoClip:
     timeline = source.timeline
     if may_be_short:
         config = shorten(timeline, config, rate=rate)
-    picks = pick_frames(timeline, config, name=source.path.name, rate=rate)
+    picks = positions or pick_frames(timeline, config, name=source.path.name, rate=rate)
     doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
         frames = torch.empty(config.num_frames, config.height, config.width, 3, dtype=torch.float32, device="cpu")
@@ -170,6 +185,7 @@ def _take_frames(source: Source, config: ClipConfig, rate: Fraction | None, may_
         rotation=source.rotation,
         path=source.path,
         frames_decoded=source.frames_decoded,
+        positions=tuple(picks),
     )
 
 

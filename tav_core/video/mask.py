@@ -37,9 +37,11 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
             expected=f"1, or {clip.num_frames} as in the clip, or {clip.source_frames} as in {clip.path.name}",
             mend="Make the mask from the frames of the clip.",
         )
-    # A mask for each frame of the source is read as the clip was; any other from its first frame to its last.
-    as_clip, whole = clip.config, replace(clip.config, start=0, stride=1, num_frames=total)
-    return to_mask(take_frames(source, as_clip if total == clip.source_frames else whole).frames)
+    # Of a mask for each frame of the source, those of the clip's frames; of any other, all. Frame by frame, and not by
+    # time: at a variable rate, even steps in time are other frames in the clip than in a folder of pictures.
+    if total == clip.source_frames:
+        return to_mask(take_frames(source, clip.config, positions=clip.positions).frames)
+    return to_mask(take_frames(source, replace(clip.config, num_frames=total), positions=range(total)).frames)
 
 
 def to_mask(frames: Tensor) -> Tensor:

@@ -81,6 +81,8 @@ CASES = {
     f"{EDIT} --fps 99 --format gif": ("99 frames per second", "at most 50"),
     f"{EDIT} --scheduler UNet2DModel": ("UNet2DModel", "scheduler"),
     f"{EDIT} --scheduler __doc__": ("__doc__",),
+    f"{EDIT} --scheduler VQDiffusionScheduler": ("VQDiffusionScheduler", "cannot be made", "EulerDiscreteScheduler"),
+    f"{EDIT} --scheduler FlowMatchEulerDiscreteScheduler": ("FlowMatchEulerDiscreteScheduler", "noise levels"),
     f"{EDIT} --trajectory run/motion.safetensors": ("no trajectory",),
     f"{EDIT} --trajectory start.safetensors --num-frames 9": ("9 frames",),
     f"{EDIT} --out text.txt/out": ("text.txt", "folder"),

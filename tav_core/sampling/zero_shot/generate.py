@@ -11,6 +11,7 @@ from torch import Tensor
 from ...denoisers.denoiser import Denoiser
 from ...denoisers.guidance import guided
 from ...errors import ClipError, explain_out_of_memory
+from ...layouts import check_mask
 from ...models.conditioning import Conditioning, as_conditioning
 from ...models.schedule import NoiseSchedule, ddim_step, draw_noise
 from .config import ZeroShotConfig
@@ -51,7 +52,7 @@ def generate(
 
     Raises:
         ConfigError: a motion field with a single sampling step, or one that does not fit the frames.
-        ClipError: the foreground has another number of frames.
+        ClipError: the foreground has another number of frames, or values outside of [0, 1].
         OutOfMemory: the message says what to lower.
     """
     config = config or ZeroShotConfig()
@@ -72,13 +73,17 @@ def generate(
 
 
 def check_foreground(foreground: Tensor | None, num_frames: int) -> None:
-    """Raises `ClipError` unless a mask is `f h w` with one for each frame."""
-    if foreground is not None and (foreground.ndim != 3 or len(foreground) != num_frames):
+    """Raises `ClipError` unless a mask is `f h w` in [0, 1] with one for each frame."""
+    if foreground is None:
+        return
+    shape = tuple(foreground.shape) if isinstance(foreground, Tensor) else ()
+    if len(shape) != 3 or shape[0] != num_frames:
         raise ClipError(
-            got=f"a foreground of shape {tuple(foreground.shape)} for {num_frames} frames",
-            expected="f h w, one mask for each frame",
+            got=f"a foreground of {f'shape {shape}' if shape else type(foreground).__name__} for {num_frames} frames",
+            expected="a tensor f h w, one mask for each frame",
             mend="Make the masks from the frames of a first result.",
         )
+    check_mask(foreground, num_frames=num_frames, height=shape[1], width=shape[2])
 
 
 @dataclass(frozen=True, kw_only=True)

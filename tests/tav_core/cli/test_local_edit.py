@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,30 @@ def test_a_local_prompt_changes_what_its_mask_holds(place):
     assert edit(place, *nothing, out="nothing") == 0
     whole, changed, same = (rendered(place, out) for out in ("whole", "told", "nothing"))
     assert (same - whole).abs().max() < 2 / 255 < (changed - whole).abs()[:, 24:40, 24:40].max()
+
+
+def counted(monkeypatch, name):
+    """Calls of a function, by its name with that of its module."""
+    calls, function = [], pkgutil.resolve_name(name)
+    monkeypatch.setattr(name, lambda *given, **more: calls.append(given) or function(*given, **more))
+    return calls
+
+
+def test_a_mask_and_a_local_prompt_read_the_source_once(place, source, monkeypatch):
+    encoded = counted(monkeypatch, "tav_core.cli.local_edit.encode_frames")
+    mask = f"{place / 'mask.png'}"
+    assert edit(place, "--mask", mask, "--feather", "0", "--local-prompt", "a horse", mask, out="one_source") == 0
+    assert len(encoded) == 1
+    changed = (rendered(place, "one_source") != source).any(-1).any(0)
+    assert changed[24:40, 24:40].any() and not changed[:24].any()
+
+
+def test_tokens_are_merged_once(place, monkeypatch):
+    merged = counted(monkeypatch, "tav_core.denoisers.merged_tokens.merging_unet")
+    for share in ("0.5", "0"):
+        assert edit(place, "--merge-tokens", share, source=None, out=f"merged_{share}") == 0
+    assert len(merged) == 1
+    assert not torch.equal(rendered(place, "merged_0.5"), rendered(place, "merged_0"))
 
 
 @pytest.fixture(scope="module")

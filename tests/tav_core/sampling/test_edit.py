@@ -10,6 +10,7 @@ from tav_core.errors import ConfigError, LatentsError
 from tav_core.models.schedule import ddim_step, gaussian_noise
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit, mix_noise
+from tav_core.sampling.free_noise import free_noise
 from tav_core.sampling.invert import invert
 
 TEN = {"num_steps": 10, "guidance_scale": 12.5}
@@ -57,6 +58,39 @@ def test_random_start_matches_the_original(denoiser, goldens, texts, close):
     assert torch.equal(noise, ddim["sample10.g12.5.random_seed33.init"])
     got = edit(denoiser, noise, texts["edit"], texts["empty"], config=EditConfig(**TEN))
     close(got, ddim["sample10.g12.5.random_seed33.final"], 5e-5)
+
+
+class UnitData:
+    """A perfect denoiser of data that is white noise: latents stay white noise at every noise level."""
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+
+    def epsilon(self, latents, timestep, context):
+        return (1 - self.schedule.alpha(timestep)) ** 0.5 * latents
+
+
+@pytest.mark.parametrize(
+    ("way", "ancestral"),
+    [("whole", False), ("whole", True), ("free noise", False), ("free noise", True), ("last steps", False)],
+)
+def test_the_noise_that_steps_add_is_not_the_start_once_more(denoiser, ancestral, way):
+    """Added once more, it made the latents of the first step 1.4 times as wide."""
+    from diffusers import EulerAncestralDiscreteScheduler
+
+    shape, text = (1, 4, 4, 16, 16), torch.zeros(1, 2, 8)
+    config = EditConfig(num_steps=20, guidance_scale=1.0, eta=0.0 if ancestral else 1.0)
+    scheduler, steps = EulerAncestralDiscreteScheduler() if ancestral else None, 20 if way == "last steps" else None
+
+    def spreads(start):
+        seen = []
+        tell = lambda done, total, latents: seen.append(float(latents.std()))  # noqa: E731
+        unit = UnitData(denoiser.schedule)
+        edit(unit, start, text, text, config=config, scheduler=scheduler, steps=steps, on_step=tell)
+        return seen
+
+    of_its_seed = free_noise(shape, 33, window=3, stride=1) if way == "free noise" else gaussian_noise(shape, 33)
+    assert spreads(of_its_seed)[:5] == pytest.approx(spreads(gaussian_noise(shape, 7))[:5], rel=0.06)
 
 
 def test_several_prompts_share_one_inversion(denoiser, goldens, texts):
@@ -132,6 +166,54 @@ def test_any_scheduler_samples_a_known_distribution(meta, name, prediction_type)
     )
     assert float((got - clip).abs().max()) < 0.1
     assert ends[-1][0] == ends[-1][1]
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_a_schedulers_timesteps_may_lie_between_the_trained_ones(meta, prediction_type):
+    """Euler's do: diffusers' own loop tells the model 978.6, and reads a velocity at that noise level."""
+    from diffusers import EulerDiscreteScheduler
+
+    from tav_core.denoisers.denoiser import UNetDenoiser
+    from tav_core.models.schedule import NoiseSchedule
+
+    settings = {**meta["scheduler_config"], "prediction_type": prediction_type}
+
+    class Feels(UNetDenoiser):
+        def predict(self, latents, timestep, context):
+            return 0.5 * latents.sin() + 0.1 * torch.cos(torch.tensor(float(timestep)))
+
+    noise, text = gaussian_noise((1, 4, 2, 4, 4), seed=3), torch.zeros(1, 1, 1)
+    plain = EulerDiscreteScheduler.from_config(EulerDiscreteScheduler().config, **settings)
+    plain.set_timesteps(50)
+    latents, model = noise * plain.init_noise_sigma, Feels(unet=None, schedule=NoiseSchedule.from_config(settings))
+    assert any(float(timestep) % 1 for timestep in plain.timesteps)
+    for timestep in plain.timesteps:
+        predicted = model.predict(plain.scale_model_input(latents, timestep), timestep, text)
+        latents = plain.step(predicted, timestep, latents, return_dict=False)[0]
+    config = EditConfig(num_steps=50, guidance_scale=1.0)
+    got = edit(model, noise, text, text, config=config, scheduler=EulerDiscreteScheduler())
+    torch.testing.assert_close(got, latents, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FlowMatchEulerDiscreteScheduler",
+        "EDMEulerScheduler",
+        "IPNDMScheduler",
+        "DDIMInverseScheduler",
+        "RePaintScheduler",
+        "UnCLIPScheduler",
+    ],
+)
+def test_a_scheduler_of_other_models_is_refused_before_the_first_step(denoiser, texts, monkeypatch, name):
+    """Some ended with an obscure error, and others with latents of 1e7."""
+    import diffusers
+
+    monkeypatch.setattr(type(denoiser), "epsilon", lambda *_: pytest.fail("a step was taken"))
+    start, scheduler = gaussian_noise((1, 4, 4, 8, 8), seed=33), getattr(diffusers, name)()
+    with pytest.raises(ConfigError, match=rf"{name}.*Stable Diffusion's noise levels.*leave it out for DDIM"):
+        edit(denoiser, start, texts["edit"], texts["empty"], config=EditConfig(num_steps=3), scheduler=scheduler)
 
 
 @pytest.mark.parametrize("with_scheduler", [False, True])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tav_core.errors import ConfigError
 from tav_core.models.schedule import gaussian_noise
 from tav_core.sampling.free_noise import free_noise
+from tests.faults.checks import time_limit
 
 SHAPE = (1, 4, 50, 3, 5)
 
@@ -43,3 +45,9 @@ def test_a_seed_gives_one_result_whatever_was_drawn_before():
 def test_other_windows():
     frames = rows(free_noise((1, 4, 11, 3, 5), 7, window=6, stride=2))
     assert all(sorted(frames[i : i + 2]) == sorted(frames[i - 6 : i - 4]) for i in (6, 8))
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"stride": 0}, {"stride": -1}, {"window": 2.5}])
+def test_groups_of_no_frames_are_refused_and_not_repeated_for_ever(wrong):
+    with time_limit(10), pytest.raises(ConfigError, match=r"for FreeNoise.*1 or more"):
+        free_noise((1, 4, 40, 2, 2), 33, **wrong)

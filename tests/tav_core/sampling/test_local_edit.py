@@ -11,6 +11,7 @@ from tav_core.sampling.config import EditConfig, LocalEditConfig
 from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.sampling.local_edit import composite, edit_mask, feather_mask, frame_ramp, keep_outside, latent_mask
+from tav_core.sampling.trajectory import Trajectory
 
 STEPS = 3
 EDIT = EditConfig(num_steps=STEPS, guidance_scale=7.5)
@@ -233,6 +234,15 @@ def test_frames_that_the_clip_has_not_are_refused(frames):
 def test_videos_of_two_shapes_are_refused():
     with pytest.raises(ClipError, match=r"\(4, 64, 64, 3\).* and edited ones of \(3, 64, 64, 3\)"):
         composite(torch.rand(4, 64, 64, 3), torch.rand(3, 64, 64, 3), box())
+
+
+@pytest.mark.parametrize("feather", [-1, 2.5, 513])
+def test_a_feather_out_of_range_is_refused_wherever_it_is_given(feather):
+    with pytest.raises(ConfigError, match=rf"feather {feather}"):
+        composite(torch.rand(4, 64, 64, 3), torch.rand(4, 64, 64, 3), box(), feather=feather)
+    way = Trajectory(latents=torch.rand(3, 1, 4, 4, 8, 8), timesteps=(1, 501))
+    with pytest.raises(ConfigError, match=rf"feather {feather}"):
+        keep_outside(way, box(), feather=feather)
 
 
 @pytest.mark.parametrize("wrong", [{"feather": -1}, {"ramp": -1}, {"first_frame": -1}, {"last_frame": -2}])

@@ -58,6 +58,37 @@ def test_a_mask_for_each_frame_of_the_clip_is_taken_whole(clip, tmp_path):
     assert [frame[0].nonzero().tolist() for frame in read_mask(folder, clip)] == [[[4]], [[6]], [[9]]]
 
 
+@pytest.fixture
+def uneven(tmp_path):
+    """A GIF of six frames, the second of which stays for 300 ms and the next two for 20."""
+    pictures = [Image.fromarray(np.full((32, 32, 3), 40 * i, np.uint8)) for i in range(6)]
+    held = [100, 300, 20, 20, 60, 100]
+    pictures[0].save(tmp_path / "clip.gif", save_all=True, append_images=pictures[1:], duration=held, disposal=2)
+    return tmp_path / "clip.gif"
+
+
+def test_at_a_variable_rate_a_mask_goes_with_its_frame(uneven, tmp_path):
+    """Even steps in time, which a clip takes, are not the pictures of a folder one by one."""
+    clip = read_clip(uneven, num_frames=6, width=32, height=32)
+    shown = [round(float(frame.mean()) * 255 / 40) for frame in clip.frames]
+    assert shown != list(range(6)) and list(clip.positions) == shown
+    folder = write_pictures(tmp_path / "masks", [columns(8 + i, width=32) for i in range(6)])
+    assert [int(frame[0].nonzero()) - 8 for frame in read_mask(folder, clip)] == shown
+
+
+def test_all_frames_of_a_mask_for_the_clip_are_taken_however_long_they_are_shown(uneven, place):
+    clip = read_clip(place / "frames", num_frames=6, width=32, height=32)
+    masks = read_mask(uneven, clip)
+    assert torch.equal(masks, to_mask(torch.arange(6).mul(40).div(255)[:, None, None, None].expand(6, 32, 32, 3)))
+
+
+def test_a_clip_brought_to_a_rate_has_the_masks_of_its_frames(place, tmp_path):
+    """At 2.5 frames a second instead of 5: every other frame of the source."""
+    clip = read_clip(place / "frames", folder_fps=5, rate=2.5, num_frames=3, width=32, height=32)
+    folder = write_pictures(tmp_path / "masks", [columns(8 + i) for i in range(12)])
+    assert [int(frame[0].nonzero()) for frame in read_mask(folder, clip)] == [0, 2, 4]
+
+
 def test_a_mask_is_opened_once(clip, tmp_path, monkeypatch):
     folder, opened = write_pictures(tmp_path / "masks", [columns(8 + i) for i in range(12)]), []
     monkeypatch.setattr("tav_core.video.mask.open_source", lambda path: opened.append(path) or open_source(path))

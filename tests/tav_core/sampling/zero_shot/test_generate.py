@@ -218,6 +218,19 @@ def test_a_foreground_of_other_frames_is_refused(zero_shot, prompts):
         generate(zero_shot, *prompts, config=config, foreground=torch.zeros(3, 64, 64))
 
 
+@pytest.mark.parametrize("value", [255.0, -1.0, float("nan")])
+def test_a_foreground_outside_of_0_to_1_is_refused_and_not_smoothed_by(zero_shot, prompts, value):
+    config = ZeroShotConfig(num_frames=4, width=64, height=64, num_steps=2)
+    with pytest.raises(ClipError, match=r"a mask with values from .*Divide bytes by 255"):
+        generate(zero_shot, *prompts, config=config, foreground=torch.full((4, 64, 64), value))
+
+
+def test_a_foreground_that_is_no_tensor_is_refused(zero_shot, prompts):
+    config = ZeroShotConfig(num_frames=4, width=64, height=64)
+    with pytest.raises(ClipError, match=r"a foreground of ndarray.*Expected a tensor"):
+        generate(zero_shot, *prompts, config=config, foreground=torch.zeros(4, 64, 64).numpy())
+
+
 def test_temporal_blocks_that_are_not_tuned_change_nothing(zero_shot, original):
     """Left out, they save their time and memory."""
     from diffusers import UNet2DConditionModel
