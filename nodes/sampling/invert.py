@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, InvertConfig
 from ..core.interrupt import interruptible
 from ..sockets.bridge import as_inverted, check_samples, scale_samples
@@ -29,8 +30,19 @@ class InvertedNoise:
         self.sigma = sigma
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
-        """What ComfyUI scales by the first sigma and adds to a LATENT's samples; it has their shape."""
-        return (self.start - scale_samples(latent["samples"], self.latent_format)) / self.sigma
+        """What ComfyUI scales by the first sigma and adds to a LATENT's samples: those of one video, or of one frame.
+
+        Raises:
+            LatentsError: they have another size or number of frames than the clip that was inverted.
+        """
+        samples = latent["samples"]
+        if samples.shape[1:] != self.start.shape[1:] or len(samples) not in (1, len(self.start)):
+            raise LatentsError(
+                got=f"a latent of shape {tuple(samples.shape)} with the noise of DDIM Invert",
+                expected=f"{tuple(self.start.shape)}, as the clip that was inverted",
+                mend="Connect the latent that DDIM Invert had or gives.",
+            )
+        return (self.start - scale_samples(samples, self.latent_format)) / self.sigma
 
 
 class DDIMInvert(io.ComfyNode):
