@@ -12,7 +12,13 @@ from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, InvertConfig
 from ..core.interrupt import interruptible
 from ..sockets.bridge import as_inverted, check_samples, scale_samples
+from ..sockets.show_text import warn
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
+
+ALONE = (
+    "The frames of this MODEL do not see each other, so each is inverted by itself, as a picture. For a video, connect "
+    "the MODEL of Apply Motion; that node may be bypassed."
+)
 
 
 class InvertedNoise:
@@ -60,6 +66,7 @@ class DDIMInvert(io.ComfyNode):
                 "noise."
             ),
             search_aliases=["inversion", "unsample", "video to noise"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Motion."),
                 io.Conditioning.Input(
@@ -95,7 +102,11 @@ class DDIMInvert(io.ComfyNode):
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.invert import invert
+        from ..core.motion import looks_across_frames
         from ..core.sampling import run_stage
+
+        if not looks_across_frames(model):
+            warn(cls, ALONE)
 
         def stage(denoiser, latents, report) -> tuple[Tensor, Any]:
             how = {"num_steps": num_steps, "method": method, "iterations": iterations}

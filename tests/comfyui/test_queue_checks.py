@@ -169,6 +169,13 @@ def test_an_empty_latent_that_comes_another_way_is_refused_when_the_edit_runs(cl
     assert "an empty latent, which holds no noise" in error_of(client.run(graph))
 
 
+def test_an_inversion_without_a_motion_says_so(client):
+    said = "DDIM Invert: The frames of this MODEL do not see each other"
+    graph = edit_graph(run_name="seen", num_steps=1)
+    assert error_of(client.run(graph)) == "" and said not in client.server.log_text()
+    assert error_of(client.run(changed(graph, "invert", model=["demo", 0]))) == "" and said in client.server.log_text()
+
+
 def test_widgets_that_are_linked_are_left_to_the_run(client):
     graph = with_node(edit_graph(run_name="linked"), "five", node("PrimitiveInt", value=5), edit__num_steps=0)
     assert "5 sampling steps for an inversion of 3" in error_of(client.run(graph))
