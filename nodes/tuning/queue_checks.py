@@ -6,11 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import folder_paths
-
 from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..sockets.bridge import one_frame
-from ..sockets.folders import check_name, motion_path
+from ..sockets.folders import check_name, find_given, motion_path
 from ..sockets.graph import Feed, explain, find_feed, is_link, read_input, read_value
 from .preview_judge import check_previews
 
@@ -82,15 +80,17 @@ def gives_one_picture(graph: Any, feed: Feed) -> bool:
     if feed.class_type == EMPTY_IMAGE:
         return read_input(graph, feed.node, "batch_size") in (None, 1)
     image = read_value(graph, feed.node, "image")
-    return feed.class_type in FILES and isinstance(image, str) and count_pictures(image) == 1
+    return feed.class_type in FILES and count_pictures(find_given(image)) == 1
 
 
-def count_pictures(name: str) -> int:
+def count_pictures(path: Path | None) -> int:
     """How many pictures ComfyUI's Load Image gives of a file; 0 if that is not known."""
     from PIL import Image
 
+    if path is None:
+        return 0
     try:
-        with Image.open(folder_paths.get_annotated_filepath(name)) as file:
+        with Image.open(path) as file:
             # The second picture in a camera's MPO is a preview, which ComfyUI leaves out.
             return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
