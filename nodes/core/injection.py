@@ -171,7 +171,10 @@ def run_with_source(
         return executor(x, t, c_concat, c_crossattn, control, options, **conditions)
     rows = source_rows(source, float(t[0]), options.get(WINDOW)).to(x)
     num_frames = len(x) // len(options["cond_or_uncond"])
-    mend = "Invert the clip that is edited. Inject Source does not support a prompt for a part of the picture."
+    mend = (
+        "Invert the clip that is edited. Inject Source supports neither a prompt for a part of the picture nor core's "
+        "own Context Windows; use this pack's."
+    )
     check_same_size((num_frames, *x.shape[-2:]), (len(rows), *rows.shape[-2:]), mend=mend)
     others = {name: with_first(value, num_frames, len(x)) for name, value in others.items()}
     if source.context.pooled_text is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
 from .frame_attention import FrameAttention, RotaryAttention
 from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
 from .sizes import tell_sizes
-from .unet import check_model, core_names, key_patches, read_config
+from .unet import check_model, core_names, key_patches, read_config, read_weights
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -196,10 +197,12 @@ def inflate_block(
 
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:
-    """Whether a motion was tuned on exactly the weights of a MODEL, LoRAs aside."""
-    held = model.model
+    """Whether a motion was tuned on exactly the weights of a MODEL, without its LoRAs or with them."""
+    held, expected = model.model, motion.info.base_hash
+    patched = key_patches(model)
+    names = {theirs: ours for ours, theirs in core_names(model).items()}
     if not hasattr(held, HASH):
-        originals = key_patches(model)
-        names = {theirs: ours for ours, theirs in core_names(model).items()}
-        setattr(held, HASH, digest({names[name]: originals[name][0][0] for name in originals}))
-    return getattr(held, HASH) == motion.info.base_hash
+        setattr(held, HASH, digest({names[name]: patched[name][0][0] for name in patched}))
+    if getattr(held, HASH) == expected or all(len(parts) == 1 for parts in patched.values()):
+        return getattr(held, HASH) == expected
+    return digest({names[name]: tensor for name, tensor in read_weights(model, torch.float32).items()}) == expected

@@ -29,6 +29,8 @@ from .unet import read_schedule
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+# Where ComfyUI keeps what nodes do to guidance.
+GUIDANCE = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function")
 Result = TypeVar("Result")
 Stage = Callable[["CoreDenoiser", Tensor, Callable[[int, int], None]], tuple[Tensor, Result]]
 
@@ -122,6 +124,19 @@ def without_caches(model: ModelPatcher) -> ModelPatcher:
     return plain
 
 
+def without_guidance(model: ModelPatcher) -> ModelPatcher:
+    """A MODEL without what other nodes add to guidance, such as SelfAttentionGuidance, PerpNeg and RescaleCFG. An
+    inversion has no guidance, and no negative prompt that they could read. A MODEL that has none is given back.
+    """
+    found = [name for name in GUIDANCE if name in model.model_options]
+    if not found:
+        return model
+    plain = model.clone()
+    for name in found:
+        del plain.model_options[name]
+    return plain
+
+
 def check_no_cache(model: ModelPatcher, config: EditConfig) -> None:
     """Raises `ConfigError` if a MODEL with core's EasyCache or LazyCache is to take steps again: the cache would answer
     with what was predicted before the new noise."""
@@ -162,7 +177,7 @@ def run_stage(
     if negative is not None:
         check_conditioning(negative, model, "negative")
     schedule = read_schedule(model)
-    guider = comfy.samplers.CFGGuider(model if negative is not None else without_caches(model))
+    guider = comfy.samplers.CFGGuider(model if negative is not None else without_guidance(without_caches(model)))
     if negative is None:
         guider.inner_set_conds({"positive": positive})
     else:

@@ -102,9 +102,26 @@ def core_names(model: ModelPatcher) -> dict[str, str]:
     return {ours: PREFIX + theirs for ours, theirs in own.items()}
 
 
+def is_distilled(model: ModelPatcher) -> bool:
+    """Whether a MODEL's sampling knows a few of its timesteps alone, as ModelSamplingDiscrete's lcm does."""
+    sampling = model.get_model_object("model_sampling")
+    return len(sampling.sigmas) < getattr(sampling, "num_timesteps", 0)
+
+
+def read_sigmas(model: ModelPatcher) -> Tensor:
+    """The noise levels of all timesteps of a MODEL, whose UNet counts timesteps as in its training if it is distilled,
+    too.
+    """
+    sampling = model.get_model_object("model_sampling")
+    if is_distilled(model):
+        zsnr = getattr(sampling, "zsnr", None)
+        sampling = comfy.model_sampling.ModelSamplingDiscrete(model.model.model_config, zsnr=zsnr)
+    return sampling.sigmas.double().cpu()
+
+
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:
     """A MODEL's noise schedule. In ComfyUI x_sigma = x_0 + sigma noise, so alpha = 1 / (1 + sigma^2)."""
-    sigmas = model.get_model_object("model_sampling").sigmas.double().cpu()
+    sigmas = read_sigmas(model)
     alphas = tuple((1 / (1 + sigmas**2)).tolist())
     return NoiseSchedule(
         alphas=alphas,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...tav_core.cancelling import cancellable
 from ...tav_core.tensor_files import digest
-from .unet import key_patches, read_schedule
+from .unet import is_distilled, key_patches, read_schedule
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def hash_model(model: ModelPatcher) -> str:
     """The hash of a MODEL's UNet with its LoRAs, and of its noise schedule."""
     schedule = read_schedule(model)
-    return combine(hash_patched(key_patches(model)), repr((schedule.prediction_type, schedule.alphas)))
+    told = [repr((schedule.prediction_type, schedule.alphas)), *(["distilled"] if is_distilled(model) else [])]
+    return combine(hash_patched(key_patches(model)), *told)
 
 
 def hash_clip(clip: Any) -> str:

@@ -8,10 +8,17 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, InvertConfig
 from ..core.interrupt import interruptible
 from ..sockets.bridge import as_inverted, check_samples, scale_samples
+from ..sockets.show_text import warn
 from ..sockets.widgets import CATEGORY, Trajectory, schema, widget
+
+ALONE = (
+    "The frames of this MODEL do not see each other, so each is inverted by itself, as a picture. For a video, connect "
+    "the MODEL of Apply Motion; that node may be bypassed."
+)
 
 
 class InvertedNoise:
@@ -29,8 +36,19 @@ class InvertedNoise:
         self.sigma = sigma
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
-        """What ComfyUI scales by the first sigma and adds to a LATENT's samples; it has their shape."""
-        return (self.start - scale_samples(latent["samples"], self.latent_format)) / self.sigma
+        """What ComfyUI scales by the first sigma and adds to a LATENT's samples: those of one video, or of one frame.
+
+        Raises:
+            LatentsError: they have another size or number of frames than the clip that was inverted.
+        """
+        samples = latent["samples"]
+        if samples.shape[1:] != self.start.shape[1:] or len(samples) not in (1, len(self.start)):
+            raise LatentsError(
+                got=f"a latent of shape {tuple(samples.shape)} with the noise of DDIM Invert",
+                expected=f"{tuple(self.start.shape)}, as the clip that was inverted",
+                mend="Connect the latent that DDIM Invert had or gives.",
+            )
+        return (self.start - scale_samples(samples, self.latent_format)) / self.sigma
 
 
 class DDIMInvert(io.ComfyNode):
@@ -48,6 +66,7 @@ class DDIMInvert(io.ComfyNode):
                 "noise."
             ),
             search_aliases=["inversion", "unsample", "video to noise"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Motion."),
                 io.Conditioning.Input(
@@ -83,7 +102,11 @@ class DDIMInvert(io.ComfyNode):
         iterations: int = InvertConfig.iterations,
     ) -> io.NodeOutput:
         from ...tav_core.sampling.invert import invert
+        from ..core.motion import looks_across_frames
         from ..core.sampling import run_stage
+
+        if not looks_across_frames(model):
+            warn(cls, ALONE)
 
         def stage(denoiser, latents, report) -> tuple[Tensor, Any]:
             how = {"num_steps": num_steps, "method": method, "iterations": iterations}

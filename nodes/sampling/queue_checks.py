@@ -6,10 +6,12 @@ from typing import Any
 
 from ...tav_core.errors import ConfigError
 from ...tav_core.sampling.config import OWN_STEPS, EditConfig, InvertConfig
-from ..sockets.bridge import check_planned_steps, start_alone
+from ..sockets.bridge import check_planned_steps, no_noise, start_alone
 from ..sockets.graph import find_feed, is_link, read_input, read_value
 
 INVERT, ANIMATION = "TAVDDIMInvert", "TAVAnimationStart"
+# Nodes whose latents hold no noise.
+CLEAN = ("VAEEncode", "VAEEncodeTiled", "EmptyLatentImage")
 
 
 def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
@@ -32,6 +34,7 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
         raise mask_alone()
     resample = read_value(graph, node, "resample") or EditConfig.resample
     check_resample(EditConfig(resample=resample), masked=masked)
+    check_queued_start(graph, node)
     check_queued_animation(graph, node, num_steps)
     if not has_trajectory:
         check_queued_alone(graph, node)
@@ -44,6 +47,13 @@ def check_queued(graph: Any, node: str | None, num_steps: Any) -> None:
     method = read_value(graph, inversion.node, "method")
     eta, prior = read_value(graph, node, "eta"), read_value(graph, node, "noise_prior")
     check_own_steps(method or InvertConfig.method, eta or 0.0, 1.0 if prior is None else prior, resample)
+
+
+def check_queued_start(graph: Any, node: str | None) -> None:
+    """Checks that an edit does not start from clean or empty latents, of which its DDIM would make a blur."""
+    start = find_feed(graph, node, "latent")
+    if start is not None and start.class_type in CLEAN:
+        raise no_noise(f"the latent of {start.class_type}")
 
 
 def check_queued_alone(graph: Any, node: str | None) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...tav_core.errors import LatentsError
 from ...tav_core.sampling.config import EditConfig, LocalEditConfig
 from ..core.interrupt import interruptible
-from ..sockets.bridge import check_samples, check_start_is_whole, steps_left
+from ..sockets.bridge import check_samples, check_start_is_whole, no_noise, steps_left
 from ..sockets.graph import QUEUED, explain
 from ..sockets.widgets import CATEGORY, Trajectory, schema, seed_widget, widget
 from .queue_checks import check_queued, mask_alone
@@ -137,6 +137,8 @@ class SampleEdit(io.ComfyNode):
         check_resample(config, masked=mask is not None)
         check_no_cache(model, config)
         samples = check_samples(latent)
+        if not samples.any():
+            raise no_noise("an empty latent")
         check_start_is_whole(latent, trajectory)
         steps = steps_left(latent, num_steps, trajectory)
         if trajectory is not None:

@@ -156,6 +156,15 @@ def start_alone(method: str) -> ConfigError:
     )
 
 
+def no_noise(got: str) -> ConfigError:
+    """What is said of a start without noise, before anything runs or when the node does."""
+    return ConfigError(
+        got=f"{got}, which holds no noise",
+        expected="noise to begin from: unlike KSampler, Sample Edit adds none of its own",
+        mend="Connect the latent of DDIM Invert or of Animation Start, with VAE Encode in front of that node.",
+    )
+
+
 def begun_from(latent: dict[str, Any], *, num_steps: int, steps: int) -> dict[str, Any]:
     """A LATENT marked as noised for the last `steps` of `num_steps` sampling steps."""
     return {**latent, STEPS: (num_steps, steps)}

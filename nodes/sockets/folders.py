@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from unicodedata import category
 
 import folder_paths
@@ -115,6 +116,16 @@ def batch_path(name: str) -> Path:
 def shorter_run_path(state: Path, num_steps: int) -> Path:
     """The path of the state of a run that stops earlier than the run of the same name has come."""
     return state.with_name(f"{state.stem} ({num_steps} steps){state.suffix}")
+
+
+def find_given(name: Any) -> Path | None:
+    """The file that a widget such as Load Clip's names; None if it is not there, or not in one of ComfyUI's folders."""
+    if not isinstance(name, str) or not folder_paths.exists_annotated_filepath(name):
+        return None
+    path = Path(folder_paths.get_annotated_filepath(name)).resolve()
+    places = (folder_paths.get_input_directory, folder_paths.get_output_directory, folder_paths.get_temp_directory)
+    inside = any(path.is_relative_to(Path(place()).resolve()) for place in places)
+    return path if inside and path.is_file() else None
 
 
 def fingerprint(path: Path | None) -> str:

@@ -17,6 +17,8 @@ from ...tav_core.errors import TavError
 QUEUED: ContextVar[Any] = ContextVar("tune_a_video_queued_graph", default=None)
 # Nodes that hold a text, and the inputs that they may hold it in.
 TEXT_INPUTS = ("text", "value", "string")
+# What such a node may have besides: what encodes the text.
+BESIDE_TEXT = {"clip"}
 
 
 class Feed(NamedTuple):
@@ -68,16 +70,26 @@ def find_feed(graph: Any, node: Any, name: str) -> Feed | None:
 
 
 def find_text(graph: Any, node: Any, name: str) -> str | None:
-    """The text that reaches an input through nodes that hold one; None if it is not plain text."""
+    """The text that reaches an input through nodes that hold one; None if it is not plain, or a node changes it."""
     for _ in range(4):
         feed = find_feed(graph, node, name)
-        if feed is None:
+        held = None if feed is None else find_held(graph, feed.node)
+        if held is None:
             return None
-        node, name = feed.node, next((n for n in TEXT_INPUTS if read_input(graph, feed.node, n) is not None), "")
+        node, name = feed.node, held
         text = read_input(graph, node, name)
         if isinstance(text, str):
             return text
     return None
+
+
+def find_held(graph: Any, node: str) -> str | None:
+    """The input of a node that holds its text. None without one, or if there are others besides, such as what
+    StringReplace looks for: they may make another text of it.
+    """
+    inputs = graph[node].get("inputs")
+    held = set(inputs) - BESIDE_TEXT if isinstance(inputs, dict) else set()
+    return held.pop() if len(held) == 1 and held <= {*TEXT_INPUTS} else None
 
 
 def explain(check: Callable[[], Any]) -> bool | str:

@@ -116,9 +116,7 @@ class LoadMotion(io.ComfyNode):
     def validate_inputs(cls, motion_name: str) -> bool | str:
         if find_motion(motion_name) is not None:
             return True
-        return (
-            f"motion_name: got {motion_name!r}. Expected a file in models/tav_motion. Tune a clip, or copy one there."
-        )
+        return f"Got {motion_name!r}. Expected a file in models/tav_motion. Tune a clip, or copy one there."
 
 
 class ImportOriginal(io.ComfyNode):

@@ -8,12 +8,12 @@ from typing import Any
 
 from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..sockets.bridge import one_frame
-from ..sockets.folders import check_name, motion_path
-from ..sockets.graph import explain, find_feed, is_link, read_input, read_value
+from ..sockets.folders import check_name, find_given, motion_path
+from ..sockets.graph import Feed, explain, find_feed, is_link, read_input, read_value
 from .preview_judge import check_previews
 
-# Nodes that give a single frame.
-STILLS = ("LoadImage", "LoadImageMask", "LoadImageOutput", "EmptyImage")
+# Nodes that give the pictures of a file: one, or as many as a GIF or an animated WebP has.
+FILES, EMPTY_IMAGE = ("LoadImage", "LoadImageOutput"), "EmptyImage"
 # The inputs that clips come in by: of One-Shot Tune, and of Tune Several Clips.
 CLIPS = ("frames", *(f"frames_{slot}" for slot in "abcde"))
 # How often a motion's file was found missing after this process had written it, or one that was written with it.
@@ -71,9 +71,30 @@ def check_clip(graph: Any, node: str | None, name: str) -> None:
         ClipError: Load Clip is set to one frame, or a single image is linked.
     """
     feed = find_feed(graph, node, name)
-    alone = feed and feed.class_type in STILLS and read_value(graph, feed.node, "batch_size") in (None, 1)
-    if feed and (alone or read_value(graph, feed.node, "num_frames") == 1):
+    if feed and (gives_one_picture(graph, feed) or read_value(graph, feed.node, "num_frames") == 1):
         raise one_frame()
+
+
+def gives_one_picture(graph: Any, feed: Feed) -> bool:
+    """Whether a node is known to give a single picture."""
+    if feed.class_type == EMPTY_IMAGE:
+        return read_input(graph, feed.node, "batch_size") in (None, 1)
+    image = read_value(graph, feed.node, "image")
+    return feed.class_type in FILES and count_pictures(find_given(image)) == 1
+
+
+def count_pictures(path: Path | None) -> int:
+    """How many pictures ComfyUI's Load Image gives of a file; 0 if that is not known."""
+    from PIL import Image
+
+    if path is None:
+        return 0
+    try:
+        with Image.open(path) as file:
+            # The second picture in a camera's MPO is a preview, which ComfyUI leaves out.
+            return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0
 
 
 def note_written(name: str, *beside: Path) -> None:

@@ -124,6 +124,6 @@ class LoadClip(io.ComfyNode):
         if video is None:
             return True
         if not folder_paths.exists_annotated_filepath(video):
-            return f"video: got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."
+            return f"Got {video!r}. Expected a file in ComfyUI's input folder. Choose one, or upload one."
         path = Path(folder_paths.get_annotated_filepath(video))
         return await why_refused(path, QUEUED.get(), cls.hidden.unique_id)

@@ -15,6 +15,7 @@ from ..metrics.drift import measure_drift
 from ..models.unet import InflatedUNet
 from ..sampling.config import AnimationConfig, EditConfig
 from ..sampling.from_animation import edit_animation
+from ..sampling.step_time import count_animation
 from ..tuning.motion import Motion
 from ..version import __version__
 from ..video.animate import animate
@@ -24,7 +25,7 @@ from ..video.mask import read_mask
 from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
 from .controls import add_named_controls
-from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt
+from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt, tell_time
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .video_files import edit_settings, prepare_videos, write_videos
@@ -87,6 +88,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     latents = encode_clip(checkpoint, clip).mean
     denoiser = load_denoiser(args, checkpoint, motion, latents) if motion else load_untuned(args, checkpoint, latents)
     check_room(denoiser, latents, guided=config.guidance_scale > 1)
+    tell_time(denoiser, latents, told, count_animation(denoiser, start, config, num_prompts=len(told)))
     if start.begin == "inverted":
         tell(f"inverting {clip.num_frames} frames")
     with progress_bar("edit", start.steps_of(config.num_steps) * len(args.prompt)) as bar:

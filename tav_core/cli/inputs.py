@@ -23,6 +23,7 @@ from ..models.devices import choose_dtype, find_device
 from ..models.latents import LatentMoments, encode_frames
 from ..models.memory import check_sampling
 from ..models.schedule import gaussian_noise
+from ..models.step_time import TimeEstimate
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
 from ..models.unet_inputs import picture_sizes
@@ -195,7 +196,11 @@ def check_room(denoiser: Denoiser, latents: torch.Tensor, *, guided: bool) -> No
 
 def tell_time(denoiser: Denoiser, latents: torch.Tensor, context: Conditioning, predictions: Predictions) -> None:
     """Says about how long a run will take, unless it has only a few steps; see `estimate_sampling_time`."""
-    estimate = estimate_sampling_time(denoiser, latents.shape, context, predictions)
+    tell_estimate(estimate_sampling_time(denoiser, latents.shape, context, predictions))
+
+
+def tell_estimate(estimate: TimeEstimate | None) -> None:
+    """Says an estimate, if there is one."""
     if estimate is not None:
         tell(f"time: {estimate}")
 

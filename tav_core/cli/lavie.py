@@ -34,7 +34,7 @@ from ..tuning.video_layers.train import train_video_layers
 from ..video.watermark import check_size
 from ..video.write import write_video
 from .controls import add_named_controls
-from .inputs import check_room, encode, encode_clip, load_model
+from .inputs import check_room, encode, encode_clip, load_model, tell_time
 from .options import read_settings
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
@@ -71,6 +71,7 @@ def run_generate(args: argparse.Namespace) -> None:
     shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
     denoiser = add_named_controls(args, load_video_model(args, checkpoint, "base"), shape, None)
     check_room(denoiser, shape, guided=config.guidance_scale > 1)
+    tell_time(denoiser, shape, told, {config.guidance_scale > 1: config.num_steps * len(told)})
     with progress_bar("generate", 0) as bar:
         latents = text_to_video(denoiser, told, avoided, config=config, on_step=counted_by(bar))
     about = {**dataclasses.asdict(config), "negative": args.negative, "lavie": args.lavie.name}
@@ -93,6 +94,7 @@ def run_interpolate(args: argparse.Namespace) -> None:
     shape = torch.empty((1, 2 * LATENT_CHANNELS, length, *keys.shape[3:]), device="meta")
     windowed = WindowedDenoiser(denoiser=denoiser, windows=windows, anchored=False)
     check_room(windowed, shape, guided=config.guidance_scale > 1)
+    tell_time(windowed, shape, told, {config.guidance_scale > 1: config.num_steps})
     with progress_bar("interpolate", config.num_steps) as bar:
         latents = interpolate(denoiser, keys, told, avoided, config=config, on_step=counted_by(bar))
     write_one(path, decode_latents(checkpoint.vae, latents)[0], fps, config, args, prompt)
@@ -113,7 +115,10 @@ def run_upscale(args: argparse.Namespace) -> None:
     lavie = load_lavie(args.lavie, "super_resolution", dtype=dtype, device=device, backend=args.backend)
     denoiser = UNetDenoiser(unet=lavie.unet, schedule=lavie.schedule)
     shape = torch.empty((1, LATENT_CHANNELS + 3, clip.num_frames, height, width), device="meta")
-    check_room(in_chunks(denoiser, config, clip.num_frames), shape, guided=False)
+    chunked = in_chunks(denoiser, config, clip.num_frames)
+    check_room(chunked, shape, guided=False)
+    as_told = dataclasses.replace(told, noise_level=torch.tensor([config.noise_level]))
+    tell_time(chunked, shape, as_told, {False: config.num_steps * (1 + (config.guidance_scale > 1))})
     with progress_bar("upscale", config.num_steps) as bar:
         latents = upscale(
             denoiser,

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.load import Checkpoint
-from ..denoisers.denoiser import UNetDenoiser
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..errors import ConfigError
+from ..models.conditioning import Conditioning
 from ..models.unet import InflatedUNet
+from ..sampling.step_time import estimate_runs
 from ..sampling.zero_shot.config import ZeroShotConfig
-from ..sampling.zero_shot.generate import LATENT_CHANNELS, generate
+from ..sampling.zero_shot.generate import LATENT_CHANNELS, Plan, generate
 from ..sampling.zero_shot.instruct import encode_pictures, instruct
 from ..sampling.zero_shot.instruct_config import InstructConfig
 from ..sampling.zero_shot.motion_field import MotionField
@@ -24,7 +26,7 @@ from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
 from .controls import add_named_controls
-from .inputs import check_room, encode, load_model, tuned_unet
+from .inputs import check_room, encode, load_model, tell_estimate, tell_time, tuned_unet
 from .options import read_clip_config, read_settings
 from .progress import counted_by, progress_bar, tell
 from .video_files import loras_of, prepare_videos, write_videos
@@ -49,6 +51,7 @@ def run_generate(args: argparse.Namespace) -> None:
     denoiser = add_named_controls(args, load_untuned(args, checkpoint, motion), shape, tuned)
     at_once = min(config.chunk_size, config.num_frames)
     check_room(denoiser, shape[:, :, :at_once], guided=config.guidance_scale > 1)
+    tell_time_of_plan(denoiser, told, config, moved=field is not None, smoothed=foreground is not None)
     with progress_bar("generate", 0) as bar:
         latents = generate(
             denoiser, told, avoided, config=config, motion=field, foreground=foreground, on_step=counted_by(bar)
@@ -76,7 +79,9 @@ def run_instruct(args: argparse.Namespace) -> None:
     pictures = encode_pictures(checkpoint.vae, clip.frames)
     denoiser = load_untuned(args, checkpoint, None)
     # Three predictions at once: as for a guided batch, and half as much again.
-    check_room(denoiser, pictures.repeat(3, 2, 1, 1, 1), guided=False)
+    seen = pictures.repeat(3, 2, 1, 1, 1)
+    check_room(denoiser, seen, guided=False)
+    tell_time(denoiser, seen, told, {False: config.num_steps * len(told)})
     videos = []
     with progress_bar("instruct", config.num_steps * len(told)) as bar:
         for one in told:
@@ -84,6 +89,16 @@ def run_instruct(args: argparse.Namespace) -> None:
     about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, **loras_of(args)}
     for path in write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about):
         print(path)
+
+
+def tell_time_of_plan(
+    denoiser: Denoiser, told: Conditioning, config: ZeroShotConfig, *, moved: bool, smoothed: bool
+) -> None:
+    """Says about how long `generate` will take, unless it has only a few steps."""
+    plan = Plan.make(denoiser.schedule, config, moved=moved and config.num_frames > 1, smoothed=smoothed)
+    videos, size = 1 + (config.guidance_scale > 1), (*config.latent_size,)
+    runs = [(len(told) * number, (videos, LATENT_CHANNELS, frames, *size)) for number, frames in plan.runs() if number]
+    tell_estimate(estimate_runs(denoiser, runs, told, num_steps=len(told) * plan.count_steps()))
 
 
 def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion | None) -> UNetDenoiser:

@@ -10,7 +10,7 @@ from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import WindowedDenoiser, with_anchor
 from ..models.families import find_family
 from ..models.step_time import TimeEstimate, Work, count_prediction, estimate_time
-from .config import EditConfig, InvertConfig
+from .config import AnimationConfig, EditConfig, InvertConfig
 from .injection import InjectedDenoiser
 
 if TYPE_CHECKING:
@@ -30,16 +30,21 @@ def count_inversion(config: InvertConfig, num_steps: int) -> Predictions:
     return {False: more.get(config.method, num_steps)}
 
 
-def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, num_local: int = 0) -> Predictions:
+def count_edit(
+    denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, num_local: int = 0, steps: int | None = None
+) -> Predictions:
     """How often an edit by DDIM predicts with guidance, and how often without; steps that reuse layers count whole.
 
     Args:
         num_local: prompts for parts of the picture. With any, each prompt is predicted by itself in every step.
+        steps: how many of the steps are taken, the last ones; None for all.
     """
     schedule = denoiser.schedule
+    skipped = 0 if steps is None else config.num_steps - steps
     lowest = config.lowest_guided(schedule.num_train_timesteps)
     predictions = {True: 0, False: 0}
-    for done, timestep in enumerate(reversed(schedule.timesteps(config.num_steps)), start=1):
+    taken = list(enumerate(reversed(schedule.timesteps(config.num_steps)), start=1))[skipped:]
+    for done, timestep in taken:
         times = num_prompts * config.times(done, config.num_steps)
         guided = timestep >= lowest and config.guidance_scale > 1
         if num_local:
@@ -47,6 +52,16 @@ def count_edit(denoiser: Denoiser, config: EditConfig, *, num_prompts: int = 1, 
         else:
             predictions[guided] += times
     return predictions
+
+
+def count_animation(
+    denoiser: Denoiser, start: AnimationConfig, config: EditConfig, *, num_prompts: int = 1
+) -> Predictions:
+    """How often an edit that starts from an animation predicts, its inversion included."""
+    if start.begin == "noised":
+        return count_edit(denoiser, config, num_prompts=num_prompts, steps=start.steps_of(config.num_steps))
+    inversion, edit = count_inversion(InvertConfig(), config.num_steps), count_edit(denoiser, config)
+    return {True: num_prompts * edit[True], False: num_prompts * edit[False] + inversion[False]}
 
 
 def estimate_sampling_time(
@@ -60,23 +75,34 @@ def estimate_sampling_time(
         context: what the denoiser is told of one video.
         predictions: see `count_inversion` and `count_edit`.
     """
+    shapes = [
+        (share * number, each)
+        for guided, number in predictions.items()
+        for share, runs in shares_of_steps(denoiser)
+        if share * number
+        for each in shapes_of_step(runs, shape, guided=guided)
+    ]
+    return estimate_runs(denoiser, shapes, context, num_steps=sum(predictions.values()))
+
+
+def estimate_runs(
+    denoiser: Denoiser, shapes: Sequence[tuple[float, tuple[int, ...]]], context: Conditioning, *, num_steps: int
+) -> TimeEstimate | None:
+    """How long a UNet's runs on latents of some shapes will take; see `estimate_time`.
+
+    Args:
+        shapes: how often, and the shape `b c f h w`.
+    """
     inner = find_unet(denoiser)
     nets = sum(isinstance(control, ReadyControlNet) for control in inner.controls)
     is_xl = find_family(inner.unet.config).added_conditions
     times = 1 + nets * (CONTROLNET_SHARE_XL if is_xl else CONTROLNET_SHARE)
 
     def count() -> Work:
-        shapes = [
-            (share * number, each)
-            for guided, number in predictions.items()
-            for share, runs in shares_of_steps(denoiser)
-            if share * number
-            for each in shapes_of_step(runs, shape, guided=guided)
-        ]
         alike = {each: sum(number for number, other in shapes if other == each) for _, each in shapes}
         return [(times * number, count_prediction(inner.unet, each, context)) for each, number in alike.items()]
 
-    return estimate_time(sum(predictions.values()), count, device=inner.unet.device, dtype=inner.unet.dtype)
+    return estimate_time(num_steps, count, device=inner.unet.device, dtype=inner.unet.dtype)
 
 
 def shares_of_steps(denoiser: Denoiser) -> list[tuple[float, Denoiser]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from host_checks import CHECKPOINT, DEMO, EDITED, core_unet, far, make_motion
+from host_checks import CHECKPOINT, DEMO, EDITED, core_motion, core_unet, far, make_motion
 
 # After host_checks, which sets ComfyUI up.
 import comfy.model_management  # isort: skip
@@ -21,7 +22,7 @@ from safetensors.torch import save_file  # isort: skip
 from torch import nn  # isort: skip
 from tune_a_video_pack.tav_core.checkpoints.lora import apply_loras, load_lora  # isort: skip
 from tune_a_video_pack.tav_core.models.text import encode_prompt  # isort: skip
-from tune_a_video_pack.tav_core.tuning.motion import hash_base  # isort: skip
+from tune_a_video_pack.tav_core.tuning.motion import Motion, hash_base  # isort: skip
 
 RANK, SCALE = 4, 0.7
 
@@ -74,6 +75,11 @@ def diffusers(lora: dict) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def of_base(motion: Motion, base_hash: str) -> Motion:
+    """The motion as if it had been tuned on other weights."""
+    return replace(motion, info=replace(motion.info, base_hash=base_hash))
+
+
 def check(tensors: dict[str, torch.Tensor], folder: Path, name: str) -> dict[str, float | bool | list[str]]:
     """Text, epsilon and weights of both hosts with one file."""
     save_file(tensors, folder / name)
@@ -100,6 +106,11 @@ def check(tensors: dict[str, torch.Tensor], folder: Path, name: str) -> dict[str
         "epsilon": far(predicted, core),
         "epsilon_changed": far(predicted, plain),
         "tuned": far(tuned, core_tuned),
+        "own_base": [
+            core_motion.same_base(each, tuned_on)
+            for tuned_on in (motion, of_base(motion, hash_base(read)), of_base(motion, "other"))
+            for each in (DEMO.model, model)
+        ],
         "same_base": hash_base(read) == hash_base(ours.unet) != hash_base(CHECKPOINT.unet),
         "not_loaded": [line for line in heard.lines if "not loaded" in line],
     }

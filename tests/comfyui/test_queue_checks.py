@@ -20,8 +20,13 @@ def with_node(graph, name, made, **links):
     return graph
 
 
-def still():
-    return with_node(tune_graph(), "still", node("LoadImage", image="frame.png"), tune__frames=0)
+def still(name="frame.png"):
+    return with_node(tune_graph(), "still", node("LoadImage", image=name), tune__frames=0)
+
+
+def starting(made):
+    """An edit from the latent of another node, with the trajectory of the inversion."""
+    return with_node(edit_graph(), "start", made, edit__latent=0)
 
 
 def masked():
@@ -54,6 +59,8 @@ def alone(method):
     return graph
 
 
+# Files of which ComfyUI's Load Image gives every frame.
+MOVING = ("three.gif", "three.webp", "three.png")
 WARM = {**OPTIONS, "warmup_steps": TUNE["num_steps"] + 1}
 # name: (graph, the node that is marked, words of its message)
 CASES = {
@@ -70,6 +77,16 @@ CASES = {
     "one frame of a video": (with_clip(num_frames=1), "tune", "a single picture has no motion"),
     "a picture for a video": (still(), "tune", "a single picture has no motion"),
     "steps that differ": (changed(edit_graph(), "edit", num_steps=5), "edit", "5 sampling steps for an inversion of 3"),
+    "the clip for its noise": (
+        starting(node("VAEEncode", pixels=["demo", 3], vae=["demo", 2])),
+        "edit",
+        "the latent of VAEEncode, which holds no noise",
+    ),
+    "nothing for noise": (
+        starting(node("EmptyLatentImage", width=128, height=128, batch_size=8)),
+        "edit",
+        "Sample Edit adds none of its own",
+    ),
     "a mask alone": (masked(), "edit", "Connect the trajectory"),
     "noise after an exact inversion": (
         changed(changed(edit_graph(), "invert", method="o_belm"), "edit", eta=0.5),
@@ -100,6 +117,9 @@ def inputs(server):
     (folder / "text.mp4").write_text("this is no video")
     for name in ("frame.png", "one.gif"):
         Image.new("RGB", (96, 96)).save(folder / name)
+    frames = [Image.new("RGB", (96, 96), (shade, 0, 0)) for shade in (0, 90, 180)]
+    for name in MOVING:
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
     return folder
 
 
@@ -126,14 +146,34 @@ def test_is_said_before_anything_runs(client, case):
         clip_graph(),
         clip_graph(num_frames=500, if_short="take what there is"),
         changed(edit_graph(), "edit", trajectory=None, num_steps=5),
+        *map(still, MOVING),
     ],
-    ids=["an edit", "windows", "a clip", "a short clip that may be", "steps that no trajectory tells of"],
+    ids=["an edit", "windows", "a clip", "a short clip that may be", "steps that no trajectory tells of", *MOVING],
 )
 def test_what_is_right_is_queued(client, graph):
     answer = client.queue(graph)
     assert answer["node_errors"] == {}
     client.server.post("/interrupt")
     client.server.post("/queue", {"delete": [answer["prompt_id"]]})
+
+
+@pytest.mark.parametrize("name", MOVING[:2])
+def test_a_clip_may_come_from_load_image(client, name):
+    assert error_of(client.run(changed(still(name), "tune", run_name=f"from {name}", num_steps=1))) == ""
+
+
+def test_an_empty_latent_that_comes_another_way_is_refused_when_the_edit_runs(client):
+    empty = node("EmptyLatentImage", width=128, height=128, batch_size=8)
+    graph = changed(with_node(edit_graph(), "empty_latent", empty), "edit", latent=["flipped", 0], trajectory=None)
+    graph["flipped"] = node("LatentFlip", samples=["empty_latent", 0], flip_method="x-axis: vertically")
+    assert "an empty latent, which holds no noise" in error_of(client.run(graph))
+
+
+def test_an_inversion_without_a_motion_says_so(client):
+    said = "DDIM Invert: The frames of this MODEL do not see each other"
+    graph = edit_graph(run_name="seen", num_steps=1)
+    assert error_of(client.run(graph)) == "" and said not in client.server.log_text()
+    assert error_of(client.run(changed(graph, "invert", model=["demo", 0]))) == "" and said in client.server.log_text()
 
 
 def test_widgets_that_are_linked_are_left_to_the_run(client):

@@ -14,7 +14,7 @@ from tav_core.errors import ConfigError
 from tav_core.sampling.presets import PRESETS
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.motion import Motion
-from tests.comfyui.graphs import EDITED, SOURCE, edit_graph, node, text, tune_graph
+from tests.comfyui.graphs import EDITED, SOURCE, changed, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
 from tests.comfyui.test_wrong_inputs import message_of
 from tests.comfyui.tune_files import steps_done
@@ -156,6 +156,17 @@ def test_an_empty_prompt_is_noted_and_the_run_goes_on(client, prompt, noted):
     graph["source"]["inputs"]["text"] = prompt
     assert error_of(client.run(graph)) == ""
     assert any(b"prompt at positive is empty" in message for message in client.previews) == noted
+
+
+def test_the_prompt_is_noted_in_the_motion_unless_a_node_changes_it(server, client):
+    graph = tune_graph(num_steps=1, run_name="noted")
+    graph["words"] = node("PrimitiveString", value="a bear runs")
+    graph["replaced"] = node("StringReplace", string="a X runs", find="X", replace="bear")
+    for name, prompt in (("words", "a bear runs"), ("replaced", "")):
+        tuned = changed(changed(graph, "source", text=[name, 0]), "tune", run_name=f"noted {name}")
+        assert error_of(client.run(tuned)) == ""
+        path = server.base / "models" / "tav_motion" / f"noted {name}.safetensors"
+        assert Motion.load(path).info.prompt == prompt
 
 
 def test_memory_modes_and_options(server, client):

@@ -86,7 +86,6 @@ FOLDER_USERS = {
     "nodes/sockets/folders.py",
     "nodes/video/report.py",
     "nodes/video/load_clip.py",
-    "nodes/video/range_route.py",
     "nodes/sockets/judges.py",
     "nodes/batch/load_clips.py",
     "nodes/batch/edit_clips.py",

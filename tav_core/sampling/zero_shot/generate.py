@@ -130,8 +130,12 @@ class Plan:
 
     def count_steps(self) -> int:
         """The steps for one prompt."""
+        return sum(number for number, _ in self.runs())
+
+    def runs(self) -> list[tuple[int, int]]:
+        """How many steps of one prompt are taken on how many frames at once: on frame 0, then on each chunk with it."""
         alone, together = (self.to_t0, len(self.timesteps) - self.to_t1) if self.moved else (0, len(self.timesteps))
-        return alone + together * len(self.chunks)
+        return [(alone, 1), *((together, 1 + len(chunk)) for chunk in self.chunks)]
 
 
 def split_frames(num_frames: int, chunk_size: int) -> tuple[tuple[int, ...], ...]:

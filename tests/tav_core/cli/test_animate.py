@@ -97,6 +97,12 @@ def test_an_edit_starts_from_an_animation_with_or_without_its_mask(place, move):
     assert not torch.equal(free, frames_of(place / "inverted" / "a-dog", 3))
 
 
+@pytest.mark.parametrize("begin", ["inverted", "noised"])
+def test_an_edit_of_an_animation_says_how_long_it_will_take(place, move, capsys, begin):
+    assert edit(place, *move[0], "--animation-begin", begin, "--num-steps", "20", out="timed") == 0
+    assert "time: about a few seconds on this CPU" in capsys.readouterr().err
+
+
 def test_a_motion_may_be_on_the_model(place, move):
     clip = ["--clip", f"{place / 'a'}", "--num-frames", "3", "--width", f"{SIDE}", "--height", f"{SIDE}"]
     tuned = ["--prompt", "a square", "--num-steps", "1", "--memory", "speed", "--out", f"{place / 'run'}"]

@@ -80,6 +80,15 @@ def test_each_prompt_gives_a_video_with_lavies_defaults(place):
     assert expected.items() <= about.items()
 
 
+def test_each_stage_says_how_long_it_will_take(place, capsys):
+    assert generate(place, "--prompt", "a cat", "--num-steps", "10", out="timed") == 0
+    assert "time: about" in capsys.readouterr().err
+    assert interpolate(place, "--num-steps", "10", out="timed") == 0
+    assert "time: about" in capsys.readouterr().err
+    assert upscale(place, "--num-steps", "5", "--num-frames", "2", out="timed") == 0
+    assert "time: about" in capsys.readouterr().err
+
+
 def test_five_frames_become_seventeen_that_take_as_long(place):
     assert interpolate(place) == 0
     video = read_whole(place / "out" / "a_red_star-interpolated.mp4")

@@ -55,6 +55,12 @@ def test_each_prompt_gives_a_video_that_says_how_it_was_made(place):
     assert expected.items() <= about.items()
 
 
+@pytest.mark.parametrize("make, words", [(generate, ["--prompt", "a"]), (instruct, ["--instruction", "b"])])
+def test_a_run_says_how_long_it_will_take(place, capsys, make, words):
+    assert make(place, *words, "--num-steps", "10", out="timed") == 0
+    assert "time: about a few seconds on this CPU" in capsys.readouterr().err
+
+
 def test_pictures_say_it_too(place):
     assert generate(place, "--prompt", "a cat", "--format", "png", out="pictures") == 0
     with Image.open(place / "pictures" / "a-cat" / "00002.png") as picture:

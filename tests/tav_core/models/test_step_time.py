@@ -22,11 +22,21 @@ from tav_core.models.schedule import NoiseSchedule
 from tav_core.models.step_time import FLOOR_SHARE, count_prediction, estimate_time
 from tav_core.models.traffic import Operation
 from tav_core.models.unet import InflatedUNet
-from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig
+from tav_core.sampling.config import AnimationConfig, EditConfig, InjectionConfig, InvertConfig
 from tav_core.sampling.edit import edit
+from tav_core.sampling.from_animation import edit_animation
 from tav_core.sampling.injection import InjectedDenoiser
 from tav_core.sampling.invert import invert
-from tav_core.sampling.step_time import count_edit, count_inversion, estimate_sampling_time, shapes_of_step
+from tav_core.sampling.step_time import (
+    count_animation,
+    count_edit,
+    count_inversion,
+    estimate_sampling_time,
+    shapes_of_step,
+)
+from tav_core.sampling.zero_shot.config import ZeroShotConfig
+from tav_core.sampling.zero_shot.generate import Plan, generate
+from tav_core.sampling.zero_shot.motion_field import MotionField
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.step_time import count_tuning_step
 from tav_core.tuning.training_run import TuningRun
@@ -121,6 +131,25 @@ def test_the_predictions_of_an_edit(denoiser, clip_latents, context, seen, setti
     as_it_is = lambda latents, left: latents  # noqa: E731
     edit(denoiser, clip_latents, context.repeat(2, 1, 1), context, config=config, correct=as_it_is)
     assert seen == expected(denoiser, clip_latents.shape, count_edit(denoiser, config, num_prompts=2))
+
+
+@pytest.mark.parametrize("begin", ["inverted", "noised"])
+def test_the_predictions_of_an_animation(denoiser, clip_latents, context, seen, begin):
+    start, config = AnimationConfig(begin=begin, strength=0.6), EditConfig(num_steps=6, guidance_until=0.5)
+    edit_animation(denoiser, clip_latents, context.repeat(2, 1, 1), context, start=start, config=config)
+    counted = count_animation(denoiser, start, config, num_prompts=2)
+    assert seen == expected(denoiser, clip_latents.shape, counted)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_predictions_of_a_video_from_text(denoiser, context, seen, moves):
+    config = ZeroShotConfig(num_frames=4, chunk_size=3, width=64, height=64, num_steps=6, t0=0.7, t1=0.9)
+    generate(denoiser, context.repeat(2, 1, 1), context, config=config, motion=MotionField() if moves else None)
+    runs = Plan.make(denoiser.schedule, config, moved=moves, smoothed=False).runs()
+    counted = Counter()
+    for number, frames in runs:
+        counted[2, 4, frames, 8, 8] += 2 * number
+    assert seen == +counted
 
 
 @pytest.mark.parametrize("injects", [False, True], ids=["plain", "injected"])
