@@ -52,8 +52,8 @@ def follow(forward: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
         forward: `f-1 h w 2`, in pixels.
         visible: `f-1 h w`, the pixels that the next frame still shows.
     """
-    size = torch.tensor([forward.shape[2] / width, forward.shape[1] / height], device="cpu")
-    centres = (rearrange(pixel_places(height, width), "h w xy -> (h w) xy") + 0.5) * size - 0.5
+    size = torch.tensor([forward.shape[2] / width, forward.shape[1] / height], dtype=torch.float32, device="cpu")
+    centres = (rearrange(pixel_places(height, width), "h w xy -> (h w) xy").float() + 0.5) * size - 0.5
     fresh = torch.arange(height * width, device="cpu")
     places, found = centres, [fresh]
     for flow, seen in cancellable(zip(forward, visible, strict=True)):

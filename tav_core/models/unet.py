@@ -162,7 +162,9 @@ class InflatedUNet(SavedUNet):
         num_frames = self.frames.value = latents.shape[2]
         self.frames.sides = (latents.shape[3], latents.shape[4])
         self.frames.images = count_images(context, num_frames, attention=self.modes["attention"])
-        timestep = torch.as_tensor(timestep, device=latents.device)
+        # Schedulers have fractional ones, and a plain number would take whatever dtype is the default.
+        dtype = torch.float32 if isinstance(timestep, float) else None
+        timestep = torch.as_tensor(timestep, dtype=dtype, device=latents.device)
         if timestep.ndim:
             timestep = timestep.expand(latents.shape[0]).repeat_interleave(num_frames)
         added = added_arguments(context, self.config, num_frames=num_frames)

@@ -133,5 +133,5 @@ def save_lora(path: str | Path, factors: Mapping[str, tuple[Tensor, Tensor]], *,
         tensors[f"{name}.lora_down.weight"] = down.to(dtype)
         tensors[f"{name}.lora_up.weight"] = up.to(dtype)
         # The rank, so that strength 1 is what was trained.
-        tensors[f"{name}.alpha"] = torch.tensor(float(len(down)))
+        tensors[f"{name}.alpha"] = torch.tensor(len(down), dtype=torch.float32, device="cpu")
     return save_tensors(path, tensors, {})

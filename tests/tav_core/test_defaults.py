@@ -25,6 +25,7 @@ from tav_core import (
 from tav_core.metrics.clip import load_clip_model
 from tav_core.metrics.dino import load_dino_model
 from tav_core.metrics.measure import measure_video
+from tav_core.metrics.token_paths import token_paths
 from tav_core.models.schedule import gaussian_noise
 from tav_core.sampling.config import LocalEditConfig
 from tav_core.sampling.free_noise import free_noise
@@ -70,6 +71,7 @@ def everything(place) -> dict[str, torch.Tensor]:
     found["mask"] = read_mask(place / "clip.mp4", clip)
     local = LocalEditConfig(first_frame=1, last_frame=1, ramp=1)
     found["frames to edit"] = edit_mask(None, local, num_frames=3, height=32, width=32)
+    found |= {f"paths {level}": numbers for level, numbers in enumerate(token_paths(clip.frames))}
     judges = {"clip": load_clip_model(place / "clip"), "dino": load_dino_model(place / "dino")}
     scores = measure_video(clip.frames, **judges, prompt="a cat", source=clip.frames, motion=True)
     found["scores"] = torch.tensor(list(scores.values.values()), dtype=torch.float64, device="cpu")
@@ -79,7 +81,7 @@ def everything(place) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def usual(place):
     found = everything(place)
-    kinds = {name: (tensor.dtype, tensor.device.type) for name, tensor in found.items() if name != "scores"}
+    kinds = {name: (tensor.dtype, tensor.device.type) for name, tensor in found.items() if name != "scores" and "paths" not in name}
     assert set(kinds.values()) == {(torch.float32, "cpu")}, kinds
     return found
 
