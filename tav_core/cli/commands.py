@@ -36,13 +36,10 @@ from .inputs import (
     check_room,
     encode,
     encode_clip,
-    find_scheduler,
     load_denoiser,
     load_injection,
     load_model,
     load_start,
-    load_trajectory,
-    random_start,
     source_prompt,
     tell_time,
 )
@@ -51,6 +48,7 @@ from .local_prompts import load_local_prompts
 from .options import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
+from .starts import find_scheduler, load_trajectory, random_start
 from .tuning_bar import TuningBar
 from .video_files import edit_settings, prepare_videos, write_videos
 

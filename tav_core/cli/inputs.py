@@ -1,11 +1,10 @@
-"""Loads what the commands work on: models and starts, as the options say."""
+"""Loads what the commands work on: models, prompts and context windows, as the options say."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,25 +16,18 @@ from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..denoisers.residuals import ReadyControlNet
 from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import CheckpointError, ConfigError, MotionError
-from ..layouts import VAE_FACTOR
 from ..models.conditioning import Conditioning
 from ..models.devices import choose_dtype, find_device
 from ..models.latents import LatentMoments, encode_frames
 from ..models.memory import check_sampling
-from ..models.schedule import gaussian_noise
 from ..models.step_time import TimeEstimate
 from ..models.text import encode_prompt
 from ..models.unet import InflatedUNet
 from ..models.unet_inputs import picture_sizes
 from ..models.unsupported import INSTRUCT
-from ..sampling.blend import blend
-from ..sampling.config import EditConfig, InjectionConfig
-from ..sampling.edit import check_same_steps
-from ..sampling.free_noise import free_noise
+from ..sampling.config import InjectionConfig
 from ..sampling.injection import InjectedDenoiser
-from ..sampling.samplers import check_scheduler, unfit_scheduler
 from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
-from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
 from ..tensor_files import load_header
 from ..tuning.motion import Motion
@@ -43,7 +35,7 @@ from ..tuning.motion_info import MotionInfo, is_motion
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
-from .options import read_clip_config, read_settings
+from .options import read_settings
 from .progress import tell
 
 
@@ -210,80 +202,6 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
     if args.context_length == 0:
         return None
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
-
-
-def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
-    """The trajectory to start from, blended and at another speed if asked for; None for a random start.
-
-    Raises:
-        ConfigError: the options do not go together, or it was inverted in another number of steps than they say.
-    """
-    if not args.trajectory:
-        if args.noise_prior < 1:
-            raise ConfigError(
-                got="--noise-prior without --trajectory",
-                expected="an inversion, of whose noise it takes a share",
-                mend="Add --trajectory, or leave it out.",
-            )
-        if args.blend:
-            raise ConfigError(
-                got="--blend without --trajectory", expected="two trajectory files", mend="Add --trajectory."
-            )
-        if args.speed != 1:
-            raise ConfigError(
-                got="--speed without --trajectory", expected="an inversion to stretch", mend="Add --trajectory."
-            )
-        return None
-    if args.free_noise:
-        raise ConfigError(got="--free-noise with --trajectory", expected="one of the two", mend="Leave one out.")
-    # It stays on the CPU, because the GPU needs only one of its steps at a time.
-    start = Trajectory.load(args.trajectory)
-    if args.num_steps is not None:
-        check_same_steps(args.num_steps, len(start.timesteps))
-    if args.blend:
-        start = blend(start, Trajectory.load(args.blend), args.blend_weight)
-    return start if args.speed == 1 else stretch(start, args.speed)
-
-
-def random_start(
-    args: argparse.Namespace, tuned: MotionInfo, config: EditConfig, checkpoint: Checkpoint
-) -> torch.Tensor:
-    """Random noise of the given or tuned size."""
-    device = checkpoint.unet.device
-    clip = read_clip_config(args, tuned)
-    size = (clip.num_frames, clip.height // VAE_FACTOR, clip.width // VAE_FACTOR)
-    shape = (1, checkpoint.unet.config.in_channels, *size)
-    if args.free_noise:
-        windows = load_windows(args) or ContextWindows()
-        return free_noise(shape, config.seed, window=windows.length, stride=max(windows.overlap, 1)).to(device)
-    return gaussian_noise(shape, config.seed).to(device)
-
-
-def find_scheduler(name: str | None) -> Any:
-    """A diffusers scheduler by its class name, with its default settings.
-
-    Raises:
-        ConfigError: diffusers has none of this name, or it needs what is not here, or it does not fit.
-    """
-    if name is None:
-        return None
-    import diffusers
-
-    made = getattr(diffusers, name, None)
-    if not isinstance(made, type) or not name.endswith("Scheduler"):
-        raise ConfigError(
-            got=f"scheduler {name!r}",
-            expected="a scheduler class of diffusers, such as EulerDiscreteScheduler",
-            mend="Check the spelling, or leave it out for DDIM.",
-        )
-    try:
-        scheduler = made()
-    # Those of other models need arguments, and some need packages of their own.
-    except (ImportError, TypeError) as error:
-        why = " ".join(str(error).split())
-        raise unfit_scheduler(f"scheduler {name}, which cannot be made here ({why})") from error
-    check_scheduler(scheduler)
-    return scheduler
 
 
 def source_prompt(tuned: MotionInfo) -> str:

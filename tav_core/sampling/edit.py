@@ -22,7 +22,8 @@ from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import gaussian_noise
 from ..settings import is_whole
 from .config import EXACT, OWN_STEPS, EditConfig
-from .samplers import Correct, OnLatents, as_they_are, check_scheduler, find_sampler, sample_ddim
+from .samplers import Correct, OnLatents, as_they_are, find_sampler, sample_ddim
+from .schedulers import check_scheduler
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:

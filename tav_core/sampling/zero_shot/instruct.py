@@ -17,7 +17,7 @@ from ...models.conditioning import Conditioning, as_conditioning
 from ...models.latents import encode_frames
 from ...models.precision import usual_defaults
 from ...models.schedule import NoiseSchedule, draw_noise
-from ..samplers import NOISE_SETTINGS
+from ..schedulers import NOISE_SETTINGS
 from .instruct_config import InstructConfig
 
 if TYPE_CHECKING:
