@@ -21,7 +21,7 @@ from ...tav_core.checkpoints.refusals import (
     refuse_zero_snr_xl,
     wrong_family,
 )
-from ...tav_core.errors import CheckpointError
+from ...tav_core.errors import CheckpointError, ConfigError
 from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
 from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.schedule import NoiseSchedule
@@ -46,6 +46,7 @@ def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
 
     Raises:
         CheckpointError: it is not; the message names its family.
+        ConfigError: a node has set it to other noise levels.
     """
     config = getattr(model.model.model_config, "unet_config", {})
     xl = is_xl(model)
@@ -56,6 +57,7 @@ def check_model(model: ModelPatcher, *, takes_pictures: bool = False) -> None:
     if xl:
         refuse_relative(WHERE, read_shapes(model))
         refuse_other_noise(model)
+    check_noise_levels(model)
     refuse_in_channels(WHERE, config["in_channels"], config["out_channels"])
     if not takes_pictures:
         refuse_pictures(WHERE, config["in_channels"], config["out_channels"])
@@ -77,6 +79,24 @@ def refuse_other_noise(model: ModelPatcher) -> None:
         is_edm = isinstance(sampling, comfy.model_sampling.EDM)
         raise wrong_family(WHERE, EDM if is_edm else EDM_VELOCITY)
     refuse_zero_snr_xl(WHERE, bool(getattr(sampling, "zsnr", False)))
+
+
+def check_noise_levels(model: ModelPatcher) -> None:
+    """Raises `ConfigError` unless a MODEL predicts epsilon or velocity at Stable Diffusion's timesteps.
+
+    A node such as ModelSamplingDiscrete can set something else. Read as an SD schedule, that would end in noise.
+    """
+    sampling, known = model.get_model_object("model_sampling"), comfy.model_sampling
+    predicts_noise = isinstance(sampling, known.EPS) and not isinstance(sampling, (known.X0, known.EDM))
+    other_levels = (known.ModelSamplingDiscreteEDM, known.StableCascadeSampling)
+    if predicts_noise and isinstance(sampling, known.ModelSamplingDiscrete) and not isinstance(sampling, other_levels):
+        return
+    kinds = ", ".join(base.__name__ for base in type(sampling).__bases__)
+    raise ConfigError(
+        got=f"a MODEL whose sampling a node has set to {kinds}",
+        expected="Stable Diffusion's own noise levels, with eps, v_prediction or lcm",
+        mend="Take out the node whose name begins with ModelSampling, or choose one of these in ModelSamplingDiscrete.",
+    )
 
 
 def predicts_velocity(model: ModelPatcher) -> bool:
@@ -120,7 +140,12 @@ def read_sigmas(model: ModelPatcher) -> Tensor:
 
 
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:
-    """A MODEL's noise schedule. In ComfyUI x_sigma = x_0 + sigma noise, so alpha = 1 / (1 + sigma^2)."""
+    """A MODEL's noise schedule. In ComfyUI x_sigma = x_0 + sigma noise, so alpha = 1 / (1 + sigma^2).
+
+    Raises:
+        ConfigError: its noise levels are not Stable Diffusion's, see `check_noise_levels`.
+    """
+    check_noise_levels(model)
     sigmas = read_sigmas(model)
     alphas = tuple((1 / (1 + sigmas**2)).tolist())
     return NoiseSchedule(

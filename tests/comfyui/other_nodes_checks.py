@@ -11,7 +11,12 @@ from host_checks import DEMO, EMPTY, LATENT, NUM_FRAMES, args, far, make_motion,
 
 # After host_checks, which sets ComfyUI up.
 import torch  # isort: skip
-from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG  # isort: skip
+from comfy_extras.nodes_model_advanced import (  # isort: skip
+    ModelSamplingContinuousEDM,
+    ModelSamplingDiscrete,
+    ModelSamplingSD3,
+    RescaleCFG,
+)
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance  # isort: skip
 from comfy_extras.nodes_perpneg import PerpNeg  # isort: skip
 from comfy_extras.nodes_sag import SelfAttentionGuidance  # isort: skip
@@ -25,6 +30,7 @@ from tune_a_video_pack.nodes.sockets.bridge import first_context  # isort: skip
 from tune_a_video_pack.tav_core.sampling.config import InjectionConfig  # isort: skip
 
 NUM_STEPS = 3
+SD3 = ModelSamplingSD3().patch(DEMO.model, 3.0)
 TUNED = core_motion.apply_motion(DEMO.model, make_motion(1))
 
 
@@ -69,6 +75,20 @@ def check_distilled() -> dict[str, object]:
     }
 
 
+def check_other_levels() -> dict[str, str]:
+    """What an inversion says of a MODEL whose sampling is another model's."""
+    models = {
+        "x0": given(ModelSamplingDiscrete().patch(TUNED, "x0", False)),
+        "img_to_img": given(ModelSamplingDiscrete().patch(TUNED, "img_to_img", False)),
+        "edm": given(ModelSamplingContinuousEDM().patch(TUNED, "eps", 120.0, 0.002)),
+        "flow": given(ModelSamplingSD3().patch(TUNED, 3.0)),
+        "v_prediction": given(ModelSamplingDiscrete().patch(TUNED, "v_prediction", False)),
+        "zsnr": given(ModelSamplingDiscrete().patch(TUNED, "eps", True)),
+    }
+    told = {name: refusal(lambda model=model: invert(model)) for name, model in models.items()}
+    return told | {"applied": refusal(lambda: core_motion.apply_motion(given(SD3), make_motion(1)))}
+
+
 def check_noise() -> dict[str, object]:
     """The inverted noise as NOISE, with latents of other shapes."""
     samples = LATENT["samples"]
@@ -94,5 +114,12 @@ def check_small_weights() -> bool:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with torch.inference_mode():
-        checks = (check_guidance, check_guidance_stays, check_distilled, check_noise, check_small_weights)
+        checks = (
+            check_guidance,
+            check_guidance_stays,
+            check_distilled,
+            check_other_levels,
+            check_noise,
+            check_small_weights,
+        )
         print("RESULTS " + json.dumps({check.__name__.removeprefix("check_"): check() for check in checks}))

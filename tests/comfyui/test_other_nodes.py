@@ -37,6 +37,17 @@ def test_a_source_is_injected_into_a_distilled_model(measured):
     assert measured["distilled"]["injected"] == "nothing was refused"
 
 
+@pytest.mark.parametrize("name", ["x0", "img_to_img", "edm", "flow", "applied"])
+def test_sampling_of_another_model_is_refused(measured, name):
+    """It was read as an SD schedule, and the inversion ended in noise without a word."""
+    assert "a MODEL whose sampling a node has set to ModelSampling" in measured["other_levels"][name]
+
+
+@pytest.mark.parametrize("name", ["v_prediction", "zsnr"])
+def test_what_stable_diffusion_has_is_taken(measured, name):
+    assert measured["other_levels"][name] == "nothing was refused"
+
+
 @pytest.mark.parametrize("what", ["frames", "size", "channels"])
 def test_inverted_noise_names_the_latent_that_does_not_fit(measured, what):
     said = measured["noise"][what]
