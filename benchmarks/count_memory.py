@@ -176,12 +176,20 @@ def count_tuning(size: Size, num_frames: int, dtype: torch.dtype, *, recompute: 
         run = set_up()
         for parameter in run.unet.parameters():
             counter.count(parameter)
-        for _ in range(2):
-            counter.peak = held = counter.now
-            run.loss(clip, torch.empty_like(clip), 500).backward()
-            run.optimizer.step()
-            run.optimizer.zero_grad()
+        make_moments(run)
+        counter.peak = held = counter.now
+        run.loss(clip, torch.empty_like(clip), 500).backward()
+        run.optimizer.step()
+        run.optimizer.zero_grad()
     return {"held": held, "peak": counter.peak}
+
+
+def make_moments(run: TuningRun) -> None:
+    """Gives the optimizer the moments that a first step would, without computing that step."""
+    for parameter in run.trainable.values():
+        parameter.grad = torch.zeros_like(parameter)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
 
 
 def main() -> None:

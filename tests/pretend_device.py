@@ -99,6 +99,8 @@ def run(func, args, kwargs):
     if name not in COPIES:
         check_one_device(name, tensors)
     asked = kwargs.get("device")
+    if not there and asked is None:
+        return func(*args, **kwargs)
     if asked is not None:
         there = torch.device(asked).type == DEVICE.type
         kwargs = {**kwargs, "device": torch.device("cpu") if there else asked}

@@ -109,8 +109,10 @@ def start_linear(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
     for conv in (vae.quant_conv, vae.post_quant_conv):
         torch.nn.init.dirac_(conv.weight)
         conv.bias.zero_()
-    _fit(encoder.conv_out, _features(encoder, lambda: vae.encode(pictures)), targets, 1e-2)
+    features = _features(encoder, lambda: vae.encode(pictures))
+    _fit(encoder.conv_out, features, targets, 1e-2)
     encoder.conv_out.bias[4:] = -4
-    latents = vae.encode(pictures).latent_dist.mean
+    # The means that the encoder gives now; its other layers are as they were.
+    latents = vae.quant_conv(encoder.conv_out(features)).chunk(2, dim=1)[0]
     features = _features(decoder, lambda: vae.decode(latents))
     _fit(decoder.conv_out, features[:, :, ::3, ::3], pictures[:, :, ::3, ::3], 1e-1)

@@ -133,7 +133,7 @@ def test_weights_in_half_precision_are_filled_without_whole_ones():
 
 @pytest.mark.parametrize("stage", ["forward", "tune-step", "invert"])
 def test_a_model_of_xls_layout_is_told_what_it_needs(small_case, monkeypatch, stage):
-    widths = {"block_out_channels": (32, 64, 128), "attention_head_dim": (1, 1, 2)}
+    widths = {"block_out_channels": (32, 64, 128), "attention_head_dim": (1, 1, 2), "layers_per_block": 1}
     narrow = {**sizes.SDXL, **widths, "transformer_layers_per_block": (1, 1, 2), "cross_attention_dim": 64}
     monkeypatch.setitem(sizes.SIZES, "demo", replace(sizes.SIZES["sdxl"], unet=narrow))
     figures = measure.measure(small_case(stage=stage, dtype="bf16", pixels=64, num_steps=1))

@@ -19,8 +19,10 @@ from demo.study.worlds import shapes
 from tav_core import EditConfig, InvertConfig, invert, load_checkpoint
 from tav_core.sampling.step_time import count_inversion
 
+SLIDE = shapes().clips["slide"]
 TINY = dataclasses.replace(
     shapes(),
+    clips={"slide": dataclasses.replace(SLIDE, scenes=SLIDE.scenes[:2])},
     tuning=dataclasses.replace(shapes().tuning, num_steps=2),
     sampling=dataclasses.replace(shapes().sampling, num_steps=4),
 )

@@ -26,7 +26,9 @@ from demo.study.worlds import shapes
 from demo.world.clips import changed_parts
 from tav_core import FlowConfig, load_checkpoint
 
-CLIP = shapes().clips["slide"]
+# Three frames are enough to move, and to have more than a first and a last one.
+CLIP = dataclasses.replace(shapes().clips["slide"], scenes=shapes().clips["slide"].scenes[:3])
+RECOLOURED = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
 WORLD = dataclasses.replace(
     shapes(),
     tuning=dataclasses.replace(shapes().tuning, num_steps=2),
@@ -48,6 +50,12 @@ def checkpoint():
 def motions(tmp_path_factory):
     """A folder in which motions are found again."""
     return tmp_path_factory.mktemp("motions")
+
+
+@pytest.fixture(scope="module")
+def plain_video(checkpoint, motions):
+    """One edit under plain Tune-A-Video."""
+    return render_edits(WORLD, checkpoint, RECOLOURED, 0, motions, VARIANTS["full"])
 
 
 def changed(checkpoint, out, variant):
@@ -79,24 +87,24 @@ def test_without_inversion_the_seed_decides_the_start(checkpoint, motions):
     render = lambda seed, inverted: render_edits(  # noqa: E731
         WORLD, checkpoint, small, seed, motions, Variant(tuned=False, inverted=inverted)
     )
-    assert np.array_equal(render(0, True), render(1, True))
+    inverted = render(0, True)
+    assert np.array_equal(inverted, render(1, True))
     assert not np.array_equal(render(0, False), render(1, False))
-    assert render(0, True).shape == (1, 8, 96, 96, 3)
+    assert inverted.shape == (1, len(CLIP.scenes), 96, 96, 3)
 
 
 @pytest.mark.parametrize(
     "name", ["source prompt", "source as negative", "fixed point", "exact", "injection", "mask", "adapter"]
 )
-def test_each_piece_changes_the_video(checkpoint, motions, name):
-    small = dataclasses.replace(CLIP, edits=CLIP.edits[1:2])
-    plain, piece = (render_edits(WORLD, checkpoint, small, 0, motions, VARIANTS[v]) for v in ("full", name))
-    assert piece.shape == plain.shape and not np.array_equal(piece, plain)
+def test_each_piece_changes_the_video(checkpoint, motions, plain_video, name):
+    piece = render_edits(WORLD, checkpoint, RECOLOURED, 0, motions, VARIANTS[name])
+    assert piece.shape == plain_video.shape and not np.array_equal(piece, plain_video)
 
 
-def test_flow_guidance_changes_the_video(checkpoint, motions):
-    small, plain = dataclasses.replace(CLIP, edits=CLIP.edits[1:2]), VARIANTS["full"]
-    along = [dataclasses.replace(plain, flow=FlowConfig(), flow_inverted=inverted) for inverted in (False, True)]
-    videos = [render_edits(WORLD, checkpoint, small, 0, motions, variant) for variant in (plain, *along)]
+def test_flow_guidance_changes_the_video(checkpoint, motions, plain_video):
+    full = VARIANTS["full"]
+    along = [dataclasses.replace(full, flow=FlowConfig(), flow_inverted=inverted) for inverted in (False, True)]
+    videos = [plain_video, *(render_edits(WORLD, checkpoint, RECOLOURED, 0, motions, variant) for variant in along)]
     assert not any(np.array_equal(one, other) for one, other in itertools.combinations(videos, 2))
 
 

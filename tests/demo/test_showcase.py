@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -52,18 +53,30 @@ def model(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def small(model, tmp_path):
+def short_showcase(model, out):
     return demo.Showcase(
-        out=tmp_path / "out",
+        out=out,
         model=model,
         tuning=dataclasses.replace(demo.TUNE_BEST, num_steps=STEPS),
         sampling=dataclasses.replace(demo.EDIT, num_steps=2),
     )
 
 
-def test_it_leaves_the_videos_pictures_scores_and_motion(small):
-    scores = demo.run_showcase(small)
+@pytest.fixture(scope="module")
+def first(model, tmp_path_factory):
+    """A first run and its scores; tests must not change its folder."""
+    showcase = short_showcase(model, tmp_path_factory.mktemp("first") / "out")
+    return showcase, demo.run_showcase(showcase)
+
+
+@pytest.fixture
+def again(first, tmp_path):
+    """A showcase whose folder holds what the first run left."""
+    return dataclasses.replace(first[0], out=shutil.copytree(first[0].out, tmp_path / "out"))
+
+
+def test_it_leaves_the_videos_pictures_scores_and_motion(first):
+    small, scores = first
     assert len(scores) == 3
     assert {path.name for path in small.out.iterdir()} == {
         "source.mp4",
@@ -84,30 +97,25 @@ def test_it_leaves_the_videos_pictures_scores_and_motion(small):
     assert set(report["seconds"]) == {"load", "tune", "invert", "edit", "decode"}
 
 
-def test_a_second_run_reuses_the_tuning_and_gives_the_same(small, monkeypatch, capsys):
-    first = demo.run_showcase(small)
-    before = Motion.load(small.out / "motion.safetensors")
-    capsys.readouterr()
+def test_a_second_run_reuses_the_tuning_and_gives_the_same(first, again, monkeypatch, capsys):
+    before = Motion.load(again.out / "motion.safetensors")
     monkeypatch.setattr(TuningRun, "advance", lambda self: pytest.fail("it tuned again"))
-    second = demo.run_showcase(small)
+    second = demo.run_showcase(again)
     assert "continuing the tuning found in" in capsys.readouterr().out
-    after = Motion.load(small.out / "motion.safetensors")
+    after = Motion.load(again.out / "motion.safetensors")
     assert all(torch.equal(after.deltas[name], delta) for name, delta in before.deltas.items())
     assert all(torch.equal(after.temporal[name], weight) for name, weight in before.temporal.items())
-    np.testing.assert_equal([vars(s) for s in second.values()], [vars(s) for s in first.values()])
+    np.testing.assert_equal([vars(s) for s in second.values()], [vars(s) for s in first[1].values()])
 
 
-def test_a_tuning_of_another_model_is_not_reused(small, model, tmp_path, capsys):
-    import shutil
-
+def test_a_tuning_of_another_model_is_not_reused(again, model, tmp_path, capsys):
     from diffusers import UNet2DConditionModel
 
-    demo.run_showcase(small)
     other = shutil.copytree(model, tmp_path / "other")
     unet = UNet2DConditionModel.from_pretrained(other / "unet")
     torch.nn.init.normal_(unet.conv_in.weight)
     unet.save_pretrained(other / "unet")
-    demo.run_showcase(dataclasses.replace(small, model=other))
+    demo.run_showcase(dataclasses.replace(again, model=other))
     assert "starting the tuning again instead: the state of another run" in capsys.readouterr().out
 
 

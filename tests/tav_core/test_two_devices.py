@@ -48,7 +48,7 @@ from tests.pretend_device import DEVICE, MixedDevicesError, PretendTensor, prete
 from tests.tav_core.conftest import widen_input
 from tests.tav_core.lavie_models import small_lavie
 
-FRAMES, STEPS = 3, 2
+FRAMES, STEPS, SIDE = 3, 2, 32
 SIZE = {"width": 64, "height": 64}
 # Stable Diffusion XL is told more, and is read, tuned, inverted and edited too; the rest is alike.
 ONE_FAMILY = pytest.mark.parametrize("checkpoint", ["sd1"], indirect=True)
@@ -64,7 +64,7 @@ def _second_device():
 @pytest.fixture(scope="module")
 def clip():
     """What a user has: frames on the CPU."""
-    return torch.rand((FRAMES, 64, 64, 3), generator=torch.Generator().manual_seed(0))
+    return torch.rand((FRAMES, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module", params=["sd1", "sdxl"])
@@ -151,7 +151,7 @@ def check_inversion(denoiser, latents, texts, checkpoint, method, tmp_path):
     loaded = Trajectory.load(found.save(tmp_path / "trajectory.safetensors"))
     rendered = is_there(edit(denoiser, loaded, texts[1], texts[2], config=EDIT))
     frames = decode_latents(checkpoint.vae, rendered)
-    assert frames.shape == (1, FRAMES, 64, 64, 3) and not isinstance(frames, PretendTensor)
+    assert frames.shape == (1, FRAMES, SIDE, SIDE, 3) and not isinstance(frames, PretendTensor)
     reconstruct(denoiser, loaded, texts[0])
 
 
@@ -190,12 +190,12 @@ def test_flow_guidance(denoiser, trajectory, texts, clip):
 def test_windows_injection_and_masks(denoiser, trajectory, texts, clip):
     windowed = WindowedDenoiser(denoiser=denoiser, windows=ContextWindows(length=3, overlap=1))
     injected = InjectedDenoiser(denoiser=windowed, trajectory=trajectory, source_context=texts[0])
-    mask = torch.zeros(FRAMES, 64, 64)
-    mask[:, 16:48, 16:48] = 1
+    mask = torch.zeros(FRAMES, SIDE, SIDE)
+    mask[:, 8:24, 8:24] = 1
     correct = keep_outside(trajectory, mask)
     is_there(edit(injected, trajectory, texts[1], texts[2], config=EDIT, correct=correct))
     composite(clip, clip.flip(0), mask)
-    noise = free_noise((1, 4, FRAMES, 8, 8), 0, window=3, stride=1)
+    noise = free_noise((1, 4, FRAMES, 4, 4), 0, window=3, stride=1)
     is_there(edit(windowed, noise, texts[1], texts[2], config=EDIT))
 
 
@@ -255,7 +255,7 @@ def test_lavie(kind, clip):
         config = TextToVideoConfig(num_steps=2, num_frames=3, **SIZE)
         is_there(text_to_video(denoiser, told, negative, config=config))
     elif kind == "interpolation":
-        keys = torch.randn(1, 4, 3, 8, 8)
+        keys = torch.randn(1, 4, 3, 4, 4)
         is_there(interpolate(denoiser, keys, told, negative, config=InterpolateConfig(num_steps=2)))
     else:
         is_there(upscale(denoiser, clip[:3, :16, :16], told, negative, config=UpscaleConfig(num_steps=2)))

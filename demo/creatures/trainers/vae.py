@@ -28,6 +28,8 @@ KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 0.4
 # How much more the error counts where a picture has contrast around it.
 DETAIL_WEIGHT = 3.0
+# The first stills, which the starting weights are fitted on.
+NUM_START = 32
 # The last stills are not trained on, to measure on.
 NUM_HELD = 200
 SAVE_EVERY = 100
@@ -91,7 +93,7 @@ class VaeCourse:
         torch.manual_seed(SEED)
         self.pictures = torch.from_numpy(np.array(load_stills()[0])).to(DEVICE)
         self.vae = make_vae()
-        start_linear(self.vae, to_input(self.pictures[:32].cpu()))
+        start_linear(self.vae, to_input(self.pictures[:NUM_START].cpu()))
         self.vae = self.vae.to(DEVICE, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.AdamW(self.vae.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
         self.step = 0

@@ -31,7 +31,8 @@ def small(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "ProcessPoolExecutor", lambda: nullcontext(SimpleNamespace(map=map)))
     for module, values in {
         stills: {"NUM_STILLS": 24, "CHUNK": 12, "PICTURES": tmp_path / "s.npy", "CAPTIONS": tmp_path / "captions.txt"},
-        vae: {"STATE": tmp_path / "vae.pt", "NUM_CROPS": 1, "NUM_WHOLE": 1, "BATCH": 2, "NUM_HELD": 4, "SAVE_EVERY": 1},
+        vae: {"STATE": tmp_path / "vae.pt", "NUM_CROPS": 1, "NUM_WHOLE": 1, "BATCH": 2, "SAVE_EVERY": 1}
+        | {"NUM_START": 4, "NUM_HELD": 2},
         text: {"NUM_STEPS": 2, "BATCH": 4},
         unet: {"STATE": tmp_path / "unet.pt", "BATCHES": ((0, 2), (2, 3)), "SAVE_EVERY": 2, "LOG_EVERY": 1},
         adapter: {"NUM_STEPS": 2, "BATCH": 2, "NUM_STILLS": 20, "LOG_EVERY": 1},

@@ -12,8 +12,10 @@ from demo.study.jobs import Job
 from demo.study.rendering import checkpoint_of, group_jobs, run_group, run_job
 from demo.study.worlds import WORLDS, shapes
 
+SLIDE = shapes().clips["slide"]
 WORLD = dataclasses.replace(
     shapes(),
+    clips={**shapes().clips, "slide": dataclasses.replace(SLIDE, scenes=SLIDE.scenes[:3], edits=SLIDE.edits[:2])},
     tuning=dataclasses.replace(shapes().tuning, num_steps=2),
     sampling=dataclasses.replace(shapes().sampling, num_steps=2),
 )

@@ -18,6 +18,22 @@ from tests.tav_core.motions import equal
 CONFIG = TuneConfig(num_steps=12, learning_rate=1e-3, memory="speed", save_every=0)
 
 
+# Scores of every second step, of which the best is that of step 8, and the last that of step 12.
+BEST_AT_8 = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
+
+
+@pytest.fixture
+def clip_latents():
+    """A smaller clip than elsewhere: what is asked here is when runs end."""
+    return torch.randn((1, 4, 2, 4, 4), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    """Motions of runs that nothing interrupts, which several tests compare with theirs, by what made them."""
+    return {}
+
+
 def scored(values):
     """A score that gives these values in turn."""
     left = iter(values)
@@ -36,13 +52,15 @@ def scored(values):
     ],
     ids=["best passed", "better later", "impatient", "ever better", "no better", "not a number"],
 )
-def test_the_best_motion_is_returned(untuned, clip_latents, context, tmp_path, values, patience, best, last):
+def test_the_best_motion_is_returned(untuned, clip_latents, context, tmp_path, tuned, values, patience, best, last):
     stop = EarlyStop(score=scored(values), every=2, patience=patience)
     state = tmp_path / "state.safetensors"
     motion = tune(untuned, clip_latents, context, config=CONFIG, state_path=state, early_stop=stop)
     assert (motion.info.steps_done, max(stop.scores)) == (best, last)
-    plain = tune(untuned, clip_latents, context, config=TuneConfig(**{**vars(CONFIG), "num_steps": best}))
-    assert equal(motion, plain)
+    if best not in tuned:
+        config = TuneConfig(**{**vars(CONFIG), "num_steps": best})
+        tuned[best] = tune(untuned, clip_latents, context, config=config)
+    assert equal(motion, tuned[best])
 
 
 class Killed(BaseException):
@@ -60,6 +78,14 @@ def go(untuned, clip_latents, context, tmp_path):
         return tune(untuned, clip_latents, context, config=config, state_path=path, on_step=on_step, early_stop=stop)
 
     return tune_it
+
+
+@pytest.fixture
+def unbroken(go, tuned):
+    """The motion of a run with the scores BEST_AT_8 that is not killed."""
+    if "unbroken" not in tuned:
+        tuned["unbroken"] = go(BEST_AT_8, state="unbroken.safetensors", patience=2)
+    return tuned["unbroken"]
 
 
 def test_without_early_stopping_a_stopped_run_goes_on(go):
@@ -83,25 +109,21 @@ def test_a_run_that_ended_keeps_its_best_motion(go):
 
 
 @pytest.mark.parametrize("killed_at", range(1, 12))
-def test_a_killed_run_ends_like_an_unbroken_one(go, killed_at):
-    values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
-    unbroken = go(values, state="unbroken.safetensors", patience=2)
-
+def test_a_killed_run_ends_like_an_unbroken_one(go, unbroken, killed_at):
     def kill(progress):
         if progress.step == killed_at:
             raise Killed
 
     with pytest.raises(Killed):
-        go(values, patience=2, on_step=kill)
-    resumed = go(values[(killed_at - 1) // 2 :], patience=2)
+        go(BEST_AT_8, patience=2, on_step=kill)
+    resumed = go(BEST_AT_8[(killed_at - 1) // 2 :], patience=2)
     assert resumed.info.steps_done == unbroken.info.steps_done == 8
     assert equal(resumed, unbroken)
 
 
-def test_a_kill_between_the_best_motion_and_its_score(go, monkeypatch):
+def test_a_kill_between_the_best_motion_and_its_score(go, unbroken, monkeypatch):
     """The file beside the state is then of a step that the state knows nothing of."""
-    values = [1.0, 3.0, 2.0, 4.0, 1.0, 0.5]
-    unbroken, save = go(values, state="unbroken.safetensors", patience=2), RunState.save
+    save = RunState.save
 
     def killed(self):
         if self.run.step == 8:
@@ -110,9 +132,9 @@ def test_a_kill_between_the_best_motion_and_its_score(go, monkeypatch):
 
     monkeypatch.setattr(RunState, "save", killed)
     with pytest.raises(Killed):
-        go(values, patience=2, save_every=2)
+        go(BEST_AT_8, patience=2, save_every=2)
     monkeypatch.undo()
-    resumed = go(values[3:], patience=2, save_every=2)
+    resumed = go(BEST_AT_8[3:], patience=2, save_every=2)
     assert resumed.info.steps_done == 8 and equal(resumed, unbroken)
 
 
