@@ -81,7 +81,11 @@ def everything(place) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def usual(place):
     found = everything(place)
-    kinds = {name: (tensor.dtype, tensor.device.type) for name, tensor in found.items() if name != "scores" and "paths" not in name}
+    kinds = {
+        name: (tensor.dtype, tensor.device.type)
+        for name, tensor in found.items()
+        if name != "scores" and "paths" not in name
+    }
     assert set(kinds.values()) == {(torch.float32, "cpu")}, kinds
     return found
 
