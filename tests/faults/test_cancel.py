@@ -77,7 +77,7 @@ def test_ctrl_c_in_the_middle_of_a_step_or_a_save(tmp_path, go):
         # On a slow machine the first ones come before any step is saved.
         while cancelled < CANCELS or not (tmp_path / "broken").exists():
             # And again, as Python loses one that comes while it collects garbage.
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.01, 0.4 + 0.05 * cancelled), 2)
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.01, 0.2 + 0.025 * cancelled), 2)
             try:
                 go("broken", num_steps=500, save_every=2)
             except KeyboardInterrupt:
