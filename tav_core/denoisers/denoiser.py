@@ -50,7 +50,9 @@ class UNetDenoiser:
         # Filled in here, because ControlNets are told the same.
         context = fill_size_ids(as_conditioning(context), latents, self.unet.size_ids)
         context.check(width=self.unet.config.cross_attention_dim)
-        noisy, context = latents.to(self.unet.dtype), context.to(dtype=self.unet.dtype)
+        # Asked once: diffusers walks through all modules for the answer.
+        dtype = self.unet.dtype
+        noisy, context = latents.to(dtype), context.to(dtype=dtype)
         residuals = sum_residuals(self.controls, noisy, timestep, context, schedule=self.schedule)
         return self.unet(noisy, timestep, context, **residuals).to(latents.dtype)
 

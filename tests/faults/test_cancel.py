@@ -20,7 +20,7 @@ from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.tune import tune
 from tav_core.video.write import write_video
-from tests.tav_core.conftest import sd1, write_folder  # noqa: F401
+from tests.tav_core.conftest import small, write_folder  # noqa: F401
 
 CANCELS = 20
 
@@ -77,7 +77,7 @@ def test_ctrl_c_in_the_middle_of_a_step_or_a_save(tmp_path, go):
         # On a slow machine the first ones come before any step is saved.
         while cancelled < CANCELS or not (tmp_path / "broken").exists():
             # And again, as Python loses one that comes while it collects garbage.
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.01, 0.4 + 0.05 * cancelled), 2)
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.01, 0.2 + 0.025 * cancelled), 2)
             try:
                 go("broken", num_steps=500, save_every=2)
             except KeyboardInterrupt:
@@ -95,9 +95,9 @@ def test_ctrl_c_in_the_middle_of_a_step_or_a_save(tmp_path, go):
 
 
 @pytest.fixture
-def place(tmp_path, sd1, write_folder):  # noqa: F811
+def place(tmp_path, small, write_folder):  # noqa: F811
     """A tiny checkpoint and a clip."""
-    write_folder(sd1, tmp_path / "model")
+    write_folder(small, tmp_path / "model")
     clip = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
     write_video(tmp_path / "clip.mp4", clip, fps=8)
     return tmp_path

@@ -23,7 +23,7 @@ from tav_core.tensor_files import load_tensors
 from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
-from tests.tav_core.conftest import make_text_encoder, make_vae
+from tests.tav_core.conftest import small  # noqa: F401
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 HOST = MemoryError()
@@ -63,9 +63,9 @@ def tensors_in(thing):
 
 
 @pytest.fixture
-def stages(denoiser, clip_latents, context):
+def stages(small, denoiser, clip_latents, context):  # noqa: F811
     """name: (what it computes, what runs out, the inputs)."""
-    vae, encoder = make_vae(2), make_text_encoder(3, activation="gelu")
+    vae, encoder = small.vae, small.text_encoder
     frames, latents = torch.rand(2, 16, 16, 3), torch.rand(1, 4, 2, 2, 2)
     from transformers import CLIPTokenizer
 

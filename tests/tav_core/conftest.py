@@ -40,15 +40,14 @@ def randomize(module, seed):
     return module.eval().requires_grad_(False)
 
 
-def make_vae(seed):
+def make_vae(seed, *, widths=(32, 32, 32, 64), layers=2):
     from diffusers import AutoencoderKL
 
-    widths = (32, 32, 32, 64)
     vae = AutoencoderKL(
         block_out_channels=widths,
         down_block_types=["DownEncoderBlock2D"] * len(widths),
         up_block_types=["UpDecoderBlock2D"] * len(widths),
-        layers_per_block=2,
+        layers_per_block=layers,
         latent_channels=4,
     )
     return randomize(vae, seed)
@@ -109,6 +108,18 @@ def sd1():
         unet=make_unet(1, widths=(32, 64, 64), heads=8, attends=(True, True, False)),
         vae=make_vae(2),
         text_encoder=make_text_encoder(3, activation="quick_gelu"),
+        scheduler={**SCHEDULER, "prediction_type": "epsilon"},
+        open_clip=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The parts of the smallest Stable Diffusion, for tests that run a model often and not for its own sake."""
+    return SimpleNamespace(
+        unet=make_unet(1, widths=(32, 64), heads=8, attends=(True, False)),
+        vae=make_vae(2, widths=(32, 32, 32, 32), layers=1),
+        text_encoder=make_text_encoder(3, activation="quick_gelu", layers=1),
         scheduler={**SCHEDULER, "prediction_type": "epsilon"},
         open_clip=False,
     )

@@ -27,7 +27,6 @@ from tav_core.video.audio import read_audio
 from tav_core.video.clip import read_clip
 from tav_core.video.sizes import resize_frames
 from tav_core.video.write import write_video
-from tests.tav_core.conftest import make_vae
 from tests.tav_core.video.test_audio import write_clip
 
 FRAMES, SIZE = 24, 32
@@ -79,13 +78,13 @@ def video(tmp_path, frames):
 
 
 @pytest.fixture
-def work(tmp_path, frames, video, denoiser, clip_latents, context):
+def work(tmp_path, frames, video, small, denoiser, clip_latents, context):
     """name: (work that may take long, how often it asks at least)."""
     folder, weights = tmp_path / "folder", tmp_path / "weights.safetensors"
     write_video(folder, frames.numpy(), fps=8)
     write_video(tmp_path / "clip.webp", frames.numpy(), fps=8)
     save_file({str(i): torch.zeros(2) for i in range(10)}, weights)
-    vae, shape = make_vae(2), {"num_frames": FRAMES, "width": SIZE, "height": SIZE}
+    vae, shape = small.vae, {"num_frames": FRAMES, "width": SIZE, "height": SIZE}
     start = invert(denoiser, clip_latents, context, num_steps=3)
     half = edit_mask(torch.ones(FRAMES, SIZE, SIZE), LocalEditConfig(), num_frames=FRAMES, height=SIZE, width=SIZE)
     blocks = len(denoiser.unet.blocks())

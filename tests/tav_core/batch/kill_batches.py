@@ -38,7 +38,7 @@ def make_batch(model: str, clip: str, out: Path) -> Batch:
         split="",
         clip=clip,
         prompt="a cat",
-        config=ClipConfig(num_frames=3, width=64, height=64),
+        config=ClipConfig(num_frames=3, width=32, height=32),
         edits=edits,
     )
     recipe = Recipe(

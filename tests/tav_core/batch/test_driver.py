@@ -94,16 +94,13 @@ def test_a_batch_leaves_everything_and_a_second_run_does_nothing(make_batch, don
     ids=["steps", "memory", "guidance", "a seed without a draw", "prior", "inversion", "scores", "modes", "windows",
          "injection"],
 )  # fmt: skip
-def test_changed_settings_redo_what_depends_on_them(make_batch, done, settings, redone):
-    run_batch(make_batch())
-    done.clear()
+def test_changed_settings_redo_what_depends_on_them(finished_batch, make_batch, done, settings, redone):
     assert not run_batch(make_batch(**settings)).failures
     assert done == redone
 
 
-def test_a_lora_a_start_and_their_strength_redo_all(make_batch, place, done, tmp_path):
-    batch = make_batch()
-    run_batch(batch)
+def test_a_lora_a_start_and_their_strength_redo_all(finished_batch, make_batch, place, done, tmp_path):
+    batch = finished_batch
     start = str(shutil.copy(batch.folder(batch.jobs[0]).motion, tmp_path / "start.safetensors"))
     look = {
         "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.lora_A.weight": torch.ones(2, 64),
@@ -139,7 +136,7 @@ def test_what_every_job_would_refuse_is_refused_before_the_first(make_batch, pla
     assert done == []
 
 
-def test_a_seed_counts_where_the_start_is_mixed_with_noise(make_batch, done):
+def test_a_seed_counts_where_the_start_is_mixed_with_noise(finished_batch, make_batch, done):
     run_batch(make_batch(sampling=EditConfig(num_steps=2, noise_prior=0.5)))
     done.clear()
     run_batch(make_batch(sampling=EditConfig(num_steps=2, noise_prior=0.5, seed=5)))
@@ -158,12 +155,9 @@ def test_some_edits_alone_leave_the_inversion_for_the_others(make_batch, place, 
     assert done == [] and [row["state"] for row in rows_of(tmp_path / "out")] == ["done", "done"]
 
 
-def test_a_changed_prompt_or_mask_redoes_its_part(make_batch, place, done, tmp_path):
+def test_a_changed_prompt_or_mask_redoes_its_part(finished_batch, make_batch, place, done, tmp_path):
     listed = (place / "list.csv").read_text()
-    (place / "own.csv").write_text(listed)
-    run_batch(make_batch("own.csv"))
     (place / "own.csv").write_text(listed.replace("a dog runs,object", "a fox runs,object"))
-    done.clear()
     run_batch(make_batch("own.csv"))
     assert done == ["cat edit object", "cat scores object"]
     # A mask needs the whole inversion.
@@ -219,7 +213,10 @@ def error(kind):
 
 
 @pytest.mark.parametrize("kind", [InputError, ConfigError, TuningDiverged])
-def test_refusals_and_runs_that_diverged_are_not_tried_again(make_batch, monkeypatch, kind):
+def test_refusals_and_runs_that_diverged_are_not_tried_again(finished_batch, make_batch, monkeypatch, kind):
+    for job in finished_batch.jobs:
+        for edit in job.edits:
+            finished_batch.folder(job).forget(f"edit {edit.type}")
     tried = broken(monkeypatch, "_edit", error(kind), where=lambda self, edit, path: edit.type == "object")
     end = run_batch(make_batch(), slots=Slots(retries=3))
     assert len(tried) == 1
@@ -233,33 +230,35 @@ def test_refusals_and_runs_that_diverged_are_not_tried_again(make_batch, monkeyp
 
 def test_memory_that_runs_out_is_tried_once_with_less(make_batch, monkeypatch):
     tried = broken(monkeypatch, "_tune", error(OutOfMemory), times=1)
-    assert not run_batch(make_batch(), slots=Slots(retries=0)).failures
+    assert not run_batch(make_batch(), slots=Slots(retries=0), stages=["tune"]).failures
     # The other clip is tuned as it should be.
     assert tried == [False, False, True]
     monkeypatch.undo()
     tried = broken(monkeypatch, "_tune", MemoryError(), where=lambda self: self.job.name == "car")
-    end = run_batch(make_batch(out="other"), slots=Slots(retries=3))
+    end = run_batch(make_batch(out="other"), slots=Slots(retries=3), stages=["tune"])
     assert tried == [False, True] and [failure.kind for failure in end.failures] == ["memory"]
 
 
 def test_crashes_are_tried_again_up_to_the_retries(make_batch, monkeypatch):
     car = lambda self: self.job.name == "car"  # noqa: E731
     tried = broken(monkeypatch, "_invert", RuntimeError("CUDA error"), times=2, where=car)
-    assert not run_batch(make_batch(), slots=Slots(retries=2)).failures
+    stages_before = ["tune", "invert"]
+    assert not run_batch(make_batch(), slots=Slots(retries=2), stages=stages_before).failures
     assert len(tried) == 3 and rows_of(make_batch().out)[2]["attempt"] == "3"
     monkeypatch.undo()
     tried = broken(monkeypatch, "_invert", RuntimeError("CUDA error"), where=car)
-    end = run_batch(make_batch(out="other"), slots=Slots(retries=1))
+    end = run_batch(make_batch(out="other"), slots=Slots(retries=1), stages=stages_before)
     assert len(tried) == 2 and "RuntimeError: CUDA error" in end.failures[0].got
 
 
 def test_ctrl_c_ends_the_run_and_it_goes_on_later(make_batch, monkeypatch):
     broken(monkeypatch, "_invert", KeyboardInterrupt(), times=1)
+    batch = make_batch()
     with pytest.raises(KeyboardInterrupt):
-        run_batch(make_batch())
-    status = next(make_batch().out.rglob("status.json"))
+        run_batch(batch, chosen=batch.jobs[:1])
+    status = next(batch.out.rglob("status.json"))
     assert json.loads(status.read_text())["state"] == "stopped"
-    assert not run_batch(make_batch()).failures
+    assert not run_batch(batch, chosen=batch.jobs[:1]).failures
 
 
 def test_a_job_that_another_process_has_is_waited_for_and_not_counted(make_batch, monkeypatch):
@@ -269,7 +268,7 @@ def test_a_job_that_another_process_has_is_waited_for_and_not_counted(make_batch
     monkeypatch.setattr(run_job, "PATIENCE", 0.0)
     # Nobody tells of the job: it is given up.
     with hold(folder.lock):
-        end = run_batch(batch, slots=Slots(retries=0))
+        end = run_batch(batch, slots=Slots(retries=0), stages=["tune"])
     assert [(failure.job, failure.kind) for failure in end.failures] == [("cat", "held")]
     # Somebody does, and then ends.
     other = hold(folder.lock)
@@ -283,7 +282,7 @@ def test_a_job_that_another_process_has_is_waited_for_and_not_counted(make_batch
             other.__exit__(None, None, None)
 
     monkeypatch.setitem(driver.EXECUTORS, "serial", told(run_serially, release))
-    assert not run_batch(batch, slots=Slots(retries=0)).failures
+    assert not run_batch(batch, slots=Slots(retries=0), stages=["tune"]).failures
     assert seen == ["held"] * 3 + ["done"] and rows_of(batch.out)[0]["attempt"] == "1"
 
 

@@ -123,16 +123,15 @@ def test_children_end_with_the_run(run, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking")
-def test_the_real_worker_does_jobs_and_saves_when_it_is_told_to_end(make_batch, monkeypatch, tmp_path):
+def test_the_real_worker_does_jobs_and_saves_when_it_is_told_to_end(finished, make_batch, monkeypatch, tmp_path):
     """On two workers, as on one machine: the same bytes as in this process."""
     from tav_core.batch.driver import run_batch
     from tests.tav_core.batch.conftest import contents
 
-    here, there = make_batch(), make_batch(out="there")
-    assert not run_batch(here).failures
+    there = make_batch(out="there")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert not run_batch(there, executor="processes", slots=Slots(gpus=0, workers=2)).failures
-    assert contents(here.out) == contents(there.out)
+    assert contents(finished) == contents(there.out)
     # A long tuning, told to end.
     import dataclasses
     from subprocess import PIPE, Popen

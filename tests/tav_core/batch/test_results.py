@@ -29,6 +29,7 @@ from tav_core.sampling.config import EditConfig
 from tav_core.video.clip import read_clip
 from tav_core.video.config import ClipConfig
 from tav_core.video.write import write_video
+from tests.tav_core.batch.conftest import SIDE, SMALL
 
 HOSTILE = '</td><script>alert(1)</script><img src=x onerror="alert(1)">'
 
@@ -156,9 +157,8 @@ def test_shards_at_once_leave_the_whole_table(make_batch):
         assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 3
 
 
-def test_a_failure_of_other_settings_is_over_when_these_are_done(make_batch):
-    batch = make_batch()
-    run_batch(batch)
+def test_a_failure_of_other_settings_is_over_when_these_are_done(finished_batch):
+    batch = finished_batch
     folder = batch.folder(batch.jobs[0])
     failed = {"stage": "read", "edit": "", "got": "a disk that was away"}
     unscored = {"stage": "scores", "edit": "style", "got": "no weights"}
@@ -179,8 +179,6 @@ def test_a_failure_of_other_settings_is_over_when_these_are_done(make_batch):
 
 
 def test_exports(make_batch, place):
-    from tests.tav_core.batch.conftest import SMALL
-
     (place / "masked.csv").write_text(
         "clip,prompt,edit,type,score_mask,split\ncat.mp4,a cat,a dog,object,mask,DAVIS_480p\n"
     )
@@ -191,7 +189,7 @@ def test_exports(make_batch, place):
     folder, count = export("loveu", batch.jobs, batch.out, "mp4")
     frames = sorted((folder / "DAVIS_480p" / "cat" / "object").iterdir())
     assert count == 1 and [path.name for path in frames] == ["00000.jpg", "00001.jpg", "00002.jpg"]
-    video = read_clip(next(batch.out.rglob("object.mp4")), num_frames=3, width=64, height=64).frames
+    video = read_clip(next(batch.out.rglob("object.mp4")), num_frames=3, width=SIDE, height=SIDE).frames
     first = np.asarray(Image.open(frames[0]), np.float32) / 255
     assert abs(first - video[0].numpy()).mean() < 0.05
     folder, _ = export("vbench", batch.jobs, batch.out, "mp4")
@@ -222,7 +220,7 @@ def test_exports_stay_in_their_folder_and_leave_out_what_is_old(make_batch, plac
 
 
 def test_editboard_has_each_edits_own_mask(make_batch, place):
-    write_video(place / "mask2", np.eye(64, dtype=np.float32)[None, ..., None].repeat(3, axis=3), fps=8)
+    write_video(place / "mask2", np.eye(SIDE, dtype=np.float32)[None, ..., None].repeat(3, axis=3), fps=8)
     head = "clip,prompt,edit,type,score_mask\n"
     (place / "masks.csv").write_text(f"{head}cat.mp4,a cat,a dog,object,mask\ncat.mp4,a cat,a fox,other,mask2\n")
     batch = make_batch("masks.csv")
@@ -238,9 +236,8 @@ def test_editboard_has_each_edits_own_mask(make_batch, place):
         export("editboard", [dataclasses.replace(batch.jobs[0], edits=batch.jobs[0].edits[:1]), twin], batch.out, "png")
 
 
-def test_two_clips_of_one_name_are_refused_where_there_is_one_place(make_batch):
-    batch = make_batch()
-    assert not run_batch(batch).failures
+def test_two_clips_of_one_name_are_refused_where_there_is_one_place(finished_batch):
+    batch = finished_batch
     twice = [dataclasses.replace(job, name="same", edits=job.edits[:1]) for job in batch.jobs]
     twice = [dataclasses.replace(job, edits=(dataclasses.replace(job.edits[0]),)) for job in twice]
     renamed = dataclasses.replace(twice[1].edits[0], type="object")

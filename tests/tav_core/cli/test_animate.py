@@ -22,10 +22,10 @@ PATH = ["0.3,0.5", "0.6,0.4"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, sd1, write_folder):
+def place(tmp_path_factory, small, write_folder):
     """A tiny checkpoint, a picture with a square, its mask, and a clip of it."""
     place = tmp_path_factory.mktemp("animate")
-    write_folder(sd1, place / "model")
+    write_folder(small, place / "model")
     (place / "clip").mkdir()
     (place / "masks").mkdir()
     ground = np.linspace(40, 200, SIDE)[None, :, None].repeat(SIDE, 0).repeat(3, 2)

@@ -12,7 +12,7 @@ from tav_core.cli.main import main
 from tests.project_files import ROOT
 from tests.tav_core.batch.conftest import place  # noqa: F401
 
-SMALL = ["--num-frames", "3", "--width", "64", "--height", "64", "--num-steps", "2", "--tune-num-steps", "2"]
+SMALL = ["--num-frames", "3", "--width", "32", "--height", "32", "--num-steps", "2", "--tune-num-steps", "2"]
 SMALL += ["--threads", "1", "--no-flow", "--tune-memory", "speed"]
 
 
@@ -40,7 +40,7 @@ def test_a_batch_its_status_and_its_export(place, tmp_path, capsys):  # noqa: F8
 def test_a_batch_does_what_the_commands_do_one_by_one(place, tmp_path):  # noqa: F811
     """With a preset, an option over it, and the same model."""
     model = ["--model", str(place / "model"), "--device", "cpu"]
-    size = ["--num-frames", "3", "--width", "64", "--height", "64"]
+    size = ["--num-frames", "3", "--width", "32", "--height", "32"]
     own = ["--preset", "style", "--inject-attention", "0.5", "--guidance-scale", "3"]
     few = ["--tune-num-steps", "2", "--num-steps", "2", "--tune-memory", "speed", "--no-flow", "--format", "png"]
     (place / "one.csv").write_text("clip,prompt,edit,type\ncat.mp4,a cat,a dog,object\n")

@@ -17,10 +17,10 @@ FRAMES, SIDE = 5, 64
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, sd1, write_folder):
+def place(tmp_path_factory, small, write_folder):
     """A tiny checkpoint, a clip, a motion tuned on it, and its inversion."""
     place = tmp_path_factory.mktemp("flow")
-    write_folder(sd1, place / "model")
+    write_folder(small, place / "model")
     write_video(place / "clip.mp4", np.random.default_rng(0).random((FRAMES, SIDE, SIDE, 3), dtype=np.float32), fps=8)
     model, steps = ["--model", f"{place / 'model'}"], ["--num-steps", "2"]
     clip = ["--clip", f"{place / 'clip.mp4'}", "--num-frames", f"{FRAMES}", "--width", f"{SIDE}", "--height", f"{SIDE}"]

@@ -20,10 +20,10 @@ FRAMES, SIDE = 4, 64
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, sd1, write_folder):
+def place(tmp_path_factory, small, write_folder):
     """A tiny checkpoint, ten frames, a motion tuned on every second from the first on, their inversion, masks."""
     place = tmp_path_factory.mktemp("local")
-    write_folder(sd1, place / "model")
+    write_folder(small, place / "model")
     (place / "clip").mkdir()
     for i, frame in enumerate(np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)):
         Image.fromarray(frame).resize((SIDE, SIDE)).save(place / "clip" / f"{i}.png")

@@ -18,15 +18,15 @@ from tav_core.tuning.motion import Motion
 from tav_core.video.notes import read_notes
 from tav_core.video.write import write_video
 
-SIZE = ["--num-frames", "3", "--width", "64", "--height", "64"]
+SIZE = ["--num-frames", "3", "--width", "32", "--height", "32"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, sd1, write_folder):
+def place(tmp_path_factory, small, write_folder):
     """A folder with a tiny checkpoint, a clip, and a LoRA on its queries and on its text encoder."""
     place = tmp_path_factory.mktemp("lora")
-    write_folder(sd1, place / "model")
-    write_video(place / "clip.mp4", np.random.default_rng(0).random((3, 64, 64, 3), dtype=np.float32), fps=12)
+    write_folder(small, place / "model")
+    write_video(place / "clip.mp4", np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32), fps=12)
     generator, tensors = torch.Generator().manual_seed(0), {}
     layers = {
         "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v": (64, 64),
@@ -71,7 +71,7 @@ def test_a_lora_counts_in_every_command(place, capsys):
     about = json.loads(read_notes(place / "edits" / "a-dog.mp4")["comment"])
     assert about["prompt"] == "a dog" and about["num_steps"] == 2 and about["motion"] == "motion.safetensors"
     assert about["lora"] == ["look.safetensors:0.5"]
-    assert main(["generate", *model, *SIZE, "--out", f"{place / 'new'}"]) == 0
+    assert main(["generate", *model, *SIZE, "--width", "64", "--height", "64", "--out", f"{place / 'new'}"]) == 0
     assert (place / "edits" / "a-dog.mp4").is_file() and (place / "new" / "a-dog.mp4").is_file()
 
 

@@ -18,10 +18,10 @@ HERE = ["--device", "cpu", "--memory", "speed"]
 
 
 @pytest.fixture(scope="module")
-def place(sd1, write_folder, tmp_path_factory):
+def place(small, write_folder, tmp_path_factory):
     """A folder with a tiny checkpoint, clips and pictures."""
     place = tmp_path_factory.mktemp("start")
-    write_folder(sd1, place / "model")
+    write_folder(small, place / "model")
     write_examples(place / "data")
     return place
 

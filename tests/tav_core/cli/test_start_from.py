@@ -9,8 +9,8 @@ from tav_core.tuning.motion import Motion
 from tav_core.video.write import write_video
 
 
-def test_a_motion_to_start_from(tmp_path, sd1, write_folder, capsys):
-    write_folder(sd1, tmp_path / "model")
+def test_a_motion_to_start_from(tmp_path, small, write_folder, capsys):
+    write_folder(small, tmp_path / "model")
     write_video(tmp_path / "clip.mp4", np.random.default_rng(0).random((4, 64, 64, 3), dtype=np.float32), fps=12)
 
     def tune(out, *more):

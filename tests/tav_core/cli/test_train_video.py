@@ -17,10 +17,10 @@ STEPS = ["--clips-per-step", "2", "--images-per-clip", "2", "--learning-rate", "
 
 
 @pytest.fixture(scope="module")
-def place(sd1, write_folder, tmp_path_factory):
+def place(small, write_folder, tmp_path_factory):
     """A folder with a tiny checkpoint, LaVie's files and examples."""
     place = tmp_path_factory.mktemp("train")
-    write_folder(sd1, place / "model")
+    write_folder(small, place / "model")
     for kind in ("base", "interpolation"):
         save_small_lavie(kind, place)
     write_examples(place / "data")

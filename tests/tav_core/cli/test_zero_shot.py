@@ -21,11 +21,11 @@ SIZE = ["--width", "64", "--height", "64", "--num-frames", "3", "--num-steps", "
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, sd1, write_folder):
+def place(tmp_path_factory, small, write_folder):
     """A folder with a tiny checkpoint, one of InstructPix2Pix's kind, and a clip."""
     place = tmp_path_factory.mktemp("zero_shot")
-    write_folder(sd1, place / "model")
-    write_folder(widen_input(sd1), place / "ip2p")
+    write_folder(small, place / "model")
+    write_folder(widen_input(small), place / "ip2p")
     write_video(place / "clip.mp4", np.random.default_rng(0).random((4, 64, 64, 3), dtype=np.float32), fps=12)
     return place
 
