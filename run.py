@@ -147,7 +147,8 @@ def pip(what: str, *arguments: str) -> int:
 
 def call(command: list) -> int:
     """Runs a command and waits for it to end; Ctrl-C is left to the command, which may have work to save."""
-    process = subprocess.Popen(command, cwd=ROOT)
+    # See tav_core/__main__.py: beside other programs, a step of the demo took 15 times as long.
+    process = subprocess.Popen(command, cwd=ROOT, env={"GOMP_SPINCOUNT": "1000", **os.environ})
     while True:
         try:
             return process.wait()

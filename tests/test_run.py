@@ -255,6 +255,13 @@ def test_test_passes_without_a_word_after_pytests_closing_line(run, processes, c
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("given", [None, "7"])
+def test_threads_wait_briefly_unless_the_user_says_otherwise(run, monkeypatch, given):
+    monkeypatch.setenv("GOMP_SPINCOUNT", given) if given else monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    code = "import os, sys; sys.exit(os.environ['GOMP_SPINCOUNT'] != sys.argv[1])"
+    assert run.call([sys.executable, "-c", code, given or "1000"]) == 0
+
+
 def test_ctrl_c_waits_for_the_command_to_save_its_work(run, monkeypatch):
     class Interrupted(FakeProcess):
         calls = 0

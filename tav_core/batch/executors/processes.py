@@ -180,4 +180,6 @@ def environment(module: str, gpu: str | None, threads: int) -> dict[str, str]:
     # What Windows' own code page lacks would otherwise end a job that prints it.
     given |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     given.setdefault("OMP_NUM_THREADS", str(threads))
+    # See tav_core/__main__.py.
+    given.setdefault("GOMP_SPINCOUNT", "1000")
     return given if gpu is None else given | {"CUDA_VISIBLE_DEVICES": gpu}

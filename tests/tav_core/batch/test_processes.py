@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tav_core.batch.executors import processes
-from tav_core.batch.executors.processes import choose_gpus, run_in_processes
+from tav_core.batch.executors.processes import choose_gpus, environment, run_in_processes
 from tav_core.batch.executors.tasks import Slots, Task
 from tests.project_files import ROOT
 
@@ -120,6 +120,12 @@ def test_children_end_with_the_run(run, monkeypatch):
     outcomes.close()
     assert time.monotonic() - began < 30
     assert not Path(f"/proc/{first['pid']}").exists() or sys.platform != "linux"
+
+
+@pytest.mark.parametrize("given", [None, "7"])
+def test_threads_wait_briefly_unless_the_user_says_otherwise(monkeypatch, given):
+    monkeypatch.setenv("GOMP_SPINCOUNT", given) if given else monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert environment("tav_core.batch.worker", None, 1)["GOMP_SPINCOUNT"] == (given or "1000")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking")
