@@ -51,6 +51,12 @@ RECIPES = {
 NUM_CLIPS = 8
 SEEDS = (0, 1, 2)
 QUALITY = ("edits_right", "path", "kept")
+# Where a point's number stands, in turn, so that those of equal points do not cover each other.
+BESIDE = [
+    {"xytext": (x, y), "textcoords": "offset points", "ha": side}
+    for x, side in ((5, "left"), (-5, "right"))
+    for y in (4, -11)
+]
 EARLIER = (ROOT / "demo" / "creatures" / "ablation.csv", ROOT / "benchmarks" / "results" / "time-to-edit.csv")
 
 
@@ -126,20 +132,22 @@ def format_recipes(
 
 def save_plot(path: Path, costs: Mapping[str, Mapping[str, Any]], rows: Rows, spread: Rows, recipes: Mapping) -> Path:
     """Draws each score over the evaluations of a first edit, with the spread over seeds, as a PNG."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(13, 5.5), dpi=110, layout="constrained")
     for axes, score in zip(figure.subplots(1, len(QUALITY)), QUALITY, strict=True):
+        axes.set_prop_cycle(color=colormaps["tab20"].colors)
         for number, (name, cost) in enumerate(costs.items(), start=1):
             row, stray = rows[recipes[name]], spread[recipes[name]]
             label = f"{number} {name} ({row['edits']:.0f} edits)"
             axes.errorbar(cost["counted"], row[score], yerr=stray[score], fmt="o", capsize=3, label=label)
-            axes.annotate(str(number), (cost["counted"], row[score]), (5, 4), textcoords="offset points")
+            axes.annotate(str(number), (cost["counted"], row[score]), **BESIDE[number % len(BESIDE)])
         axes.set(xscale="log", xlabel="evaluations of the UNet to the first edit", title=score.replace("_", " "))
         axes.set_xticks(ticks := [50, 100, 200, 400, 800], list(map(str, ticks)))
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path)
     return path
 
