@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,9 +34,8 @@ def make_stepper(
     Raises:
         ConfigError: it does not take these noise levels, or this number of steps.
     """
-    own = {name: schedule.config[name] for name in NOISE_SETTINGS if name in schedule.config}
     # Some classes clip by default, for pixels in [-1, 1]; latents have larger values.
-    own |= {"prediction_type": "epsilon", "clip_sample": False}
+    own = noise_settings(schedule) | {"prediction_type": "epsilon", "clip_sample": False}
     try:
         with usual_defaults():
             stepper = scheduler.from_config(scheduler.config, **own)
@@ -44,6 +43,11 @@ def make_stepper(
     except ValueError as error:
         raise unfit_scheduler(f"{type(scheduler).__name__} for {num_steps} steps ({error})") from error
     return stepper
+
+
+def noise_settings(schedule: NoiseSchedule) -> dict[str, Any]:
+    """What a checkpoint says of its noise levels, as arguments of a diffusers scheduler."""
+    return {name: schedule.config[name] for name in NOISE_SETTINGS if name in schedule.config}
 
 
 def check_scheduler(scheduler: SchedulerMixin) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -17,7 +17,7 @@ from ...models.conditioning import Conditioning, as_conditioning
 from ...models.latents import encode_frames
 from ...models.precision import usual_defaults
 from ...models.schedule import NoiseSchedule, draw_noise
-from ..schedulers import NOISE_SETTINGS
+from ..schedulers import noise_settings
 from .instruct_config import InstructConfig
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def make_stepper(schedule: NoiseSchedule, config: InstructConfig) -> SchedulerMi
     """diffusers' scheduler of a sampler, on a checkpoint's own noise levels; it is given epsilon."""
     from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler
 
-    settings: dict[str, Any] = {name: schedule.config[name] for name in NOISE_SETTINGS if name in schedule.config}
+    settings = noise_settings(schedule)
     with usual_defaults():
         if config.sampler == "ddim":
             kept = {name: schedule.config[name] for name in ("set_alpha_to_one",) if name in schedule.config}
