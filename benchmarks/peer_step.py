@@ -23,9 +23,8 @@ import comfy.sample  # isort: skip
 import folder_paths  # isort: skip
 import torch  # isort: skip
 from safetensors.torch import save_file  # isort: skip
-from tune_a_video_pack.nodes.core import build, inflation, motion as core_motion, unet as core_unet  # isort: skip
+from tune_a_video_pack.nodes.core import build, inflation, motion as core_motion, patchers, unet as core_unet  # isort: skip
 from tune_a_video_pack.tav_core.models.families import ARCHITECTURE  # isort: skip
-from tune_a_video_pack.tav_core.models.inflation import FrameCount  # isort: skip
 from tune_a_video_pack.tav_core.tuning.motion import Motion  # isort: skip
 from tune_a_video_pack.tav_core.tuning.motion_info import MotionInfo, UNNAMED_MODES  # isort: skip
 from .clocks import time_run  # isort: skip
@@ -96,7 +95,7 @@ def build_checkpoint() -> Any:
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "")
     fill(model.diffusion_model.state_dict())
-    return build.core_patcher()(model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
+    return patchers.core_patcher()(model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
 
 
 def fill(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -124,8 +123,8 @@ def ours(model: Any, peer: Path | None) -> Any:
     queries = [name for name in names if name.endswith(("attn1.to_q.weight", "attn2.to_q.weight"))]
     temporal = {}
     for place, path in inflation.block_paths(names).items():
-        _, slots = inflation.add_layer(model.get_model_object(path), FrameCount())
-        temporal |= {place + name: tensor for name, tensor in fill(slots).items()}
+        layer = inflation.empty_layer(model.get_model_object(path))
+        temporal |= {place + name: tensor for name, tensor in fill(layer.state_dict()).items()}
     config = core_unet.read_config(model)
     motion = Motion(
         deltas={name: 0.01 * torch.randn_like(state[names[name]]) for name in queries},

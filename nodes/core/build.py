@@ -8,7 +8,6 @@ from typing import Any
 
 import comfy.latent_formats
 import comfy.model_management
-import comfy.model_patcher
 import comfy.supported_models
 import comfy.utils
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from ...tav_core.cancelling import cancellable
 from ...tav_core.errors import CheckpointError
 from ...tav_core.layouts import all_finite
+from .patchers import core_patcher, give_weights
 
 
 def sd15_config(unet_config: Mapping[str, Any], *, scaling_factor: float) -> Any:
@@ -46,7 +46,7 @@ def build_model(config: Any, weights: Mapping[str, Tensor], path: Path) -> Any:
     dtype = comfy.model_management.unet_dtype(model_params=count, supported_dtypes=dtypes)
     config.set_inference_dtype(dtype, comfy.model_management.unet_manual_cast(dtype, device, dtypes))
     model = config.get_model({}, "")
-    own = model.diffusion_model.state_dict()
+    own = give_weights(model.diffusion_model).state_dict()
     names = {
         ours: theirs for ours, theirs in comfy.utils.unet_to_diffusers(config.unet_config).items() if theirs in own
     }
@@ -78,9 +78,3 @@ def check_numbers(weights: Mapping[str, Tensor], path: Path) -> None:
                 expected="weights that are floats and finite",
                 mend="The file is damaged, or quantized: get it again.",
             )
-
-
-def core_patcher() -> type:
-    """The patcher class that ComfyUI uses now: from 0.33 on, it replaces `ModelPatcher` by another on some machines."""
-    module = comfy.model_patcher
-    return getattr(module, "CoreModelPatcher", module.ModelPatcher)

@@ -23,6 +23,7 @@ CLIP, MASK = HERE / "clip.mp4", HERE / "clip_mask.png"
 NUM_FRAMES, SIZE = 8, 128
 # ComfyUI's text model always has an embedding for each token of Stable Diffusion's vocabulary.
 CORE_VOCABULARY = 49408
+TEXT_MODEL = "clip_l.transformer.text_model."
 # The demo's UNet (64, 128, 192; attention on two levels) in ComfyUI's terms, one entry per ResNet.
 UNET_CONFIG = {
     "image_size": 32,
@@ -116,15 +117,16 @@ def load_text_encoder() -> Any:
         def __init__(self, device="cpu", dtype=None, model_options=None) -> None:
             super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=TextModel)
 
-    clip = comfy.sd.CLIP(comfy.supported_models_base.ClipTarget(Tokenizer, ClipModel))
-    clip.cond_stage_model.clip_l.transformer.load_state_dict(text_weights(weights), strict=False)
-    return clip
+    target = comfy.supported_models_base.ClipTarget(Tokenizer, ClipModel)
+    # Given to the constructor, which may load the model to its device: weights that come later would be put back to
+    # what was there before.
+    return comfy.sd.CLIP(target, state_dict=text_weights(weights))
 
 
 def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """A text model's weights under ComfyUI's names, the vocabulary padded with zeros."""
-    named = {"text_model." + name.removeprefix("text_model."): tensor for name, tensor in weights.items()}
-    words = "text_model.embeddings.token_embedding.weight"
+    named = {f"{TEXT_MODEL}{name.removeprefix('text_model.')}": tensor for name, tensor in weights.items()}
+    words = f"{TEXT_MODEL}embeddings.token_embedding.weight"
     room = named[words].new_zeros(CORE_VOCABULARY - len(named[words]), named[words].shape[1])
     return {**named, words: torch.cat([named[words], room])}
 

@@ -1,13 +1,14 @@
 """What every video model on core consists of: modules recast with the library's mixins, as patches of a clone.
 
-temporal layers   object patches: each block re-cast; its submodules and their names stay
+blocks            object patches: each block re-cast; its submodules and their names stay
+temporal layers   a model of their own, which ComfyUI loads and frees with the MODEL; the blocks call them
 group norms       object patches: re-cast to take their statistics over all frames of a clip
 frame count       from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
+from .patchers import core_patcher, give_weights, kept_dtype
 from .unet import PREFIX
 
 if TYPE_CHECKING:
@@ -53,27 +55,42 @@ def norm_paths(model: ModelPatcher) -> Iterator[str]:
     yield f"{PREFIX}out.0"
 
 
-def add_layer(block: nn.Module, frames: FrameCount) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A block with an empty temporal layer at its end, and the layer's weights by name, to be filled in."""
-    inflated = recast_as(block, TemporalLayer, frames=frames)
-    like = block.attn1.to_q.weight
-    make = {"dtype": like.dtype, "device": like.device}
-    inflated.norm_temp = comfy.ops.manual_cast.LayerNorm(block.norm1.normalized_shape, **make)
-    inflated.attn_temp = core_attention.CrossAttention(
-        query_dim=like.shape[1],
+def empty_layer(block: nn.Module) -> nn.ModuleDict:
+    """A temporal layer for a block of ComfyUI, whose weights are to be filled in: `norm_temp` and `attn_temp`."""
+    like = block.attn1.to_q
+    make = {"dtype": kept_dtype(like), "device": "cpu"}
+    attention = core_attention.CrossAttention(
+        query_dim=like.in_features,
         heads=block.n_heads,
         dim_head=block.d_head,
         attn_precision=block.attn_precision,
         operations=comfy.ops.manual_cast,
         **make,
     )
-    return inflated, layer_weights(inflated)
+    norm = comfy.ops.manual_cast.LayerNorm(block.norm1.normalized_shape, **make)
+    return give_weights(nn.ModuleDict({"norm_temp": norm, "attn_temp": attention}))
 
 
-def layer_weights(block: nn.Module) -> dict[str, Tensor]:
-    """The live weights of a block's temporal layer, by their names in the block."""
-    parts = ("norm_temp", "attn_temp")
-    return {f"{part}.{name}": t for part in parts for name, t in getattr(block, part).state_dict().items()}
+def with_layer(block: nn.Module, frames: FrameCount, layer: nn.ModuleDict | None) -> nn.Module:
+    """A block that calls a temporal layer at its end; without one, nothing is added to what the block does.
+
+    The layer is an attribute of the block and no submodule, see `load_beside`.
+    """
+    parts = layer or {"norm_temp": None, "attn_temp": None}
+    return recast_as(block, TemporalLayer, frames=frames, **parts)
+
+
+def load_beside(patched: ModelPatcher, layers: Iterable[nn.Module]) -> None:
+    """Makes ComfyUI load and free temporal layers together with a clone, as a model of their own.
+
+    As submodules of the clone's blocks they would be among the weights that all clones share. With DynamicVRAM (see
+    patchers.py), ComfyUI puts back what it has moved when it frees the model or loads another clone. The blocks of that
+    one have no such layers, and it would end with an AttributeError. The memory of layers that are no longer used would
+    not be given back either.
+    """
+    beside = nn.ModuleList(layers).requires_grad_(False)
+    own = core_patcher()(beside, load_device=patched.load_device, offload_device=patched.offload_device)
+    patched.set_additional_models(KEY, [own])
 
 
 def norms_over_frames(patched: ModelPatcher, frames: FrameCount) -> None:

@@ -1,7 +1,8 @@
 """LaVie's base as a core MODEL, so that the stock samplers, LoRAs and ControlNets work on it.
 
 spatial weights   core's Stable Diffusion 1.x, under core's names, with LaVie's linear betas
-blocks            object patches: each block re-cast with a temporal layer between attn2 and the feed-forward
+blocks            object patches: each block re-cast to call a temporal layer between attn2 and the feed-forward
+temporal layers   a model of their own beside the MODEL, see `load_beside`
 group norms       object patches: statistics over all frames of a batch
 frame count       from the batch
 """
@@ -27,7 +28,16 @@ from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.positions import RelativeBias, rotate_pairs
 from ...tav_core.sampling.noise_steps import plan_steps
 from .build import build_model, check_numbers, check_same, sd15_config
-from .inflation import add_layer, block_paths, layer_weights, mixed, norms_over_frames, recast_as, watch_frames
+from .inflation import (
+    block_paths,
+    empty_layer,
+    load_beside,
+    mixed,
+    norms_over_frames,
+    recast_as,
+    watch_frames,
+    with_layer,
+)
 from .unet import core_names
 
 if TYPE_CHECKING:
@@ -104,31 +114,37 @@ def add_time(model: ModelPatcher, weights: Mapping[str, Tensor], path: Path) -> 
     Raises:
         CheckpointError: they do not fit the model.
     """
-    frames, patched, slots = FrameCount(), model.clone(), {}
+    frames, patched, layers, slots = FrameCount(), model.clone(), [], {}
     for place, where in block_paths(core_names(model)).items():
-        block, own = inflate_block(model.get_model_object(where), frames)
-        slots |= {place + name: slot for name, slot in own.items()}
-        patched.add_object_patch(where, block)
+        block = model.get_model_object(where)
+        layers.append(layer := lavie_layer(block))
+        slots |= {place + name: slot for name, slot in layer.state_dict().items()}
+        patched.add_object_patch(where, inflate_block(block, layer, frames))
     check_same(weights, slots, path)
     for name, slot in slots.items():
         slot.copy_(weights[name])
-    patched.size += sum(slot.nbytes for slot in slots.values())
+    load_beside(patched, layers)
     norms_over_frames(patched, frames)
     watch_frames(patched, frames)
     return patched
 
 
-def inflate_block(block: nn.Module, frames: FrameCount) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A block with an empty temporal layer before its feed-forward, and the layer's weights by name."""
-    inflated, _ = add_layer(block, frames)
+def lavie_layer(block: nn.Module) -> nn.ModuleDict:
+    """LaVie's temporal layer for a block of ComfyUI, whose weights are to be filled in."""
+    layer = empty_layer(block)
+    layer["attn_temp"] = recast_as(layer["attn_temp"], LaVieAttention)
     # In float32, because ComfyUI may hold weights in types that a table cannot be read in.
-    bias = RelativeBias(block.n_heads, longest=TRAINED_DISTANCE).to(block.attn1.to_q.weight.device)
-    inflated.attn_temp = recast_as(inflated.attn_temp, LaVieAttention)
-    inflated.attn_temp.time_rel_pos_bias = bias
+    layer["attn_temp"].time_rel_pos_bias = RelativeBias(block.n_heads, longest=TRAINED_DISTANCE)
+    return layer
+
+
+def inflate_block(block: nn.Module, layer: nn.ModuleDict, frames: FrameCount) -> nn.Module:
+    """A block that calls a temporal layer before its feed-forward."""
+    inflated = with_layer(block, frames, layer)
     move_before_feed_forward(
         inflated, norm=mixed(PassedOn, type(block.norm3)), feed_forward=mixed(AfterTime, type(block.ff))
     )
-    return inflated.requires_grad_(False), layer_weights(inflated)
+    return inflated
 
 
 class LaVieAttention(core_attention.CrossAttention):

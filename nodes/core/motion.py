@@ -2,8 +2,9 @@
 
 The model itself is not changed: a clone is patched, and ComfyUI takes the patches off again.
     queries          weight patches: differences, or a LoRA's two factors where they are of low rank
-    blocks           object patches: each block re-cast, with a temporal layer where the motion has one; its submodules
-                     and their names stay
+    blocks           object patches: each block re-cast to call a temporal layer where the motion has one; its
+                     submodules and their names stay
+    temporal layers  a model of their own beside the MODEL, see `load_beside`
     attn1            re-cast in the block, so that its keys and values come from the frames that the mode names
     group norms      object patches: re-cast to take their statistics over all frames of a clip
     frame count      from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
@@ -27,7 +28,7 @@ from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.low_rank import LowRankDeltas
 from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
 from .frame_attention import FrameAttention, RotaryAttention
-from .inflation import add_layer, block_paths, norms_over_frames, recast_as, watch_frames
+from .inflation import block_paths, empty_layer, load_beside, norms_over_frames, watch_frames, with_layer
 from .sizes import tell_sizes
 from .unet import check_model, core_names, key_patches, read_config, read_weights
 
@@ -67,12 +68,14 @@ def apply_motion(
     check_positions(modes["positions"])
     names, frames, patched = core_names(model), FrameCount(), model.clone()
     patched.add_patches({names[name]: patch for name, patch in weight_patches(motion.deltas).items()}, strength)
+    layers = []
     for place, path in block_paths(names).items():
-        weights = {n.removeprefix(place): t for n, t in motion.temporal.items() if n.startswith(place)}
-        block = inflate_block(model.get_model_object(path), weights, frames, modes, temporal_strength)
-        patched.add_object_patch(path, block)
-        layer = (part for part in (block.norm_temp, block.attn_temp) if part is not None)
-        patched.size += sum(p.nbytes for part in layer for p in part.parameters())
+        block, layer = model.get_model_object(path), None
+        if weights := {n.removeprefix(place): t for n, t in motion.temporal.items() if n.startswith(place)}:
+            layer = fill_layer(block, weights, modes, temporal_strength)
+            layers.append(layer)
+        patched.add_object_patch(path, inflate_block(block, layer, frames, modes))
+    load_beside(patched, layers)
     if modes["group_norm"] == "clip":
         norms_over_frames(patched, frames)
     watch_frames(patched, frames)
@@ -178,22 +181,31 @@ def last_of_each(blocks: Iterable[str]) -> list[str]:
     return [f"{transformer}.{number}." for transformer, number in last.items()]
 
 
+def fill_layer(
+    block: nn.Module, weights: Mapping[str, Tensor], modes: Mapping[str, Any], strength: float
+) -> nn.ModuleDict:
+    """A temporal layer for a block of ComfyUI, with a motion's weights.
+
+    Raises:
+        MotionError: they do not fit.
+    """
+    layer = empty_layer(block)
+    slots = layer.state_dict()
+    check_same_shapes(weights, slots, what="temporal weights")
+    for name, slot in slots.items():
+        slot.copy_(weights[name] * (strength if name.startswith("attn_temp.to_out.") else 1.0))
+    if modes["positions"] == "rotary":
+        layer["attn_temp"] = recast(layer["attn_temp"], RotaryAttention)
+    return layer
+
+
 def inflate_block(
-    block: nn.Module, weights: Mapping[str, Tensor], frames: FrameCount, modes: Mapping[str, Any], strength: float
+    block: nn.Module, layer: nn.ModuleDict | None, frames: FrameCount, modes: Mapping[str, Any]
 ) -> nn.Module:
-    """A block whose first attention looks across frames, with a motion's temporal weights if there are any for it."""
-    if weights:
-        inflated, slots = add_layer(block, frames)
-        check_same_shapes(weights, slots, what="temporal weights")
-        for name, tensor in slots.items():
-            scale = strength if name.startswith("attn_temp.to_out.") else 1.0
-            tensor.copy_(weights[name] * scale)
-    else:
-        inflated = recast_as(block, TemporalLayer, frames=frames, norm_temp=None, attn_temp=None)
+    """A block whose first attention looks across frames, and which calls a temporal layer if there is one for it."""
+    inflated = with_layer(block, frames, layer)
     inflated._modules["attn1"] = recast(block.attn1, FrameAttention, frames=frames, modes=modes)
-    if weights and modes["positions"] == "rotary":
-        inflated.attn_temp = recast(inflated.attn_temp, RotaryAttention)
-    return inflated.requires_grad_(False)
+    return inflated
 
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:

@@ -23,7 +23,6 @@ from ...tav_core.checkpoints.refusals import (
 )
 from ...tav_core.errors import CheckpointError, ConfigError
 from ...tav_core.models.families import ANY_FAMILY, SUPPORTED
-from ...tav_core.models.parameter_names import is_temporal
 from ...tav_core.models.schedule import NoiseSchedule
 from ...tav_core.models.unsupported import EDM, EDM_VELOCITY, find_refused_core_class
 
@@ -173,11 +172,8 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
 
 
 def key_patches(model: ModelPatcher) -> dict[str, list]:
-    """ComfyUI's `get_key_patches` for a MODEL's own weights, without those of a motion.
-
-    All clones share one model. While another clone with a motion is loaded, that motion's weights are in it.
-    """
-    return {name: patches for name, patches in model.get_key_patches(PREFIX).items() if not is_temporal(name)}
+    """ComfyUI's `get_key_patches` for a MODEL's UNet: each weight, and the patches on it."""
+    return model.get_key_patches(PREFIX)
 
 
 def read_weights(model: ModelPatcher, dtype: torch.dtype) -> Mapping[str, Tensor]:

@@ -3,6 +3,9 @@
 COMFYUI_PATH names the folder of a ComfyUI, or several with os.pathsep between; COMFYUI_PYTHON as many interpreters that
 they are installed for. Without the first, comfy-cli's ~/comfy/ComfyUI is tried; without the second, the environment in
 the ComfyUI folder, then this interpreter.
+
+With COMFYUI_DYNAMIC_VRAM=1, all of them run as on an NVIDIA card, see dynamic_vram.py; without it, test_dynamic_vram.py
+does.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import pytest
 
 # Fixtures.
 from tests.chromium import browser  # noqa: F401
+from tests.comfyui.dynamic_vram import can_emulate
 from tests.comfyui.page import open_page, page  # noqa: F401
 from tests.comfyui.server import Server, version_of
 
@@ -69,6 +73,7 @@ def own_python(folder: Path) -> Path:
 
 
 INSTALLATIONS = find_installations()
+DYNAMIC_VRAM = bool(os.environ.get("COMFYUI_DYNAMIC_VRAM"))
 # Before the figures that a script prints.
 MARK = "RESULTS "
 
@@ -122,7 +127,8 @@ def run_checks(comfyui: Installation) -> Callable[[str], dict[str, Any]]:
 @pytest.fixture(scope="session")
 def server(comfyui: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with the pack in it, in a folder of its own; its log is in `server.log` there."""
-    started = Server(*comfyui, tmp_path_factory.mktemp(f"comfyui_{name_of(comfyui)}"))
+    dynamic = DYNAMIC_VRAM and can_emulate(comfyui.path)
+    started = Server(*comfyui, tmp_path_factory.mktemp(f"comfyui_{name_of(comfyui)}"), dynamic_vram=dynamic)
     try:
         yield started.wait_ready()
     finally:

@@ -35,9 +35,12 @@ import comfy.samplers  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
+import dynamic_vram  # noqa: E402
 import torch  # noqa: E402
 
 NUM_FRAMES, NUM_STEPS, SIDE = 5, 6, 12
+if os.environ.get("COMFYUI_DYNAMIC_VRAM") and dynamic_vram.can_emulate(Path(os.environ["COMFYUI_PATH"])):
+    dynamic_vram.emulate()
 
 
 def load_pack(name: str = "tune_a_video_pack"):
@@ -53,6 +56,7 @@ load_pack()
 from tune_a_video_pack.nodes.core import demo as core_demo  # noqa: E402
 from tune_a_video_pack.nodes.core import motion as core_motion  # noqa: E402
 from tune_a_video_pack.nodes.core import unet as core_unet  # noqa: E402
+from tune_a_video_pack.nodes.core.patchers import give_weights  # noqa: E402
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # noqa: E402
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # noqa: E402
 from tune_a_video_pack.nodes.tuning.apply_motion import ApplyMotion  # noqa: E402
@@ -257,7 +261,7 @@ def make_controlnet():
     net = comfy.cldm.cldm.ControlNet(
         **{**config, "num_heads": 8, "hint_channels": 3, "operations": comfy.ops.manual_cast, "dtype": torch.float32}
     )
-    for parameter in net.parameters():
+    for parameter in give_weights(net).parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return comfy.controlnet.ControlNet(net, load_device=torch.device("cpu"), manual_cast_dtype=None)
 
@@ -323,7 +327,8 @@ def check_refusals() -> dict[str, str]:
     apply = lambda model, it: ApplyMotion.execute(model, it, 1.0, 1.0, "as tuned")  # noqa: E731
     sdxl = comfy.supported_models.SDXL({**core_demo.UNET_CONFIG, "num_classes": "sequential", "adm_in_channels": 16})
     sdxl.set_inference_dtype(torch.float32, None)
-    wide = comfy.model_patcher.ModelPatcher(sdxl.get_model({}, ""), torch.device("cpu"), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    wide = comfy.model_patcher.ModelPatcher(give_weights(sdxl.get_model({}, "")), cpu, cpu)
     return {
         "SDXL": refusal(lambda: apply(wide, motion)),
         "another architecture": refusal(lambda: apply(DEMO.model, wider)),

@@ -36,7 +36,7 @@ from tune_a_video_pack.nodes.core import frames as core_frames  # isort: skip
 from tune_a_video_pack.nodes.core import lavie_host  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.core.inflation import block_paths  # isort: skip
-from tune_a_video_pack.nodes.core.lavie import core_config, inflate_block, load_base  # isort: skip
+from tune_a_video_pack.nodes.core.lavie import core_config, lavie_layer, load_base  # isort: skip
 from tune_a_video_pack.nodes.core.sampling import run_stage  # isort: skip
 from tune_a_video_pack.nodes.core.windows import add_windows  # isort: skip
 from tune_a_video_pack.nodes.lavie.interpolate import InterpolateFrames  # isort: skip
@@ -48,7 +48,6 @@ from tune_a_video_pack.tav_core.checkpoints.lavie import FREQUENCIES, load_lavie
 from tune_a_video_pack.tav_core.checkpoints.lavie_configs import lavie_unet_config  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.denoiser import UNetDenoiser  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.windows import ContextWindows, WindowedDenoiser  # isort: skip
-from tune_a_video_pack.tav_core.models.inflation import FrameCount  # isort: skip
 from tune_a_video_pack.tav_core.models.schedule import draw_noise  # isort: skip
 from tune_a_video_pack.tav_core.sampling.interpolate import interpolate  # isort: skip
 from tune_a_video_pack.tav_core.sampling.lavie_config import (  # isort: skip
@@ -363,7 +362,7 @@ def check_real() -> dict[str, int | bool]:
     found = {ours: tuple(own[theirs].shape) for ours, theirs in names.items() if theirs in own}
     whole = len(found) == len(own)
     for place, path in block_paths({ours: f"diffusion_model.{theirs}" for ours, theirs in names.items()}).items():
-        _, slots = inflate_block(model.get_submodule(path), FrameCount())
+        slots = lavie_layer(model.get_submodule(path)).state_dict()
         found |= {place + name: tuple(slot.shape) for name, slot in slots.items()}
     return {"keys": len(shapes), "same": found == given, "whole": whole}
 

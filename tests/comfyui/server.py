@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.comfyui import dynamic_vram as dynamic
+
 PACK = Path(__file__).resolve().parents[2]
 # It starts in about 10 seconds; a machine that is busy with other things took more than 120.
 READY_SECONDS, PROMPT_SECONDS = 400, 600
@@ -28,9 +30,10 @@ class Server:
         python: the interpreter that it is installed for.
         base: an empty folder for models, input, output and custom_nodes.
         args: further arguments.
+        dynamic_vram: as ComfyUI runs on NVIDIA cards, see dynamic_vram.py.
     """
 
-    def __init__(self, comfy: Path, python: Path, base: Path, *args: str) -> None:
+    def __init__(self, comfy: Path, python: Path, base: Path, *args: str, dynamic_vram: bool = False) -> None:
         self.base, self.log, self.port = base, base / "server.log", free_port()
         self.version = version_of(comfy)
         for folder in ("custom_nodes", "models/checkpoints", "models/loras", "models/controlnet", "input", "output"):
@@ -38,6 +41,8 @@ class Server:
         link = base / "custom_nodes" / "tune_a_video"
         if not link.exists():
             link.symlink_to(PACK, target_is_directory=True)
+        if dynamic_vram:
+            dynamic.add_to(base / "custom_nodes")
         command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", base, *args]
         command += ["--database-url", "sqlite:///:memory:", "--preview-method", "auto"]

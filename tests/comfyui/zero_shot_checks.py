@@ -30,7 +30,7 @@ from comfy_extras.nodes_custom_sampler import DualCFGGuider  # isort: skip
 from comfy_extras.nodes_ip2p import InstructPixToPixConditioning  # isort: skip
 from diffusers import UNet2DConditionModel  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
-from tune_a_video_pack.nodes.core.build import core_patcher  # isort: skip
+from tune_a_video_pack.nodes.core.patchers import core_patcher  # isort: skip
 from tune_a_video_pack.nodes.sampling.cross_frame_model import CrossFrameModel  # isort: skip
 from tune_a_video_pack.nodes.sampling.motion_field import MotionField  # isort: skip
 from tune_a_video_pack.nodes.sampling.smooth_background import SmoothBackground  # isort: skip
