@@ -187,7 +187,7 @@ def low_memory(graph: WorkflowGraph) -> None:
         "*memory* low: half precision, no previews.",
         "**Tune Options**: *temporal only* needs even less, and learns less.",
         "**VAE Decode (Tiled)**: smaller tiles need less.",
-        "Start ComfyUI with **--lowvram**.",
+        "An older ComfyUI: start it with **--lowvram**.",
         height=LOW_NOTE,
     )
     loader, options = load_with_options(graph)

@@ -189,7 +189,7 @@ def read_weights(model: ModelPatcher, dtype: torch.dtype) -> Mapping[str, Tensor
             raise CheckpointError(
                 got=f"a quantised MODEL: {name} is {weight.dtype}",
                 expected=f"{SUPPORTED} in fp16, bf16 or fp32",
-                mend="Load the checkpoint unquantised, with weight_dtype default.",
+                mend="Load it unquantised: weight_dtype default, and ComfyUI started without --fp8_...-unet.",
             )
         weight = convert(weight.detach().to("cpu", torch.float32, copy=True), inplace=True)
         weight = comfy.lora.calculate_weight(patches, weight, name) if patches else weight

@@ -23,7 +23,7 @@ from comfy_extras.nodes_sag import SelfAttentionGuidance  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.core.demo import load_unet  # isort: skip
 from tune_a_video_pack.nodes.core.injection import add_injection  # isort: skip
-from tune_a_video_pack.nodes.core.unet import read_schedule  # isort: skip
+from tune_a_video_pack.nodes.core.unet import read_schedule, read_weights  # isort: skip
 from tune_a_video_pack.nodes.core.weights_hash import hash_model  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sockets.bridge import first_context  # isort: skip
@@ -103,12 +103,16 @@ def check_noise() -> dict[str, object]:
     return told | {"one_frame": torch.equal(one, noise.generate_noise({"samples": torch.zeros_like(samples)}))}
 
 
-def check_small_weights() -> bool:
-    """Whether an edit on a MODEL in fp8, which other packs of motions could not sample, is made of numbers."""
+def check_small_weights() -> dict[str, bool | str]:
+    """A MODEL in fp8, as --fp8_e4m3fn-unet makes all: whether an edit on it, which other packs of motions could not
+    sample, is made of numbers; and what is said if it is to be tuned.
+    """
     args.fp8_e4m3fn_unet = True
     small = load_unet()
     assert all(weight.dtype.itemsize == 1 for weight in small.model.diffusion_model.state_dict().values())
-    return bool(render(core_motion.apply_motion(small, make_motion(1))).isfinite().all())
+    edited = render(core_motion.apply_motion(small, make_motion(1)))
+    said = refusal(lambda: read_weights(small, torch.float32))
+    return {"finite": bool(edited.isfinite().all()), "said": said}
 
 
 if __name__ == "__main__":

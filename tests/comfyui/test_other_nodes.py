@@ -59,4 +59,9 @@ def test_inverted_noise_takes_one_empty_frame_for_all(measured):
 
 
 def test_a_model_in_fp8_renders_a_motion(measured):
-    assert measured["small_weights"]
+    assert measured["small_weights"]["finite"]
+
+
+def test_a_model_in_fp8_is_not_tuned_and_the_message_says_what_made_it_so(measured):
+    said = measured["small_weights"]["said"]
+    assert "float8_e4m3fn" in said and "weight_dtype default" in said and "--fp8_...-unet" in said
