@@ -135,7 +135,8 @@ def read_sigmas(model: ModelPatcher) -> Tensor:
     if is_distilled(model):
         zsnr = getattr(sampling, "zsnr", None)
         sampling = comfy.model_sampling.ModelSamplingDiscrete(model.model.model_config, zsnr=zsnr)
-    return sampling.sigmas.double().cpu()
+    # On the CPU first: Apple's MPS has no float64.
+    return sampling.sigmas.cpu().double()
 
 
 def read_schedule(model: ModelPatcher) -> NoiseSchedule:

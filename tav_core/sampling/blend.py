@@ -58,13 +58,15 @@ def slerp(one: Tensor, other: Tensor, weight: float) -> Tensor:
     """
     check_blend(one, other, weight)
     axes = (1, 3, 4)
-    lengths = one.double().square().sum(axes, True).sqrt() * other.double().square().sum(axes, True).sqrt()
-    cosine = (one.double() * other.double()).sum(axes, True) / lengths.clamp_min(torch.finfo(torch.double).tiny)
+    # On the CPU, because Apple's MPS has no float64.
+    first, second = one.cpu().double(), other.cpu().double()
+    lengths = first.square().sum(axes, True).sqrt() * second.square().sum(axes, True).sqrt()
+    cosine = (first * second).sum(axes, True) / lengths.clamp_min(torch.finfo(torch.double).tiny)
     straight = cosine.abs() > NEARLY_PARALLEL
     angle = torch.where(straight, 1.0, cosine).acos().masked_fill(straight, 1.0)
     from_one = torch.where(straight, 1 - weight, ((1 - weight) * angle).sin() / angle.sin())
     from_other = torch.where(straight, weight, (weight * angle).sin() / angle.sin())
-    return from_one.to(one.dtype) * one + from_other.to(one.dtype) * other
+    return from_one.to(one) * one + from_other.to(one) * other
 
 
 def check_alike(one: Trajectory, other: Trajectory) -> None:
