@@ -23,7 +23,7 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
     """
     if precision == "auto":
         if device.type == "cuda":
-            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            precision = "bf16" if computes_bfloat16(device) else "fp16"
         else:
             precision = DTYPE_NAMES.get(weights, "fp32")
     if precision == "fp32" and weights != torch.float32:
@@ -33,6 +33,14 @@ def resolve_precision(precision: str, device: torch.device, weights: torch.dtype
             mend="Load the checkpoint with dtype=torch.float32.",
         )
     return DTYPES[precision]
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a card computes in bfloat16 itself. Cards before Ampere, such as the RTX 2060 and T4, do so by way of
+    float32, which is slow, and PyTorch says yes to them unless it is asked in this way (pytorch/pytorch#148322).
+    """
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @contextmanager

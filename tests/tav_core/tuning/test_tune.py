@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -193,6 +194,14 @@ def test_auto_precision():
     assert resolve_precision("auto", cpu, torch.float32) == torch.float32
     assert resolve_precision("auto", cpu, torch.float16) == torch.float16
     assert resolve_precision("bf16", cpu, torch.float32) == torch.bfloat16
+
+
+@pytest.mark.parametrize(("ampere", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_cards_that_only_emulate_bfloat16_compute_in_float16(monkeypatch, ampere, dtype):
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    supported = lambda including_emulation=True: ampere or including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert resolve_precision("auto", torch.device("cuda"), torch.float32) == dtype
 
 
 SIX_STEPS = {"num_steps": 6, "save_every": 2, "lr_schedule": "cosine", **FAST}
