@@ -37,6 +37,7 @@ from tune_a_video_pack.nodes.core import lavie_host  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.core.inflation import block_paths  # isort: skip
 from tune_a_video_pack.nodes.core.lavie import core_config, lavie_layer, load_base  # isort: skip
+from tune_a_video_pack.nodes.core.patchers import give_weights  # isort: skip
 from tune_a_video_pack.nodes.core.sampling import run_stage  # isort: skip
 from tune_a_video_pack.nodes.core.windows import add_windows  # isort: skip
 from tune_a_video_pack.nodes.lavie.interpolate import InterpolateFrames  # isort: skip
@@ -358,6 +359,7 @@ def check_real() -> dict[str, int | bool]:
     config = comfy.supported_models.SD15(core_config(lavie_unet_config(shapes), REAL_KEYS))
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=torch.device("meta"))
+    give_weights(model.diffusion_model)
     own, names = model.diffusion_model.state_dict(), comfy.utils.unet_to_diffusers(config.unet_config)
     found = {ours: tuple(own[theirs].shape) for ours, theirs in names.items() if theirs in own}
     whole = len(found) == len(own)

@@ -119,7 +119,9 @@ def check(tensors: dict[str, torch.Tensor], folder: Path, name: str) -> dict[str
 if __name__ == "__main__":
     torch.set_num_threads(1)
     # Core holds it in half precision, in which the LoRA would be rounded too.
-    DEMO.clip.cond_stage_model.float()
+    for layer in DEMO.clip.cond_stage_model.float().modules():
+        # What ComfyUI casts to on the card, where it has DynamicVRAM.
+        layer.weight_comfy_model_dtype = layer.bias_comfy_model_dtype = torch.float32
     with torch.inference_mode(), tempfile.TemporaryDirectory() as place:
         folder_paths.add_model_folder_path("loras", place)
         lora = random_lora()
