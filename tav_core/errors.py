@@ -102,8 +102,8 @@ def explain_out_of_memory(doing: str, mend: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(got=f"out of memory while {doing}", expected="enough free memory", mend=mend) from error
     except RuntimeError as error:
-        # PyTorch's CPU allocator has no exception class of its own.
-        if "DefaultCPUAllocator" not in str(error) and "not enough memory" not in str(error):
+        # PyTorch's CPU allocator has no exception class of its own, nor have MPS and some of CUDA's errors.
+        if not any(words in str(error) for words in ("DefaultCPUAllocator", "not enough memory", "out of memory")):
             raise
         raise OutOfMemory(got=f"out of memory while {doing}", expected="enough free memory", mend=mend) from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.latent_formats
 import comfy.model_management
+import comfy.model_patcher
 import comfy.supported_models
 import comfy.utils
 from torch import Tensor
@@ -30,13 +31,14 @@ def sd15_config(unet_config: Mapping[str, Any], *, scaling_factor: float) -> Any
     return config
 
 
-def build_model(config: Any, weights: Mapping[str, Tensor], path: Path) -> Any:
+def build_model(config: Any, weights: Mapping[str, Tensor], path: Path, *, disable_dynamic: bool = False) -> Any:
     """A MODEL in the dtype that ComfyUI chooses for this machine.
 
     Args:
         config: one of core's model configs.
         weights: all of the UNet's, under diffusers' names.
         path: of their file, for the message of the error.
+        disable_dynamic: without DynamicVRAM, where ComfyUI has it.
 
     Raises:
         CheckpointError: a weight is missing or left over, or has another shape.
@@ -53,7 +55,8 @@ def build_model(config: Any, weights: Mapping[str, Tensor], path: Path) -> Any:
     check_same(weights, {ours: own[theirs] for ours, theirs in names.items()}, path)
     model.diffusion_model.load_state_dict({names[name]: weight.to(dtype) for name, weight in weights.items()})
     offload = comfy.model_management.unet_offload_device()
-    return core_patcher()(model, load_device=device, offload_device=offload)
+    patcher = comfy.model_patcher.ModelPatcher if disable_dynamic else core_patcher()
+    return patcher(model, load_device=device, offload_device=offload)
 
 
 def check_same(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:

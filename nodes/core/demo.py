@@ -89,10 +89,13 @@ def read_part(part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return json.loads((MODEL / part / "config.json").read_text()), comfy.utils.load_torch_file(str(weights))
 
 
-def load_unet() -> Any:
+def load_unet(*, disable_dynamic: bool = False) -> Any:
     """A MODEL: core's Stable Diffusion 1.x with the demo's sizes and latent scale."""
     config = sd15_config(UNET_CONFIG, scaling_factor=read_part("vae")[0]["scaling_factor"])
-    return build_model(config, read_part("unet")[1], MODEL)
+    model = build_model(config, read_part("unet")[1], MODEL, disable_dynamic=disable_dynamic)
+    # How ComfyUI makes another copy of it, for TorchCompileModel and others.
+    model.cached_patcher_init = (load_unet, ())
+    return model
 
 
 def load_text_encoder() -> Any:

@@ -2,7 +2,7 @@
 
 blocks            object patches: each block re-cast; its submodules and their names stay
 temporal layers   a model of their own, which ComfyUI loads and frees with the MODEL; the blocks call them
-group norms       object patches: re-cast to take their statistics over all frames of a clip
+group norms       object patches: twins that take their statistics over all frames of a clip
 frame count       from the batch, in a wrapper around the model: ComfyUI lays n videos out as (n f) c h w
 """
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import comfy.ldm.modules.attention as core_attention
 import comfy.ops
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor, nn
 
+from ...tav_core.errors import ConfigError
 from ...tav_core.models.inflation import ClipGroupNorm, FrameCount, TemporalLayer, recast
 from .patchers import core_patcher, give_weights, kept_dtype
 from .unet import PREFIX
@@ -38,6 +39,22 @@ def mixed(mixin: type[nn.Module], cls: type[nn.Module]) -> type[nn.Module]:
 def recast_as(module: nn.Module, mixin: type[nn.Module], **attributes: Any) -> nn.Module:
     """A shallow copy of a module with one of the library's classes mixed in."""
     return recast(module, mixed(mixin, type(module)), **attributes)
+
+
+def twin_of(layer: nn.Module, mixin: type[nn.Module], **attributes: Any) -> nn.Module:
+    """A layer once more, with one of the library's classes mixed in, on the same state: what changes in one of them
+    changes in both.
+
+    `recast` would copy the state. That will not do for layers with weights of their own: ComfyUI swaps a layer's
+    weights for patched ones and back, in whichever of the two is in the model at the time, and the other must follow.
+
+    Args:
+        attributes: of the class, as the instance's are the layer's.
+    """
+    cls = type(f"{mixin.__name__}{type(layer).__name__}", (mixin, type(layer)), attributes)
+    twin = cls.__new__(cls)
+    twin.__dict__ = layer.__dict__
+    return twin
 
 
 def block_paths(names: Mapping[str, str]) -> dict[str, str]:
@@ -96,12 +113,26 @@ def load_beside(patched: ModelPatcher, layers: Iterable[nn.Module]) -> None:
 def norms_over_frames(patched: ModelPatcher, frames: FrameCount) -> None:
     """Makes a clone's group norms take their statistics over all frames of a clip."""
     for path in norm_paths(patched):
-        patched.add_object_patch(path, recast_as(patched.get_model_object(path), ClipGroupNorm, frames=frames))
+        patched.add_object_patch(path, twin_of(patched.get_model_object(path), ClipGroupNorm, frames=frames))
 
 
 def watch_frames(patched: ModelPatcher, frames: FrameCount) -> None:
-    """Makes a clone note the number of frames of each batch."""
+    """Makes a clone note the number of frames of each batch, and refuse to be put on other weights."""
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, partial(count_frames, frames))
+    patched.add_callback_with_key(CallbacksMP.ON_CLONE, KEY, check_same_weights)
+
+
+def check_same_weights(patched: ModelPatcher, clone: ModelPatcher) -> None:
+    """Raises `ConfigError` if a clone is a copy with weights of its own: our blocks hold the layers of the first model,
+    so that ComfyUI would patch those, and leave them patched.
+    """
+    if clone.model is not patched.model:
+        raise ConfigError(
+            got="a MODEL of this pack that is to be copied with its weights: TorchCompileModel, hooks of a prompt and "
+            "nodes for a device do so where ComfyUI has DynamicVRAM",
+            expected="such nodes in front of Apply Motion or Cross-Frame Model, and none behind Load LaVie",
+            mend="Move them there, or start ComfyUI with --disable-dynamic-vram.",
+        )
 
 
 def count_frames(frames: FrameCount, executor: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

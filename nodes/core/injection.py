@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy.patcher_extension import WrappersMP
 from einops import rearrange, repeat
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...tav_core.errors import ConfigError
 from ...tav_core.models.inflation import TemporalLayer, recast
@@ -24,6 +24,7 @@ from ...tav_core.sampling.config import PAPER_LEVELS
 from ...tav_core.sampling.injection import FirstForAll, Switch, check_same_size, check_source, source_at
 from ..sockets.bridge import check_context, text_width
 from ..sockets.told import pooled_width
+from .inflation import twin_of
 from .motion import check_carries_motion
 from .sizes import encode_told
 from .unet import PREFIX, is_xl, read_schedule
@@ -114,7 +115,7 @@ def share_layers(patched: ModelPatcher, source: Source) -> None:
     frames = next(iter(blocks.values())).frames
     conv = f"{PREFIX}output_blocks.{first}.0.out_layers.3"
     like_first = {"frames": frames, "switch": source.features}
-    patched.add_object_patch(conv, seen_as_shared(patched.get_model_object(conv), **like_first))
+    patched.add_object_patch(conv, twin_of(patched.get_model_object(conv), FirstForAll, **like_first))
     chosen = tuple(f"{PREFIX}output_blocks.{layer}." for layer in range(first, layers))
     for path, block in blocks.items():
         if path.startswith(chosen):
@@ -123,20 +124,8 @@ def share_layers(patched: ModelPatcher, source: Source) -> None:
             own._modules["attn1"] = attn1
             for name in ("to_q", "to_k"):
                 layer = attn1._modules[name]
-                attn1._modules[name] = seen_as_shared(layer, frames=frames, switch=source.attention)
+                attn1._modules[name] = twin_of(layer, FirstForAll, frames=frames, switch=source.attention)
             patched.add_object_patch(path, own)
-
-
-def seen_as_shared(layer: nn.Module, **attributes: Any) -> nn.Module:
-    """A twin of a layer that can give the first video's output to all videos. It shares the layer's state.
-
-    `recast` would copy the state. That will not do here: ComfyUI swaps a layer's weights for patched ones and back, in
-    whichever of the two is in the model at the time, and the other must follow.
-    """
-    cls = type(f"Shared{type(layer).__name__}", (FirstForAll, type(layer)), attributes)
-    twin = cls.__new__(cls)
-    twin.__dict__ = layer.__dict__
-    return twin
 
 
 def ask_for_three(executor: Callable, model: ModelPatcher, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:

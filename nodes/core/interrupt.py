@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ...tav_core.cancelling import cancelled_by, check_cancelled
+from ...tav_core.errors import OutOfMemory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,14 +17,21 @@ P, Output = ParamSpec("P"), TypeVar("Output")
 
 
 def interruptible(execute: Callable[P, Output]) -> Callable[P, Output]:
-    """Decorates a node's `execute`, under `classmethod`: the library's long loops ask ComfyUI while it runs."""
+    """Decorates a node's `execute`, under `classmethod`: the library's long loops ask ComfyUI while it runs.
+
+    If memory runs out, ComfyUI's models are unloaded. ComfyUI does so itself where PyTorch's own error reaches it.
+    """
 
     @functools.wraps(execute)
     def run(*args: P.args, **given: P.kwargs) -> Output:
         import comfy.model_management
 
-        with cancelled_by(comfy.model_management.throw_exception_if_processing_interrupted):
-            return execute(*args, **given)
+        try:
+            with cancelled_by(comfy.model_management.throw_exception_if_processing_interrupted):
+                return execute(*args, **given)
+        except OutOfMemory:
+            comfy.model_management.unload_all_models()
+            raise
 
     return run
 

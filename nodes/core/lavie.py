@@ -35,6 +35,7 @@ from .inflation import (
     mixed,
     norms_over_frames,
     recast_as,
+    twin_of,
     watch_frames,
     with_layer,
 )
@@ -142,7 +143,7 @@ def inflate_block(block: nn.Module, layer: nn.ModuleDict, frames: FrameCount) ->
     """A block that calls a temporal layer before its feed-forward."""
     inflated = with_layer(block, frames, layer)
     move_before_feed_forward(
-        inflated, norm=mixed(PassedOn, type(block.norm3)), feed_forward=mixed(AfterTime, type(block.ff))
+        inflated, norm=twin_of(block.norm3, PassedOn), feed_forward=mixed(AfterTime, type(block.ff))
     )
     return inflated
 

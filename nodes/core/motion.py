@@ -30,7 +30,7 @@ from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
 from .frame_attention import FrameAttention, RotaryAttention
 from .inflation import block_paths, empty_layer, load_beside, norms_over_frames, watch_frames, with_layer
 from .sizes import tell_sizes
-from .unet import check_model, core_names, key_patches, read_config, read_weights
+from .unet import check_model, core_names, is_quantised, key_patches, read_config, read_weights
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -210,6 +210,8 @@ def inflate_block(
 
 def same_base(model: ModelPatcher, motion: Motion) -> bool:
     """Whether a motion was tuned on exactly the weights of a MODEL, without its LoRAs or with them."""
+    if is_quantised(model):
+        return False
     held, expected = model.model, motion.info.base_hash
     patched = key_patches(model)
     names = {theirs: ours for ours, theirs in core_names(model).items()}

@@ -173,8 +173,28 @@ def read_unet(model: ModelPatcher, *, dtype: torch.dtype, device: torch.device) 
 
 
 def key_patches(model: ModelPatcher) -> dict[str, list]:
-    """ComfyUI's `get_key_patches` for a MODEL's UNet: each weight, and the patches on it."""
+    """ComfyUI's `get_key_patches` for a MODEL's UNet: each weight, and the patches on it.
+
+    Raises:
+        CheckpointError: the MODEL is quantised.
+    """
+    if is_quantised(model):
+        raise quantised("with scales beside its weights")
     return model.get_key_patches(PREFIX)
+
+
+def is_quantised(model: ModelPatcher) -> bool:
+    """Whether a MODEL has layers in ComfyUI's format of weights with scales, which `get_key_patches` cannot read."""
+    return any(name.endswith(".comfy_quant") for name in model.model.diffusion_model.state_dict())
+
+
+def quantised(how: str) -> CheckpointError:
+    """What to say of a MODEL whose weights were rounded to a byte or less."""
+    return CheckpointError(
+        got=f"a quantised MODEL: {how}",
+        expected=f"{SUPPORTED} in fp16, bf16 or fp32",
+        mend="Load it unquantised: weight_dtype default, and ComfyUI started without --fp8_...-unet.",
+    )
 
 
 def read_weights(model: ModelPatcher, dtype: torch.dtype) -> Mapping[str, Tensor]:
@@ -187,11 +207,7 @@ def read_weights(model: ModelPatcher, dtype: torch.dtype) -> Mapping[str, Tensor
     for name, (original, *patches) in key_patches(model).items():
         weight, convert = original
         if not weight.is_floating_point() or weight.dtype.itemsize < 2:
-            raise CheckpointError(
-                got=f"a quantised MODEL: {name} is {weight.dtype}",
-                expected=f"{SUPPORTED} in fp16, bf16 or fp32",
-                mend="Load it unquantised: weight_dtype default, and ComfyUI started without --fp8_...-unet.",
-            )
+            raise quantised(f"{name} is {weight.dtype}")
         weight = convert(weight.detach().to("cpu", torch.float32, copy=True), inplace=True)
         weight = comfy.lora.calculate_weight(patches, weight, name) if patches else weight
         weights[name] = weight.to(dtype)

@@ -54,7 +54,7 @@ def inflate_block(
     if positions == "lavie":
         inflated.attn_temp.time_rel_pos_bias = RelativeBias(block.num_attention_heads)
     if place == "before_feed_forward":
-        move_before_feed_forward(inflated, norm=PassedOnNorm, feed_forward=LateFeedForward)
+        move_before_feed_forward(inflated, norm=recast(block.norm3, PassedOnNorm), feed_forward=LateFeedForward)
     nn.init.zeros_(inflated.attn_temp.to_out[0].weight)
     nn.init.zeros_(inflated.attn_temp.to_out[0].bias)
     inflated.norm_temp.to(weight.device, weight.dtype)

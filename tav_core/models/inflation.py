@@ -142,17 +142,17 @@ class AfterTime(nn.Module):
         return over_time + super().forward(block.norm3.normalize(tokens + over_time))
 
 
-def move_before_feed_forward(block: TemporalLayer, *, norm: type[nn.Module], feed_forward: type[nn.Module]) -> None:
+def move_before_feed_forward(block: TemporalLayer, *, norm: nn.Module, feed_forward: type[nn.Module]) -> None:
     """Makes an inflated block attend over time before its feed-forward, in place, as LaVie's blocks do.
 
     Neither host has a hook there. Both end a block with `x + ff(norm3(x))`. So norm3 passes x on, and the feed-forward
     gives t + ff(norm3(x + t)), where t is the temporal attention of x. Parameter names do not change.
 
     Args:
-        norm: the host's layer norm with `PassedOn` mixed in.
+        norm: the block's last norm with `PassedOn` mixed into its class.
         feed_forward: the host's feed-forward with `AfterTime` mixed in.
     """
-    block.norm3 = recast(block.norm3, norm)
+    block.norm3 = norm
     block.ff = recast(block.ff, feed_forward, block=(block,))
 
 

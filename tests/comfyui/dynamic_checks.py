@@ -11,30 +11,38 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from host_checks import DEMO, core_demo, core_motion, core_unet, far, make_motion, render
+from host_checks import DEMO, core_demo, core_motion, core_unet, far, make_motion, refusal, render
 
 # After host_checks, which sets ComfyUI up.
 import comfy.model_management  # isort: skip
 import dynamic_vram  # isort: skip
 import torch  # isort: skip
 from lavie_files import write_lavie  # isort: skip
+from tune_a_video_pack.nodes.core.interrupt import interruptible  # isort: skip
 from tune_a_video_pack.nodes.core.lavie import load_base  # isort: skip
+from tune_a_video_pack.tav_core.errors import explain_out_of_memory  # isort: skip
 
-QUERY = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight"
+# A query, which a motion changes too; a group norm that spans a clip with it; and LaVie's norm before the feed-forward.
+PATCHED = (
+    "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight",
+    "diffusion_model.input_blocks.1.0.in_layers.0.weight",
+    "diffusion_model.input_blocks.1.1.transformer_blocks.0.norm3.weight",
+)
 NUM_MOTIONS = 5
 
 
 def with_lora(model):
-    """A clone with a LoRA on a weight that a motion changes too."""
-    clone = model.clone()
-    shape = model.model.state_dict()[QUERY].shape
-    clone.add_patches({QUERY: ("diff", (0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(3)),))})
+    """A clone with patches as a LoRA or a merge of models makes them."""
+    clone, weights, generator = model.clone(), model.model.state_dict(), torch.Generator().manual_seed(3)
+    draw = lambda name: 0.3 * torch.randn(weights[name].shape, generator=generator)  # noqa: E731
+    clone.add_patches({name: ("diff", (draw(name),)) for name in PATCHED})
     return clone
 
 
 def renders(model) -> list[torch.Tensor]:
     """Edits in an order in which each clone follows one that has other layers, or other patches: the model itself, a
-    motion, the model, two motions, a motion on a LoRA, the LoRA, a motion after all was unloaded, the model.
+    motion, the model, two motions, a motion on a LoRA, the LoRA; after all was unloaded, a motion on the LoRA twice,
+    one that is applied while another is loaded, and the model.
     """
     one, two, lora = (
         core_motion.apply_motion(model, make_motion(1)),
@@ -43,8 +51,10 @@ def renders(model) -> list[torch.Tensor]:
     )
     on_lora = core_motion.apply_motion(lora, make_motion(1))
     found = [render(each) for each in (model, one, model, two, one, on_lora, lora)]
-    comfy.model_management.unload_all_models()
-    return [*found, render(one), render(model)]
+    for _ in range(2):
+        comfy.model_management.unload_all_models()
+        found.append(render(on_lora))
+    return [*found, render(core_motion.apply_motion(lora, make_motion(1))), render(model)]
 
 
 def check_memory(model) -> dict[str, float]:
@@ -62,14 +72,42 @@ def check_memory(model) -> dict[str, float]:
     return {"taken": taken, "kept": sum(each() is not None for each in held)}
 
 
-def check_lavie() -> float:
-    """LaVie's base with DynamicVRAM and without it."""
+def check_copies(model) -> dict[str, float | str]:
+    """Another copy of the weights, as TorchCompileModel and hooks make it: under a motion, and in front of one."""
+    tuned = core_motion.apply_motion(model, make_motion(1))
+    said = refusal(lambda: tuned.clone(disable_dynamic=True))
+    copied = core_motion.apply_motion(model.clone(disable_dynamic=True), make_motion(1))
+    return {"said": said, "in_front": far(render(copied), render(tuned)), "dynamic": copied.is_dynamic()}
+
+
+def check_memory_runs_out(model) -> dict[str, int]:
+    """How many models ComfyUI holds before a node runs out of memory, and afterwards."""
+
+    @interruptible
+    def execute() -> None:
+        with explain_out_of_memory("a test", "Nothing."):
+            raise RuntimeError("CUDA error: out of memory")
+
+    comfy.model_management.load_models_gpu([model])
+    before = len(comfy.model_management.loaded_models())
+    said = refusal(execute)
+    return {"before": before, "after": len(comfy.model_management.loaded_models()), "said": said}
+
+
+def check_lavie() -> list[float]:
+    """LaVie's base with DynamicVRAM and without it: itself, and with patches, also after all was unloaded."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "base.safetensors"
         write_lavie(path, "base", library="tune_a_video_pack.tav_core")
-        plain = render(load_base(path))
+        plain = lavie_renders(load_base(path))
         dynamic_vram.emulate()
-        return far(render(load_base(path)), plain)
+        return [far(got, want) for got, want in zip(lavie_renders(load_base(path)), plain, strict=True)]
+
+
+def lavie_renders(model) -> list[torch.Tensor]:
+    found = [render(model), render(with_lora(model))]
+    comfy.model_management.unload_all_models()
+    return [*found, render(with_lora(model)), render(model)]
 
 
 if __name__ == "__main__":
@@ -81,9 +119,13 @@ if __name__ == "__main__":
         results = {
             "dynamic": [DEMO.model.is_dynamic(), model.is_dynamic()],
             "renders": [far(got, want) for got, want in zip(renders(model), expected, strict=True)],
-            "differ": far(expected[1], expected[0]),
+            "differ": [far(expected[1], expected[0]), far(expected[5], expected[1])],
+            # Once, then twice after all was unloaded, then applied while another clone was loaded.
+            "same_again": [far(expected[i], expected[5]) for i in (7, 8, 9)],
             "lavie": lavie,
             "memory": check_memory(model),
+            "copies": check_copies(model),
+            "out_of_memory": check_memory_runs_out(model),
             "read": all(
                 torch.equal(tensor, core_unet.read_weights(with_lora(DEMO.model), torch.float32)[name])
                 for name, tensor in core_unet.read_weights(with_lora(model), torch.float32).items()

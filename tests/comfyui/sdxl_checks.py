@@ -48,6 +48,7 @@ import comfy.samplers  # isort: skip
 import torch  # isort: skip
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete  # isort: skip
 from tune_a_video_pack.nodes.core import cross_frame, windows  # isort: skip
+from tune_a_video_pack.nodes.core.patchers import give_weights  # isort: skip
 from tune_a_video_pack.nodes.core.sampling import run_stage  # isort: skip
 from tune_a_video_pack.nodes.sampling.compare_inversions import compare  # isort: skip
 from tune_a_video_pack.nodes.sampling.inject_source import InjectSource  # isort: skip
@@ -261,7 +262,7 @@ def check_controls() -> dict[str, float]:
     kept = {k: v for k, v in tiny.UNET.items() if k not in ("out_channels", "transformer_depth_output")}
     net = comfy.cldm.cldm.ControlNet(**kept, hint_channels=3, operations=comfy.ops.manual_cast, dtype=torch.float32)
     control = comfy.controlnet.ControlNet(
-        tiny.randomize(net, 3), load_device=torch.device("cpu"), manual_cast_dtype=None
+        tiny.randomize(give_weights(net), 3), load_device=torch.device("cpu"), manual_cast_dtype=None
     )
     tuned = core_motion.apply_motion(MODEL, make_xl_motion(1))
     hint = torch.rand(FRAMES.shape, generator=torch.Generator().manual_seed(2))

@@ -178,11 +178,15 @@ def core_clip(parts: SimpleNamespace) -> Any:
             smaller = {"clip_l_model_config": sizes, "clip_g_model_config": sizes}
             super().__init__(device=device, dtype=dtype, model_options={**(model_options or {}), **smaller})
 
-    clip = comfy.sd.CLIP(comfy.supported_models_base.ClipTarget(comfy.sdxl_clip.SDXLTokenizer, Tiny))
-    for own, given in (("clip_l", parts.text_encoder), ("clip_g", parts.text_encoder_2)):
-        named = {bare_name(name): weight for name, weight in given.state_dict().items()}
-        result = getattr(clip.cond_stage_model, own).transformer.load_state_dict(named, strict=False)
-        assert not result.unexpected_keys and set(result.missing_keys) <= {"text_projection.weight"}
+    named = {
+        f"{own}.transformer.{bare_name(name)}": weight
+        for own, given in (("clip_l", parts.text_encoder), ("clip_g", parts.text_encoder_2))
+        for name, weight in given.state_dict().items()
+    }
+    target = comfy.supported_models_base.ClipTarget(comfy.sdxl_clip.SDXLTokenizer, Tiny)
+    clip = comfy.sd.CLIP(target, state_dict=named)
+    kept = clip.cond_stage_model.state_dict()
+    assert all(torch.equal(kept[name], weight.to(kept[name])) for name, weight in named.items())
     return clip
 
 

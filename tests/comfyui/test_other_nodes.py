@@ -65,3 +65,8 @@ def test_a_model_in_fp8_renders_a_motion(measured):
 def test_a_model_in_fp8_is_not_tuned_and_the_message_says_what_made_it_so(measured):
     said = measured["small_weights"]["said"]
     assert "float8_e4m3fn" in said and "weight_dtype default" in said and "--fp8_...-unet" in said
+
+
+def test_a_model_with_scales_takes_a_motion_and_is_not_tuned(measured):
+    found = measured["scaled_weights"]
+    assert found["same_base"] is False and "quantised MODEL: with scales" in found["said"]

@@ -34,6 +34,8 @@ def test_the_tree_in_the_docstring_is_the_tree():
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)"),
     ],
 )
 def test_out_of_memory_is_explained(error):
