@@ -16,7 +16,7 @@ from tests.project_files import AT_LEAST, ROOT, python_files
 
 # Of other projects, whose options are theirs.
 FOREIGN = {"build", "mypy", "pip", "pre_commit", "pytest", "ruff", "venv"}
-FOREIGN_OPTIONS = {"--cpu", "--help"}
+FOREIGN_OPTIONS = {"--cpu", "--disable-dynamic-vram", "--help"}
 PACK_FOLDER = "comfyui-tune-a-video"
 
 
