@@ -155,7 +155,8 @@ class LaVieAttention(core_attention.CrossAttention):
 
     def forward(self, x: Tensor, context=None, value=None, mask=None, transformer_options=None) -> Tensor:
         assert context is None and value is None and mask is None, "a temporal attention sees all frames"
-        output = core_attention.optimized_attention_masked(
+        # PyTorch's, because others that ComfyUI may have chosen take no bias.
+        output = core_attention.attention_pytorch(
             rotate_pairs(self.to_q(x), heads=self.heads),
             rotate_pairs(self.to_k(x), heads=self.heads),
             self.to_v(x),

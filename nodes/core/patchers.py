@@ -35,8 +35,11 @@ def give_weights(module: ModuleT) -> ModuleT:
 
 
 def kept_dtype(layer: nn.Module) -> torch.dtype:
-    """The dtype in which ComfyUI keeps a layer's weights on the device. In main memory, they may have their file's."""
-    return getattr(layer, "weight_comfy_model_dtype", None) or layer.weight.dtype
+    """The dtype for a layer beside another one: that in which ComfyUI keeps the other's weights on the device (in main
+    memory, they may have their file's), and float16 for types of one byte, which would round a motion away.
+    """
+    dtype = getattr(layer, "weight_comfy_model_dtype", None) or layer.weight.dtype
+    return dtype if dtype.itemsize > 1 else torch.float16
 
 
 def empty(layer: nn.Module, *shape: int) -> nn.Parameter:

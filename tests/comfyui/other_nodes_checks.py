@@ -112,9 +112,13 @@ def check_small_weights() -> dict[str, bool | str]:
     args.fp8_e4m3fn_unet = True
     small = load_unet()
     assert all(weight.dtype.itemsize == 1 for weight in small.model.diffusion_model.state_dict().values())
-    edited = render(core_motion.apply_motion(small, make_motion(1)))
-    said = refusal(lambda: read_weights(small, torch.float32))
-    return {"finite": bool(edited.isfinite().all()), "said": said}
+    tuned = core_motion.apply_motion(small, make_motion(1))
+    (beside,) = tuned.get_additional_models()
+    return {
+        "finite": bool(render(tuned).isfinite().all()),
+        "temporal": [str(weight.dtype) for weight in beside.model.parameters()],
+        "said": refusal(lambda: read_weights(small, torch.float32)),
+    }
 
 
 def check_scaled_weights() -> dict[str, bool | str]:

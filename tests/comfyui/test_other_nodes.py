@@ -60,6 +60,7 @@ def test_inverted_noise_takes_one_empty_frame_for_all(measured):
 
 def test_a_model_in_fp8_renders_a_motion(measured):
     assert measured["small_weights"]["finite"]
+    assert set(measured["small_weights"]["temporal"]) == {"torch.float16"}
 
 
 def test_a_model_in_fp8_is_not_tuned_and_the_message_says_what_made_it_so(measured):
