@@ -359,7 +359,8 @@ def check_real() -> dict[str, int | bool]:
     config = comfy.supported_models.SD15(core_config(lavie_unet_config(shapes), REAL_KEYS))
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=torch.device("meta"))
-    give_weights(model.diffusion_model)
+    with torch.device("meta"):
+        give_weights(model.diffusion_model)
     own, names = model.diffusion_model.state_dict(), comfy.utils.unet_to_diffusers(config.unet_config)
     found = {ours: tuple(own[theirs].shape) for ours, theirs in names.items() if theirs in own}
     whole = len(found) == len(own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import sdxl_files as tiny
-from host_checks import DEMO, core_motion, make_motion, refusal
+from host_checks import DEMO, core_motion, give_weights, make_motion, refusal
 from sdxl_models import LATENT, MODEL, PARTS, SOURCE, make_xl_motion
 
 # After host_checks, which sets ComfyUI up.
@@ -91,6 +91,8 @@ def refusal_of(family, settings, layers: int, motion: Motion) -> str:
     config = family({**tiny.UNET, **settings, "num_res_blocks": [layers] * len(settings["channel_mult"])})
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=torch.device("meta"))
+    with torch.device("meta"):
+        give_weights(model.diffusion_model)
     patcher = comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
     return refusal(lambda: core_motion.apply_motion(patcher, motion))
 

@@ -148,9 +148,10 @@ def test_while_a_clip_is_inverted(server, client, clip, motion, after):
 
 @pytest.mark.parametrize("after", [EARLY, LATER])
 def test_while_an_edit_is_sampled(server, client, clip, motion, after):
-    links = {"model": ["apply", 0], "positive": ["edited", 0], "negative": ["empty", 0], "latent": ["encode", 0]}
+    links = {"model": ["apply", 0], "positive": ["edited", 0], "negative": ["empty", 0], "latent": ["invert", 0]}
     edit = node("TAVSampleEdit", **links, **{**EDIT, "num_steps": STEPS})
     graph = sampling(motion, edit=edit, decode=node("VAEDecode", samples=["edit", 0], vae=["demo", 2]))
+    graph = changed(graph, "invert", num_steps=1)
     assert interrupt(server, client, graph, at="edit", after=after) < MOST_SECONDS
 
 
