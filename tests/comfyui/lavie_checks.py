@@ -157,13 +157,24 @@ def run_model(run, given):
 
 
 def check_attentions() -> dict[str, float]:
-    """All of core's kinds of attention add the bias."""
-    found, usual = {}, core_attention.optimized_attention_masked
-    for kind in ("basic", "split", "sub_quad", "pytorch"):
-        core_attention.optimized_attention_masked = getattr(core_attention, f"attention_{kind}")
+    """The bias is added under all of core's kinds of attention, and under one that takes none, as flash attention."""
+    kinds = {kind: getattr(core_attention, f"attention_{kind}") for kind in ("basic", "split", "sub_quad", "pytorch")}
+    kinds["without a bias"] = without_bias
+    found, names = {}, ("optimized_attention", "optimized_attention_masked")
+    usual = [getattr(core_attention, name) for name in names]
+    for kind, attention in kinds.items():
+        for name in names:
+            setattr(core_attention, name, attention)
         found[kind] = far(predict(MODEL, noise(5), 500), expect(noise(5), 500))
-    core_attention.optimized_attention_masked = usual
+    for name, attention in zip(names, usual, strict=True):
+        setattr(core_attention, name, attention)
     return found
+
+
+def without_bias(*args, mask=None, **given) -> torch.Tensor:
+    """PyTorch's attention, which refuses what is added to its logits."""
+    assert mask is None, "a bias"
+    return core_attention.attention_pytorch(*args, **given)
 
 
 def scaled(samples: torch.Tensor) -> torch.Tensor:

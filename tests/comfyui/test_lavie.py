@@ -26,7 +26,7 @@ def test_two_prompts_were_run_in_one_batch_and_in_two(measured):
     assert measured["batches"] == {"together": 1, "apart": 2}
 
 
-@pytest.mark.parametrize("kind", ["basic", "split", "sub_quad", "pytorch"])
+@pytest.mark.parametrize("kind", ["basic", "split", "sub_quad", "pytorch", "without a bias"])
 def test_every_attention_of_core_adds_the_bias(measured, kind):
     assert measured["attentions"][kind] < 1e-5
 
