@@ -13,25 +13,34 @@ from PIL import Image
 
 from tav_core.models.latents import decode_latents, encode_frames
 
-from .creatures.drawing.canvas import SIZE
-from .creatures.stills import SEED, Combination, held_out, seen
 from .lavie.cascade import GUIDANCE, STEPS, Cascade
-from .lavie.moving_scenes import NUM_DENSE, NUM_FRAMES, MovingScene, frame_times, random_moving_scene
-from .lavie.scores import blend, decibels, mean_scores, path_error, prompt_of, score_video, ways_of
-from .lavie.trainers.settings import LOG
+from .lavie.moving_scenes import (
+    NUM_DENSE,
+    NUM_FRAMES,
+    WAYS,
+    Combination,
+    MovingScene,
+    frame_times,
+    random_moving_scene,
+)
+from .lavie.scores import blend, decibels, mean_scores, path_error, prompt_of, score_video
+from .lavie.trainers.settings import LOG, SEED
+from .world.stills import held_out
+from .world.world import SIZE, combinations
 
 PARTS = ("base", "interpolation", "upscaling")
-SHARP_FRAMES, LOW_SIDE, SCALE = 8, 64, 4
+SHARP_FRAMES, LOW_SIDE, SCALE = 8, 48, 4
 Scores = dict[str, dict]
 
 
 def chosen_prompts(count: int) -> list[tuple[str, Combination, str]]:
-    """Prompts in turn of seen pairs and of held-out ones: which, the pair, and the way."""
+    """Prompts in turn of seen combinations and of held-out ones: which, the combination, and the way."""
     rng = np.random.default_rng(SEED)
-    known = [seen()[at] for at in rng.permutation(len(seen()))]
-    pairs = [("seen", pair) for pair in known], [("held_out", pair) for pair in held_out() * 8]
-    mixed = [each for both in zip(*pairs, strict=False) for each in both][:count]
-    return [(which, pair, str(rng.choice(ways_of(pair[0])))) for which, pair in mixed]
+    hidden = held_out()
+    known = [each for each in combinations() if each not in hidden]
+    parts = [("seen", known[at]) for at in rng.permutation(len(known))], [("held_out", each) for each in hidden]
+    mixed = [each for both in zip(*parts, strict=False) for each in both][:count]
+    return [(which, combination, WAYS[number % len(WAYS)]) for number, (which, combination) in enumerate(mixed)]
 
 
 def truth_scenes(count: int, style: str = "plain") -> list[MovingScene]:
@@ -41,19 +50,19 @@ def truth_scenes(count: int, style: str = "plain") -> list[MovingScene]:
 
 
 def score_base(cascade: Cascade, count: int, guidance: float) -> Scores:
-    """The base's scores on seen and held-out pairs, beside those of rendered scenes."""
+    """The base's scores on seen and held-out combinations, beside those of rendered scenes."""
     rows: dict[str, list[dict[str, float]]] = {"seen": [], "held_out": [], "rendered": []}
     strips = []
-    for number, (which, pair, way) in enumerate(chosen_prompts(count)):
-        frames = cascade.make(prompt_of(pair, way), seed=number, guidance=guidance)
-        rows[which].append(score_video(frames, pair, way))
-        scene = random_moving_scene(np.random.default_rng([SEED, number]), pair, way=way, style="plain")
-        rows["rendered"].append(score_video(scene.frames(frame_times(NUM_FRAMES)), pair, way))
+    for number, (which, combination, way) in enumerate(chosen_prompts(count)):
+        frames = cascade.make(prompt_of(combination, way), seed=number, guidance=guidance)
+        rows[which].append(score_video(frames, combination, way))
+        scene = random_moving_scene(np.random.default_rng([SEED, number]), combination, way=way, style="plain")
+        rows["rendered"].append(score_video(scene.frames(frame_times(NUM_FRAMES)), combination, way))
         strips.append(frames[::3])
         if number % 8 == 7 or number == count - 1:
             print(number + 1, {name: mean_scores(part) for name, part in rows.items() if part}, flush=True)
             save_sheet("base", strips[:24])
-    by_way = {way: part for way in ("left", "right", "up", "down", "still") if (part := of_way(way, count, rows))}
+    by_way = {way: part for way in WAYS if (part := of_way(way, count, rows))}
     return {**{name: mean_scores(part) for name, part in rows.items() if part}, "way": by_way}
 
 
@@ -83,7 +92,7 @@ def score_interpolation(cascade: Cascade, count: int, _: float) -> Scores:
         made = cascade.interpolate(np.ascontiguousarray(truth[::SCALE]), scene.prompt, seed=number)
         for name, frames in {"interpolated": made, "blended": blend(restored[::SCALE]), "restored": restored}.items():
             psnr = decibels(frames[between], truth[between])
-            rows[name].append({"psnr": psnr, "path": path_error(frames[between], path[between], scene.way)})
+            rows[name].append({"psnr": psnr, "path": path_error(frames[between], path[between])})
         strips += [truth[16:22], made[16:22], blend(restored[::SCALE])[16:22]]
         print(number + 1, {name: mean_scores(part) for name, part in rows.items()}, flush=True)
         save_sheet("interpolation", strips[:18])

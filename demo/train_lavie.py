@@ -8,12 +8,13 @@ import signal
 
 import torch
 
-from .lavie.trainers.base import train_base, train_stills
+from .lavie.trainers.base import train_base
 from .lavie.trainers.course import Budget
 from .lavie.trainers.encode import embed_captions, encode_frames
 from .lavie.trainers.interpolation import train_interpolation
 from .lavie.trainers.render import KINDS, draw_all
 from .lavie.trainers.settings import AMOUNTS, CACHE, Amounts
+from .lavie.trainers.stills import train_stills
 from .lavie.trainers.upscaler import load_pairs, train_upscaler
 from .lavie.trainers.vae import train_vae
 

@@ -70,7 +70,7 @@ DEMO["demo/creatures"] = {name for name in DEMO if name.startswith("demo/creatur
 DEMO["demo/creatures/oracle"] = {*DEMO["demo/creatures"], "demo/creatures", "demo/oracle"}
 DEMO["demo/study"] = {"demo/world", "demo/oracle", "demo/creatures", "demo/creatures/oracle"}
 DEMO["demo/creatures/trainers"] = {name for name in DEMO if name != "demo/study"}
-DEMO["demo/lavie"] = {*DEMO["demo/creatures"], "demo/creatures", "demo/creatures/oracle"}
+DEMO["demo/lavie"] = {"demo/world", "demo/oracle"}
 DEMO["demo/lavie/trainers"] = {name for name in DEMO if name != "demo/study"}
 DEMO["demo/"] = set(DEMO)
 TABLE = {

@@ -19,10 +19,10 @@ from tav_core.sampling.lavie_config import InterpolateConfig, TextToVideoConfig,
 from tav_core.sampling.text_to_video import text_to_video
 from tav_core.sampling.upscale import upscale
 
-from ..creatures.drawing.canvas import SIZE
-from ..creatures.settings import MODEL as SD_MODEL
+from ..world.world import SIZE
 
 FOLDER = Path(__file__).parent / "model"
+SD_MODEL = Path(__file__).parents[1] / "model"
 STEPS = 30
 # Whole videos of so few pixels need less guidance than photographs.
 GUIDANCE = 5.0

@@ -1,36 +1,30 @@
-"""Moving scenes: a subject that goes in a direction, and captions that name it.
+"""Moving scenes: a shape that goes in a direction, and captions that name it.
 
 A scene is a function of time in [0, 1], so that it can be rendered at any rate and size. A clip of 61 frames has the
-frames of a clip of 16 as every fourth.
+frames of a clip of 16 as every fourth. Played backwards, a scene is one that goes the other way.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..creatures.captions import VERBS, phrase
-from ..creatures.drawing.canvas import SIZE
-from ..creatures.scene import NO_THING, Scene, centre, draw, draw_scenery
-from ..creatures.stills import LEAP, MARGIN, Combination, random_scene
-from ..creatures.subjects import SUBJECTS
+from ..world.captions import LEAVE_OUT, phrase, size_word
+from ..world.sdf import reach
+from ..world.stills import random_scene
+from ..world.world import SIZE, Scene, render
 
 NUM_FRAMES, NUM_DENSE = 16, 61
-# What captions say of a direction. The text model spells the words that it does not know, letter by letter.
-SAYINGS = {"left": " to the left", "right": " to the right", "up": " up", "down": " down", "still": ""}
-FLOATING_WAYS, WALKING_WAYS = ("left", "right", "up", "down"), ("left", "right", "still")
-JUMPERS = ("rabbit", "cat", "bear", "duck", "robot")
-JUMP_SHARE, CAMERA_SHARE = 0.3, 0.35
-STYLE_SHARE = {"plain": 0.7, "sketch": 0.1, "pixel art": 0.1, "watercolor": 0.1}
-# The largest y that the lowest point of what floats can have.
-LOWEST = 116.0
-# Pixels that a subject goes in one cycle.
-STRIDE = (18.0, 26.0)
-LEAVE_OUT = {"subject": 0.05, "place": 0.1, "way": 0.05, "verb": 0.05}
-ANY_VERB = 0.15
+DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
+WAYS = tuple(DIRECTIONS)
+WAY_SHARE = (0.22, 0.22, 0.22, 0.22, 0.12)
+# The shape's way as a share of the free way; pixels between the shape and the side of the picture, at the least.
+LENGTH, MARGIN = (0.6, 1.0), 2.0
+TURN_SHARE, TURN = 0.3, 90.0
+LEAVE_OUT_WAY = 0.05
+Combination = tuple[str, str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,59 +32,55 @@ class MovingScene:
     """A scene in time.
 
     Args:
-        first: the scene at time 0, in which the subject faces right.
-        way: where the subject goes, a name of `SAYINGS`; to the left, the whole picture is mirrored.
-        verb: what it does, "running" or "standing".
-        dx, dy: how far it goes until time 1, in pixels of `first`.
-        camera: how far the camera goes meanwhile, in pixels.
-        cycles: how many of its cycles it goes through.
-        hops, leap: how many leaps it takes, and how high each is, in pixels.
+        first: the scene at time 0.
+        way: where its shape goes, a name of `WAYS`.
+        length: how far it goes until time 1, in pixels.
+        turn: how far it turns meanwhile, in degrees clockwise.
     """
 
     first: Scene
     way: str
-    verb: str
-    dx: float = 0.0
-    dy: float = 0.0
-    camera: float = 0.0
-    cycles: float = 0.0
-    hops: int = 0
-    leap: float = 0.0
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether pictures are mirrored: every subject is drawn facing right."""
-        return self.way == "left"
+    length: float = 0.0
+    turn: float = 0.0
 
     def at(self, time: float) -> Scene:
-        """The scene at a time in [0, 1], before mirroring."""
-        first = self.first
+        """The scene at a time in [0, 1]."""
+        dx, dy = DIRECTIONS[self.way]
+        first, gone = self.first, self.length * time
         return dataclasses.replace(
-            first,
-            x=first.x + self.dx * time,
-            y=first.y + self.dy * time,
-            lifted=self.leap * abs(math.sin(math.pi * self.hops * time)),
-            phase=(first.phase + self.cycles * time) % 1,
-            scroll=first.scroll + self.camera * time,
+            first, x=first.x + dx * gone, y=first.y + dy * gone, rotation=first.rotation + self.turn * time
         )
 
     def frames(self, times: Sequence[float] | np.ndarray, *, scale: int = 1) -> np.ndarray:
-        """Rendered frames at these times, float32 `f h w 3` in [0, 1], `scale` times 128 pixels wide and high."""
-        scenes = [self.at(float(time)) for time in times]
-        scenery = None if self.camera else draw_scenery(self.first, scale=scale)
-        pictures = np.stack([draw(scene, scale=scale, scenery=scenery).picture for scene in scenes])
-        return pictures[:, :, ::-1] if self.mirrored else pictures
+        """Rendered frames at these times, float32 `f h w 3` in [0, 1], `scale` times 96 pixels wide and high."""
+        return np.stack([render(self.at(float(time)), SIZE * scale) for time in times])
 
     def path(self, times: Sequence[float] | np.ndarray) -> np.ndarray:
-        """The centre of the subject's silhouette at these times, `f 2` (x, y) in pixels."""
-        found = np.array([centre(self.at(float(time))) for time in times])
-        return found * (-1, 1) + (SIZE, 0) if self.mirrored else found
+        """The shape's centre at these times, `f 2` (x, y) in pixels."""
+        scenes = [self.at(float(time)) for time in times]
+        return np.array([(scene.x, scene.y) for scene in scenes])
+
+    def backwards(self) -> MovingScene:
+        """The scene from its end to its start."""
+        return dataclasses.replace(self, first=self.at(1.0), way=opposite(self.way), turn=-self.turn)
 
     @property
     def prompt(self) -> str:
-        """The caption that names everything, "a rabbit is running to the right on the meadow"."""
-        verb = f"{self.verb}{SAYINGS[self.way]}"
-        return phrase(subject=self.first.subject, place=self.first.place, style=self.first.style, verb=verb)
+        """The caption that names everything but the size, "a red star moving right on a blue background"."""
+        first = self.first
+        said = {"shape": first.shape, "colour": first.colour, "background": first.background}
+        return phrase(**said, style=first.style, doing=doing(self.way))
+
+
+def opposite(way: str) -> str:
+    """The way back."""
+    dx, dy = DIRECTIONS[way]
+    return next(name for name, toward in DIRECTIONS.items() if toward == (-dx, -dy))
+
+
+def doing(way: str) -> str:
+    """What a caption says of a way; nothing of a shape that stands still."""
+    return "" if way == "still" else f"moving {way}"
 
 
 def frame_times(num_frames: int) -> np.ndarray:
@@ -105,50 +95,40 @@ def random_moving_scene(
     way: str | None = None,
     style: str | None = None,
 ) -> MovingScene:
-    """A random moving scene.
+    """A random moving scene, without a second object.
 
     Args:
-        combination: subject and place; by default, a pair that is not held out.
-        way, style: where the subject goes, and the style; random by default.
+        combination: shape, colour and background; by default, one that is not held out.
+        way, style: where the shape goes, and the style; random by default.
     """
-    style = style or str(rng.choice([*STYLE_SHARE], p=[*STYLE_SHARE.values()]))
-    scene = random_scene(rng, combination, style=style, thing=NO_THING, thing_look=None, lifted=0.0)
-    floats = SUBJECTS[scene.subject].floats
-    way = way or str(rng.choice(FLOATING_WAYS if floats else WALKING_WAYS, p=None if floats else (0.4, 0.4, 0.2)))
+    scene = random_scene(rng, combination)
+    while style and scene.style != style:
+        scene = random_scene(rng, combination)
+    scene = dataclasses.replace(scene, second=None)
+    way = way or str(rng.choice(WAYS, p=WAY_SHARE))
     if way == "still":
-        return MovingScene(first=scene, way=way, verb="standing")
-    start, end = random_way(scene, way, rng)
-    first = dataclasses.replace(scene, x=start[0], y=start[1])
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    camera = float(rng.uniform(8, 32)) if way in ("left", "right") and rng.random() < CAMERA_SHARE else 0.0
-    moving = MovingScene(first=first, way=way, verb=VERBS[scene.subject], dx=dx, dy=dy, camera=camera)
-    if scene.subject in JUMPERS and rng.random() < JUMP_SHARE:
-        hops, highest = int(rng.integers(1, 4)), min(LEAP, scene.view.ground - scene.height - 8)
-        leap = float(rng.uniform(0.5, 1)) * max(highest, 4.0)
-        return dataclasses.replace(moving, verb="jumping", hops=hops, leap=leap, cycles=float(hops))
-    return dataclasses.replace(moving, cycles=(abs(dx) + abs(dy) + camera) / float(rng.uniform(*STRIDE)))
-
-
-def random_way(scene: Scene, way: str, rng: np.random.Generator) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Start and end of a subject's way, each x and y in pixels: over more than half of the free way, fully in sight."""
-    left, right = (side * scene.height + MARGIN for side in SUBJECTS[scene.subject].reach)
-    share, at = float(rng.uniform(0.6, 1)), float(rng.random())
-    if way in ("left", "right"):
-        free = SIZE - right - left
-        start = left + at * (1 - share) * free
-        return (start, scene.y), (start + share * free, scene.y)
-    highest = scene.height + 6
-    free = LOWEST - highest
-    top = highest + at * (1 - share) * free
-    ends = (scene.x, top + share * free), (scene.x, top)
-    return ends if way == "up" else ends[::-1]
+        return MovingScene(first=scene, way=way)
+    room = reach(scene.shape) * scene.radius + MARGIN
+    free = SIZE - 2 * room
+    length = free * float(rng.uniform(*LENGTH))
+    start = room + float(rng.random()) * (free - length)
+    axis, sign = ("x", DIRECTIONS[way][0]) if DIRECTIONS[way][0] else ("y", DIRECTIONS[way][1])
+    first = dataclasses.replace(scene, **{axis: start if sign > 0 else SIZE - start})
+    turn = float(rng.uniform(-TURN, TURN)) if rng.random() < TURN_SHARE else 0.0
+    return MovingScene(first=first, way=way, length=length, turn=turn)
 
 
 def moving_caption(moving: MovingScene, rng: np.random.Generator) -> str:
-    """A caption that leaves parts out at random (`LEAVE_OUT`)."""
-    kept = {part: rng.random() >= share for part, share in LEAVE_OUT.items()}
-    verb = "moving" if moving.way != "still" and rng.random() < ANY_VERB else moving.verb
-    doing = (verb + (SAYINGS[moving.way] if kept["way"] else "")) if kept["verb"] else ""
+    """A caption that leaves parts out at random: those that a still's caption does, and now and then the direction."""
     first = moving.first
-    said = {"subject": first.subject if kept["subject"] else "", "place": first.place if kept["place"] else ""}
-    return phrase(**said, style=first.style, verb=doing)
+    said = {
+        "shape": first.shape,
+        "colour": first.colour,
+        "background": first.background,
+        "size": size_word(first.radius),
+    }
+    kept = {part: word for part, word in said.items() if rng.random() >= LEAVE_OUT[part]}
+    told = doing(moving.way)
+    if told and rng.random() < LEAVE_OUT_WAY:
+        told = "moving"
+    return phrase(**kept, style=first.style, doing=told, order=int(rng.random() < 0.2))

@@ -1,13 +1,11 @@
 """Scores of the cascade's three steps, against what a prompt asks for and against rendered truth.
 
-    right        share of frames in which the oracle reads the prompt's subject, place and style
-    way          whether the subject went where the prompt says, "still" if nowhere
-    agreement    1 minus how much the shades of subject and scenery vary between frames
-    flicker      mean absolute second difference in time of the pixels away from the subject
-    psnr         decibels between frames and the rendered truth
-    path         mean distance of the subject's centre from the true one, in pixels
-
-The oracle learned subjects that face right, so frames of what goes to the left are mirrored before it reads them.
+right        share of frames in which the oracle reads the prompt's shape, colour and background
+way          whether the shape went where the prompt says, "still" if nowhere
+agreement    1 minus how much the shades of shape and background vary between frames
+flicker      mean absolute second difference in time of the pixels away from the shape
+psnr         decibels between frames and the rendered truth
+path         mean distance of the shape's centre from the true one, in pixels
 """
 
 from __future__ import annotations
@@ -17,38 +15,25 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..creatures.captions import PLAIN, VERBS, phrase
-from ..creatures.drawing.canvas import SIZE
-from ..creatures.oracle.reading import Oracle, Reading
-from ..creatures.oracle.scores import agreement, first_oracle, flicker
-from ..creatures.stills import Combination
-from ..creatures.subjects import SUBJECTS
-from .moving_scenes import FLOATING_WAYS, SAYINGS, WALKING_WAYS
+from ..oracle.oracle import Reading, read_frames
+from ..oracle.scores import agreement, flicker
+from ..world.captions import phrase
+from .moving_scenes import DIRECTIONS, Combination, doing
 
-# Pixels that a subject may sway without going anywhere.
-SWAY = 6.0
-# The subject's place at the start and at the end is the mean over so many frames.
+# Pixels that a shape may sway without going anywhere.
+SWAY = 5.0
+# The shape's place at the start and at the end is the mean over so many frames.
 END_FRAMES = 3
 
 
-def ways_of(subject: str) -> tuple[str, ...]:
-    """Where a subject may go."""
-    return FLOATING_WAYS if SUBJECTS[subject].floats else WALKING_WAYS
-
-
-def prompt_of(pair: Combination, way: str) -> str:
-    """The prompt for a subject at a place that goes somewhere."""
-    verb = "standing" if way == "still" else VERBS[pair[0]]
-    return phrase(subject=pair[0], place=pair[1], verb=verb + SAYINGS[way])
-
-
-def facing_right(frames: np.ndarray, way: str) -> np.ndarray:
-    """Frames as the oracle can read them."""
-    return np.ascontiguousarray(frames[:, :, ::-1]) if way == "left" else frames
+def prompt_of(combination: Combination, way: str) -> str:
+    """The prompt for a shape that goes somewhere."""
+    shape, colour, background = combination
+    return phrase(shape=shape, colour=colour, background=background, doing=doing(way))
 
 
 def way_read(readings: list[Reading]) -> str:
-    """Where the subject went, "unknown" if it was not found at both ends."""
+    """Where the shape went, "unknown" if it was not found at both ends."""
     centres = np.array([(reading.x, reading.y) for reading in readings])
     ends = [part[np.isfinite(part).all(axis=1)] for part in (centres[:END_FRAMES], centres[-END_FRAMES:])]
     if not all(len(part) for part in ends):
@@ -56,25 +41,23 @@ def way_read(readings: list[Reading]) -> str:
     dx, dy = ends[1].mean(axis=0) - ends[0].mean(axis=0)
     if max(abs(dx), abs(dy)) < SWAY:
         return "still"
-    if abs(dx) >= abs(dy):
-        return "right" if dx > 0 else "left"
-    return "down" if dy > 0 else "up"
+    toward = (int(np.sign(dx)), 0) if abs(dx) >= abs(dy) else (0, int(np.sign(dy)))
+    return next(way for way, direction in DIRECTIONS.items() if direction == toward)
 
 
-def score_video(frames: np.ndarray, pair: Combination, way: str, oracle: Oracle | None = None) -> dict[str, float]:
-    """Scores of a video, `f h w 3` in [0, 1], that a prompt of a subject, a place and a way was made with."""
-    seen = facing_right(frames, way)
-    readings = (oracle or first_oracle()).read(seen)
-    right = [(each.subject, each.place, each.style) == (*pair, PLAIN) for each in readings]
-    went = way_read(readings)
-    went = {"left": "right", "right": "left"}.get(went, went) if way == "left" else went
+def score_video(frames: np.ndarray, combination: Combination, way: str) -> dict[str, float]:
+    """Scores of a video, `f h w 3` in [0, 1], that a prompt of a combination and a way was made with."""
+    readings = read_frames(frames)
+    shown = np.array([(each.shape, each.colour, each.background) for each in readings])
+    right = shown == np.array(combination)
     return {
-        "right": float(np.mean(right)),
-        "subject": float(np.mean([each.subject == pair[0] for each in readings])),
-        "place": float(np.mean([each.place == pair[1] for each in readings])),
-        "way": float(went == way),
-        "agreement": agreement(seen, readings),
-        "flicker": flicker(seen, readings),
+        "right": float(right.all(axis=1).mean()),
+        "shape": float(right[:, 0].mean()),
+        "colour": float(right[:, 1].mean()),
+        "background": float(right[:, 2].mean()),
+        "way": float(way_read(readings) == way),
+        "agreement": agreement(readings),
+        "flicker": flicker(frames, readings),
     }
 
 
@@ -84,10 +67,9 @@ def decibels(frames: np.ndarray, truth: np.ndarray) -> float:
     return float((-10 * np.log10(error.clip(1e-10))).mean())
 
 
-def path_error(frames: np.ndarray, path: np.ndarray, way: str, oracle: Oracle | None = None) -> float:
-    """The mean distance of the subject's centre from its true path, `f 2`, in pixels."""
-    readings = (oracle or first_oracle()).read(facing_right(frames, way))
-    centres = np.array([(SIZE - each.x if way == "left" else each.x, each.y) for each in readings])
+def path_error(frames: np.ndarray, path: np.ndarray) -> float:
+    """The mean distance of the shape's centre from its true path, `f 2`, in pixels."""
+    centres = np.array([(each.x, each.y) for each in read_frames(frames)])
     distances = np.hypot(*(centres - path).T)
     return float(np.nanmean(distances)) if np.isfinite(distances).any() else math.nan
 

@@ -23,14 +23,22 @@ def size_word(radius: float) -> str:
 
 
 def phrase(
-    *, shape: str = "", colour: str = "", background: str = "", size: str = "", style: str = "plain", order: int = 0
+    *,
+    shape: str = "",
+    colour: str = "",
+    background: str = "",
+    size: str = "",
+    style: str = "plain",
+    doing: str = "",
+    order: int = 0,
 ) -> str:
     """The sentence that says these things; an empty string leaves a part out.
 
     order 0: "a red circle on a blue background"; order 1: "a red circle, blue background".
+    doing: what the shape does, "moving left"; it follows the shape's name.
     """
     words = [word for word in (size, colour, shape or "thing") if word]
-    sentence = "a " + " ".join(words)
+    sentence = " ".join(["a", *words, *([doing] if doing else [])])
     if style == "sketch":
         sentence = "a sketch of " + sentence
     if not background:

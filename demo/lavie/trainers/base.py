@@ -1,6 +1,8 @@
-"""The base: a UNet learns stills, and then with layers over time clips and stills together (LaVie, section 3.2)."""
+"""The base: a UNet that knows stills learns clips, by layers over time, and more stills beside (LaVie, section 3.2)."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -8,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tav_core.models.conditioning import Conditioning
-from tav_core.models.lavie.schedules import lavie_schedule
 
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
@@ -16,102 +17,108 @@ from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
 from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
-from .nets import make_base, make_stills_unet, save_unet
-from .settings import CACHE, MODEL, SEED, Amounts
+from .nets import make_base, save_unet
+from .schedules import linear_alphas
+from .settings import MODEL, SEED, Amounts
+from .stills import Texts, load_stills, stills_course
 
-Texts = tuple[Tensor, Tensor]
-STILLS_BATCH, VIDEOS, IMAGES = 128, 10, 4
-STILLS_RATE, PEAK_RATE = 8e-4, 5e-4
+PEAK_RATE = 5e-4
 # How much the pictures' loss counts beside the clips'.
 IMAGE_WEIGHT = 0.5
+# A clip of 16 frames is every fourth, third or second frame of a dense clip.
+STRIDES = (4, 3, 2)
 
 
-def linear_alphas(name: str = "base") -> Tensor:
-    """Cumulative alphas of LaVie's schedules, float32 on the device."""
-    schedule = lavie_schedule(name)
-    return torch.tensor([schedule.alpha(step) for step in range(schedule.num_train_timesteps)], device=DEVICE)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """How a base is taught.
+
+    Args:
+        videos: clips of a step.
+        images: stills beside each clip; without any, the base learns from clips alone.
+        positions: what its temporal attention knows of a frame's place, see `inflate_base`.
+        seed: of the layers' start and of all draws.
+        name: of the course's state and in the log.
+    """
+
+    videos: int = 4
+    images: int = 4
+    positions: str = "lavie"
+    seed: int = SEED
+    name: str = "lavie base"
 
 
-def load_stills(amounts: Amounts) -> tuple[Tensor, Texts]:
-    """Latents of the stills, float32 `n c h w`, and their texts."""
-    latents = encode_frames("stills", amounts)[:, 0].float()
-    return latents.to(DEVICE), to_device(*embed_captions("stills", amounts))
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Latents of clips that are kept in files, float16 `n f c h w`, and their texts, for both directions of time."""
+
+    whole: Tensor
+    dense: Tensor
+    texts: Texts
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Random clips, half of them backwards.
+
+        Returns:
+            latents, float32 `count 16 c h w`; which clips these are, as rows of `texts`; which are backwards.
+        """
+        chosen, backwards = pick(count, len(self.whole) + len(self.dense)), pick(count, 2).bool()
+        strides, starts = pick(count, len(STRIDES)), torch.rand(count, device=DEVICE)
+        frames = torch.arange(NUM_FRAMES, device=DEVICE)
+        parts = []
+        for index, stride, start_at in zip(chosen.tolist(), strides.tolist(), starts.tolist(), strict=True):
+            if index < len(self.whole):
+                parts.append(self.whole[index])
+                continue
+            span = STRIDES[stride] * (NUM_FRAMES - 1)
+            first = int(start_at * (NUM_DENSE - span))
+            parts.append(self.dense[index - len(self.whole), first + STRIDES[stride] * frames])
+        clean = torch.stack(parts).float()
+        return torch.where(backwards.view(-1, 1, 1, 1, 1), clean.flip(1), clean), chosen, backwards
 
 
-def load_clips(amounts: Amounts) -> tuple[Tensor, Texts]:
-    """Latents of all clips of 16 frames, float16 `n f c h w`, also those within the dense clips, and their texts."""
-    dense = encode_frames("dense", amounts)[:, :: (NUM_DENSE - 1) // (NUM_FRAMES - 1)]
-    latents = torch.cat([encode_frames("clips", amounts), dense])
+def load_clips(amounts: Amounts) -> Clips:
+    """All clips and dense clips, on the device."""
     (table, rows), (more, more_rows) = (embed_captions(kind, amounts) for kind in ("clips", "dense"))
     texts = torch.cat([table, more]), torch.cat([rows, more_rows + len(table)])
-    return latents.to(DEVICE), to_device(*texts)
+    return Clips(*to_device(encode_frames("clips", amounts), encode_frames("dense", amounts)), to_device(*texts))
 
 
-def train_stills(amounts: Amounts, budget: Budget, *, batch: int = STILLS_BATCH) -> None:
-    """Trains a 2-D UNet on stills, under LaVie's noise; the base starts from it."""
-    course = stills_course(amounts, budget, batch)
-    try:
-        course.run()
-    finally:
-        save_unet(course.averaged(), CACHE / "stills.safetensors")
-
-
-def stills_course(amounts: Amounts, budget: Budget, batch: int = STILLS_BATCH) -> Course:
-    """The training on stills."""
-    torch.manual_seed(SEED)
-    (latents, texts), alphas, unet = load_stills(amounts), linear_alphas(), start(make_stills_unet())
-    weights = snr_weights(alphas)
-    predict = Recorded(lambda *inputs: unet(*inputs, return_dict=False)[0], unet)
-
-    def loss(step: int) -> Tensor:
-        chosen, timesteps = pick(batch, len(latents)), stratified_timesteps(batch, DEVICE)
-        clean = latents[chosen].contiguous(memory_format=torch.channels_last)
-        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=1)
-        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text)
-        each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3))
-        return (each * weights[timesteps]).mean()
-
-    return Course("lavie stills", unet, loss, budget=budget, peak=STILLS_RATE)
-
-
-def train_base(
-    amounts: Amounts, budget: Budget, *, videos: int = VIDEOS, images: int = IMAGES, batch: int = STILLS_BATCH
-) -> None:
+def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -> None:
     """Trains the base on clips and stills together, and saves it."""
-    stills = stills_course(amounts, Budget(steps=1, seconds=1.0), batch).averaged()
-    course = base_course(amounts, budget, stills, videos=videos, images=images)
+    stills = stills_course(amounts, Budget(steps=1, seconds=1.0)).averaged()
+    course = base_course(amounts, budget, stills, lesson or Lesson())
     try:
         course.run()
     finally:
         save_unet(course.averaged(), MODEL / "base.safetensors")
 
 
-def base_course(
-    amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, *, videos: int = VIDEOS, images: int = IMAGES
-) -> Course:
+def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, lesson: Lesson) -> Course:
     """The training on clips and stills, from a UNet that knows stills."""
-    torch.manual_seed(SEED)
-    clips, clip_texts = load_clips(amounts)
-    pictures, picture_texts = load_stills(amounts)
-    unet, alphas = start(make_base(stills)), linear_alphas()
+    torch.manual_seed(lesson.seed)
+    videos, images = lesson.videos, lesson.images
+    clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
+    unet, alphas = start(make_base(stills, positions=lesson.positions)), linear_alphas()
     weights = snr_weights(alphas)
 
-    def call(noisy: Tensor, timesteps: Tensor, text: Tensor, image_text: Tensor) -> Tensor:
-        return unet(noisy, timesteps, Conditioning(text=text, image_text=image_text))
+    def call(noisy: Tensor, timesteps: Tensor, text: Tensor, *image_text: Tensor) -> Tensor:
+        return unet(noisy, timesteps, Conditioning(text=text, image_text=image_text[0] if images else None))
 
     predict = Recorded(call, unet)
 
     def loss(step: int) -> Tensor:
-        chosen, others = pick(videos, len(clips)), pick(videos * images, len(pictures))
-        timesteps = stratified_timesteps(videos, DEVICE)
-        clean = torch.cat([clips[chosen].float(), pictures[others].unflatten(0, (videos, images))], dim=1).transpose(
-            1, 2
-        )
-        text = pick_texts(clip_texts, chosen, no_text=1)
-        image_text = pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images))
+        clean, chosen, backwards = clips.draw(videos)
+        texts = [pick_texts(clips.texts, chosen, no_text=1, backwards=backwards)]
+        if images:
+            others = pick(videos * images, len(pictures))
+            clean = torch.cat([clean, pictures[others].unflatten(0, (videos, images))], dim=1)
+            texts.append(pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images)))
+        clean, timesteps = clean.transpose(1, 2), stratified_timesteps(videos, DEVICE)
         noise = noise_for(clean)
-        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, image_text)
+        predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]
-        return each[:, :-images].mean() + IMAGE_WEIGHT * each[:, -images:].mean()
+        moving, still = each[:, :NUM_FRAMES].mean(), each[:, NUM_FRAMES:]
+        return moving + IMAGE_WEIGHT * still.mean() if images else moving
 
-    return Course("lavie base", unet, loss, budget=budget, peak=PEAK_RATE)
+    return Course(lesson.name, unet, loss, budget=budget, peak=PEAK_RATE, seed=lesson.seed)

@@ -103,6 +103,7 @@ class Course:
         loss: the loss of a step, given its number. All its random numbers come from the seed that is set before.
         budget, peak: how long it lasts, and the highest learning rate.
         every: steps between rows of the log.
+        seed: of the draws.
     """
 
     def __init__(
@@ -114,8 +115,10 @@ class Course:
         budget: Budget,
         peak: float,
         every: int = LOG_EVERY,
+        seed: int = SEED,
     ) -> None:
-        self.name, self.net, self.loss, self.budget, self.peak, self.every = name, net, loss, budget, peak, every
+        self.name, self.net, self.loss, self.budget, self.peak = name, net, loss, budget, peak
+        self.every, self.seed = every, seed
         self.trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.average = [parameter.detach().clone() for parameter in self.trained]
         self.optimizer = torch.optim.AdamW(self.trained, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
@@ -156,7 +159,7 @@ class Course:
 
     def train_step(self, rate: float) -> Tensor:
         """One optimizer step; returns its loss. A step draws the same numbers whenever it is run."""
-        torch.manual_seed(SEED + self.step)
+        torch.manual_seed(self.seed + self.step)
         set_learning_rate(self.optimizer, rate)
         loss = self.loss(self.step)
         self.optimizer.zero_grad()
@@ -194,15 +197,22 @@ def pick(count: int, among: int) -> Tensor:
     return torch.randint(among, (count,), device=DEVICE)
 
 
-def pick_texts(texts: tuple[Tensor, Tensor], chosen: Tensor, *, no_text: int, share: float = 0.1) -> Tensor:
+def pick_texts(
+    texts: tuple[Tensor, Tensor], chosen: Tensor, *, no_text: int, share: float = 0.1, backwards: Tensor | None = None
+) -> Tensor:
     """Embeddings of one caption of each chosen example, float32 `n 77 c`.
 
     Args:
         texts: what `embed_captions` gives, on the device.
         no_text: how many of the first texts stand for no caption; a `share` of the examples gets one of these.
+        backwards: for clips, which have captions for both directions of time: whether each is played backwards, `n`.
     """
     table, rows = texts
-    columns = torch.randint(rows.shape[1], chosen.shape, device=DEVICE)
+    if backwards is None:
+        columns = torch.randint(rows.shape[1], chosen.shape, device=DEVICE)
+    else:
+        half = rows.shape[1] // 2
+        columns = torch.randint(half, chosen.shape, device=DEVICE) + half * backwards.long()
     index = rows[chosen, columns]
     nothing = torch.randint(no_text, chosen.shape, device=DEVICE)
     return table[torch.where(torch.rand(chosen.shape, device=DEVICE) < share, nothing, index)].float()

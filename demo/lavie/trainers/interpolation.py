@@ -12,10 +12,10 @@ from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_ea
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
-from .base import linear_alphas
 from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
+from .schedules import linear_alphas
 from .settings import MODEL, SEED, Amounts
 
 # Key frames of a window, clips of a step, and how often of eight steps: short windows teach more per second.
@@ -58,8 +58,10 @@ def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
         chosen, first = pick(count, len(latents)), pick(count, latents.shape[1] - len(spans[num_keys]) + 1)
         timesteps = stratified_timesteps(count, DEVICE)
         clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)
+        backwards = pick(count, 2).bool()
+        clean = torch.where(backwards.view(-1, 1, 1, 1, 1), clean.flip(2), clean)
         keys = clean.index_select(2, given[num_keys])
-        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2)
+        noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2, backwards=backwards)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, keys)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3, 4))
         return (each * weights[timesteps]).mean()

@@ -30,7 +30,7 @@ def make_stills_unet(widths: tuple[int, ...] = BASE, in_channels: int = 4) -> UN
     """A 2-D UNet in Stable Diffusion 1.x's layout: attention at all levels but the deepest."""
     levels = len(widths) - 1
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=12,
         in_channels=in_channels,
         out_channels=4,
         block_out_channels=widths,
@@ -57,7 +57,7 @@ def make_upscaler() -> UpscalerUNet:
     """The upscaler: noisy latents and the low-resolution video in, velocity out."""
     levels = len(UPSCALER) - 1
     unet = UNet2DConditionModel(
-        sample_size=32,
+        sample_size=24,
         in_channels=7,
         out_channels=4,
         block_out_channels=UPSCALER,
@@ -84,7 +84,7 @@ def make_autoencoder() -> AutoencoderKL:
         layers_per_block=1,
         norm_num_groups=32,
         latent_channels=4,
-        sample_size=512,
+        sample_size=384,
         scaling_factor=FACTOR,
     )
 

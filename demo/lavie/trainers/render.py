@@ -1,6 +1,6 @@
 """What the cascade learns from: stills, clips, dense clips and sharp clips, drawn once and kept in files.
 
-n  examples of a file      f  frames      k  crops of a frame      h w  128 x 128 pixels, or 512 x 512 before cropping
+n  examples of a file      f  frames      k  crops of a frame      h w  96 x 96 pixels, or 384 x 384 before cropping
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...creatures.captions import caption
-from ...creatures.drawing.canvas import SIZE
-from ...creatures.scene import render
-from ...creatures.stills import random_scene
+from ...world.captions import caption
+from ...world.stills import random_scene
+from ...world.world import SIZE, render
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES, MovingScene, frame_times, moving_caption, random_moving_scene
 from .settings import CACHE, SEED, Amounts
 
@@ -25,7 +24,7 @@ CAPTIONS = 3
 # The frames of a sharp clip are neighbours at one of these rates, in frames per clip.
 RATES = (NUM_FRAMES, NUM_DENSE)
 # How many examples a file holds: about a second of drawing, or a few.
-CHUNKS = {"stills": 100, "sharp": 8, "clips": 25, "dense": 10}
+CHUNKS = {"stills": 500, "sharp": 8, "clips": 50, "dense": 20}
 Parts = dict[str, np.ndarray]
 Chunk = tuple[Parts, list[list[str]]]
 
@@ -43,10 +42,10 @@ def stills_chunk(rng: np.random.Generator, count: int) -> Chunk:
 
 
 def clips_chunk(rng: np.random.Generator, count: int, num_frames: int = NUM_FRAMES) -> Chunk:
-    """Whole clips, `frames` `n f h w 3`."""
+    """Whole clips, `frames` `n f h w 3`, with captions for both directions of time."""
     scenes = [random_moving_scene(rng) for _ in range(count)]
     pictures = np.stack([to_bytes(scene.frames(frame_times(num_frames))) for scene in scenes])
-    return {"frames": pictures}, captions_of(scenes, rng)
+    return {"frames": pictures}, both_ways(scenes, rng)
 
 
 def dense_chunk(rng: np.random.Generator, count: int) -> Chunk:
@@ -76,12 +75,18 @@ def sharp_chunk(rng: np.random.Generator, count: int) -> Chunk:
 
 
 def random_corners(scene: MovingScene, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The corners of crops, `k 2`, rows and columns in pixels of the small frames: half of them near the subject."""
+    """The corners of crops, `k 2`, rows and columns in pixels of the small frames: half of them near the shape."""
     side = SIZE // SCALE
     x, y = scene.path(times[len(times) // 2 :][:1])[0]
-    near = np.array([y, x]) - side / 2 + rng.uniform(-24, 24, (NUM_CROPS // 2, 2))
+    near = np.array([y, x]) - side / 2 + rng.uniform(-18, 18, (NUM_CROPS // 2, 2))
     anywhere = rng.uniform(0, SIZE - side, (NUM_CROPS - len(near), 2))
     return np.concatenate([near, anywhere]).clip(0, SIZE - side).astype(np.int64)
+
+
+def both_ways(scenes: list[MovingScene], rng: np.random.Generator) -> list[list[str]]:
+    """Some captions of each scene, then as many of the scene played backwards."""
+    rows, back = captions_of(scenes, rng), captions_of([scene.backwards() for scene in scenes], rng)
+    return [[*row, *other] for row, other in zip(rows, back, strict=True)]
 
 
 def captions_of(scenes: list[MovingScene], rng: np.random.Generator) -> list[list[str]]:

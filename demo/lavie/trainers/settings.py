@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ...creatures.trainers.paths import MODEL as SD_MODEL
 from ...trainers.common import HERE, SEED
+from ...trainers.common import MODEL as SD_MODEL
 
 __all__ = ["AMOUNTS", "CACHE", "LOG", "MODEL", "SD_MODEL", "SEED", "UPSCALER_FOLDER", "Amounts"]
 
@@ -34,7 +34,7 @@ class Amounts:
 
 
 AMOUNTS = {
-    "full": Amounts(stills=16_000, clips=4000, dense=900, sharp=448),
-    "small": Amounts(stills=2000, clips=300, dense=80, sharp=40),
+    "full": Amounts(stills=6000, clips=500, dense=200, sharp=160),
+    "small": Amounts(stills=600, clips=60, dense=24, sharp=16),
     "tiny": Amounts(stills=12, clips=4, dense=2, sharp=2),
 }

@@ -15,11 +15,11 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import SNR_CEILING
 from ...trainers.vae import to_input
-from .base import linear_alphas
 from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
 from .nets import make_upscaler, save_unet
 from .render import SCALE, chunk_paths
+from .schedules import linear_alphas
 from .settings import CACHE, MODEL, SEED, Amounts
 
 VIDEOS, PEAK_RATE = 8, 8e-4

@@ -13,6 +13,7 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.vae import has_fast_bfloat16, reconstruction_loss
 from ...trainers.vae import to_input
 from ...trainers.vae_start import start_linear
+from ...world.world import SIZE
 from .course import Budget, Course, pick, start
 from .nets import FACTOR, make_autoencoder
 from .render import load_parts
@@ -26,7 +27,7 @@ NUM_MEASURED = 48
 
 def load_pictures(amounts: Amounts) -> Tensor:
     """Crops of sharp frames and small frames, uint8 `n h w 3`, on the device."""
-    crops = load_parts("sharp", "crops", amounts)[:, :, ::2].reshape(-1, 128, 128, 3)
+    crops = load_parts("sharp", "crops", amounts)[:, :, ::2].reshape(-1, SIZE, SIZE, 3)
     stills = load_parts("stills", "frames", amounts)[: max(len(crops) // 2, 1), 0]
     order = np.random.default_rng(SEED).permutation(len(crops) + len(stills))
     return torch.from_numpy(np.concatenate([crops, stills])[order]).to(DEVICE)

@@ -7,9 +7,20 @@ import torch
 from torch import nn
 
 from demo.lavie.trainers import course as course_module
-from demo.lavie.trainers.course import Budget, Course, rate_at
-from demo.lavie.trainers.nets import make_autoencoder, make_base, make_interpolation, make_upscaler, save_unet
+from demo.lavie.trainers.base import Clips
+from demo.lavie.trainers.course import Budget, Course, pick_texts, rate_at
+from demo.lavie.trainers.nets import (
+    make_autoencoder,
+    make_base,
+    make_interpolation,
+    make_stills_unet,
+    make_upscaler,
+    save_unet,
+)
+from demo.lavie.trainers.schedules import linear_alphas, matching_timesteps
 from demo.lavie.trainers.settings import SD_MODEL
+from demo.lavie.trainers.stills import copy_what_fits
+from demo.trainers.unet import make_scheduler
 from tav_core import load_checkpoint, load_lavie, repeat_keys
 from tav_core.sampling.interpolate import key_of_each
 
@@ -50,6 +61,57 @@ def test_the_keys_in_training_are_those_of_the_library():
     for num_keys in (2, 5, 16):
         given = repeat_keys(torch.arange(float(num_keys))[None, None, :, None, None]).flatten()
         assert key_of_each(num_keys) == given.tolist()
+
+
+def test_both_schedules_have_as_much_noise_at_matching_timesteps():
+    alphas, own = linear_alphas().cpu(), make_scheduler().alphas_cumprod
+    found = matching_timesteps(alphas)
+    # LaVie's noise begins weaker and ends stronger than Stable Diffusion's.
+    assert found[[0, 999]].isnan().all() and not found[50:700].isnan().any()
+    steps = found[50:700]
+    low = steps.long()
+    between = torch.lerp(own[low].logit(), own[low + 1].logit(), steps - low)
+    assert torch.allclose(between.sigmoid(), alphas[50:700], atol=1e-5)
+
+
+def test_a_small_unet_starts_with_what_fits_of_its_teacher():
+    teacher, unet = make_stills_unet((64, 128, 128)), make_stills_unet()
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+    theirs = teacher.state_dict()
+    for name, tensor in copy_what_fits(unet, teacher).state_dict().items():
+        fits = name in theirs and theirs[name].shape == tensor.shape
+        assert torch.equal(tensor, theirs[name] if fits else before[name])
+    assert torch.equal(unet.conv_in.weight, teacher.conv_in.weight)
+
+
+class TestClips:
+    """Each frame of these clips holds its own number: 100 for each clip, 1 for each frame."""
+
+    @pytest.fixture
+    def clips(self):
+        def numbered(count, frames, first):
+            numbers = 100 * torch.arange(first, first + count)[:, None] + torch.arange(frames)
+            return numbers.half().view(count, frames, 1, 1, 1)
+
+        table = torch.zeros(1, 77, 2)
+        return Clips(numbered(2, 16, 0), numbered(3, 61, 2), (table, torch.zeros(5, 6, dtype=torch.long)))
+
+    def test_a_clip_is_all_of_a_short_one_or_a_window_of_a_dense_one(self, clips):
+        torch.manual_seed(0)
+        clean, chosen, backwards = clips.draw(200)
+        for frames, index, back in zip(clean.flatten(1), chosen.tolist(), backwards.tolist(), strict=True):
+            frames = frames.flip(0) if back else frames
+            steps, places = frames.diff(), frames - 100 * index
+            assert (steps == steps[0]).all() and steps[0] in ((1,) if index < 2 else (2, 3, 4))
+            assert places[0] >= 0 and places[-1] < (16 if index < 2 else 61)
+        assert set(chosen.tolist()) == set(range(5)) and 50 < backwards.sum() < 150
+
+    def test_a_clip_that_is_played_backwards_is_called_so(self):
+        table = torch.arange(6.0).view(6, 1, 1)
+        texts = (table, torch.arange(6)[None])
+        chosen, backwards = torch.zeros(300, dtype=torch.long), torch.arange(300) % 2 == 1
+        told = pick_texts(texts, chosen, no_text=1, share=0.0, backwards=backwards).flatten()
+        assert set(told[~backwards].tolist()) == {0, 1, 2} and set(told[backwards].tolist()) == {3, 4, 5}
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
