@@ -15,7 +15,7 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
-from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas
@@ -23,6 +23,8 @@ from .settings import MODEL, SEED, Amounts
 from .stills import Texts, load_stills, stills_course
 
 PEAK_RATE = 5e-4
+# Neighbouring frames of a clip, clips of a step, and how often of three steps.
+WINDOWS = ((8, 8, 2), (NUM_FRAMES, 4, 1))
 # How much the pictures' loss counts beside the clips'.
 IMAGE_WEIGHT = 0.5
 # A clip of 16 frames is every fourth, third or second frame of a dense clip.
@@ -34,15 +36,13 @@ class Lesson:
     """How a base is taught.
 
     Args:
-        videos: clips of a step.
         images: stills beside each clip; without any, the base learns from clips alone.
         positions: what its temporal attention knows of a frame's place, see `inflate_base`.
         seed: of the layers' start and of all draws.
         name: of the course's state and in the log.
     """
 
-    videos: int = 4
-    images: int = 4
+    images: int = 2
     positions: str = "lavie"
     seed: int = SEED
     name: str = "lavie base"
@@ -97,7 +97,7 @@ def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -
 def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, lesson: Lesson) -> Course:
     """The training on clips and stills, from a UNet that knows stills."""
     torch.manual_seed(lesson.seed)
-    videos, images = lesson.videos, lesson.images
+    images = lesson.images
     clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
     unet, alphas = start(make_base(stills, positions=lesson.positions)), linear_alphas()
     weights = snr_weights(alphas)
@@ -108,7 +108,10 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
     predict = Recorded(call, unet)
 
     def loss(step: int) -> Tensor:
+        num_frames, videos = in_turn(step, WINDOWS)
         clean, chosen, backwards = clips.draw(videos)
+        first = int(torch.randint(NUM_FRAMES - num_frames + 1, ()))
+        clean = clean[:, first : first + num_frames]
         texts = [pick_texts(clips.texts, chosen, no_text=1, backwards=backwards)]
         if images:
             others = pick(videos * images, len(pictures))
@@ -118,7 +121,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
         noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]
-        moving, still = each[:, :NUM_FRAMES].mean(), each[:, NUM_FRAMES:]
+        moving, still = each[:, :num_frames].mean(), each[:, num_frames:]
         return moving + IMAGE_WEIGHT * still.mean() if images else moving
 
     return Course(lesson.name, unet, loss, budget=budget, peak=PEAK_RATE, seed=lesson.seed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -190,6 +191,18 @@ def noise_for(clean: Tensor) -> Tensor:
     """
     strength = 1 + STRENGTH_SPREAD * torch.randn((len(clean), *[1] * (clean.dim() - 1)), device=clean.device)
     return strength * torch.randn_like(clean)
+
+
+def in_turn(step: int, plan: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    """How long the windows of a step are, and how many it has.
+
+    Args:
+        plan: lengths, numbers, and how often each pair has its turn; short windows teach more per second.
+    """
+    turns = [(length, count) for length, count, times in plan for _ in range(times)]
+    # Neighbouring steps differ, because 5 divides the length of no plan here.
+    assert math.gcd(5, len(turns)) == 1
+    return turns[step * 5 % len(turns)]
 
 
 def pick(count: int, among: int) -> Tensor:

@@ -12,21 +12,15 @@ from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_ea
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
-from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
 from .schedules import linear_alphas
 from .settings import MODEL, SEED, Amounts
 
-# Key frames of a window, clips of a step, and how often of eight steps: short windows teach more per second.
-WINDOWS = ((5, 8, 5), (9, 4, 2), (16, 3, 1))
+# Key frames of a window, clips of a step, and how often of eight steps.
+WINDOWS = ((5, 4, 5), (9, 2, 2), (16, 1, 1))
 PEAK_RATE = 8e-4
-
-
-def window_at(step: int) -> tuple[int, int]:
-    """How many keys and clips a step has."""
-    in_turn = [(keys, clips) for keys, clips, times in WINDOWS for _ in range(times)]
-    return in_turn[step * 5 % len(in_turn)]
 
 
 def train_interpolation(amounts: Amounts, budget: Budget) -> None:
@@ -54,7 +48,7 @@ def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
     spans = {keys: torch.arange(interpolated_length(keys), device=DEVICE) for keys in given}
 
     def loss(step: int) -> Tensor:
-        num_keys, count = window_at(step)
+        num_keys, count = in_turn(step, WINDOWS)
         chosen, first = pick(count, len(latents)), pick(count, latents.shape[1] - len(spans[num_keys]) + 1)
         timesteps = stratified_timesteps(count, DEVICE)
         clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)

@@ -8,7 +8,7 @@ from torch import nn
 
 from demo.lavie.trainers import course as course_module
 from demo.lavie.trainers.base import Clips
-from demo.lavie.trainers.course import Budget, Course, pick_texts, rate_at
+from demo.lavie.trainers.course import Budget, Course, in_turn, pick_texts, rate_at
 from demo.lavie.trainers.nets import (
     make_autoencoder,
     make_base,
@@ -112,6 +112,11 @@ class TestClips:
         chosen, backwards = torch.zeros(300, dtype=torch.long), torch.arange(300) % 2 == 1
         told = pick_texts(texts, chosen, no_text=1, share=0.0, backwards=backwards).flatten()
         assert set(told[~backwards].tolist()) == {0, 1, 2} and set(told[backwards].tolist()) == {3, 4, 5}
+
+
+def test_windows_take_turns_as_often_as_planned():
+    plan = ((8, 6, 2), (16, 3, 1))
+    assert sorted(in_turn(step, plan) for step in range(30)) == [(8, 6)] * 20 + [(16, 3)] * 10
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
