@@ -4,7 +4,7 @@
     core        every contact with ComfyUI's internals: reading, tuning, patching and sampling a MODEL
     tuning      One-Shot Tune and its options, motions as files, Apply Motion
     sampling    DDIM Invert, Sample Edit, and the nodes that change how a clip is inverted or edited
-    lavie       Load LaVie and its steps, Interpolate Frames, Upscale Video
+    lavie       Load LaVie and its steps, Interpolate Frames, Upscale Video, the demo of all three
     video       Load Clip, the demo model, Composite Edit, comparing, measuring, the report
     batch       a list of prompts over a folder of clips
 
@@ -18,6 +18,7 @@ from comfy_api.latest import ComfyExtension, io
 from .batch.edit_clips import EditClips
 from .batch.load_clips import LoadClips
 from .batch.report import BatchReport
+from .lavie.demo import LoadDemoCascade
 from .lavie.interpolate import InterpolateFrames
 from .lavie.load import LoadLaVie
 from .lavie.steps import LaVieSteps
@@ -84,6 +85,7 @@ NODES: list[type[io.ComfyNode]] = [
     MotionField,
     ZeroShotStart,
     SmoothBackground,
+    LoadDemoCascade,
     LoadLaVie,
     LaVieSteps,
     InterpolateFrames,

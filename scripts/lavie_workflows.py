@@ -1,11 +1,15 @@
-"""The example workflows with LaVie: a video from a prompt, and its whole cascade."""
+"""The example workflows with LaVie: a video from a prompt, its whole cascade, and the same with the bundled one."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from workflow_graph import Node, Output, WorkflowGraph
 from workflow_parts import (
     EDIT,
     INVERT,
+    LOAD,
     PREVIEW,
     RESULT,
     SAMPLED,
@@ -23,6 +27,11 @@ SAMPLING = {"seed": 400, "steps": 50, "cfg": 7.5, "sampler_name": "ddpm", "sched
 BASE, INTERPOLATION, SUPER_RESOLUTION = "lavie_base.pt", "lavie_interpolation.pt", "lavie_vsr.pt"
 FPS = 8.0
 SHOWN = "a corgi is walking in the park at sunrise, oil painting style"
+# The bundled one.
+TINY = {kind: f"tiny_lavie_{kind}.safetensors" for kind in ("base", "interpolation", "super_resolution")}
+TINY_SPACE = {"width": 96, "height": 96, "batch_size": 16}
+TINY_SAMPLING = {"seed": 1, "steps": 30, "cfg": 5.0, "sampler_name": "ddim", "scheduler": "ddim_uniform"}
+TINY_SHOWN = "a red star moving right on a blue background"
 
 
 def lavie_text_to_video(graph: WorkflowGraph) -> None:
@@ -65,10 +74,42 @@ def lavie_cascade(graph: WorkflowGraph) -> None:
     save(graph, large["frames"], between["fps"], "lavie_cascade")
 
 
-def sample_base(graph: WorkflowGraph, shown: Node, empty: Node) -> Output:
+def lavie_demo(graph: WorkflowGraph) -> None:
+    """The cascade with the small LaVie that comes with the pack."""
+    graph.note(
+        "LaVie's cascade with a tiny model that comes with the pack: nothing to download.",
+        "It knows a circle, square, triangle and star in six colors, *moving left*, *right*, *up* or *down*.",
+        "For LaVie itself, see templates 16 and 17.",
+    )
+    graph.group("Load", LOAD, below=True)
+    parts = graph.add("TAVLoadDemoCascade")
+    told = graph.add("TAVPrompts", prompts=TINY_SHOWN)[0]
+    shown, empty = (graph.add("CLIPTextEncode", clip=parts["clip"], text=each, folded=True) for each in (told, ""))
+    latent = sample_base(graph, shown, empty, file=TINY["base"], space=TINY_SPACE, sampling=TINY_SAMPLING)
+    video = decode(graph, latent, parts["vae"])
+    graph.group("Interpolate", INVERT)
+    given = {"clip": parts["clip"], "prompt": told, "cfg": 1.0, "room": PREVIEW}
+    interpolating = {"model_name": TINY["interpolation"], "vae": parts["vae"], "num_steps": 20, "fps": FPS}
+    between = graph.add("TAVInterpolateFrames", images=video, **given, **interpolating)
+    graph.group("Upscale", EDIT)
+    upscaling = {"model_name": TINY["super_resolution"], "vae": parts["upscaler vae"], "num_steps": 10}
+    large = graph.add("TAVUpscaleVideo", images=between["frames"], **given, **upscaling)
+    graph.group("Result", RESULT)
+    save(graph, large["frames"], between["fps"], "lavie_demo")
+
+
+def sample_base(
+    graph: WorkflowGraph,
+    shown: Node,
+    empty: Node,
+    *,
+    file: str = BASE,
+    space: Mapping[str, int] = SPACE,
+    sampling: Mapping[str, Any] = SAMPLING,
+) -> Output:
     """A group: LaVie's base, and core's sampler on it. Returns the latents."""
     graph.group("LaVie", TUNE)
-    model = graph.add("TAVLoadLaVie", model_name=BASE)["model"]
-    space = graph.add("EmptyLatentImage", **SPACE)
+    model = graph.add("TAVLoadLaVie", model_name=file)["model"]
+    latent = graph.add("EmptyLatentImage", **space)
     prompts = {"positive": shown[0], "negative": empty[0]}
-    return graph.add("KSampler", model=model, **prompts, latent_image=space[0], **SAMPLING, room=SAMPLED)[0]
+    return graph.add("KSampler", model=model, **prompts, latent_image=latent[0], **sampling, room=SAMPLED)[0]

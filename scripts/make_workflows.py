@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_workflows import inject_source, local_edit, quickstart, resume, trial
-from lavie_workflows import lavie_cascade, lavie_text_to_video
+from lavie_workflows import lavie_cascade, lavie_demo, lavie_text_to_video
 from own_workflows import (
     controlnet,
     dreambooth,
@@ -56,6 +56,7 @@ ALL: dict[str, Callable[[WorkflowGraph], object]] = {
     "18_sdxl_dreambooth_swap": sdxl_dreambooth,
     "19_draw_the_motion": draw_the_motion,
     "20_many_clips": many_clips,
+    "21_lavie_demo": lavie_demo,
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import comfy.diffusers_convert
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models_base
@@ -23,6 +25,7 @@ CLIP, MASK = HERE / "clip.mp4", HERE / "clip_mask.png"
 NUM_FRAMES, SIZE = 8, 128
 # ComfyUI's text model always has an embedding for each token of Stable Diffusion's vocabulary.
 CORE_VOCABULARY = 49408
+CORE_LEVELS = 4
 TEXT_MODEL = "clip_l.transformer.text_model."
 # The demo's UNet (64, 128, 192; attention on two levels) in ComfyUI's terms, one entry per ResNet.
 UNET_CONFIG = {
@@ -80,27 +83,27 @@ def load_demo_mask() -> Tensor:
 
 def load_demo() -> DemoModels:
     """The demo model from the files that come with the pack."""
-    return DemoModels(load_unet(), load_text_encoder(), load_vae())
+    return DemoModels(load_unet(), load_text_encoder(MODEL), load_vae(MODEL / "vae"))
 
 
-def read_part(part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and weights of one part of the diffusers folder."""
-    (weights,) = (MODEL / part).glob("*.safetensors")
-    return json.loads((MODEL / part / "config.json").read_text()), comfy.utils.load_torch_file(str(weights))
+def read_part(part: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and weights of one part of a diffusers folder."""
+    (weights,) = part.glob("*.safetensors")
+    return json.loads((part / "config.json").read_text()), comfy.utils.load_torch_file(str(weights))
 
 
 def load_unet(*, disable_dynamic: bool = False) -> Any:
     """A MODEL: core's Stable Diffusion 1.x with the demo's sizes and latent scale."""
-    config = sd15_config(UNET_CONFIG, scaling_factor=read_part("vae")[0]["scaling_factor"])
-    model = build_model(config, read_part("unet")[1], MODEL, disable_dynamic=disable_dynamic)
+    config = sd15_config(UNET_CONFIG, scaling_factor=read_part(MODEL / "vae")[0]["scaling_factor"])
+    model = build_model(config, read_part(MODEL / "unet")[1], MODEL, disable_dynamic=disable_dynamic)
     # How ComfyUI makes another copy of it, for TorchCompileModel and others.
     model.cached_patcher_init = (load_unet, ())
     return model
 
 
-def load_text_encoder() -> Any:
-    """A CLIP: core's text model with the demo's sizes, and the demo's own vocabulary."""
-    config, weights = read_part("text_encoder")
+def load_text_encoder(folder: Path) -> Any:
+    """A CLIP: core's text model with the sizes and the vocabulary of a demo model, a diffusers folder."""
+    config, weights = read_part(folder / "text_encoder")
     ends = {"start": config["bos_token_id"], "end": config["eos_token_id"], "pad": config["eos_token_id"]}
 
     class Tokenizer(comfy.sd1_clip.SD1Tokenizer):
@@ -108,7 +111,7 @@ def load_text_encoder() -> Any:
             super().__init__(embedding_directory=embedding_directory, tokenizer_data={}, tokenizer=tokenizer)
 
     def tokenizer(embedding_directory=None, tokenizer_data=None) -> Any:
-        path, width = str(MODEL / "tokenizer"), config["hidden_size"]
+        path, width = str(folder / "tokenizer"), config["hidden_size"]
         return comfy.sd1_clip.SDTokenizer(path, embedding_directory=embedding_directory, embedding_size=width)
 
     class TextModel(comfy.sd1_clip.SDClipModel):
@@ -134,9 +137,9 @@ def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**named, words: torch.cat([named[words], room])}
 
 
-def load_vae() -> Any:
-    """A VAE: core's autoencoder with the demo's widths."""
-    config, weights = read_part("vae")
+def load_vae(part: Path) -> Any:
+    """A VAE: core's autoencoder with the widths of a demo model's, the folder of which is given."""
+    config, weights = read_part(part)
     widths = config["block_out_channels"]
     sizes = {
         "double_z": True,
@@ -150,4 +153,18 @@ def load_vae() -> Any:
         "attn_resolutions": [],
         "dropout": 0.0,
     }
-    return comfy.sd.VAE(sd=weights, config={"params": {"ddconfig": sizes, "embed_dim": config["latent_channels"]}})
+    return comfy.sd.VAE(
+        sd=vae_weights(weights, len(widths)),
+        config={"params": {"ddconfig": sizes, "embed_dim": config["latent_channels"]}},
+    )
+
+
+def vae_weights(weights: dict[str, Tensor], levels: int) -> dict[str, Tensor]:
+    """An autoencoder's weights under ComfyUI's names. ComfyUI's own renaming takes all autoencoders to have four
+    levels, and counts the decoder's from there."""
+    renamed = comfy.diffusers_convert.convert_vae_state_dict(weights)
+    missing = CORE_LEVELS - levels
+    return {
+        re.sub(r"^decoder\.up\.(\d)", lambda up: f"decoder.up.{int(up[1]) - missing}", name): tensor
+        for name, tensor in renamed.items()
+    }

@@ -15,6 +15,8 @@ RUNS = "tav_runs"
 BATCHES = "tav_batches"
 SUFFIX = ".safetensors"
 LAVIE = "lavie"
+# The small ones that come with the pack.
+BUNDLED_LAVIE = Path(__file__).resolve().parents[2] / "demo" / "lavie" / "model"
 FLOW = "optical_flow"
 FLOW_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth"}
 LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
@@ -29,12 +31,13 @@ MAX_LENGTH = 100
 
 def register_folders() -> None:
     """Tells ComfyUI of `models/tav_motion`, `models/lavie` and `models/optical_flow`, in addition to folders that a
-    user's extra_model_paths.yaml names.
+    user's extra_model_paths.yaml names, and of the pack's own small LaVie.
     """
     for name, suffixes in ((MOTIONS, {SUFFIX}), (LAVIE, LAVIE_SUFFIXES), (FLOW, FLOW_SUFFIXES)):
         paths, _ = folder_paths.folder_names_and_paths.get(name, ([], set()))
         own = str(Path(folder_paths.models_dir) / name)
         folder_paths.folder_names_and_paths[name] = ([*paths, *([] if own in paths else [own])], suffixes)
+    folder_paths.folder_names_and_paths[LAVIE][0].append(str(BUNDLED_LAVIE))
 
 
 def list_lavie(hints: tuple[str, ...]) -> list[str]:

@@ -19,7 +19,7 @@ from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_tex
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas
-from .settings import MODEL, SEED, Amounts
+from .settings import FILES, SEED, Amounts
 from .stills import Texts, load_stills, stills_course
 
 PEAK_RATE = 5e-4
@@ -91,7 +91,7 @@ def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -
     try:
         course.run()
     finally:
-        save_unet(course.averaged(), MODEL / "base.safetensors")
+        save_unet(course.averaged(), FILES["base"])
 
 
 def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, lesson: Lesson) -> Course:
