@@ -1,7 +1,7 @@
-"""One command for everything: `python run.py demo | test | bench | ablation | comfyui`. Needs Python 3.10 or newer.
+"""One command for everything: `python run.py demo | cascade | test | bench | ablation | comfyui`.
 
-It makes the environment `.venv` beside this file, installs the packages into it (never into your own Python), and runs
-the command there. Later runs install again only if the requirements have changed.
+It needs Python 3.10 or newer, makes the environment `.venv` beside this file, installs the packages into it (never into
+your own Python), and runs the command there. Later runs install again only if the requirements have changed.
 """
 
 import sys
@@ -28,14 +28,16 @@ PARALLEL = [] if os.environ.get("COMFYUI_PATH") else ["-n", "logical", "--maxpro
 CHECKS = [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"]]
 COMMANDS = {
     "demo": [["-m", "demo.showcase"]],
+    "cascade": [["-m", "demo.show_cascade"]],
     "test": [*CHECKS, ["-m", "pytest", *PARALLEL]],
     "bench": [["-m", "benchmarks.bench"]],
     "ablation": [["-m", "demo.ablation"]],
 }
 COMFYUI = Path("scripts") / "start_comfyui.py"
-USAGE = """usage: python run.py demo | test | bench | ablation | comfyui [arguments passed on]
+USAGE = """usage: python run.py demo | cascade | test | bench | ablation | comfyui [arguments passed on]
 
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
+  cascade  a prompt becomes 61 frames, and some of them four times as large (LaVie); results in demo/out/cascade
   test     lint, format check, types of tav_core, and all tests; with arguments, such as a path or -k, pytest alone
   bench    time the stages on this machine
   ablation score what each part of the method does, on the demo world; takes hours, and continues where it stopped

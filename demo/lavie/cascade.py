@@ -86,7 +86,7 @@ class Cascade:
     def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
         """A video four times as wide and high."""
         config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance)
-        parts = load_upscaler_parts(self.folder / "upscaler", device=self.device)
+        parts = load_upscaler_parts(self.upscaler, device=self.device)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)
         latents = upscale(self.denoiser("super_resolution"), small, *texts, config=config)

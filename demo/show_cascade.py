@@ -1,0 +1,97 @@
+"""The command `python run.py cascade`: a prompt becomes 16 frames, these become 61, and some of them four times as
+large, by the small LaVie that comes with the pack. It writes videos and a picture, and says what an oracle sees."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tav_core import TavError, write_video
+
+from .lavie.cascade import Cascade
+from .lavie.scores import way_read
+from .oracle.oracle import Reading, read_frames
+from .study.pictures import enlarge, label_rows
+
+OUT = Path(__file__).parent / "out" / "cascade"
+PROMPT = "a red star moving right on a blue background"
+FPS, FACTOR, TIMES, SHOWN = 8.0, 4, 4, 6
+
+
+def show(cascade: Cascade, prompt: str, out: Path, *, seed: int = 0, num_large: int = 16) -> dict[str, np.ndarray]:
+    """Runs the cascade and writes what it makes; returns each stage's frames, `f h w 3` in [0, 1].
+
+    Args:
+        num_large: how many of the 61 frames are upscaled, the first ones; on a CPU, this takes longest.
+
+    Raises:
+        TavError: a stage failed; the message says what to do.
+    """
+    base = timed("16 frames", lambda: cascade.make(prompt, seed=seed))
+    between = timed("61 frames", lambda: cascade.interpolate(base, prompt, seed=seed))
+    large = timed(f"{num_large} frames, large", lambda: cascade.upscale(between[:num_large], prompt, seed=seed))
+    frames = {"base": base, "interpolated": between, "upscaled": large}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, fps in (("base", FPS), ("interpolated", FACTOR * FPS), ("upscaled", FACTOR * FPS)):
+        shown = frames[name] if name == "upscaled" else enlarge(frames[name], TIMES)
+        write_video(out / f"{name}.mp4", shown, fps=fps)
+    rows = {name: enlarge(each, TIMES // (each.shape[1] // base.shape[1])) for name, each in frames.items()}
+    label_rows({name: some_of(each) for name, each in rows.items()}, scale=1).save(out / "contact_sheet.png")
+    return frames
+
+
+def some_of(frames: np.ndarray) -> np.ndarray:
+    """A few frames, from the first to the last."""
+    return frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
+
+
+def timed(what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What a stage makes, and a line that says how long it took."""
+    started = time.monotonic()
+    frames = make()
+    print(f"{what}: {time.monotonic() - started:.0f} s", flush=True)
+    return frames
+
+
+def describe(frames: np.ndarray) -> str:
+    """What the oracle sees in frames of the world's size: what most of them show, and where it goes."""
+    readings = read_frames(frames)
+
+    def usual(part: Callable[[Reading], str]) -> str:
+        words = [part(reading) for reading in readings]
+        return max(set(words), key=words.count)
+
+    thing = f"{usual(lambda each: each.colour)} {usual(lambda each: each.shape)}"
+    return f"{thing} on {usual(lambda each: each.background)}, way: {way_read(readings)}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the cascade; returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
+    about = "A prompt becomes 16 frames, these 61, and some of them four times as large."
+    parser = argparse.ArgumentParser(prog="python run.py cascade", description=about)
+    parser.add_argument("--prompt", default=PROMPT, help=f'what to draw (default: "{PROMPT}")')
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--large", type=int, default=16, help="number of frames that are upscaled (default: 16 of 61)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the results (default: demo/out/cascade)")
+    args = parser.parse_args(argv)
+    cascade = Cascade(device="cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        frames = show(cascade, args.prompt, args.out, seed=args.seed, num_large=args.large)
+    except TavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    print(f"the oracle sees: {describe(frames['base'])}\nVideos and a picture are in {args.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
