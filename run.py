@@ -33,7 +33,6 @@ COMMANDS = {
     "bench": [["-m", "benchmarks.bench"]],
     "ablation": [["-m", "demo.ablation"]],
 }
-COMFYUI = Path("scripts") / "start_comfyui.py"
 USAGE = """usage: python run.py demo | cascade | test | bench | ablation | comfyui [arguments passed on]
 
   demo     tune, invert and edit a clip with the bundled model; results in demo/out
@@ -48,7 +47,7 @@ def main(argv: list[str]) -> int:
     """Runs a command in the environment; returns its exit status."""
     if argv and argv[0] == "comfyui":
         # ComfyUI has its own environment, or uses this Python.
-        return call([sys.executable, COMFYUI, *argv[1:]])
+        return call([sys.executable, Path("scripts") / "start_comfyui.py", *argv[1:]])
     if not argv or argv[0] not in COMMANDS:
         print(USAGE)
         return 0 if argv and argv[0] in ("-h", "--help") else 2
