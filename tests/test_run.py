@@ -120,7 +120,7 @@ def test_an_old_python_is_told_before_anything_it_cannot_read(tmp_path, monkeypa
 @pytest.mark.parametrize(("argv", "status"), [([], 2), (["dance"], 2), (["--help"], 0)])
 def test_without_a_command_it_says_what_there_is_and_starts_nothing(run, processes, capsys, argv, status):
     assert run.main(argv) == status
-    assert "demo | test | bench" in capsys.readouterr().out
+    assert "demo | cascade | test | bench" in capsys.readouterr().out
     assert processes.started == []
 
 

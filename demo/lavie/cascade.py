@@ -23,7 +23,7 @@ from ..world.world import SIZE
 
 HERE = Path(__file__).parent
 SD_MODEL = HERE.parent / "model"
-STEPS = 30
+STEPS, CHUNK_OVERLAP = 30, 2
 # Whole videos of so few pixels need less guidance than photographs.
 GUIDANCE = 5.0
 
@@ -83,9 +83,11 @@ class Cascade:
         latents = interpolate(self.denoiser("interpolation"), keys, *texts, config=config)
         return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
 
-    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
-        """A video four times as wide and high."""
-        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance)
+    def upscale(
+        self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0, overlap: int = CHUNK_OVERLAP
+    ) -> np.ndarray:
+        """A video four times as wide and high; its chunks of eight frames share `overlap` frames."""
+        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance, chunk_overlap=overlap)
         parts = load_upscaler_parts(self.upscaler, device=self.device)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)
