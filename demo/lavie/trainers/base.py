@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import torch
@@ -38,7 +39,7 @@ class Lesson:
     Args:
         images: stills beside each clip; without any, the base learns from clips alone.
         positions: what its temporal attention knows of a frame's place, see `inflate_base`.
-        seed: of the layers' start and of all draws.
+        seed: of all draws.
         name: of the course's state and in the log.
     """
 
@@ -99,7 +100,8 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
     torch.manual_seed(lesson.seed)
     images = lesson.images
     clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
-    unet, alphas = start(make_base(stills, positions=lesson.positions)), linear_alphas()
+    # A copy, because the inflated UNet shares its weights.
+    unet, alphas = start(make_base(copy.deepcopy(stills), positions=lesson.positions)), linear_alphas()
     weights = snr_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, *image_text: Tensor) -> Tensor:
