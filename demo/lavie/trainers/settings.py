@@ -36,7 +36,7 @@ class Amounts:
 
 
 AMOUNTS = {
-    "full": Amounts(stills=6000, clips=500, dense=200, sharp=160),
+    "full": Amounts(stills=4000, clips=400, dense=160, sharp=120),
     "small": Amounts(stills=600, clips=60, dense=24, sharp=16),
     "tiny": Amounts(stills=12, clips=4, dense=2, sharp=2),
 }
