@@ -128,7 +128,7 @@ def shrink(graph: dict[str, Any]) -> dict[str, Any]:
     """A graph in API format on the demo model, with few steps."""
     for node in list(graph.values()):
         inputs = node["inputs"]
-        if node["class_type"] == "TAVUpscaleVideo":
+        if node["class_type"] == "TAVUpscaleVideo" and graph[inputs["vae"][0]]["class_type"] != "TAVLoadDemoCascade":
             # The demo's VAE enlarges eight times.
             graph["x4"] = {"class_type": "VAELoader", "inputs": {"vae_name": X4_VAE}}
             inputs["vae"] = ["x4", 0]
