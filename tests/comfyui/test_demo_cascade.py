@@ -1,4 +1,4 @@
-"""The bundled small LaVie in a real ComfyUI: its parts are core's. test_workflows.py runs template 21, which uses it."""
+"""The bundled small LaVie in a real ComfyUI: its parts are core's. test_workflows.py runs template 21."""
 
 from __future__ import annotations
 
