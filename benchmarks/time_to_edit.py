@@ -54,8 +54,10 @@ QUALITY = ("edits_right", "path", "kept")
 # Where a point's number stands, in turn, so that those of equal points do not cover each other.
 BESIDE = [
     {"xytext": (x, y), "textcoords": "offset points", "ha": side}
-    for x, side in ((5, "left"), (-5, "right"))
-    for y in (4, -11)
+    for x, y, side in (
+        *((6, 8, "left"), (-6, -16, "right"), (6, -16, "left"), (-6, 8, "right")),
+        *((16, -4, "left"), (-16, -4, "right"), (0, 14, "center")),
+    )
 ]
 EARLIER = (ROOT / "demo" / "creatures" / "ablation.csv", ROOT / "benchmarks" / "results" / "time-to-edit.csv")
 
