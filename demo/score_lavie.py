@@ -23,13 +23,15 @@ from .lavie.moving_scenes import (
     frame_times,
     random_moving_scene,
 )
-from .lavie.scores import blend, decibels, mean_scores, path_error, prompt_of, score_video
+from .lavie.scores import blend, decibels, mean_scores, path_error, prompt_of, score_video, seam_ratio
 from .lavie.trainers.settings import LOG, SEED
 from .world.stills import held_out
 from .world.world import SIZE, combinations
 
-PARTS = ("base", "interpolation", "upscaling")
+PARTS = ("base", "interpolation", "upscaling", "seams")
 SHARP_FRAMES, LOW_SIDE, SCALE = 8, 48, 4
+# Divisible by 8, so that the last chunk is as long as the others whether or not they overlap.
+SEAM_FRAMES, SEAM_SIDE = 32, 32
 Scores = dict[str, dict]
 
 
@@ -105,10 +107,7 @@ def score_upscaling(cascade: Cascade, count: int, _: float) -> Scores:
     strips = []
     for number, scene in enumerate(truth_scenes(count)):
         times = frame_times(NUM_FRAMES)[:SHARP_FRAMES]
-        x, y = (int(np.clip(part - LOW_SIDE / 2, 0, SIZE - LOW_SIDE)) for part in scene.path(times[:1])[0])
-        small = np.ascontiguousarray(scene.frames(times)[:, y : y + LOW_SIDE, x : x + LOW_SIDE])
-        down, across = (slice(at * SCALE, (at + LOW_SIDE) * SCALE) for at in (y, x))
-        truth = scene.frames(times, scale=SCALE)[:, down, across]
+        small, truth = crop_of(scene, times, LOW_SIDE)
         enlarged = [cv2.resize(each, truth.shape[1:3], interpolation=cv2.INTER_CUBIC) for each in small]
         made = {"upscaled": cascade.upscale(small, scene.prompt, seed=number), "bicubic": np.stack(enlarged).clip(0, 1)}
         for name, frames in made.items():
@@ -118,6 +117,31 @@ def score_upscaling(cascade: Cascade, count: int, _: float) -> Scores:
         print(number + 1, {name: mean_scores(part) for name, part in rows.items()}, flush=True)
         save_sheet("upscaling", strips[:8])
     return {name: mean_scores(part) for name, part in rows.items()}
+
+
+def score_seams(cascade: Cascade, count: int, _: float) -> Scores:
+    """How much more upscaled frames change where chunks meet: with chunks that overlap and move, and as the original's.
+
+    Chunks of eight frames that share two begin and end at even frames, in one step of three at each.
+    """
+    rows: dict[str, list[dict[str, float]]] = {"overlap 2": [], "overlap 0": []}
+    for number, scene in enumerate(truth_scenes(count)):
+        times = frame_times(NUM_DENSE)[:SEAM_FRAMES]
+        small, truth = crop_of(scene, times, SEAM_SIDE)
+        for overlap, step in ((2, 2), (0, 8)):
+            made = cascade.upscale(small, scene.prompt, seed=number, overlap=overlap)
+            ratio = seam_ratio(made, truth, range(step, SEAM_FRAMES, step))
+            rows[f"overlap {overlap}"].append({"seam": ratio, "psnr": decibels(made, truth)})
+        print(number + 1, {name: mean_scores(part) for name, part in rows.items()}, flush=True)
+    return {name: mean_scores(part) for name, part in rows.items()}
+
+
+def crop_of(scene: MovingScene, times: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A crop around the shape of the small frames, `side` pixels wide, and of those four times as large."""
+    x, y = (int(np.clip(part - side / 2, 0, SIZE - side)) for part in scene.path(times[:1])[0])
+    small = np.ascontiguousarray(scene.frames(times)[:, y : y + side, x : x + side])
+    down, across = (slice(at * SCALE, (at + side) * SCALE) for at in (y, x))
+    return small, scene.frames(times, scale=SCALE)[:, down, across]
 
 
 def save_sheet(name: str, strips: list[np.ndarray]) -> None:
@@ -132,9 +156,10 @@ SCORE: dict[str, Callable[[Cascade, int, float], Scores]] = {
     "base": score_base,
     "interpolation": score_interpolation,
     "upscaling": score_upscaling,
+    "seams": score_seams,
 }
-COUNTS = {"base": 48, "interpolation": 6, "upscaling": 6}
-QUICK = {"base": 16, "interpolation": 2, "upscaling": 2}
+COUNTS = {"base": 48, "interpolation": 6, "upscaling": 6, "seams": 4}
+QUICK = {"base": 16, "interpolation": 2, "upscaling": 2, "seams": 1}
 
 
 def main() -> None:

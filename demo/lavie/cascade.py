@@ -21,9 +21,9 @@ from tav_core.sampling.upscale import upscale
 
 from ..world.world import SIZE
 
-FOLDER = Path(__file__).parent / "model"
-SD_MODEL = Path(__file__).parents[1] / "model"
-STEPS = 30
+HERE = Path(__file__).parent
+SD_MODEL = HERE.parent / "model"
+STEPS, CHUNK_OVERLAP = 30, 2
 # Whole videos of so few pixels need less guidance than photographs.
 GUIDANCE = 5.0
 
@@ -33,19 +33,27 @@ class Cascade:
 
     Args:
         folder: where the three models are.
+        upscaler: the folder of the upscaler's autoencoder.
         device: where they compute.
         steps: sampling steps of each.
     """
 
-    def __init__(self, folder: Path = FOLDER, *, device: str = "cpu", steps: int = STEPS) -> None:
-        self.folder, self.device, self.steps = folder, device, steps
+    def __init__(
+        self,
+        folder: Path = HERE / "model",
+        upscaler: Path = HERE / "upscaler",
+        *,
+        device: str = "cpu",
+        steps: int = STEPS,
+    ) -> None:
+        self.folder, self.upscaler, self.device, self.steps = folder, upscaler, device, steps
         self.sd = load_checkpoint(SD_MODEL, device=device)
         self.denoisers: dict[str, UNetDenoiser] = {}
 
     def denoiser(self, kind: str) -> UNetDenoiser:
         """One of the three models, read once."""
         if kind not in self.denoisers:
-            model = load_lavie(self.folder / f"{kind}.safetensors", kind, device=self.device)
+            model = load_lavie(self.folder / f"tiny_lavie_{kind}.safetensors", kind, device=self.device)
             self.denoisers[kind] = UNetDenoiser(unet=model.unet, schedule=model.schedule)
         return self.denoisers[kind]
 
@@ -75,10 +83,12 @@ class Cascade:
         latents = interpolate(self.denoiser("interpolation"), keys, *texts, config=config)
         return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
 
-    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
-        """A video four times as wide and high."""
-        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance)
-        parts = load_upscaler_parts(self.folder / "upscaler", device=self.device)
+    def upscale(
+        self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0, overlap: int = CHUNK_OVERLAP
+    ) -> np.ndarray:
+        """A video four times as wide and high; its chunks of eight frames share `overlap` frames."""
+        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance, chunk_overlap=overlap)
+        parts = load_upscaler_parts(self.upscaler, device=self.device)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)
         latents = upscale(self.denoiser("super_resolution"), small, *texts, config=config)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..world.captions import LEAVE_OUT, phrase, size_word
+from ..world.captions import phrase, random_order, some_words
 from ..world.sdf import reach
 from ..world.stills import random_scene
 from ..world.world import SIZE, Scene, render
@@ -120,15 +120,7 @@ def random_moving_scene(
 
 def moving_caption(moving: MovingScene, rng: np.random.Generator) -> str:
     """A caption that leaves parts out at random: those that a still's caption does, and now and then the direction."""
-    first = moving.first
-    said = {
-        "shape": first.shape,
-        "colour": first.colour,
-        "background": first.background,
-        "size": size_word(first.radius),
-    }
-    kept = {part: word for part, word in said.items() if rng.random() >= LEAVE_OUT[part]}
-    told = doing(moving.way)
+    words, told = some_words(moving.first, rng), doing(moving.way)
     if told and rng.random() < LEAVE_OUT_WAY:
         told = "moving"
-    return phrase(**kept, style=first.style, doing=told, order=int(rng.random() < 0.2))
+    return phrase(**words, style=moving.first.style, doing=told, order=random_order(rng))

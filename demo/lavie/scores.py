@@ -6,11 +6,13 @@ agreement    1 minus how much the shades of shape and background vary between fr
 flicker      mean absolute second difference in time of the pixels away from the shape
 psnr         decibels between frames and the rendered truth
 path         mean distance of the shape's centre from the true one, in pixels
+seam         how much more frames change against the truth where two chunks meet than elsewhere
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
@@ -80,6 +82,18 @@ def blend(keys: np.ndarray, factor: int = 4) -> np.ndarray:
     for one, other in pairwise(keys):
         parts += [one + (other - one) * (step / factor) for step in range(factor)]
     return np.stack([*parts, keys[-1]])
+
+
+def seam_ratio(frames: np.ndarray, truth: np.ndarray, borders: Collection[int]) -> float:
+    """How much more the error changes from frame to frame at borders than elsewhere, as a factor.
+
+    Args:
+        frames, truth: `f h w 3` in [0, 1].
+        borders: the frames before which a chunk begins or ends.
+    """
+    changes = np.abs(np.diff(frames - truth, axis=0)).mean(axis=(1, 2, 3))
+    at_border = np.isin(np.arange(1, len(frames)), [*borders])
+    return float(changes[at_border].mean() / changes[~at_border].mean())
 
 
 def mean_scores(rows: list[dict[str, float]]) -> dict[str, float]:

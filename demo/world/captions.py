@@ -48,14 +48,23 @@ def phrase(
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A caption of `scene` that leaves parts out at random (LEAVE_OUT)."""
+    return phrase(**some_words(scene, rng), style=scene.style, order=random_order(rng))
+
+
+def some_words(scene: Scene, rng: np.random.Generator) -> dict[str, str]:
+    """What a caption says of a scene: what it can name, without the parts that it leaves out."""
     said = {
         "shape": scene.shape,
         "colour": scene.colour,
         "background": scene.background,
         "size": size_word(scene.radius),
     }
-    kept = {part: word for part, word in said.items() if rng.random() >= LEAVE_OUT[part]}
-    return phrase(**kept, style=scene.style, order=int(rng.random() < 0.2))
+    return {part: word for part, word in said.items() if rng.random() >= LEAVE_OUT[part]}
+
+
+def random_order(rng: np.random.Generator) -> int:
+    """The order of a caption's words, see `phrase`."""
+    return int(rng.random() < 0.2)
 
 
 def vocabulary() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import torch
@@ -19,7 +20,7 @@ from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_tex
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas
-from .settings import MODEL, SEED, Amounts
+from .settings import FILES, SEED, Amounts
 from .stills import Texts, load_stills, stills_course
 
 PEAK_RATE = 5e-4
@@ -38,7 +39,7 @@ class Lesson:
     Args:
         images: stills beside each clip; without any, the base learns from clips alone.
         positions: what its temporal attention knows of a frame's place, see `inflate_base`.
-        seed: of the layers' start and of all draws.
+        seed: of all draws.
         name: of the course's state and in the log.
     """
 
@@ -91,7 +92,7 @@ def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -
     try:
         course.run()
     finally:
-        save_unet(course.averaged(), MODEL / "base.safetensors")
+        save_unet(course.averaged(), FILES["base"])
 
 
 def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, lesson: Lesson) -> Course:
@@ -99,7 +100,8 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
     torch.manual_seed(lesson.seed)
     images = lesson.images
     clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
-    unet, alphas = start(make_base(stills, positions=lesson.positions)), linear_alphas()
+    # A copy, because the inflated UNet shares its weights.
+    unet, alphas = start(make_base(copy.deepcopy(stills), positions=lesson.positions)), linear_alphas()
     weights = snr_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, *image_text: Tensor) -> Tensor:

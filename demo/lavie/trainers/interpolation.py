@@ -16,7 +16,7 @@ from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_tex
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
 from .schedules import linear_alphas
-from .settings import MODEL, SEED, Amounts
+from .settings import FILES, SEED, Amounts
 
 # Key frames of a window, clips of a step, and how often of eight steps.
 WINDOWS = ((5, 4, 5), (9, 2, 2), (16, 1, 1))
@@ -29,7 +29,7 @@ def train_interpolation(amounts: Amounts, budget: Budget) -> None:
     try:
         course.run()
     finally:
-        save_unet(course.averaged(), MODEL / "interpolation.safetensors")
+        save_unet(course.averaged(), FILES["interpolation"])
 
 
 def interpolation_course(amounts: Amounts, budget: Budget) -> Course:

@@ -20,7 +20,7 @@ from ...trainers.text import WIDTH
 from .settings import SD_MODEL
 
 # Never 32 at the first level: each of the 32 groups would be one channel, and no channel would keep its strength.
-BASE, INTERPOLATION, UPSCALER, AUTOENCODER = (64, 64, 96), (64, 64), (64, 32), (96, 32, 64)
+BASE, INTERPOLATION, UPSCALER, AUTOENCODER = (64, 64, 64), (64, 64), (64, 32), (64, 32, 64)
 # The factor of the x4 upscaler's latents, which the autoencoder's are scaled to.
 FACTOR = 0.08333
 ORIGINAL_NAMES = {".attn_temp.": ".attn_temporal.", ".norm_temp.": ".norm_temporal."}

@@ -7,13 +7,15 @@ import dataclasses
 from ...trainers.common import HERE, SEED
 from ...trainers.common import MODEL as SD_MODEL
 
-__all__ = ["AMOUNTS", "CACHE", "LOG", "MODEL", "SD_MODEL", "SEED", "UPSCALER_FOLDER", "Amounts"]
+__all__ = ["AMOUNTS", "CACHE", "FILES", "LOG", "SD_MODEL", "SEED", "UPSCALER_FOLDER", "Amounts"]
 
 CACHE = HERE.parent / "out" / "lavie_training"
 LOG = HERE / "lavie" / "training" / "log.csv"
 MODEL = HERE / "lavie" / "model"
+# LaVie's nodes list these files among the user's own.
+FILES = {kind: MODEL / f"tiny_lavie_{kind}.safetensors" for kind in ("base", "interpolation", "super_resolution")}
 # A diffusers folder like that of the x4 upscaler, without its UNet.
-UPSCALER_FOLDER = MODEL / "upscaler"
+UPSCALER_FOLDER = HERE / "lavie" / "upscaler"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Amounts:
 
 
 AMOUNTS = {
-    "full": Amounts(stills=6000, clips=500, dense=200, sharp=160),
+    "full": Amounts(stills=4000, clips=400, dense=160, sharp=120),
     "small": Amounts(stills=600, clips=60, dense=24, sharp=16),
     "tiny": Amounts(stills=12, clips=4, dense=2, sharp=2),
 }

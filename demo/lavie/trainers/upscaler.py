@@ -20,7 +20,7 @@ from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
 from .nets import make_upscaler, save_unet
 from .render import SCALE, chunk_paths
 from .schedules import linear_alphas
-from .settings import CACHE, MODEL, SEED, Amounts
+from .settings import CACHE, FILES, SEED, Amounts
 
 VIDEOS, PEAK_RATE = 8, 8e-4
 # The highest level of noise on the low resolution; most are far lower.
@@ -71,7 +71,7 @@ def train_upscaler(amounts: Amounts, budget: Budget, *, videos: int = VIDEOS) ->
     try:
         course.run()
     finally:
-        save_unet(course.averaged(), MODEL / "super_resolution.safetensors")
+        save_unet(course.averaged(), FILES["super_resolution"])
 
 
 def upscaler_course(amounts: Amounts, budget: Budget, videos: int = VIDEOS) -> Course:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demo.lavie.moving_scenes import frame_times, random_moving_scene
-from demo.lavie.scores import blend, decibels, mean_scores, path_error
+from demo.lavie.scores import blend, decibels, mean_scores, path_error, seam_ratio
 
 
 def test_decibels_of_a_known_error():
@@ -28,6 +28,16 @@ def test_rendered_frames_are_on_their_path(way):
     times = frame_times(6)
     assert path_error(moving.frames(times), moving.path(times)) < 1
     assert path_error(moving.frames(times), moving.path(times) + np.array((30, 0))) > 25
+
+
+def test_a_seam_shows_as_a_larger_change_at_its_border():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((32, 4, 4, 3))
+    noisy = truth + 0.01 * rng.standard_normal((32, 1, 1, 1))
+    jump = 0.1 * (np.arange(32) // 8)[:, None, None, None]
+    assert seam_ratio(noisy + jump, truth, range(8, 32, 8)) > 5
+    even = 0.01 * (-1.0) ** np.arange(32)[:, None, None, None] + truth
+    assert seam_ratio(even, truth, range(8, 32, 8)) == pytest.approx(1)
 
 
 def test_means_leave_out_what_does_not_apply():
