@@ -26,7 +26,7 @@ from .lavie.scores import mean_scores, prompt_of, score_video
 from .lavie.trainers.base import Lesson, base_course
 from .lavie.trainers.course import Budget
 from .lavie.trainers.settings import AMOUNTS, LOG, SEED, Amounts
-from .lavie.trainers.stills import stills_course
+from .lavie.trainers.stills import trained_stills
 from .oracle.oracle import read_frame
 from .study.tables import markdown_table
 from .world.stills import held_out
@@ -122,7 +122,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     amounts = AMOUNTS[args.amounts]
-    stills = stills_course(amounts, Budget(steps=1, seconds=1.0)).averaged()
+    stills = trained_stills(amounts)
     done = {(row["lesson"], row["seed"]) for row in read_results()}
     for seed in args.seeds:
         for name in args.lessons:

@@ -21,7 +21,7 @@ from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas
 from .settings import FILES, SEED, Amounts
-from .stills import Texts, load_stills, stills_course
+from .stills import Texts, load_stills, trained_stills
 
 PEAK_RATE = 5e-4
 # Neighbouring frames of a clip, clips of a step, and how often of three steps.
@@ -87,8 +87,7 @@ def load_clips(amounts: Amounts) -> Clips:
 
 def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -> None:
     """Trains the base on clips and stills together, and saves it."""
-    stills = stills_course(amounts, Budget(steps=1, seconds=1.0)).averaged()
-    course = base_course(amounts, budget, stills, lesson or Lesson())
+    course = base_course(amounts, budget, trained_stills(amounts), lesson or Lesson())
     try:
         course.run()
     finally:

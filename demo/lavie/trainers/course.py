@@ -18,7 +18,7 @@ from .settings import CACHE, LOG, SEED
 WARM_UP, COOL_DOWN = 100, 0.65
 EMA_DECAY = 0.999
 # The standard deviation of the noise's strength, see `noise_for`.
-STRENGTH_SPREAD = 0.05
+STRENGTH_SPREAD = 0.15
 LOG_EVERY, SAVE_SECONDS = 50, 60.0
 
 

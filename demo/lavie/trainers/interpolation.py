@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,6 +18,7 @@ from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
 from .schedules import linear_alphas
 from .settings import FILES, SEED, Amounts
+from .stills import trained_stills
 
 # Key frames of a window, clips of a step, and how often of eight steps.
 WINDOWS = ((5, 4, 5), (9, 2, 2), (16, 1, 1))
@@ -25,19 +27,19 @@ PEAK_RATE = 8e-4
 
 def train_interpolation(amounts: Amounts, budget: Budget) -> None:
     """Trains the interpolation and saves it."""
-    course = interpolation_course(amounts, budget)
+    course = interpolation_course(amounts, budget, trained_stills(amounts))
     try:
         course.run()
     finally:
         save_unet(course.averaged(), FILES["interpolation"])
 
 
-def interpolation_course(amounts: Amounts, budget: Budget) -> Course:
-    """The training on windows of dense clips."""
+def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel) -> Course:
+    """The training on windows of dense clips, from a UNet that knows stills."""
     torch.manual_seed(SEED)
     latents = encode_frames("dense", amounts).to(DEVICE)
     texts = to_device(*embed_captions("dense", amounts, others=("", NO_PROMPT), suffix=SUFFIX))
-    unet, alphas = start(make_interpolation()), linear_alphas("interpolation")
+    unet, alphas = start(make_interpolation(stills)), linear_alphas("interpolation")
     weights = snr_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, keys: Tensor) -> Tensor:

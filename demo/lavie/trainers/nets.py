@@ -20,13 +20,13 @@ from ...trainers.text import WIDTH
 from .settings import SD_MODEL
 
 # Never 32 at the first level: each of the 32 groups would be one channel, and no channel would keep its strength.
-BASE, INTERPOLATION, UPSCALER, AUTOENCODER = (64, 64, 64), (64, 64), (64, 32), (64, 32, 64)
+STILLS, UPSCALER, AUTOENCODER = (64, 64, 64), (64, 32), (64, 32, 64)
 # The factor of the x4 upscaler's latents, which the autoencoder's are scaled to.
 FACTOR = 0.08333
 ORIGINAL_NAMES = {".attn_temp.": ".attn_temporal.", ".norm_temp.": ".norm_temporal."}
 
 
-def make_stills_unet(widths: tuple[int, ...] = BASE, in_channels: int = 4) -> UNet2DConditionModel:
+def make_stills_unet(widths: tuple[int, ...] = STILLS, in_channels: int = 4) -> UNet2DConditionModel:
     """A 2-D UNet in Stable Diffusion 1.x's layout: attention at all levels but the deepest."""
     levels = len(widths) - 1
     return UNet2DConditionModel(
@@ -48,9 +48,16 @@ def make_base(stills: UNet2DConditionModel | None = None, *, positions: str = "l
     return inflate_base(stills or make_stills_unet(), positions=positions)
 
 
-def make_interpolation() -> InflatedUNet:
-    """The interpolation: noisy latents and those of the key frames in, noise out."""
-    return inflate_interpolation(make_stills_unet(INTERPOLATION, in_channels=8))
+@torch.no_grad()
+def make_interpolation(stills: UNet2DConditionModel | None = None) -> InflatedUNet:
+    """The interpolation: noisy latents and those of the key frames in, noise out.
+
+    It starts from a UNet that was trained on stills, without yet looking at the keys.
+    """
+    unet, given = make_stills_unet(in_channels=8), (stills or make_stills_unet()).state_dict()
+    first = given["conv_in.weight"]
+    unet.load_state_dict({**given, "conv_in.weight": torch.cat([first, torch.zeros_like(first)], dim=1)})
+    return inflate_interpolation(unet)
 
 
 def make_upscaler() -> UpscalerUNet:

@@ -51,6 +51,11 @@ def train_stills(amounts: Amounts, budget: Budget, *, batch: int = BATCH) -> Non
         save_unet(course.averaged(), CACHE / "stills.safetensors")
 
 
+def trained_stills(amounts: Amounts) -> UNet2DConditionModel:
+    """The UNet that knows stills, as far as its training has come."""
+    return stills_course(amounts, Budget(steps=1, seconds=1.0)).averaged()
+
+
 def stills_course(amounts: Amounts, budget: Budget, batch: int = BATCH) -> Course:
     """The training on stills. What it should predict is what the teacher does where both schedules have as much noise,
     which varies less than the noise itself, and elsewhere the noise."""
