@@ -122,7 +122,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     amounts = AMOUNTS[args.amounts]
-    stills = trained_stills(amounts)
+    stills = trained_stills()
     done = {(row["lesson"], row["seed"]) for row in read_results()}
     for seed in args.seeds:
         for name in args.lessons:

@@ -65,16 +65,14 @@ class Clips:
         """
         chosen, backwards = pick(count, len(self.whole) + len(self.dense)), pick(count, 2).bool()
         strides, starts = pick(count, len(STRIDES)), torch.rand(count, device=DEVICE)
-        frames = torch.arange(NUM_FRAMES, device=DEVICE)
-        parts = []
-        for index, stride, start_at in zip(chosen.tolist(), strides.tolist(), starts.tolist(), strict=True):
-            if index < len(self.whole):
-                parts.append(self.whole[index])
-                continue
-            span = STRIDES[stride] * (NUM_FRAMES - 1)
-            first = int(start_at * (NUM_DENSE - span))
-            parts.append(self.dense[index - len(self.whole), first + STRIDES[stride] * frames])
-        clean = torch.stack(parts).float()
+        short = chosen < len(self.whole)
+        strides = torch.where(short, 1, torch.tensor(STRIDES, device=DEVICE)[strides])
+        firsts = (starts * (torch.where(short, NUM_FRAMES, NUM_DENSE) - strides * (NUM_FRAMES - 1))).long()
+        at = firsts[:, None] + strides[:, None] * torch.arange(NUM_FRAMES, device=DEVICE)
+        # Each index is right for one of the two, which is taken.
+        whole = self.whole[chosen.clamp(max=len(self.whole) - 1)]
+        dense = self.dense[(chosen - len(self.whole)).clamp(min=0)[:, None], at]
+        clean = torch.where(short.view(-1, 1, 1, 1, 1), whole, dense).float()
         return torch.where(backwards.view(-1, 1, 1, 1, 1), clean.flip(1), clean), chosen, backwards
 
 
@@ -87,7 +85,7 @@ def load_clips(amounts: Amounts) -> Clips:
 
 def train_base(amounts: Amounts, budget: Budget, lesson: Lesson | None = None) -> None:
     """Trains the base on clips and stills together, and saves it."""
-    course = base_course(amounts, budget, trained_stills(amounts), lesson or Lesson())
+    course = base_course(amounts, budget, trained_stills(), lesson or Lesson())
     try:
         course.run()
     finally:

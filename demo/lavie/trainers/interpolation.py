@@ -27,7 +27,7 @@ PEAK_RATE = 8e-4
 
 def train_interpolation(amounts: Amounts, budget: Budget) -> None:
     """Trains the interpolation and saves it."""
-    course = interpolation_course(amounts, budget, trained_stills(amounts))
+    course = interpolation_course(amounts, budget, trained_stills())
     try:
         course.run()
     finally:

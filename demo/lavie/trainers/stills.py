@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,7 @@ from .settings import CACHE, SD_MODEL, SEED, Amounts
 
 Texts = tuple[Tensor, Tensor]
 BATCH, PEAK_RATE = 32, 8e-4
+TRAINED = CACHE / "stills.safetensors"
 
 
 def load_stills(amounts: Amounts) -> tuple[Tensor, Texts]:
@@ -48,7 +50,14 @@ def train_stills(amounts: Amounts, budget: Budget, *, batch: int = BATCH) -> Non
     try:
         course.run()
     finally:
-        save_unet(course.averaged(), CACHE / "stills.safetensors")
+        save_unet(course.averaged(), TRAINED)
+
+
+def trained_stills() -> UNet2DConditionModel:
+    """The UNet that knows stills, as far as its training has come."""
+    unet = make_stills_unet()
+    unet.load_state_dict(load_file(TRAINED))
+    return unet
 
 
 def trained_stills(amounts: Amounts) -> UNet2DConditionModel:

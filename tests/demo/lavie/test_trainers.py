@@ -19,7 +19,7 @@ from demo.lavie.trainers.nets import (
 )
 from demo.lavie.trainers.schedules import linear_alphas, matching_timesteps
 from demo.lavie.trainers.settings import SD_MODEL
-from demo.lavie.trainers.stills import copy_what_fits
+from demo.lavie.trainers.stills import copy_what_fits, trained_stills
 from demo.trainers.unet import make_scheduler
 from tav_core import load_checkpoint, load_lavie, repeat_keys
 from tav_core.models.conditioning import Conditioning
@@ -83,6 +83,14 @@ def test_a_small_unet_starts_with_what_fits_of_its_teacher():
         fits = name in theirs and theirs[name].shape == tensor.shape
         assert torch.equal(tensor, theirs[name] if fits else before[name])
     assert torch.equal(unet.conv_in.weight, teacher.conv_in.weight)
+
+
+def test_base_and_interpolation_begin_with_the_saved_stills(tmp_path, monkeypatch):
+    unet = make_stills_unet()
+    monkeypatch.setattr("demo.lavie.trainers.stills.TRAINED", tmp_path / "stills.safetensors")
+    save_unet(unet, tmp_path / "stills.safetensors")
+    own = unet.state_dict()
+    assert all(torch.equal(tensor, own[name].half().float()) for name, tensor in trained_stills().state_dict().items())
 
 
 def test_the_interpolation_starts_with_what_the_stills_taught():
