@@ -60,11 +60,6 @@ def trained_stills() -> UNet2DConditionModel:
     return unet
 
 
-def trained_stills(amounts: Amounts) -> UNet2DConditionModel:
-    """The UNet that knows stills, as far as its training has come."""
-    return stills_course(amounts, Budget(steps=1, seconds=1.0)).averaged()
-
-
 def stills_course(amounts: Amounts, budget: Budget, batch: int = BATCH) -> Course:
     """The training on stills. What it should predict is what the teacher does where both schedules have as much noise,
     which varies less than the noise itself, and elsewhere the noise."""
