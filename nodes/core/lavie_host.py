@@ -20,12 +20,13 @@ from torch import Tensor
 from ...tav_core.checkpoints.lavie import LaVie, load_lavie
 from ...tav_core.denoisers.denoiser import UNetDenoiser
 from ...tav_core.layouts import VAE_FACTOR
+from ...tav_core.models.latents import pad_to_factor
 from ...tav_core.models.schedule import predict_clean
 from ...tav_core.sampling.interpolate import interpolate
 from ...tav_core.sampling.upscale import upscale
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES
 from .frames import decode_frames, encode_frames
-from .lavie_inputs import ENLARGES, Prompts, check_file, check_vae, pad_to_factor, same_length
+from .lavie_inputs import ENLARGES, Prompts, check_file, check_vae, same_length
 from .terminal_bar import terminal_bar
 
 if TYPE_CHECKING:

@@ -6,14 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from ...tav_core.checkpoints.lavie import check_kind
 from ...tav_core.checkpoints.lavie_configs import lavie_unet_config
 from ...tav_core.checkpoints.weight_files import open_weights
 from ...tav_core.errors import CheckpointError
-from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.models.conditioning import Conditioning, repeat_to_one_length
 from ..sockets.bridge import to_context
 
@@ -37,14 +33,6 @@ def same_length(positive: Conditioning, negative: Conditioning) -> Prompts:
     """Both prompts with as many tokens: a shorter one is repeated, as ComfyUI does to batch them."""
     one, other = repeat_to_one_length([positive.text, negative.text])
     return replace(positive, text=one), replace(negative, text=other)
-
-
-def pad_to_factor(frames: Tensor) -> Tensor:
-    """Frames `f h w 3` whose sides are multiples of the VAE's factor, their last rows and columns repeated."""
-    bottom, right = (-side % VAE_FACTOR for side in frames.shape[1:3])
-    if not bottom and not right:
-        return frames
-    return F.pad(frames.movedim(-1, 1), (0, right, 0, bottom), mode="replicate").movedim(1, -1)
 
 
 def check_file(path: Path, kind: str, prompts: Prompts) -> None:

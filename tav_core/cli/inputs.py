@@ -18,7 +18,7 @@ from ..denoisers.windows import ContextWindows, WindowedDenoiser
 from ..errors import CheckpointError, ConfigError, MotionError
 from ..models.conditioning import Conditioning
 from ..models.devices import choose_dtype, find_device
-from ..models.latents import LatentMoments, encode_frames
+from ..models.latents import LatentMoments, encode_frames, pad_to_factor
 from ..models.memory import check_sampling
 from ..models.step_time import TimeEstimate
 from ..models.text import encode_prompt
@@ -110,9 +110,9 @@ def load_start(path: Path | None) -> Motion | None:
 
 
 def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:
-    """The clip's latents."""
+    """The clip's latents. A side that is no multiple of the VAE's factor is filled up with repeated pixels."""
     tell(f"encoding {clip.num_frames} frames")
-    return encode_frames(checkpoint.vae, clip.frames)
+    return encode_frames(checkpoint.vae, pad_to_factor(clip.frames))
 
 
 def encode(args: argparse.Namespace, checkpoint: Checkpoint, prompts: str | list[str]) -> Conditioning:

@@ -82,9 +82,10 @@ def run_generate(args: argparse.Namespace) -> None:
 def run_interpolate(args: argparse.Namespace) -> None:
     """Draws a clip anew with three more frames between each two, and writes it."""
     config = read_settings(args, InterpolateConfig)
-    clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
+    clip, prompt = read_whole(args.clip, args, exact=True), args.prompt or prompt_of(args.clip)
+    height, width = clip.frames.shape[1:3]
     fps = FACTOR * clip.fps if args.fps is None else args.fps
-    path = prepare_video(args, INTERPOLATED, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
+    path = prepare_video(args, INTERPOLATED, fps, height=height, width=width)
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, prompt + config.prompt_suffix), encode(args, checkpoint, config.negative)
     keys = encode_clip(checkpoint, clip).mean
@@ -97,13 +98,14 @@ def run_interpolate(args: argparse.Namespace) -> None:
     tell_time(windowed, shape, told, {config.guidance_scale > 1: config.num_steps})
     with progress_bar("interpolate", config.num_steps) as bar:
         latents = interpolate(denoiser, keys, told, avoided, config=config, on_step=counted_by(bar))
-    write_one(path, decode_latents(checkpoint.vae, latents)[0], fps, config, args, prompt)
+    frames = decode_latents(checkpoint.vae, latents)[0, :, :height, :width]
+    write_one(path, frames, fps, config, args, prompt)
 
 
 def run_upscale(args: argparse.Namespace) -> None:
     """Makes a video four times as wide and high, and writes it."""
     config = read_settings(args, UpscaleConfig)
-    clip, prompt = read_whole(args.clip, args), args.prompt or prompt_of(args.clip)
+    clip, prompt = read_whole(args.clip, args, exact=True), args.prompt or prompt_of(args.clip)
     fps = clip.fps if args.fps is None else args.fps
     height, width = clip.frames.shape[1:3]
     path = prepare_video(args, UPSCALED, fps, height=TIMES * height, width=TIMES * width)

@@ -10,20 +10,25 @@ from ..video.config import SIZE_STEP, ClipConfig
 from .options import read_clip_config
 
 
-def read_whole(path: Path, args: argparse.Namespace | None = None, *, num_frames: int | None = None) -> VideoClip:
-    """Reads a video, its size rounded down to multiples of 8; all frames, unless a number is given.
+def read_whole(
+    path: Path, args: argparse.Namespace | None = None, *, num_frames: int | None = None, exact: bool = False
+) -> VideoClip:
+    """Reads a video at the size that it is shown at; all frames, unless a number is given.
 
     Args:
         args: options of how to read it (`ClipConfig`), those that are None left to the video.
         num_frames: how many frames to take, if there are no options.
+        exact: keep every pixel. Otherwise, the sides are rounded down to multiples of 8, which VAEs need.
     """
     source = open_source(path)
     given = args or argparse.Namespace(num_frames=num_frames)
-    width, height = (max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for side in source_size(source))
-    own = {"width": width, "height": height}
-    known = {name: value for name, value in own.items() if getattr(given, name, None) is None}
-    config = read_clip_config(given, None, **known)
+    width, height = source_size(source)
+    shown = {"width": round(width * source.pixel_aspect), "height": height}
+    known = {name: side for name, side in shown.items() if getattr(given, name, None) is None}
+    rounded = {name: max(SIZE_STEP, side // SIZE_STEP * SIZE_STEP) for name, side in known.items()}
+    config = read_clip_config(given, None, **rounded)
     if given.num_frames is None:
         left = len(range(config.start, len(source.timeline), config.stride))
         config = ClipConfig(**{**vars(config), "num_frames": max(left, 1)})
-    return take_frames(source, config)
+    size = (known.get("width", config.width), known.get("height", config.height)) if exact else None
+    return take_frames(source, config, size=size)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..cancelling import cancellable
 from ..errors import ClipError, explain_out_of_memory
-from ..layouts import check_finite_frames, check_values
+from ..layouts import VAE_FACTOR, check_finite_frames, check_values
 from .schedule import draw_noise
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class LatentMoments:
         """Draws latents `b c f h w`. The generator is on the CPU, so that every device gets the same values."""
         noise = draw_noise(self.mean.shape, generator)
         return self.mean + self.std * noise.to(self.mean.device)
+
+
+def pad_to_factor(frames: Tensor) -> Tensor:
+    """Frames `f h w c` whose sides are multiples of the VAE's factor, 8: their last rows and columns are repeated."""
+    bottom, right = (-side % VAE_FACTOR for side in frames.shape[1:3])
+    if not bottom and not right:
+        return frames
+    return F.pad(frames.movedim(-1, 1), (0, right, 0, bottom), mode="replicate").movedim(1, -1)
 
 
 @explain_out_of_memory("encoding frames", "Use a smaller size or fewer frames.")

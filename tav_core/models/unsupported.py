@@ -108,6 +108,14 @@ LAVIE = Refused(
 # The first that a file shows the marks of is what it is: later ones share marks with earlier ones.
 REFUSED = (
     Refused(
+        title="the saved state of a training",
+        why="It resumes that training.",
+        mend="Give the file that the training wrote at its end: motion.safetensors of tune, lavie_base.safetensors of "
+        "train-video.",
+        starts=("param.",),
+        also="losses",
+    ),
+    Refused(
         title="a LoRA",
         why="It changes a checkpoint and is none.",
         marks=(

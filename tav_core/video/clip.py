@@ -145,34 +145,42 @@ def take_frames(
     rate: float | None = None,
     may_be_short: bool = False,
     positions: Sequence[int] = (),
+    size: tuple[int, int] | None = None,
 ) -> VideoClip:
     """Reads the frames of an opened source, see `read_clip`.
 
     Args:
         positions: the frames to take, `config.num_frames` of them, not decreasing, whenever they are shown; () for
             those that the config names.
+        size: width and height of the frames, if these are not to be the config's.
     """
     forced = None if rate is None else as_rate(rate)
     try:
-        return _take_frames(source, config, forced, may_be_short, positions)
+        return _take_frames(source, config, forced, may_be_short, positions, size)
     except StampsGoBackError:
         assert isinstance(source, VideoFile)
         source.distrust_stamps()
-        return _take_frames(source, config, forced, may_be_short, positions)
+        return _take_frames(source, config, forced, may_be_short, positions, size)
 
 
 def _take_frames(
-    source: Source, config: ClipConfig, rate: Fraction | None, may_be_short: bool, positions: Sequence[int]
+    source: Source,
+    config: ClipConfig,
+    rate: Fraction | None,
+    may_be_short: bool,
+    positions: Sequence[int],
+    size: tuple[int, int] | None,
 ) -> VideoClip:
     timeline = source.timeline
     if may_be_short:
         config = shorten(timeline, config, rate=rate)
     picks = positions or pick_frames(timeline, config, name=source.path.name, rate=rate)
-    doing = f"reading {config.num_frames} frames at {config.width}x{config.height}"
+    width, height = size or (config.width, config.height)
+    doing = f"reading {config.num_frames} frames at {width}x{height}"
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
-        frames = torch.empty(config.num_frames, config.height, config.width, 3, dtype=torch.float32, device="cpu")
+        frames = torch.empty(config.num_frames, height, width, 3, dtype=torch.float32, device="cpu")
         for frame, image in cancellable(zip(frames, source.images(picks), strict=True)):
-            fitted = fit_image(image, config.width, config.height, config.fit, source.pixel_aspect)
+            fitted = fit_image(image, width, height, config.fit, source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
     counted_at = rate or timeline.rate
     return VideoClip(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,15 +56,14 @@ def generate(place, *more, lavie="lavie_base.pt", **how):
     return run(place, "generate", *files, *size, *FEW, *more, **how)
 
 
-def interpolate(place, *more, lavie="lavie_interpolation.pt", **how):
-    files = ["--sd", f"{place / 'model'}", "--lavie", f"{place / lavie}", "--clip", f"{place / 'a_red_star.mp4'}"]
+def interpolate(place, *more, lavie="lavie_interpolation.pt", clip="a_red_star.mp4", **how):
+    files = ["--sd", f"{place / 'model'}", "--lavie", f"{place / lavie}", "--clip", f"{place / clip}"]
     return run(place, "interpolate", *files, *FEW, *more, **how)
 
 
-def upscale(place, *more, lavie="lavie_vsr.pt", upscaler="upscaler", **how):
-    files = ["--upscaler", f"{place / upscaler}", "--lavie", f"{place / lavie}"]
-    clip = ["--clip", f"{place / 'a_red_star.mp4'}"]
-    return run(place, "upscale", *files, *clip, *FEW, *more, **how)
+def upscale(place, *more, lavie="lavie_vsr.pt", upscaler="upscaler", clip="a_red_star.mp4", **how):
+    files = ["--upscaler", f"{place / upscaler}", "--lavie", f"{place / lavie}", "--clip", f"{place / clip}"]
+    return run(place, "upscale", *files, *FEW, *more, **how)
 
 
 def comment_of(path):
@@ -103,6 +103,34 @@ def test_a_clip_becomes_four_times_as_large(place):
     assert video.frames.shape == (4, 64, 128, 3)
     assert video.fps == 8
     assert comment_of(video.path)["noise_level"] == 50
+
+
+def test_sides_that_are_no_multiples_of_eight_keep_every_pixel(place):
+    """1920x1080 enlarged from 480x270, not 1920x1056."""
+    frames = np.random.default_rng(1).random((2, 18, 30, 3), dtype=np.float32)
+    write_video(place / "uneven.mp4", frames, fps=8)
+    assert interpolate(place, clip="uneven.mp4") == 0
+    assert read_whole(place / "out" / "uneven-interpolated.mp4", exact=True).frames.shape == (5, 18, 30, 3)
+    assert upscale(place, clip="uneven.mp4") == 0
+    assert read_whole(place / "out" / "uneven-x4.mp4").frames.shape == (2, 72, 120, 3)
+    assert upscale(place, "--width", "16", clip="uneven.mp4", out="narrow") == 0
+    assert read_whole(place / "narrow" / "uneven-x4.mp4").frames.shape == (2, 72, 64, 3)
+
+
+def test_a_video_with_wide_pixels_is_read_as_it_is_shown(tmp_path):
+    """Its stored size would cut its sides off."""
+    ramp = np.linspace(0, 255, 36, dtype=np.uint8)
+    picture = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (40, 36, 3)))
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 36, 40, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    row = read_whole(path, exact=True).frames[0, 20, :, 1]
+    assert row.shape == (48,)
+    assert row[0] < 0.05 and row[-1] > 0.95
 
 
 def test_a_small_result_takes_no_watermark_and_a_large_one_does(place, capsys, monkeypatch):

@@ -49,6 +49,11 @@ def test_it_writes_a_base_that_loads_and_generates(place, capsys):
     made = ["--prompt", "clip a", "--out", f"{place / 'made'}", "--num-steps", "1", "--num-frames", "2"]
     size = ["--width", "64", "--height", "64", "--device", "cpu"]
     assert main(["generate", "--lavie", f"{path}", "--sd", f"{place / 'model'}", *made, *size]) == 0
+    # The file beside it, which is taken for the model by mistake.
+    state = f"{path.with_name('state.safetensors')}"
+    assert main(["generate", "--lavie", state, "--sd", f"{place / 'model'}", *made, *size]) == 1
+    told = capsys.readouterr().err
+    assert "the saved state of a training" in told and "lavie_base.safetensors" in told
 
 
 def test_the_same_command_goes_on(place):

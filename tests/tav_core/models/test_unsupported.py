@@ -16,6 +16,7 @@ from tav_core.models.unsupported import (
 )
 
 NAMES = {
+    "the saved state of a training": ["param.down_blocks.0.attentions.0.transformer_blocks.0.attn_temp.to_q.lora_A"],
     "a LoRA": [
         "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight",
         "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight",
@@ -47,7 +48,7 @@ NAMES = {
 
 @pytest.mark.parametrize("family, name", [(family, name) for family, names in NAMES.items() for name in names])
 def test_a_family_is_known_by_its_names(family, name):
-    assert find_refused([name, "other.weight"]).title == family
+    assert find_refused([name, "other.weight", "losses"]).title == family
 
 
 def test_the_originals_unet_is_told_from_a_motion_file_by_its_spatial_weights():
