@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tav_core.cli.main import build_parser
+from tav_core.cli.options.commands import build_parser
 from tests.project_files import AT_LEAST, ROOT, python_files
 
 # Of other projects, whose options are theirs.

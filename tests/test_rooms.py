@@ -56,6 +56,7 @@ LIBRARY["tav_core/batch/manifest"] = {"tav_core/video"}
 LIBRARY["tav_core/batch/executors"] = set()
 LIBRARY["tav_core/batch"] = {*LIBRARY}
 LIBRARY["tav_core/study"] = {"tav_core/video"}
+LIBRARY["tav_core/cli/options"] = {*LIBRARY}
 LIBRARY["tav_core/cli"] = {*LIBRARY}
 LIBRARY["tav_core/"] = {"tav_core/cli"}
 NODES = {"nodes/sockets": set(), "nodes/core": {"nodes/sockets"}}

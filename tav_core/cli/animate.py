@@ -26,11 +26,11 @@ from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt, tell_time
-from .options import read_settings
+from .options.settings import read_settings
+from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
 from .video_files import edit_settings, prepare_videos, write_videos
 from .whole_clip import read_whole
-from .zero_shot_options import FPS
 
 # Options of `edit` that say where else it should start, or what else it should restore.
 OTHER_STARTS = (

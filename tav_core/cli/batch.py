@@ -28,7 +28,7 @@ from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig
 from .inputs import read_injection, split_scale
-from .options import read_settings
+from .options.settings import read_settings
 from .progress import tell
 
 # Of every CLIP that Stable Diffusion has, with start and end.

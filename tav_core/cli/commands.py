@@ -45,7 +45,7 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .local_prompts import load_local_prompts
-from .options import read_clip_config, read_settings
+from .options.settings import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
 from .starts import find_scheduler, load_trajectory, random_start

@@ -15,7 +15,7 @@ from ..denoisers.control import Control, add_controls
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
 from ..video.clip import read_clip
-from .options import read_clip_config
+from .options.settings import read_clip_config
 
 if TYPE_CHECKING:
     from ..denoisers.denoiser import UNetDenoiser

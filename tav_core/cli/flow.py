@@ -17,7 +17,7 @@ from ..metrics.token_paths import token_paths
 from ..models.devices import find_device
 from ..models.latents import decode_latents
 from ..sampling.trajectory import Trajectory
-from .options import read_settings
+from .options.settings import read_settings
 from .progress import tell
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from ..tuning.motion_info import MotionInfo, is_motion
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
-from .options import read_settings
+from .options.settings import read_settings
 from .progress import tell
 
 

@@ -35,14 +35,14 @@ from ..video.watermark import check_size
 from ..video.write import write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_model, tell_time
-from .options import read_settings
+from .options.settings import read_settings
+from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
 from .tuning_bar import training_bar
 from .video_files import check_file, describe_making, prepare_videos, write_videos
 from .whole_clip import read_whole
 from .zero_shot import camera_of
-from .zero_shot_options import FPS
 
 # Options of `generate` that have no meaning for a video model.
 ONLY_WITHOUT = ("motion", "foreground", "move", "zoom", "turn", "path")

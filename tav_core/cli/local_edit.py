@@ -17,7 +17,7 @@ from ..sampling.local_edit import composite, edit_mask, keep_outside
 from ..sampling.trajectory import Trajectory
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
-from .options import read_clip_config
+from .options.settings import read_clip_config
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
 from ..video.clip import VideoClip, read_clip
-from .options import read_clip_config
+from .options.settings import read_clip_config
 from .whole_clip import read_whole
 
 if TYPE_CHECKING:

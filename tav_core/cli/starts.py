@@ -21,7 +21,7 @@ from ..sampling.stretch import stretch
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion_info import MotionInfo
 from .inputs import load_windows
-from .options import read_clip_config
+from .options.settings import read_clip_config
 
 
 def load_trajectory(args: argparse.Namespace) -> Trajectory | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..video.clip import VideoClip, open_source, source_size, take_frames
 from ..video.config import SIZE_STEP, ClipConfig
-from .options import read_clip_config
+from .options.settings import read_clip_config
 
 
 def read_whole(

@@ -27,10 +27,10 @@ from ..video.config import ClipConfig
 from ..video.mask import to_mask
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, tell_estimate, tell_time, tuned_unet
-from .options import read_clip_config, read_settings
+from .options.settings import read_clip_config, read_settings
+from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
 from .video_files import loras_of, prepare_videos, write_videos
-from .zero_shot_options import FPS
 
 
 def run_generate(args: argparse.Namespace) -> None:

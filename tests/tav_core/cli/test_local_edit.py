@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from tav_core.cli.local_edit import parse_frames
-from tav_core.cli.main import build_parser, main
+from tav_core.cli.main import main
+from tav_core.cli.options.commands import build_parser
 from tav_core.errors import ConfigError
 from tav_core.sampling.config import LocalEditConfig
 from tav_core.sampling.trajectory import Trajectory

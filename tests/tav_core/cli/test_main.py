@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tav_core.cli.main import build_parser, main, parse
-from tav_core.cli.options import read_settings
+from tav_core.cli.main import main, parse
+from tav_core.cli.options.commands import build_parser
+from tav_core.cli.options.settings import read_settings
 from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.trajectory import Trajectory
 from tav_core.tuning.config import TuneConfig

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tav_core.cli.main import build_parser, main
+from tav_core.cli.main import main
+from tav_core.cli.options.commands import build_parser
 from tav_core.cli.signals import ENDING
 from tav_core.cli.streams import LastingStream, lasting_streams
 from tav_core.cli.video_files import name_videos

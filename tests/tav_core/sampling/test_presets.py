@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tav_core.cli.main import parse
-from tav_core.cli.options import read_settings
+from tav_core.cli.options.settings import read_settings
 from tav_core.sampling.config import EditConfig, InjectionConfig
 from tav_core.sampling.presets import PRESETS
 from tav_core.tuning.config import TuneConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..denoisers.config import FlowConfig
-from .options import add_settings
+from ...denoisers.config import FlowConfig
+from .settings import add_settings
 
 
 def add_flow(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
-from ..tuning.video_layers.config import VideoLayersConfig
-from .options import add_clip_settings, add_device, add_model, add_provenance, add_setting, add_settings
-from .zero_shot_options import FORMATS
+from ...sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
+from ...tuning.video_layers.config import VideoLayersConfig
+from .groups import add_device, add_model, add_output
+from .settings import add_clip_settings, add_setting, add_settings
 
 
 class UseLaVie(argparse.Action):
@@ -42,7 +42,7 @@ def add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lavie", type=Path, required=True, help="lavie_interpolation.pt, or converted")
     add_whole_clip(parser)
     add_settings(parser, InterpolateConfig)
-    add_file_output(parser, "four times the clip's, so that it takes as long")
+    add_output(parser, "video, which is named after the clip", fps="four times the clip's, so that it takes as long")
 
 
 def add_upscale(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_whole_clip(parser)
     add_settings(parser, UpscaleConfig)
-    add_file_output(parser, "the clip's")
+    add_output(parser, "video, which is named after the clip", fps="the clip's")
 
 
 def add_train_video(parser: argparse.ArgumentParser) -> None:
@@ -93,11 +93,3 @@ def add_whole_clip(parser: argparse.ArgumentParser) -> None:
     for side in ("width", "height"):
         parser.add_argument(f"--{side}", type=int, help=f"{side} to read it at, a multiple of 8 (default: its own)")
     add_clip_settings(parser, "start", "stride", "fit", tuned=False)
-
-
-def add_file_output(parser: argparse.ArgumentParser, fps: str) -> None:
-    """Where the video goes, and how."""
-    parser.add_argument("--fps", type=float, help=f"frame rate of the video (default: {fps})")
-    parser.add_argument("--format", choices=FORMATS, default="mp4", help="png makes a folder of pictures")
-    add_provenance(parser, noted=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the video, which is named after the clip")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..models.attention_modes import MODES
-from ..sampling.zero_shot.config import ZeroShotConfig
-from ..sampling.zero_shot.instruct_config import InstructConfig
-from .options import add_clip, add_control, add_lora, add_model, add_motion, add_provenance, add_settings
+from ...models.attention_modes import MODES
+from ...sampling.zero_shot.config import ZeroShotConfig
+from ...sampling.zero_shot.instruct_config import InstructConfig
+from .groups import add_clip, add_control, add_lora, add_model, add_motion, add_output
+from .settings import add_settings
 
-FORMATS = ("mp4", "gif", "webp", "png")
 FPS = 8.0
+NAMED = "videos, which are named after their prompts"
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, ZeroShotConfig)
     parser.add_argument("--foreground", type=Path, help="mask video of what moves by itself: smooths what is behind it")
     add_control(parser)
-    add_output(parser)
+    add_output(parser, NAMED, fps=f"the clip's, or {FPS:g}")
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +58,4 @@ def add_instruct(parser: argparse.ArgumentParser) -> None:
         "--attention", choices=MODES, default="first", help="which frames a frame attends to (default: first)"
     )
     add_settings(parser, InstructConfig)
-    add_output(parser)
-
-
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Where the videos go, and how."""
-    add_provenance(parser, noted=True)
-    parser.add_argument("--fps", type=float, help=f"frame rate of the videos (default: the clip's, or {FPS:g})")
-    parser.add_argument("--format", choices=FORMATS, default="mp4", help="png makes a folder of pictures")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the videos, which are named after their prompts"
-    )
+    add_output(parser, NAMED, fps=f"the clip's, or {FPS:g}")

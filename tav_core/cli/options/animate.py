@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..sampling.config import AnimationConfig
-from ..video.config import AnimateConfig, CameraConfig
-from .options import add_clip_settings, add_settings
+from ...sampling.config import AnimationConfig
+from ...video.config import AnimateConfig, CameraConfig
+from .settings import add_clip_settings, add_settings
 
 
 def add_animate(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..batch.recipe import Modes
-from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
-from ..sampling.presets import Preset
-from ..tuning.config import TuneConfig
-from ..video.config import ClipConfig
-from .options import add_injection, add_lora, add_model, add_preset, add_setting, add_settings
+from ...batch.recipe import Modes
+from ...sampling.config import EditConfig, InvertConfig, LocalEditConfig
+from ...sampling.presets import Preset
+from ...tuning.config import TuneConfig
+from ...video.config import ClipConfig
+from .edit import add_injection
+from .groups import add_lora, add_model
+from .presets import add_preset
+from .settings import add_setting, add_settings
 
 EXECUTORS = ("serial", "processes", "ray")
 EXPORTS = ("loveu", "vbench", "editboard")
