@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import functools
 import statistics
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from diffusers import UNet2DConditionModel
 from tav_core import UNetDenoiser
 from tav_core.models.lavie.schedules import lavie_schedule
 
-from .lavie.cascade import Cascade
+from .lavie.cascade import GUIDANCE, Cascade
 from .lavie.moving_scenes import WAYS, Combination
 from .lavie.scores import mean_scores, prompt_of, score_video
 from .lavie.trainers.base import Lesson, base_course
@@ -38,8 +40,10 @@ LESSONS = {
     "clips alone": Lesson(images=0),
 }
 SEEDS, STEPS = (0, 1, 2), 400
-SAMPLING_STEPS, GUIDANCE, NUM_VIDEOS = 20, 5.0, 20
+SAMPLING_STEPS, NUM_VIDEOS = 20, 20
 RESULTS = LOG.parent / "findings.csv"
+# What rows must have in common to be compared; `stills` says which weights the trainings began with.
+SETTINGS = ("steps", "videos", "stills")
 # Of stills and of videos.
 SCORES = ("still_right", "right", "way", "agreement", "flicker")
 Row = dict[str, str | float]
@@ -75,15 +79,26 @@ def score_picture(picture: np.ndarray, combination: Combination) -> float:
     return float((reading.shape, reading.colour, reading.background) == combination)
 
 
+def checksum(unet: UNet2DConditionModel) -> str:
+    """A few letters that tell weights apart."""
+    parts = (tensor.cpu().numpy().tobytes() for tensor in unet.state_dict().values())
+    return f"{functools.reduce(lambda value, part: zlib.crc32(part, value), parts, 0):08x}"
+
+
 def read_results(path: Path = RESULTS) -> list[Row]:
     """What has been scored."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {name: value if name == "lesson" else float(value) for name, value in row.items()}
+            {name: value if name in ("lesson", "stills") else float(value) for name, value in row.items()}
             for row in csv.DictReader(file)
         ]
+
+
+def same_run(row: Row, about: Row) -> bool:
+    """Whether a row was scored under these settings."""
+    return all(row[name] == value for name, value in about.items())
 
 
 def append_result(row: Row, path: Path = RESULTS) -> None:
@@ -91,7 +106,7 @@ def append_result(row: Row, path: Path = RESULTS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["lesson", "seed", "steps", "videos", *SCORES], lineterminator="\n")
+        writer = csv.DictWriter(file, ["lesson", "seed", *SETTINGS, *SCORES], lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
@@ -123,13 +138,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     amounts = AMOUNTS[args.amounts]
     stills = trained_stills()
-    done = {(row["lesson"], row["seed"]) for row in read_results()}
+    about = {"steps": args.steps, "videos": args.videos, "stills": checksum(stills)}
     for seed in args.seeds:
         for name in args.lessons:
-            if (name, seed) not in done:
-                found = score(train(name, seed, stills, amounts, args.steps), seed, args.videos)
-                append_result({"lesson": name, "seed": seed, "steps": args.steps, "videos": args.videos, **found})
-    print(table(read_results()))
+            run = {"lesson": name, "seed": seed, **about}
+            if not any(same_run(row, run) for row in read_results()):
+                append_result({**run, **score(train(name, seed, stills, amounts, args.steps), seed, args.videos)})
+    print(table([row for row in read_results() if same_run(row, about)]))
 
 
 if __name__ == "__main__":

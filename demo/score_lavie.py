@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from tav_core.models.latents import decode_latents, encode_frames
+from tav_core.sampling.interpolate import FACTOR
+from tav_core.sampling.upscale import TIMES
 
 from .lavie.cascade import GUIDANCE, STEPS, Cascade
 from .lavie.moving_scenes import (
@@ -29,7 +31,7 @@ from .world.stills import held_out
 from .world.world import SIZE, combinations
 
 PARTS = ("base", "interpolation", "upscaling", "seams")
-SHARP_FRAMES, LOW_SIDE, SCALE = 8, 48, 4
+SHARP_FRAMES, LOW_SIDE = 8, 48
 # Divisible by 8, so that the last chunk is as long as the others whether or not they overlap.
 SEAM_FRAMES, SEAM_SIDE = 32, 32
 Scores = dict[str, dict]
@@ -85,17 +87,17 @@ def restore(cascade: Cascade, frames: np.ndarray) -> np.ndarray:
 def score_interpolation(cascade: Cascade, count: int, _: float) -> Scores:
     """61 frames from 16 against the rendered 61, beside blended frames, on the frames between the keys."""
     rows: dict[str, list[dict[str, float]]] = {"interpolated": [], "blended": [], "restored": []}
-    between = np.arange(NUM_DENSE) % SCALE != 0
+    between = np.arange(NUM_DENSE) % FACTOR != 0
     strips = []
     for number, scene in enumerate(truth_scenes(count)):
         times = frame_times(NUM_DENSE)
         truth, path = scene.frames(times), scene.path(times)
         restored = restore(cascade, truth)
-        made = cascade.interpolate(np.ascontiguousarray(truth[::SCALE]), scene.prompt, seed=number)
-        for name, frames in {"interpolated": made, "blended": blend(restored[::SCALE]), "restored": restored}.items():
+        made = cascade.interpolate(np.ascontiguousarray(truth[::FACTOR]), scene.prompt, seed=number)
+        for name, frames in {"interpolated": made, "blended": blend(restored[::FACTOR]), "restored": restored}.items():
             psnr = decibels(frames[between], truth[between])
             rows[name].append({"psnr": psnr, "path": path_error(frames[between], path[between])})
-        strips += [truth[16:22], made[16:22], blend(restored[::SCALE])[16:22]]
+        strips += [truth[16:22], made[16:22], blend(restored[::FACTOR])[16:22]]
         print(number + 1, {name: mean_scores(part) for name, part in rows.items()}, flush=True)
         save_sheet("interpolation", strips[:18])
     return {name: mean_scores(part) for name, part in rows.items()}
@@ -140,8 +142,8 @@ def crop_of(scene: MovingScene, times: np.ndarray, side: int) -> tuple[np.ndarra
     """A crop around the shape of the small frames, `side` pixels wide, and of those four times as large."""
     x, y = (int(np.clip(part - side / 2, 0, SIZE - side)) for part in scene.path(times[:1])[0])
     small = np.ascontiguousarray(scene.frames(times)[:, y : y + side, x : x + side])
-    down, across = (slice(at * SCALE, (at + side) * SCALE) for at in (y, x))
-    return small, scene.frames(times, scale=SCALE)[:, down, across]
+    down, across = (slice(at * TIMES, (at + side) * TIMES) for at in (y, x))
+    return small, scene.frames(times, scale=TIMES)[:, down, across]
 
 
 def save_sheet(name: str, strips: list[np.ndarray]) -> None:

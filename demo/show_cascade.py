@@ -13,15 +13,18 @@ import numpy as np
 import torch
 
 from tav_core import TavError, write_video
+from tav_core.sampling.interpolate import FACTOR
+from tav_core.sampling.upscale import TIMES
 
 from .lavie.cascade import Cascade
+from .lavie.moving_scenes import NUM_DENSE, NUM_FRAMES
 from .lavie.scores import way_read
 from .oracle.oracle import Reading, read_frames
 from .study.pictures import enlarge, label_rows
 
 OUT = Path(__file__).parent / "out" / "cascade"
 PROMPT = "a red star moving right on a blue background"
-FPS, FACTOR, TIMES, SHOWN = 8.0, 4, 4, 6
+FPS, SHOWN = 8.0, 6
 
 
 def show(cascade: Cascade, prompt: str, out: Path, *, seed: int = 0, num_large: int = 16) -> dict[str, np.ndarray]:
@@ -34,16 +37,27 @@ def show(cascade: Cascade, prompt: str, out: Path, *, seed: int = 0, num_large: 
         TavError: a stage failed; the message says what to do.
     """
     base = timed("16 frames", lambda: cascade.make(prompt, seed=seed))
+    write_video(out / "base.mp4", enlarge(base, TIMES), fps=FPS)
     between = timed("61 frames", lambda: cascade.interpolate(base, prompt, seed=seed))
+    write_video(out / "interpolated.mp4", enlarge(between, TIMES), fps=FACTOR * FPS)
     large = timed(f"{num_large} frames, large", lambda: cascade.upscale(between[:num_large], prompt, seed=seed))
-    frames = {"base": base, "interpolated": between, "upscaled": large}
-    out.mkdir(parents=True, exist_ok=True)
-    for name, fps in (("base", FPS), ("interpolated", FACTOR * FPS), ("upscaled", FACTOR * FPS)):
-        shown = frames[name] if name == "upscaled" else enlarge(frames[name], TIMES)
-        write_video(out / f"{name}.mp4", shown, fps=fps)
-    rows = {name: enlarge(each, TIMES // (each.shape[1] // base.shape[1])) for name, each in frames.items()}
-    label_rows({name: some_of(each) for name, each in rows.items()}, scale=1).save(out / "contact_sheet.png")
-    return frames
+    write_video(out / "upscaled.mp4", large, fps=FACTOR * FPS)
+    # The last two rows show the same frames.
+    rows = {
+        "16 frames": enlarge(some_of(base), TIMES),
+        f"frames 1 to {num_large} of 61": enlarge(some_of(between[:num_large]), TIMES),
+        "these, upscaled": some_of(large),
+    }
+    label_rows(rows, scale=1).save(out / "contact_sheet.png")
+    return {"base": base, "interpolated": between, "upscaled": large}
+
+
+def number_to_upscale(text: str) -> int:
+    """How many of the interpolated frames are upscaled, from an option."""
+    number = int(text)
+    if not 1 <= number <= NUM_DENSE:
+        raise argparse.ArgumentTypeError(f"{number} frames, where there are 1 to {NUM_DENSE}")
+    return number
 
 
 def some_of(frames: np.ndarray) -> np.ndarray:
@@ -77,11 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python run.py cascade", description=about)
     parser.add_argument("--prompt", default=PROMPT, help=f'what to draw (default: "{PROMPT}")')
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--large", type=int, default=16, help="number of frames that are upscaled (default: 16 of 61)")
+    help = f"number of frames that are upscaled, of {NUM_DENSE} (default: {NUM_FRAMES})"
+    parser.add_argument("--large", type=number_to_upscale, default=NUM_FRAMES, help=help)
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the results (default: demo/out/cascade)")
     args = parser.parse_args(argv)
-    cascade = Cascade(device="cuda" if torch.cuda.is_available() else "cpu")
     try:
+        cascade = Cascade(device="cuda" if torch.cuda.is_available() else "cpu")
         frames = show(cascade, args.prompt, args.out, seed=args.seed, num_large=args.large)
     except TavError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from .lavie.trainers.course import Budget
 from .lavie.trainers.encode import embed_captions, encode_frames
 from .lavie.trainers.interpolation import train_interpolation
 from .lavie.trainers.render import KINDS, draw_all
-from .lavie.trainers.settings import AMOUNTS, CACHE, Amounts
+from .lavie.trainers.settings import AMOUNTS, CACHE, Amounts, claim_cache
 from .lavie.trainers.stills import train_stills
 from .lavie.trainers.upscaler import load_pairs, train_upscaler
 from .lavie.trainers.vae import train_vae
@@ -68,6 +68,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     # A training that is asked to end saves its state first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    claim_cache(AMOUNTS[args.amounts])
     for stage in args.stages:
         run_stage(stage, AMOUNTS[args.amounts], args)
         (CACHE / f"{stage}.done").touch()

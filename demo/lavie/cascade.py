@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 
 from tav_core.checkpoints.lavie import load_lavie
@@ -57,6 +59,11 @@ class Cascade:
             self.denoisers[kind] = UNetDenoiser(unet=model.unet, schedule=model.schedule)
         return self.denoisers[kind]
 
+    @cached_property
+    def upscaler_vae(self) -> AutoencoderKL:
+        """The autoencoder of super-resolution, which enlarges four times."""
+        return load_upscaler_parts(self.upscaler, device=self.device).vae
+
     def text(self, prompt: str) -> Tensor:
         """The embeddings of a prompt, `1 m d`."""
         return encode_prompt(self.sd, prompt).text
@@ -88,8 +95,7 @@ class Cascade:
     ) -> np.ndarray:
         """A video four times as wide and high; its chunks of eight frames share `overlap` frames."""
         config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance, chunk_overlap=overlap)
-        parts = load_upscaler_parts(self.upscaler, device=self.device)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)
         latents = upscale(self.denoiser("super_resolution"), small, *texts, config=config)
-        return decode_latents(parts.vae, latents)[0].cpu().numpy()
+        return decode_latents(self.upscaler_vae, latents)[0].cpu().numpy()

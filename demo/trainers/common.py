@@ -58,8 +58,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Writes a course's state atomically: an interrupted write leaves the old file."""
+def save_state(path: Path, state: Any) -> None:
+    """Writes a course's state, or tensors, atomically: an interrupted write leaves the old file."""
     torch.save(state, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
 

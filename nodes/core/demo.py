@@ -16,6 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ...tav_core.errors import CheckpointError
 from ...tav_core.video.clip import VideoClip, read_clip
 from .build import build_model, sd15_config
 
@@ -87,8 +88,18 @@ def load_demo() -> DemoModels:
 
 
 def read_part(part: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and weights of one part of a diffusers folder."""
-    (weights,) = part.glob("*.safetensors")
+    """Config and weights of one part of a diffusers folder.
+
+    Raises:
+        CheckpointError: the pack's own files are not all there.
+    """
+    weights = next(part.glob("*.safetensors"), None)
+    if weights is None or not (part / "config.json").exists():
+        raise CheckpointError(
+            got=f"no weights in {part}",
+            expected="the files that come with the pack",
+            mend="Install the pack again, all of it.",
+        )
     return json.loads((part / "config.json").read_text()), comfy.utils.load_torch_file(str(weights))
 
 

@@ -23,10 +23,10 @@ from ...tav_core.layouts import VAE_FACTOR
 from ...tav_core.models.latents import pad_to_factor
 from ...tav_core.models.schedule import predict_clean
 from ...tav_core.sampling.interpolate import interpolate
-from ...tav_core.sampling.upscale import upscale
+from ...tav_core.sampling.upscale import TIMES, upscale
 from ..sockets.bridge import TO_LATENTS, TO_SAMPLES
 from .frames import decode_frames, encode_frames
-from .lavie_inputs import ENLARGES, Prompts, check_file, check_vae, same_length
+from .lavie_inputs import Prompts, check_file, check_vae, same_length
 from .terminal_bar import terminal_bar
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def upscale_frames(path: Path, vae: Any, frames: Tensor, prompts: Prompts, confi
     Raises:
         CheckpointError: the file, the VAE or the CLIP is another.
     """
-    check_vae(vae, ENLARGES, "the VAE of the x4 upscaler's checkpoint, x4-upscaler-ema.safetensors")
+    check_vae(vae, TIMES, "the VAE of the x4 upscaler's checkpoint, x4-upscaler-ema.safetensors")
     check_file(path, "super_resolution", prompts)
     with on_device(path, "super_resolution") as (lavie, device):
         latents = run(

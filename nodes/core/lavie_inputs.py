@@ -13,8 +13,12 @@ from ...tav_core.errors import CheckpointError
 from ...tav_core.models.conditioning import Conditioning, repeat_to_one_length
 from ..sockets.bridge import to_context
 
-# How many times as wide and high super-resolution makes a video.
-ENLARGES = 4
+# Whose CLIP the published files were trained with, by the kind of file and the width of its text.
+SOURCES = {
+    ("base", 768): "Stable Diffusion 1.x",
+    ("interpolation", 768): "Stable Diffusion 1.x",
+    ("super_resolution", 1024): "the x4 upscaler",
+}
 Prompts = tuple[Conditioning, Conditioning]
 
 
@@ -46,11 +50,11 @@ def check_file(path: Path, kind: str, prompts: Prompts) -> None:
     wanted = lavie_unet_config(file.shapes)["cross_attention_dim"]
     width = prompts[0].text.shape[-1]
     if width != wanted:
-        source = "the x4 upscaler" if kind == "super_resolution" else "Stable Diffusion 1.x"
+        source = SOURCES.get((kind, wanted), "the models that the file was trained with")
         raise CheckpointError(
             got=f"a CLIP that gives text of width {width}",
             expected=f"text of width {wanted}: the CLIP of {source}",
-            mend=f"Connect the CLIP of a Load Checkpoint with {source}.",
+            mend="Connect that CLIP, from Load Checkpoint; for the tiny_lavie files, it is that of Load Demo Cascade.",
         )
 
 
@@ -63,7 +67,7 @@ def check_vae(vae: Any, factor: int, wanted: str) -> None:
         raise CheckpointError(
             got=f"a VAE of {channels} channels that enlarges {found} times",
             expected=f"{wanted}: 4 channels, {factor} times",
-            mend="Connect the VAE of a Load Checkpoint with that checkpoint.",
+            mend="Connect that VAE, from Load Checkpoint; for the tiny_lavie files, it is that of Load Demo Cascade.",
         )
 
 

@@ -19,9 +19,8 @@ class LoadDemoCascade(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Loads CLIP and VAEs for the tiny LaVie that comes with the pack; its three files are called "
-                "tiny_lavie in the lists of LaVie's nodes. It draws moving shapes at 96x96 in seconds, even on a CPU: "
-                'a circle, square, triangle or star in one of six colors, on one of six backgrounds, "moving left", '
-                "right, up or down."
+                "tiny_lavie in the lists of LaVie's nodes. They draw moving shapes at 96x96, such as "
+                '"a red star moving right on a blue background".'
             ),
             search_aliases=["demo lavie", "tiny lavie", "example video model", "text to video"],
             inputs=[],

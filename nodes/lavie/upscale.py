@@ -68,13 +68,14 @@ class UpscaleVideo(io.ComfyNode):
         upscale_seed: int,
         **settings: Any,
     ) -> io.NodeOutput:
+        from ...tav_core.sampling.upscale import TIMES
         from ..core.lavie_host import upscale_frames
-        from ..core.lavie_inputs import ENLARGES, encode_text
+        from ..core.lavie_inputs import encode_text
 
         told = {"num_steps": num_steps, "guidance_scale": cfg, "noise_level": noise_level, "seed": upscale_seed}
         config, frames = UpscaleConfig(**told, **settings), check_images(images, "images")
         num_frames, height, width, _ = frames.shape
-        if warning := memory_warning(num_frames, ENLARGES * width, ENLARGES * height):
+        if warning := memory_warning(num_frames, TIMES * width, TIMES * height):
             warn(cls, warning)
         prompts = encode_text(clip, prompt), encode_text(clip, config.negative)
         return io.NodeOutput(upscale_frames(find_file(model_name), vae, frames, prompts, config))

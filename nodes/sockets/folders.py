@@ -17,6 +17,7 @@ SUFFIX = ".safetensors"
 LAVIE = "lavie"
 # The small ones that come with the pack.
 BUNDLED_LAVIE = Path(__file__).resolve().parents[2] / "demo" / "lavie" / "model"
+TINY_LAVIE = "tiny_lavie_"
 FLOW = "optical_flow"
 FLOW_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth"}
 LAVIE_SUFFIXES = {".safetensors", ".sft", ".pt", ".pth", ".ckpt"}
@@ -37,11 +38,13 @@ def register_folders() -> None:
         paths, _ = folder_paths.folder_names_and_paths.get(name, ([], set()))
         own = str(Path(folder_paths.models_dir) / name)
         folder_paths.folder_names_and_paths[name] = ([*paths, *([] if own in paths else [own])], suffixes)
-    folder_paths.folder_names_and_paths[LAVIE][0].append(str(BUNDLED_LAVIE))
+    paths = folder_paths.folder_names_and_paths[LAVIE][0]
+    if str(BUNDLED_LAVIE) not in paths:
+        paths.append(str(BUNDLED_LAVIE))
 
 
 def list_lavie(hints: tuple[str, ...]) -> list[str]:
-    """LaVie's files, those whose names have one of the hints in them first.
+    """LaVie's files, those whose names have one of the hints in them first, and a user's before those of the pack.
 
     A file in another folder than `models/lavie` is listed as "checkpoints/name".
     """
@@ -49,7 +52,11 @@ def list_lavie(hints: tuple[str, ...]) -> list[str]:
     for folder in LAVIE_ELSEWHERE:
         named = (name for name in folder_paths.get_filename_list(folder) if LAVIE in name.lower())
         names += [f"{folder}/{name}" for name in named]
-    return sorted(names, key=lambda name: not any(hint in name.lower() for hint in hints))
+
+    def order(name: str) -> tuple[bool, bool]:
+        return not any(hint in name.lower() for hint in hints), name.startswith(TINY_LAVIE)
+
+    return sorted(names, key=order)
 
 
 def find_lavie(name: str) -> Path | None:

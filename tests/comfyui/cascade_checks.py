@@ -26,7 +26,7 @@ def decoded(vae, folder) -> dict:
     latents, pictures = torch.randn(2, 4, 8, 12, generator=generator), torch.rand(2, 64, 96, 3, generator=generator)
     shown = own.decode(latents).sample.clamp(-1, 1).movedim(1, -1) / 2 + 0.5
     means = own.encode(pictures.movedim(-1, 1) * 2 - 1).latent_dist.mean
-    times = vae.spacial_compression_decode()
+    times = [vae.spacial_compression_decode(), vae.spacial_compression_encode()]
     return {"decode": far(vae.decode(latents), shown), "encode": far(vae.encode(pictures), means), "times": times}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demo.lavie.trainers.nets import make_base
-from demo.lavie_findings import LESSONS, SCORES, append_result, read_results, score, score_picture, table
+from demo.lavie_findings import LESSONS, SCORES, append_result, read_results, same_run, score, score_picture, table
 from demo.world.stills import held_out, random_scene
 from demo.world.world import render
 
@@ -14,13 +14,21 @@ from demo.world.world import render
 def test_results_are_kept_and_read_back(tmp_path):
     path = tmp_path / "findings.csv"
     rows = [
-        {"lesson": name, "seed": seed, "steps": 400, "videos": 20, **dict.fromkeys(SCORES, 0.25 + 0.5 * seed)}
+        {
+            "lesson": name,
+            "seed": seed,
+            "steps": 400,
+            "videos": 20,
+            "stills": "0123abcd",
+            **dict.fromkeys(SCORES, 0.25 + 0.5 * seed),
+        }
         for name in ("rotary", "clips alone")
         for seed in (0, 1)
     ]
     for row in rows:
         append_result(row, path)
     assert read_results(path) == rows
+    assert [same_run(row, {"seed": 1, "stills": "0123abcd"}) for row in rows] == [False, True] * 2
     lines = table(read_results(path)).splitlines()
     assert len(lines) == 4 and lines[2].startswith("| rotary | 2 | 0.500 ± 0.250 |")
 

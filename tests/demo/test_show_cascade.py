@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from demo import show_cascade
 from demo.lavie.cascade import Cascade
 from demo.lavie.moving_scenes import frame_times, random_moving_scene
-from demo.show_cascade import PROMPT, describe, show, some_of
-from tav_core import read_clip
+from demo.show_cascade import PROMPT, describe, main, show, some_of
+from demo.study.pictures import enlarge
+from tav_core.cli.whole_clip import read_whole
+from tav_core.errors import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,36 @@ def test_it_leaves_videos_and_a_picture(made):
         "upscaled.mp4",
         "contact_sheet.png",
     }
-    assert read_clip(out / "interpolated.mp4", num_frames=61, width=384, height=384).num_frames == 61
+    for name, num_frames, fps in (("base", 16, 8), ("interpolated", 61, 32), ("upscaled", 1, 32)):
+        video = read_whole(out / f"{name}.mp4", exact=True)
+        assert (video.frames.shape, video.fps) == ((num_frames, 384, 384, 3), fps)
+
+
+def test_what_is_made_is_kept_if_a_later_stage_fails(tmp_path, monkeypatch, capsys):
+    def fail(*args, **how):
+        raise CheckpointError(got="a broken file", expected="a whole one", mend="Copy it again.")
+
+    monkeypatch.setattr(show_cascade, "Cascade", lambda **how: Cascade(steps=1, **how))
+    monkeypatch.setattr(Cascade, "interpolate", fail)
+    assert main(["--out", f"{tmp_path}"]) == 1
+    assert "a broken file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["base.mp4"]
+
+
+def test_the_command_runs_and_says_what_it_saw(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(show_cascade, "Cascade", lambda **how: Cascade(steps=1, **how))
+    monkeypatch.setattr(Cascade, "upscale", lambda self, frames, prompt, seed: enlarge(frames, 4))
+    assert main(["--large", "2", "--out", f"{tmp_path}", "--prompt", "a green circle on a white background"]) == 0
+    told = capsys.readouterr().out
+    assert "2 frames, large" in told and "the oracle sees: " in told
+    assert read_whole(tmp_path / "upscaled.mp4").num_frames == 2
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "62", "some"])
+def test_a_number_that_there_is_not_is_refused_before_anything_runs(capsys, number):
+    with pytest.raises(SystemExit):
+        main(["--large", number])
+    assert "--large" in capsys.readouterr().err
 
 
 def test_it_says_what_the_oracle_sees():

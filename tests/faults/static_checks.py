@@ -100,9 +100,9 @@ def shipped() -> list[Path]:
 
 
 def run_time_demo() -> list[Path]:
-    """The demo's modules that `run.py demo` imports, by way of each other."""
+    """The demo's modules that `run.py demo` and `run.py cascade` import, by way of each other."""
     files = {module_name(path): path for path in python_files("demo")}
-    found, left = set(), {"demo", "demo.showcase"}
+    found, left = set(), {"demo", "demo.showcase", "demo.show_cascade"}
     while left:
         found |= left
         left = {i.target for name in left for i in imports_of(name, files[name], set(files))} - found

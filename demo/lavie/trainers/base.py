@@ -117,6 +117,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
             clean = torch.cat([clean, pictures[others].unflatten(0, (videos, images))], dim=1)
             texts.append(pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images)))
         clean, timesteps = clean.transpose(1, 2), stratified_timesteps(videos, DEVICE)
+        # The stills have the clip's errors, too: no layer looks from one to the other.
         noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
         each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]

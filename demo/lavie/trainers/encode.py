@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ...creatures.trainers.device import DEVICE
+from ...trainers.common import save_state
 from ...trainers.text import tokenize
 from ...trainers.vae import to_input
 from .render import chunk_paths, load_captions, load_parts
@@ -36,7 +37,7 @@ def encode_frames(kind: str, amounts: Amounts) -> Tensor:
     if not kept.exists():
         vae = sd_autoencoder()
         files = [load_file_frames(path) for path, _ in chunk_paths(kind, amounts)]
-        torch.save(torch.cat([encode_pictures(vae, frames).half() for frames in files]), kept)
+        save_state(kept, torch.cat([encode_pictures(vae, frames).half() for frames in files]))
     return torch.load(kept, weights_only=True)
 
 
@@ -80,7 +81,7 @@ def embed_captions(
     if not kept.exists():
         texts = [*others, *sorted({text for row in rows for text in row} - set(others))]
         position = {text: index for index, text in enumerate(texts)}
-        torch.save((embed(texts), torch.tensor([[position[text] for text in row] for row in rows])), kept)
+        save_state(kept, (embed(texts), torch.tensor([[position[text] for text in row] for row in rows])))
     return torch.load(kept, weights_only=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from ...trainers.common import HERE, SEED
 from ...trainers.common import MODEL as SD_MODEL
@@ -33,6 +34,19 @@ class Amounts:
     clips: int
     dense: int
     sharp: int
+
+
+def claim_cache(amounts: Amounts) -> None:
+    """Makes the cache that of these amounts.
+
+    Raises:
+        SystemExit: it holds what was drawn and encoded of other amounts.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    known, own = CACHE / "amounts.json", dataclasses.asdict(amounts)
+    if known.exists() and json.loads(known.read_text()) != own:
+        raise SystemExit(f"{CACHE} holds other amounts than {own}: use those, or move the folder away.")
+    known.write_text(json.dumps(own))
 
 
 AMOUNTS = {

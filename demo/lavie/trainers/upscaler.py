@@ -13,6 +13,7 @@ from tav_core.models.conditioning import Conditioning
 
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
+from ...trainers.common import save_state
 from ...trainers.unet import SNR_CEILING
 from ...trainers.vae import to_input
 from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
@@ -33,9 +34,8 @@ def load_pairs(amounts: Amounts) -> tuple[Tensor, Tensor]:
     generated frames, uint8 `2 n k f h w 3`. Computed once, then kept."""
     kept = CACHE / "sharp_pairs.pt"
     if not kept.exists():
-        torch.save(
-            tuple(torch.cat(parts, dim=axis) for axis, parts in zip((0, 1), make_pairs(amounts), strict=True)), kept
-        )
+        pairs = (torch.cat(parts, dim=axis) for axis, parts in zip((0, 1), make_pairs(amounts), strict=True))
+        save_state(kept, tuple(pairs))
     return torch.load(kept, weights_only=True)
 
 

@@ -52,10 +52,15 @@ def test_the_last_norm_keeps_the_strengths_of_channels_apart(kind):
     assert norm.num_channels >= 2 * norm.num_groups
 
 
-def test_examples_differ_in_the_strength_of_their_noise():
+def test_examples_differ_in_the_strength_and_the_mean_of_their_noise():
     noise = course_module.noise_for(torch.zeros(400, 4, 2, 8, 8)).flatten(1).std(dim=1)
     assert noise.mean() == pytest.approx(1.0, abs=0.03)
     assert noise.std() == pytest.approx(course_module.STRENGTH_SPREAD, rel=0.2)
+    noise = course_module.noise_for(torch.zeros(100, 4, 64, 8, 8))
+    assert noise.mean((2, 3, 4)).std() == pytest.approx(course_module.OFFSET, rel=0.2)
+    # What independent noise leaves of a mean over 64 frames is 1/8.
+    shared = (noise.mean(2).flatten(2).var(dim=2).mean() - 1 / 64) ** 0.5
+    assert shared == pytest.approx(course_module.SHARED, rel=0.2)
 
 
 def test_the_keys_in_training_are_those_of_the_library():
@@ -85,7 +90,7 @@ def test_a_small_unet_starts_with_what_fits_of_its_teacher():
     assert torch.equal(unet.conv_in.weight, teacher.conv_in.weight)
 
 
-def test_base_and_interpolation_begin_with_the_saved_stills(tmp_path, monkeypatch):
+def test_the_saved_stills_are_read_back(tmp_path, monkeypatch):
     unet = make_stills_unet()
     monkeypatch.setattr("demo.lavie.trainers.stills.TRAINED", tmp_path / "stills.safetensors")
     save_unet(unet, tmp_path / "stills.safetensors")
