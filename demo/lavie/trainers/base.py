@@ -8,7 +8,6 @@ import dataclasses
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 
 from tav_core.models.conditioning import Conditioning
 
@@ -16,7 +15,7 @@ from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
-from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas
@@ -120,7 +119,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
         # The stills have the clip's errors, too: no layer looks from one to the other.
         noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
-        each = F.mse_loss(predicted, noise, reduction="none").mean((1, 3, 4)) * weights[timesteps, None]
+        each = error_of(predicted, noise) * weights[timesteps, None]
         moving, still = each[:, :num_frames].mean(), each[:, num_frames:]
         return moving + IMAGE_WEIGHT * still.mean() if images else moving
 

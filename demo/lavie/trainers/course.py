@@ -16,10 +16,12 @@ from ...trainers.common import Log, save_state, set_learning_rate
 from .settings import CACHE, LOG, SEED
 
 WARM_UP, COOL_DOWN = 100, 0.65
-EMA_DECAY = 0.999
+EMA_DECAY = 0.995
 # Standard deviations of what a sampler's errors do to its noise, see `noise_for`: to its strength, to the mean of each
 # channel, and to each place of a clip in all frames alike.
 STRENGTH_SPREAD, OFFSET, SHARED = 0.15, 0.1, 0.2
+# How much the error of a frame's mean counts beside that of all its values, see `error_of`.
+MEAN_WEIGHT = 5.0
 LOG_EVERY, SAVE_SECONDS = 50, 60.0
 
 
@@ -194,6 +196,16 @@ def noise_for(clean: Tensor) -> Tensor:
     strength = 1 + STRENGTH_SPREAD * torch.randn_like(clean[:, :1, :1, :1, :1])
     offset = OFFSET * torch.randn_like(clean[:, :, :1, :1, :1])
     return strength * torch.randn_like(clean) + offset + SHARED * torch.randn_like(clean[:, :, :1])
+
+
+def error_of(predicted: Tensor, noise: Tensor) -> Tensor:
+    """The mean squared error of each frame of clips `n c f h w`, with more weight on each channel's mean: `n f`.
+
+    Norms take means away: of two channels in a group, the network only keeps the difference. So it learns means last,
+    and of all errors these grow most from step to step of a sampler.
+    """
+    error = predicted - noise
+    return error.square().mean((1, 3, 4)) + MEAN_WEIGHT * error.mean((3, 4)).square().mean(1)
 
 
 def in_turn(step: int, plan: Sequence[tuple[int, int, int]]) -> tuple[int, int]:

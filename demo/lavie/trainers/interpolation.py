@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 
 from tav_core.models.conditioning import Conditioning
 from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_each
@@ -13,7 +12,7 @@ from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_ea
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
-from .course import Budget, Course, Recorded, in_turn, noise_for, pick, pick_texts, start, to_device
+from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
 from .schedules import linear_alphas
@@ -59,7 +58,6 @@ def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditi
         keys = clean.index_select(2, given[num_keys])
         noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2, backwards=backwards)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, keys)
-        each = F.mse_loss(predicted, noise, reduction="none").mean((1, 2, 3, 4))
-        return (each * weights[timesteps]).mean()
+        return (error_of(predicted, noise) * weights[timesteps, None]).mean()
 
     return Course("lavie interpolation", unet, loss, budget=budget, peak=PEAK_RATE)
