@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
+from torch import Tensor
 
 from tav_core.models.lavie.inflate import inflate_base, inflate_interpolation
 from tav_core.models.lavie.upscaler import UpscalerUNet
@@ -44,34 +45,45 @@ def make_stills_unet(widths: tuple[int, ...] = STILLS, in_channels: int = 4) -> 
 
 
 @torch.no_grad()
-def pass_noise_on(unet: UNet2DConditionModel, share: float = 0.9) -> UNet2DConditionModel:
-    """Gives a UNet a path from its noisy latents to its output, on which these keep their means.
+def pass_noise_on(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Makes a UNet predict its noisy latents, at unit strength; what else it predicts begins at zero.
 
-    A group of the last norm has two channels here, and loses their common mean. So each channel x of the latents goes
-    through the first and the last skip as a pair, x and -x, and silu(x) - silu(-x) = x. At high noise, where latents
-    are noise, that is what is to be predicted; a UNet without this path sees a tenth of a change of the mean.
-
-    Args:
-        share: of what is predicted that comes by this path; the rest of the output shrinks accordingly.
+    A group of the last norm has two channels here, and what both have in common loses its mean. So each channel x of
+    the latents goes through the first and the last skip as a pair, x and -x, and silu(x) - silu(-x) = x. At high noise,
+    where latents are noise, that is what is to be predicted. A UNet without this path, trained as long, sees a tenth
+    of a change of the mean.
     """
     pairs = 2 * unet.config.out_channels
-    signs = torch.eye(unet.config.out_channels).repeat_interleave(2, dim=0)
-    signs[1::2] *= -1
-    block = unet.up_blocks[-1]
-    resnet, attention = block.resnets[-1], block.attentions[-1]
+    resnet, attention = unet.up_blocks[-1].resnets[-1], unet.up_blocks[-1].attentions[-1]
     for layer in (unet.conv_in, resnet.conv_shortcut, resnet.conv2, attention.proj_out):
         layer.weight[:pairs] = 0
         layer.bias[:pairs] = 0
-    unet.conv_in.weight[:pairs, : signs.shape[1], 1, 1] = signs
     # The skip's channels come second.
     skip = resnet.conv_shortcut.in_channels - unet.conv_in.out_channels
     resnet.conv_shortcut.weight[:pairs, skip : skip + pairs, 0, 0] = torch.eye(pairs)
     unet.conv_norm_out.weight[:pairs] = 1
     unet.conv_norm_out.bias[:pairs] = 0
-    for part in (unet.conv_out.weight, unet.conv_out.bias):
-        part *= 1 - share
-    unet.conv_out.weight[:, :pairs] = 0
-    unet.conv_out.weight[:, :pairs, 1, 1] = share * signs.T
+    unet.conv_out.weight.zero_()
+    unet.conv_out.bias.zero_()
+    for number in range(pairs):
+        channel, sign = number // 2, 1 - 2 * (number % 2)
+        unet.conv_in.weight[number, channel, 1, 1] = sign
+        unet.conv_out.weight[channel, number, 1, 1] = sign
+    return unet
+
+
+def hold_path(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Keeps a training from changing what `pass_noise_on` has set."""
+    pairs = 2 * unet.config.out_channels
+    resnet, attention = unet.up_blocks[-1].resnets[-1], unet.up_blocks[-1].attentions[-1]
+
+    def held(gradient: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(gradient[:pairs]), gradient[pairs:]])
+
+    for layer in (unet.conv_in, resnet.conv_shortcut, resnet.conv2, attention.proj_out, unet.conv_norm_out):
+        layer.weight.register_hook(held)
+        layer.bias.register_hook(held)
+    unet.conv_out.weight.register_hook(lambda gradient: held(gradient.transpose(0, 1)).transpose(0, 1))
     return unet
 
 

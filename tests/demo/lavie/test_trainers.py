@@ -10,6 +10,7 @@ from demo.lavie.trainers import course as course_module
 from demo.lavie.trainers.base import Clips
 from demo.lavie.trainers.course import Budget, Course, in_turn, pick_texts, rate_at
 from demo.lavie.trainers.nets import (
+    hold_path,
     make_autoencoder,
     make_base,
     make_interpolation,
@@ -64,7 +65,7 @@ def test_a_path_for_the_noise_keeps_its_mean_which_norms_take_away():
         return (after - before)[0]
 
     assert change_of_mean().abs().max() < 0.02
-    pass_noise_on(unet, share=1.0)
+    pass_noise_on(unet)
     torch.testing.assert_close(change_of_mean(), torch.tensor([0.1, 0.0, 0.2, -0.1]), rtol=0, atol=0.02)
     with torch.no_grad():
         predicted = unet(noise, 999, text).sample
@@ -72,9 +73,31 @@ def test_a_path_for_the_noise_keeps_its_mean_which_norms_take_away():
     torch.testing.assert_close(predicted, noise / noise.square().mean((2, 3), keepdim=True).sqrt(), rtol=0, atol=1e-4)
 
 
+def test_a_training_leaves_the_path_for_the_noise_as_it_is():
+    unet = hold_path(pass_noise_on(make_stills_unet()))
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-2, weight_decay=0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        unet(torch.randn(2, 4, 8, 8), 500, torch.randn(2, 77, 128)).sample.square().mean().backward()
+        optimizer.step()
+    after = unet.state_dict()
+    for name in (
+        "conv_in.weight",
+        "conv_in.bias",
+        "up_blocks.2.resnets.1.conv_shortcut.weight",
+        "conv_norm_out.weight",
+    ):
+        assert torch.equal(after[name][:8], before[name][:8]), name
+        assert not torch.equal(after[name][8:], before[name][8:]), name
+    assert torch.equal(after["conv_out.weight"][:, :8], before["conv_out.weight"][:, :8])
+    assert not torch.equal(after["conv_out.weight"][:, 8:], before["conv_out.weight"][:, 8:])
+
+
 def test_examples_differ_in_the_strength_and_the_mean_of_their_noise():
     noise = course_module.noise_for(torch.zeros(400, 4, 2, 8, 8)).flatten(1).std(dim=1)
-    assert noise.mean() == pytest.approx(1.0, abs=0.03)
+    expected = (1 + course_module.OFFSET**2 + course_module.SHARED**2) ** 0.5
+    assert noise.mean() == pytest.approx(expected, abs=0.03)
     assert noise.std() == pytest.approx(course_module.STRENGTH_SPREAD, rel=0.2)
     noise = course_module.noise_for(torch.zeros(100, 4, 64, 8, 8))
     assert noise.mean((2, 3, 4)).std() == pytest.approx(course_module.OFFSET, rel=0.2)
