@@ -17,7 +17,7 @@ from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
 from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
-from .nets import hold_path, make_base, save_unet
+from .nets import make_base, save_unet
 from .schedules import linear_alphas
 from .settings import FILES, SEED, Amounts
 from .stills import Texts, load_stills, trained_stills
@@ -97,8 +97,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
     images = lesson.images
     clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
     # A copy, because the inflated UNet shares its weights.
-    unet = hold_path(start(make_base(copy.deepcopy(stills), positions=lesson.positions)))
-    alphas = linear_alphas()
+    unet, alphas = start(make_base(copy.deepcopy(stills), positions=lesson.positions)), linear_alphas()
     weights = snr_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, *image_text: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
-from .nets import hold_path, make_interpolation, save_unet
+from .nets import make_interpolation, save_unet
 from .schedules import linear_alphas
 from .settings import FILES, SEED, Amounts
 from .stills import trained_stills
@@ -38,7 +38,7 @@ def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditi
     torch.manual_seed(SEED)
     latents = encode_frames("dense", amounts).to(DEVICE)
     texts = to_device(*embed_captions("dense", amounts, others=("", NO_PROMPT), suffix=SUFFIX))
-    unet, alphas = hold_path(start(make_interpolation(stills))), linear_alphas("interpolation")
+    unet, alphas = start(make_interpolation(stills)), linear_alphas("interpolation")
     weights = snr_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, keys: Tensor) -> Tensor:

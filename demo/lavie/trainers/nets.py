@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from torch import Tensor
 
 from tav_core.models.lavie.inflate import inflate_base, inflate_interpolation
 from tav_core.models.lavie.upscaler import UpscalerUNet
@@ -42,49 +41,6 @@ def make_stills_unet(widths: tuple[int, ...] = STILLS, in_channels: int = 4) -> 
         norm_num_groups=32,
         cross_attention_dim=WIDTH,
     )
-
-
-@torch.no_grad()
-def pass_noise_on(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Makes a UNet predict its noisy latents, at unit strength; what else it predicts begins at zero.
-
-    A group of the last norm has two channels here, and what both have in common loses its mean. So each channel x of
-    the latents goes through the first and the last skip as a pair, x and -x, and silu(x) - silu(-x) = x. At high noise,
-    where latents are noise, that is what is to be predicted. A UNet without this path, trained as long, sees a tenth
-    of a change of the mean.
-    """
-    pairs = 2 * unet.config.out_channels
-    resnet, attention = unet.up_blocks[-1].resnets[-1], unet.up_blocks[-1].attentions[-1]
-    for layer in (unet.conv_in, resnet.conv_shortcut, resnet.conv2, attention.proj_out):
-        layer.weight[:pairs] = 0
-        layer.bias[:pairs] = 0
-    # The skip's channels come second.
-    skip = resnet.conv_shortcut.in_channels - unet.conv_in.out_channels
-    resnet.conv_shortcut.weight[:pairs, skip : skip + pairs, 0, 0] = torch.eye(pairs)
-    unet.conv_norm_out.weight[:pairs] = 1
-    unet.conv_norm_out.bias[:pairs] = 0
-    unet.conv_out.weight.zero_()
-    unet.conv_out.bias.zero_()
-    for number in range(pairs):
-        channel, sign = number // 2, 1 - 2 * (number % 2)
-        unet.conv_in.weight[number, channel, 1, 1] = sign
-        unet.conv_out.weight[channel, number, 1, 1] = sign
-    return unet
-
-
-def hold_path(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Keeps a training from changing what `pass_noise_on` has set."""
-    pairs = 2 * unet.config.out_channels
-    resnet, attention = unet.up_blocks[-1].resnets[-1], unet.up_blocks[-1].attentions[-1]
-
-    def held(gradient: Tensor) -> Tensor:
-        return torch.cat([torch.zeros_like(gradient[:pairs]), gradient[pairs:]])
-
-    for layer in (unet.conv_in, resnet.conv_shortcut, resnet.conv2, attention.proj_out, unet.conv_norm_out):
-        layer.weight.register_hook(held)
-        layer.bias.register_hook(held)
-    unet.conv_out.weight.register_hook(lambda gradient: held(gradient.transpose(0, 1)).transpose(0, 1))
-    return unet
 
 
 def make_base(stills: UNet2DConditionModel | None = None, *, positions: str = "lavie") -> InflatedUNet:

@@ -13,7 +13,7 @@ from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
 from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
-from .nets import hold_path, make_stills_unet, pass_noise_on, save_unet
+from .nets import make_stills_unet, save_unet
 from .schedules import linear_alphas, matching_timesteps
 from .settings import CACHE, SD_MODEL, SEED, Amounts
 
@@ -65,7 +65,7 @@ def stills_course(amounts: Amounts, budget: Budget, batch: int = BATCH) -> Cours
     which varies less than the noise itself, and elsewhere the noise."""
     torch.manual_seed(SEED)
     (latents, texts), alphas, teacher = load_stills(amounts), linear_alphas(), load_teacher()
-    unet = hold_path(start(pass_noise_on(copy_what_fits(make_stills_unet(), teacher))))
+    unet = start(copy_what_fits(make_stills_unet(), teacher))
     weights, teachable = snr_weights(alphas), matching_timesteps(alphas)
     predict = Recorded(lambda *inputs: unet(*inputs, return_dict=False)[0], unet)
 
