@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..atomic_files import check_output
 from ..errors import ConfigError, FewerSteps, OutOfMemory
+from ..paths import check_output_path
 from ..tensor_files import load_tensors, save_tensors
 from .background import BackgroundSaver
 from .state_contents import (
@@ -48,7 +49,7 @@ class RunState:
     """
 
     def __init__(self, path: str | Path | None, run: TuningRun) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else check_output_path(path)
         self.run = run
         self.saver = BackgroundSaver()
         self.saved: tuple[int, str, dict[int, float]] | None = None
