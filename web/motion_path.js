@@ -31,9 +31,12 @@ function addDrawing(node) {
   const drawing = new Drawing({
     read: () => readPoints(String(widget.value ?? "")),
     write: (points) => {
+      // A step of undo: those that ComfyUI counts by itself begin with mouseup, and a click or double-click comes after.
+      app.canvas?.emitBeforeChange?.();
       widget.value = writePoints(points);
       widget.callback?.(widget.value);
       node.graph?.setDirtyCanvas?.(true, true);
+      app.canvas?.emitAfterChange?.();
     },
     locked: () => isLinked(node),
   });

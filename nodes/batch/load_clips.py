@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...tav_core.errors import ClipError, ConfigError
 from ...tav_core.paths import as_file_name
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ..core.interrupt import interruptible
-from ..sockets.folders import fingerprint
+from ..sockets.folders import fingerprint, is_file, list_entries
 from ..sockets.graph import explain
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, schema, widget
@@ -95,8 +96,9 @@ class LoadClips(io.ComfyNode):
         return io.NodeOutput(clips, names)
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, **given: Any) -> str:
-        found = list_clips(find_folder(folder))
+    def fingerprint_inputs(cls, folder: str | None = None, **given: Any) -> str:
+        # None for a name that comes over a wire.
+        found = list_clips(find_folder(folder)) if folder else []
         return "\n".join(f"{path.name} {fingerprint(path)} {fingerprint(path.with_suffix('.txt'))}" for path in found)
 
     @classmethod
@@ -105,10 +107,20 @@ class LoadClips(io.ComfyNode):
 
 
 def list_folders() -> list[str]:
-    """The folders in ComfyUI's input folder that hold clips, with slashes; "." for the input folder itself."""
-    root = Path(folder_paths.get_input_directory())
-    folders = {path.parent for path in root.rglob("*") if is_clip(path)}
-    return sorted(folder.relative_to(root).as_posix() for folder in folders)
+    """The folders in ComfyUI's input folder that hold clips, with slashes; "." for the input folder itself.
+
+    Folders that are linked into it count, too.
+    """
+    root, found, seen = Path(folder_paths.get_input_directory()), [], set()
+    for place, folders, files in os.walk(root, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        if any(is_clip(Path(place) / name) for name in files):
+            found.append(Path(place).relative_to(root).as_posix())
+    return sorted(found)
 
 
 def find_folder(folder: str) -> Path:
@@ -128,12 +140,12 @@ def find_folder(folder: str) -> Path:
 
 def is_clip(path: Path) -> bool:
     """Whether a path is a video that can be read, by its name; hidden files are none."""
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".") and is_file(path)
 
 
 def list_clips(folder: Path) -> list[Path]:
     """The clips directly in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if is_clip(path))
+    return [path for path in list_entries(folder) if is_clip(path)]
 
 
 def name_clips(paths: Sequence[Path]) -> list[str]:

@@ -12,8 +12,10 @@ import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models_base
 import comfy.utils
+import numpy as np
 import torch
 from einops import rearrange
+from PIL import Image
 from torch import Tensor
 
 from ...tav_core.errors import CheckpointError
@@ -76,9 +78,9 @@ def load_demo_clip() -> VideoClip:
 
 def load_demo_mask() -> Tensor:
     """Where its subject is, `f h w` in [0, 1]; the file has the frames side by side."""
-    import cv2
-
-    strip = torch.from_numpy(cv2.imread(str(MASK), cv2.IMREAD_GRAYSCALE)).float() / 255
+    # Not by OpenCV, which opens no file in a folder with letters that Windows' code page lacks.
+    with Image.open(MASK) as picture:
+        strip = torch.from_numpy(np.array(picture.convert("L"))).float() / 255
     return rearrange(strip, "h (f w) -> f h w", f=NUM_FRAMES)
 
 

@@ -12,6 +12,7 @@ from ...tav_core.checkpoints.weight_files import open_weights
 from ...tav_core.errors import CheckpointError
 from ...tav_core.models.conditioning import Conditioning, repeat_to_one_length
 from ..sockets.bridge import to_context
+from .frames import check_has_vae, missing
 
 # Whose CLIP the published files were trained with, by the kind of file and the width of its text.
 SOURCES = {
@@ -60,8 +61,7 @@ def check_file(path: Path, kind: str, prompts: Prompts) -> None:
 
 def check_vae(vae: Any, factor: int, wanted: str) -> None:
     """Raises `CheckpointError` unless a VAE has four channels and shrinks pictures by `factor`."""
-    if vae is None:
-        raise missing("VAE")
+    check_has_vae(vae)
     channels, found = vae.latent_channels, vae.spacial_compression_decode()
     if (channels, found) != (4, factor):
         raise CheckpointError(
@@ -69,12 +69,3 @@ def check_vae(vae: Any, factor: int, wanted: str) -> None:
             expected=f"{wanted}: 4 channels, {factor} times",
             mend="Connect that VAE, from Load Checkpoint; for the tiny_lavie files, it is that of Load Demo Cascade.",
         )
-
-
-def missing(what: str) -> CheckpointError:
-    """What is said of a checkpoint loader that found no CLIP or VAE in its file."""
-    return CheckpointError(
-        got=f"no {what}: the checkpoint that was loaded has none in it",
-        expected=f"a {what}",
-        mend=f"Choose a whole checkpoint in Load Checkpoint, or load its {what} apart.",
-    )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...tav_core.cancelling import cancellable
 from ...tav_core.tensor_files import digest
+from .frames import check_has_vae
 from .unet import is_distilled, key_patches, read_schedule
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ def hash_clip(clip: Any) -> str:
 
 
 def hash_vae(vae: Any) -> str:
-    """The hash of a VAE."""
+    """The hash of a VAE.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    check_has_vae(vae)
     return digest(vae.first_stage_model.state_dict())
 
 

@@ -62,10 +62,11 @@ def compare(
 ) -> list[MethodReport]:
     """One report per method, in the library's order. `samples` are a LATENT's, unscaled `f c h w`."""
     from ...tav_core.evaluation.compare_inversions import rate_trips, round_trips
-    from ..core.frames import decode_frames
+    from ..core.frames import check_has_vae, decode_frames
     from ..core.sampling import run_stage
     from ..sockets.bridge import to_latent, to_latents
 
+    check_has_vae(vae)
     total = 2 * num_steps * len(METHODS)
 
     def stage(denoiser, latents, report) -> tuple[Tensor, list[RoundTrip]]:

@@ -43,6 +43,33 @@ def register_folders() -> None:
         paths.append(str(BUNDLED_LAVIE))
 
 
+def list_entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing if it cannot be read.
+
+    For lists of a node's schema: an error there would keep ComfyUI from loading the whole pack.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; no if it cannot be looked at, where `Path.is_file` raises an error."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; no if it cannot be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def list_lavie(hints: tuple[str, ...]) -> list[str]:
     """LaVie's files, those whose names have one of the hints in them first, and a user's before those of the pack.
 

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...tav_core.errors import ConfigError
+from .folders import is_folder, list_entries
 
 if TYPE_CHECKING:
     from ...tav_core.metrics.clip import ClipEncoder
@@ -76,7 +77,7 @@ def list_folders(types: tuple[str, ...]) -> list[str]:
 def model_folders() -> list[tuple[str, Path]]:
     """Every folder that may hold a model, with the name of the models folder that it is in."""
     roots = [(kind, Path(root)) for kind in FOLDERS for root in folder_paths.get_folder_paths(kind)]
-    return [(kind, path) for kind, root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
+    return [(kind, path) for kind, root in roots for path in list_entries(root) if is_folder(path)]
 
 
 def model_type(folder: Path) -> str:

@@ -15,8 +15,9 @@ def show_text(cls: type[io.ComfyNode], text: str) -> ui.PreviewText:
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
-    if server is not None:
-        server.send_progress_text(text, cls.hidden.unique_id)
+    # To the page that queued the run alone: others may have another node of this id.
+    if server is not None and server.client_id is not None:
+        server.send_progress_text(text, cls.hidden.unique_id, server.client_id)
     return ui.PreviewText(text)
 
 

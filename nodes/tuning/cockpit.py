@@ -61,7 +61,9 @@ class Cockpit:
         *,
         judge: PreviewJudge | None = None,
         title: str = "",
+        resume: str = "continue",
     ) -> None:
+        self.resume = resume
         self.title = (title,) if title else ()
         self.node_id, self.preview = node_id, preview
         self.preview_every = preview_every if preview is not None else 0
@@ -88,7 +90,7 @@ class Cockpit:
         try:
             yield
         except comfy.model_management.InterruptProcessingException:
-            self.show(text.describe_stop(self.step))
+            self.show(text.describe_stop(self.step, self.resume))
             raise
         finally:
             if self.terminal is not None:

@@ -29,10 +29,15 @@ def describe_resume(step: int) -> tuple[str, ...]:
     return (f"resumed at step {step}",) if step else ()
 
 
-def describe_stop(step: int) -> str:
-    """A run that the user has cancelled; step 0 also if it was not yet known what was done of the run earlier."""
+def describe_stop(step: int, resume: str = "continue") -> str:
+    """A run that the user has cancelled; step 0 also if it was not yet known what was done of the run earlier.
+
+    Args:
+        resume: the run's setting; under "restart" the next Run would begin again, and under "new" be refused.
+    """
     done = f"stopped at step {step} and saved" if step else "stopped before a step was done"
-    return f"{done}; press Run to go on"
+    change = "" if resume == "continue" or not step else "set resume to continue, then "
+    return f"{done}; {change}press Run to go on"
 
 
 def describe_end(step: int, num_steps: int, *, best: int | None) -> str:

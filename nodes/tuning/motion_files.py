@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ...tav_core.errors import ConfigError, MotionError
 from ..core.interrupt import interruptible
-from ..sockets.folders import MOTIONS, find_motion, fingerprint, list_motions, motion_path
+from ..sockets.folders import MOTIONS, find_motion, fingerprint, is_folder, list_entries, list_motions, motion_path
 from ..sockets.graph import explain
 from ..sockets.widgets import CATEGORY, Motion, schema
 
@@ -109,12 +109,13 @@ class LoadMotion(io.ComfyNode):
         return io.NodeOutput(Motion.load(path))
 
     @classmethod
-    def fingerprint_inputs(cls, motion_name: str) -> str:
-        return fingerprint(find_motion(motion_name))
+    def fingerprint_inputs(cls, motion_name: str | None = None) -> str:
+        return fingerprint(find_motion(motion_name) if motion_name else None)
 
     @classmethod
-    def validate_inputs(cls, motion_name: str) -> bool | str:
-        if find_motion(motion_name) is not None:
+    def validate_inputs(cls, motion_name: str | None = None) -> bool | str:
+        # None for a name that comes over a wire.
+        if motion_name is None or find_motion(motion_name) is not None:
             return True
         return f"Got {motion_name!r}. Expected a file in models/tav_motion. Tune a clip, or copy one there."
 
@@ -160,13 +161,13 @@ class ImportOriginal(io.ComfyNode):
 
 def list_sources() -> list[str]:
     """Folders and files that the original may have saved, as "models folder/name"."""
-    found = [(kind, path) for kind in SOURCES for folder in source_folders(kind) for path in sorted(folder.iterdir())]
-    return [f"{kind}/{path.name}" for kind, path in found if path.is_dir() or path.suffix in ENDINGS]
+    found = [(kind, path) for kind in SOURCES for folder in source_folders(kind) for path in list_entries(folder)]
+    return [f"{kind}/{path.name}" for kind, path in found if is_folder(path) or path.suffix in ENDINGS]
 
 
 def source_folders(kind: str) -> list[Path]:
     """The existing folders for one kind of model."""
-    return [folder for folder in map(Path, folder_paths.get_folder_paths(kind)) if folder.is_dir()]
+    return [folder for folder in map(Path, folder_paths.get_folder_paths(kind)) if is_folder(folder)]
 
 
 def find_source(source: str) -> Path:

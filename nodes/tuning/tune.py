@@ -175,7 +175,9 @@ class OneShotTune(io.ComfyNode):
         told = Told.of(model, height=frames.shape[1], width=frames.shape[2])
         prompts = read_prompts(told, positive, preview_positive, preview_negative)
         shown = Preview(vae, model, prompts) if preview_every and config.memory != "low" else None
-        cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every, judge=stop_early)
+        cockpit = Cockpit(
+            cls.hidden.unique_id, config.num_steps, shown, preview_every, judge=stop_early, resume=config.resume
+        )
         about = ClipInfo(fps=fps, prompt=find_prompt(cls.hidden.prompt, cls.hidden.unique_id))
         if has_no_prompt(cls.hidden.prompt, cls.hidden.unique_id):
             warn(cls, NO_PROMPT)

@@ -152,7 +152,7 @@ class TuneClips(io.ComfyNode):
             check_output(look_path(run_name, slot))
         prompts = read_all(model, {slot: clips[slot] for slot in there}, positives, preview_positive, preview_negative)
         shown = Preview(vae, model, prompts[0]) if preview_every and config.memory != "low" else None
-        cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every)
+        cockpit = Cockpit(cls.hidden.unique_id, config.num_steps, shown, preview_every, resume=config.resume)
         if has_no_prompt(cls.hidden.prompt, cls.hidden.unique_id, "positive_a"):
             warn(cls, NO_PROMPT.replace("positive", "positive_a"))
         run = {"config": config, "modes": options["modes"], "state_path": run_path(run_name), "watcher": cockpit}

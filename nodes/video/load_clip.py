@@ -13,7 +13,7 @@ from ...tav_core.video.clip import open_source, take_frames
 from ...tav_core.video.config import SIZE_STEP, ClipConfig
 from ...tav_core.video.decode import VideoFile
 from ..core.interrupt import interruptible
-from ..sockets.folders import fingerprint
+from ..sockets.folders import fingerprint, is_file, list_entries
 from ..sockets.graph import QUEUED
 from ..sockets.memory import memory_warning
 from ..sockets.show_text import show_text, warn
@@ -25,8 +25,8 @@ ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".w
 
 def list_videos() -> list[str]:
     """The videos in ComfyUI's input folder."""
-    folder = Path(folder_paths.get_input_directory())
-    return sorted(file.name for file in folder.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
+    files = list_entries(Path(folder_paths.get_input_directory()))
+    return sorted(file.name for file in files if file.suffix.lower() in ENDINGS and is_file(file))
 
 
 class LoadClip(io.ComfyNode):
@@ -116,8 +116,9 @@ class LoadClip(io.ComfyNode):
         return io.NodeOutput(clip.frames, clip.fps, clip.num_frames, audio)
 
     @classmethod
-    def fingerprint_inputs(cls, video: str, **choice: Any) -> str:
-        return fingerprint(Path(folder_paths.get_annotated_filepath(video)))
+    def fingerprint_inputs(cls, video: str | None = None, **choice: Any) -> str:
+        # None for a name that comes over a wire.
+        return fingerprint(Path(folder_paths.get_annotated_filepath(video)) if video else None)
 
     @classmethod
     async def validate_inputs(cls, video: str) -> bool | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ from comfy_api.latest import io
 from ...tav_core.errors import ConfigError
 from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
-from ..sockets.folders import check_name, run_path
-from ..sockets.graph import QUEUED, explain, is_link, read_input
+from ..sockets.folders import check_name, run_path, shorter_run_path
+from ..sockets.graph import QUEUED, explain, is_link, read_input, read_value
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, Motion, schema
 from .measure import Scores
@@ -73,7 +74,7 @@ class Report(io.ComfyNode):
         videos = collect_videos(given)
         settings = {} if motion is None else {"Motion": dataclasses.asdict(motion.info)}
         write_report(
-            path, videos, fps=fps, losses=find_losses(run_name), settings=settings, title=f"Report: {path.stem}"
+            path, videos, fps=fps, losses=find_losses(run_name, motion), settings=settings, title=f"Report: {path.stem}"
         )
         return io.NodeOutput(str(path), ui=show_text(cls, str(path)))
 
@@ -85,6 +86,7 @@ class Report(io.ComfyNode):
 
         def check() -> None:
             check_scored(linked, scored)
+            check_one_of_name(graph, node)
             if isinstance(name, str):
                 report_path(name)
 
@@ -133,14 +135,40 @@ def check_scored(videos: set[str], scored: set[str]) -> None:
         )
 
 
+def check_one_of_name(graph: Any, node: str | None) -> None:
+    """Checks that no other Report of a graph writes the same page.
+
+    Raises:
+        ConfigError: another does, and one page would replace the other.
+    """
+    pages = {
+        each: report_path(name).name.casefold()
+        for each, about in (graph.items() if isinstance(graph, dict) else ())
+        if isinstance(about, dict)
+        and about.get("class_type") == "TAVReport"
+        and isinstance(name := read_value(graph, each, "name"), str)
+        and explain(partial(report_path, name)) is True
+    }
+    own = pages.pop(str(node), None)
+    if own is not None and own in pages.values():
+        raise ConfigError(
+            got=f"two Reports with the name {own.removesuffix(ENDING)}",
+            expected="a name for each: one page would replace the other",
+            mend="Change one of the names.",
+        )
+
+
 def report_path(name: str) -> Path:
     """Where the page of this name is written."""
     folder = Path(folder_paths.get_output_directory()) / REPORTS
     return folder / (check_name(name.strip().removesuffix(ENDING)) + ENDING)
 
 
-def find_losses(run_name: str) -> list[float]:
+def find_losses(run_name: str, motion: Any = None) -> list[float]:
     """The losses of a run of One-Shot Tune; none for an empty name.
+
+    Args:
+        motion: what the report is of. If the run has come further, these are the losses up to its steps.
 
     Raises:
         ConfigError: there is no such run.
@@ -156,4 +184,5 @@ def find_losses(run_name: str) -> list[float]:
             expected="the name of a run of One-Shot Tune, or an empty name",
             mend="Enter the run_name of One-Shot Tune, or leave it empty.",
         )
-    return read_losses(path)
+    shorter = path if motion is None else shorter_run_path(path, motion.info.steps_done)
+    return read_losses(shorter if shorter.is_file() else path)

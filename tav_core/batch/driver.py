@@ -13,6 +13,7 @@ from typing import Any
 from ..atomic_files import check_output
 from ..cancelling import cancellable
 from ..checkpoints.lora_file import read_lora
+from ..checkpoints.prediction import find_yaml
 from ..errors import ConfigError, InputError
 from ..sampling.edit import check_own_steps, check_resample
 from ..tuning.config import check_has_steps
@@ -24,7 +25,7 @@ from .executors.tasks import Executor, Outcome, Queue, Slots, Task
 from .hashes import hash_path
 from .holding import hold_patiently
 from .job_folder import JobFolder, read_json, write_json
-from .keys import JobKeys, mask_paths
+from .keys import MODEL_YAML, JobKeys, mask_paths
 from .manifest.jobs import ClipJob
 from .outcomes import Failure, final_failures, next_try
 from .page import write_page
@@ -230,6 +231,10 @@ def hash_files(batch: Batch) -> dict[str, str]:
             what = name.split()[0]
             raise InputError(got=f"{what} {file}, which does not exist", expected="a file or folder", mend="Check it.")
         hashes[name] = hash_path(Path(file).expanduser(), known)
+    model = Path(batch.recipe.model).expanduser()
+    # It says what the model predicts.
+    if model.is_file() and (beside := find_yaml(model)):
+        hashes[MODEL_YAML] = hash_path(beside, known)
     if known != before:
         write_json(path, known)
     return hashes

@@ -17,6 +17,9 @@ from .hashes import hash_path
 from .manifest.jobs import ClipJob, Edit
 from .recipe import MODE_NAMES, Recipe
 
+# The name of the hash of the YAML beside the model, if there is one.
+MODEL_YAML = "model's YAML"
+
 # Settings of tuning that change how it is computed, and not what is learned.
 NO_MATTER = ("memory", "recompute", "save_every", "resume")
 # Raised when a score is computed in another way.
@@ -65,10 +68,11 @@ def tune_key(job: ClipJob, recipe: Recipe, hashes: Mapping[str, str], clip_hash:
         hashes: of the recipe's files, by the names in `Recipe.files`.
         clip_hash: of the clip.
     """
+    files = ("model", MODEL_YAML, "vae", "tokenizer", "start_from")
     config = {name: value for name, value in dataclasses.asdict(recipe.tuning).items() if name not in NO_MATTER}
     return stage_key(
         "tune",
-        model={name: hashes[name] for name in ("model", "vae", "tokenizer", "start_from") if name in hashes},
+        model={name: hashes[name] for name in files if name in hashes},
         loras=[[hashes[f"LoRA {path}"], scale] for path, scale in recipe.loras.items()],
         loaded=[recipe.prediction_type, recipe.dtype, recipe.long_prompts],
         modes={name: getattr(recipe.modes, name) for name in MODE_NAMES},

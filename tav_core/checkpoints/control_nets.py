@@ -23,6 +23,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.families import ANY_FAMILY, TEXT_TIME, find_family
 from ..models.unsupported import BLOCK_TYPES, REFUSED_NETS, find_refused
+from ..paths import check_input_path
 from .build import Builder
 from .ldm_configs import Level, Shapes, added_settings, count_depth, count_parts, depth_settings, read_levels
 from .part_folders import open_folder, read_json
@@ -66,14 +67,14 @@ def load_control(
     Raises:
         CheckpointError: nothing there, damaged, would run code, neither of the two, or of another family.
     """
-    path = Path(path).expanduser()
-    builder = Builder(path, dtype, device)
+    where = check_input_path(path, CheckpointError)
+    builder = Builder(where, dtype, device)
     try:
-        net = read_folder(path) if path.is_dir() else read_file(path)
+        net = read_folder(where) if where.is_dir() else read_file(where)
     except (KeyError, ValueError, IndexError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise not_supported(path, f"weights whose layout is not known ({error})") from error
+        raise not_supported(where, f"weights whose layout is not known ({error})") from error
     build = {CONTROLNET: builder.controlnet, ADAPTER: builder.adapter}[net.kind]
     return build(net.config, net.tensors)
 

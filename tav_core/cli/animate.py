@@ -9,7 +9,7 @@ from einops import repeat
 from torch import Tensor
 
 from ..checkpoints.load import Checkpoint
-from ..denoisers.denoiser import UNetDenoiser
+from ..denoisers.denoiser import Denoiser, UNetDenoiser
 from ..errors import ConfigError
 from ..metrics.drift import measure_drift
 from ..models.unet import InflatedUNet
@@ -25,7 +25,7 @@ from ..video.mask import read_mask
 from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
 from .controls import add_named_controls
-from .inputs import check_room, encode, encode_clip, load_denoiser, load_model, source_prompt, tell_time
+from .inputs import check_room, encode, encode_clip, in_windows, load_denoiser, load_model, source_prompt, tell_time
 from .options.settings import read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
@@ -101,10 +101,11 @@ def run_edit_animation(args: argparse.Namespace) -> None:
         print(path)
 
 
-def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> UNetDenoiser:
-    """The checkpoint's UNet with attention across frames and nothing tuned, with the controls asked for."""
+def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tensor) -> Denoiser:
+    """The checkpoint's UNet with attention across frames and nothing tuned, with the controls and windows asked for."""
     unet = InflatedUNet.from_2d(checkpoint.unet, temporal=False, group_norm="frame", backend=args.backend)
-    return add_named_controls(args, UNetDenoiser(unet=unet, schedule=checkpoint.schedule), latents, None)
+    denoiser = add_named_controls(args, UNetDenoiser(unet=unet, schedule=checkpoint.schedule), latents, None)
+    return in_windows(args, denoiser)
 
 
 def check_start(args: argparse.Namespace) -> None:

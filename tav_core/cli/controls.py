@@ -28,7 +28,7 @@ def add_named_controls(
     """Adds the controls that the options name to a denoiser.
 
     Args:
-        latents: the clip's latents, `1 c f h w`; the control videos are read with the same length and size.
+        latents: those of the edit, `1 c f h w`; the control videos are read with the same length, size and speed.
         tuned: how the tuned clip was read; the control videos are read in the same way, unless options say otherwise.
             None if no clip was tuned on.
 
@@ -36,14 +36,16 @@ def add_named_controls(
         ConfigError: an option must be given once, or once for each --control.
     """
     nets, (num_frames, height, width) = args.control, latents.shape[2:]
-    size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
+    # The frames of the clip that are nearest to those of the edit, which may go at another speed.
+    nearest = [round(number * getattr(args, "speed", 1)) for number in range(num_frames)]
+    size = {"num_frames": nearest[-1] + 1, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
     picks = {"start": args.control_first_frame, "stride": args.control_stride}
     read = read_clip_config(args, tuned, **size, **picks)
     videos = match(args.control_video, nets, "--control-video")
     controls = [
         Control(
             net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
-            frames=read_clip(video, read).frames,
+            frames=read_clip(video, read).frames[nearest],
             config=config,
         )
         for path, video, config in zip(nets, videos, read_configs(args), strict=True)

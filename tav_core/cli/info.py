@@ -88,7 +88,7 @@ def find_watermark(path: Path) -> str:
     """A video's watermark in words."""
     import numpy as np
 
-    from ..video.clip import open_source
+    from ..video.clip import open_source, trusting
     from ..video.watermark import FRAMES_TO_READ, load_package, read_mark
 
     try:
@@ -96,10 +96,13 @@ def find_watermark(path: Path) -> str:
     except ConfigError:
         return "not looked for, because the package invisible-watermark is not installed"
     source = open_source(path)
-    count = len(source.timeline)
-    step = max(1, count // FRAMES_TO_READ)
-    positions = range(0, count, step)[:FRAMES_TO_READ]
-    return read_mark(np.asarray(image) for image in source.images(positions)) or "none that can be read"
+
+    def look() -> str | None:
+        count = len(source.timeline)
+        positions = range(0, count, max(1, count // FRAMES_TO_READ))[:FRAMES_TO_READ]
+        return read_mark(np.asarray(image) for image in source.images(positions))
+
+    return trusting(source, look) or "none that can be read"
 
 
 def describe_checkpoint(path: Path, *, vae: Path | None) -> dict[str, Any]:

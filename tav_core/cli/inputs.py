@@ -135,8 +135,15 @@ def load_denoiser(
         paths: of the tokens, for an edit that is guided by flow.
     """
     tuned = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
-    tuned = add_named_controls(args, tuned, latents, motion.info)
+    # An animation is read from its beginning, however the motion's own clip was read.
+    read_as = None if getattr(args, "animation", None) else motion.info
+    tuned = add_named_controls(args, tuned, latents, read_as)
     denoiser = guide_by_flow(args, tuned, paths)
+    return in_windows(args, denoiser)
+
+
+def in_windows(args: argparse.Namespace, denoiser: Denoiser) -> Denoiser:
+    """A denoiser that goes through long clips in the windows that the options ask for."""
     windows = load_windows(args)
     return WindowedDenoiser(denoiser=denoiser, windows=windows) if windows else denoiser
 

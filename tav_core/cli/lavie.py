@@ -222,23 +222,25 @@ def check_is_lavies(checkpoint: Checkpoint) -> None:
 
 def prompt_of(clip: Path) -> str:
     """The prompt that a file's name gives: "a_red_star.mp4" shows "a red star", and so does what was made of it."""
-    stem = clip.stem
+    stem = clip.name if clip.is_dir() else clip.stem
     for done in (UPSCALED, INTERPOLATED):
         stem = stem.removesuffix(f"-{done}")
     return stem.replace("_", " ").replace("-", " ").strip()
 
 
-def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: int, width: int) -> Path:
+def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: int, width: int) -> str:
     """The path of the result of this size, after checks of all that can be known of it."""
     if args.watermark:
         check_size(height, width)
-    ending = "" if args.format == "png" else f".{args.format}"
-    path: Path = args.out / f"{args.clip.stem}-{what}{ending}"
+    # A folder's name may have a dot in it, and ends with / to be known as one.
+    ending = "/" if args.format == "png" else f".{args.format}"
+    name = args.clip.name if args.clip.is_dir() else args.clip.stem
+    path = f"{args.out / name}-{what}{ending}"
     check_file(args, path, fps)
     return path
 
 
-def write_one(path: Path, frames: Tensor, fps: float, config: Any, args: argparse.Namespace, prompt: str) -> None:
+def write_one(path: str, frames: Tensor, fps: float, config: Any, args: argparse.Namespace, prompt: str) -> None:
     """Writes the result, with the settings that made it in its file."""
     about = {"prompt": prompt, **dataclasses.asdict(config), "clip": args.clip.name, "lavie": args.lavie.name}
     print(write_video(path, frames, fps=fps, comment=describe_making(args, about), watermark=args.watermark))

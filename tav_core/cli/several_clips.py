@@ -87,7 +87,8 @@ def load_clips(args: argparse.Namespace, config: TuneConfig) -> tuple[UNetDenois
     reading = VideoLayersConfig(images_per_clip=0, **sizes)
     checkpoint = load_model(args, precision=config.precision)
     with progress_bar("encode", 0) as bar:
-        data = encode_folder(checkpoint, args.data, config=reading, on_read=counted_by(bar))
+        how = {"config": reading, "long_prompts": args.long_prompts}
+        data = encode_folder(checkpoint, args.data, **how, on_read=counted_by(bar))
     modes: dict[str, Any] = {"positions": args.positions, "group_norm": args.group_norm, "backend": args.backend}
     denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
     # Encoded again, because the folder keeps the text alone, and Stable Diffusion XL takes more.

@@ -49,7 +49,7 @@ def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: 
     return paths
 
 
-def check_file(args: argparse.Namespace, path: Path, fps: float) -> None:
+def check_file(args: argparse.Namespace, path: Path | str, fps: float) -> None:
     """Raises if a video cannot be written as the options say."""
     find_marker(args.watermark, check_video(path, fps=fps).ending)
 

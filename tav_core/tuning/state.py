@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..atomic_files import check_output
 from ..errors import ConfigError, FewerSteps, OutOfMemory
+from ..paths import check_output_path
 from ..tensor_files import load_tensors, save_tensors
 from .background import BackgroundSaver
 from .state_contents import (
@@ -48,7 +49,7 @@ class RunState:
     """
 
     def __init__(self, path: str | Path | None, run: TuningRun) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else check_output_path(path)
         self.run = run
         self.saver = BackgroundSaver()
         self.saved: tuple[int, str, dict[int, float]] | None = None
@@ -156,8 +157,9 @@ class RunState:
         if not same_input(saved.get("input.mean"), given["input.mean"]):
             raise self.another_run("clip")
         told = (given.keys() | saved.keys()) - {"input.mean", "input.std"}
-        if not all(name in given and same_input(saved.get(name), given[name]) for name in told):
-            raise self.another_run("prompt")
+        changed = {name for name in told if name not in given or not same_input(saved.get(name), given[name])}
+        if changed:
+            raise self.another_run("size that the model is told" if changed == {"input.size_ids"} else "prompt")
 
     def check_whole(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Raises ConfigError unless the state is complete: an incomplete one would continue as a different run."""

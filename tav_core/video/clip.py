@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from .sizes import fit_image
 from .timeline import pick_frames, shorten
 
 Source: TypeAlias = VideoFile | WebPFile | ImageFolder
+T = TypeVar("T")
 
 RATES = (0.01, 1000)
 """Frames per second that a folder of pictures can be said to have, or a video be brought to."""
@@ -134,8 +135,22 @@ def open_source(path: str | Path, folder_fps: float = DEFAULT_FPS) -> Source:
 
 def source_size(source: Source) -> tuple[int, int]:
     """Width and height of a source in pixels, after its rotation: those of its first frame."""
-    with closing(source.images([0])) as images:
-        return next(images).size
+
+    def look() -> tuple[int, int]:
+        with closing(source.images([0])) as images:
+            return next(images).size
+
+    return trusting(source, look)
+
+
+def trusting(source: Source, read: Callable[[], T]) -> T:
+    """What a function reads from a source; where a video's stamps go back, it reads again without them."""
+    try:
+        return read()
+    except StampsGoBackError:
+        assert isinstance(source, VideoFile)
+        source.distrust_stamps()
+        return read()
 
 
 def take_frames(
@@ -155,12 +170,7 @@ def take_frames(
         size: width and height of the frames, if these are not to be the config's.
     """
     forced = None if rate is None else as_rate(rate)
-    try:
-        return _take_frames(source, config, forced, may_be_short, positions, size)
-    except StampsGoBackError:
-        assert isinstance(source, VideoFile)
-        source.distrust_stamps()
-        return _take_frames(source, config, forced, may_be_short, positions, size)
+    return trusting(source, lambda: _take_frames(source, config, forced, may_be_short, positions, size))
 
 
 def _take_frames(

@@ -59,7 +59,7 @@ def choose_mp4_encoder(available: Collection[str] | None = None) -> str:
 def write_mp4(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") -> None:
     width, height = frames.width + frames.width % 2, frames.height + frames.height % 2
     encoder = choose_mp4_encoder()
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         if comment:
             container.metadata["comment"] = comment
         stream = container.add_stream(encoder, rate=rate)
@@ -107,7 +107,7 @@ def write_gif(path: Path, frames: EachFrame, rate: Fraction, comment: str = "") 
     palette = _clip_palette(frames)
     colours = np.full((256, 4), 255, np.uint8)
     colours[:, 1:] = np.resize(palette.getpalette("RGB"), (256, 3))
-    with av.open(str(path), "w", format="gif", options=options) as container:
+    with av.open(str(path.absolute()), "w", format="gif", options=options) as container:
         stream = container.add_stream("gif", rate=100)
         stream.width, stream.height, stream.pix_fmt = frames.width, frames.height, "pal8"
         stream.codec_context.time_base = tick
@@ -139,7 +139,7 @@ def write_webp(path: Path, frames: EachFrame, rate: Fraction, comment: str = "")
         )
     tick = Fraction(1, 1000)
     times = [round(number * 1000 / rate) for number in range(len(frames.frames) + 1)]
-    with av.open(str(path), "w", format="webp", options={"loop": "0"}) as container:
+    with av.open(str(path.absolute()), "w", format="webp", options={"loop": "0"}) as container:
         stream = container.add_stream("libwebp", rate=1000, options={"quality": "90"})
         stream.width, stream.height, stream.pix_fmt = frames.width, frames.height, "bgra"
         stream.codec_context.time_base = tick

@@ -99,7 +99,16 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts a picture of any mode to 8-bit RGB; transparency over white, 16-bit greys scaled down."""
+    """Converts a picture of any mode to 8-bit RGB; transparency over white, 16-bit greys and floats in [0, 1] scaled.
+
+    Raises:
+        ValueError: floats out of [0, 1], whose white nobody knows.
+    """
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ValueError("floats that are not all from 0 to 1")
+        return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.float32) / 257
         return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -122,7 +131,7 @@ def webp_durations(data: bytes) -> list[int]:
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
     parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def read_notes(path: Path) -> dict[str, str]:
             return {} if first is None else picture_notes(first)
         if path.suffix.lower() == ".webp":
             return picture_notes(path)
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
             return dict(container.metadata)
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise ClipError(

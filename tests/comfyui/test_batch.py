@@ -43,6 +43,19 @@ def clips(server: Server) -> Path:
     return folder
 
 
+def test_folders_that_are_linked_in_are_offered(server: Server, clips: Path, tmp_path: Path):
+    shutil.copy(PACK / "demo" / "clip.mp4", tmp_path / "elsewhere.mp4")
+    (server.base / "input" / "linked").symlink_to(tmp_path, target_is_directory=True)
+    # One that leads around in a circle.
+    (tmp_path / "around").symlink_to(server.base / "input", target_is_directory=True)
+    try:
+        spec = server.get("/object_info/TAVLoadClips")["TAVLoadClips"]["input"]["required"]["folder"]
+    finally:
+        (server.base / "input" / "linked").unlink()
+    options = spec[1].get("options", spec[0]) if isinstance(spec[0], str) else spec[0]
+    assert {"clips", "linked"} <= set(options) and not any("around" in option for option in options)
+
+
 @pytest.fixture
 def client(server: Server):
     client = server.connect()

@@ -121,6 +121,9 @@ def test_a_path_is_drawn_moved_run_and_saved(page, server):
     assert page.evaluate(f"() => {ANIMATE}.widgets.find(w => w.name === 'num_frames').value") == 4
     page.get_by_role("button", name="clear").click()
     assert path_of(page) == []
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"() => {ANIMATE}.widgets.find(w => w.name === 'path').value")
+    assert path_of(page) == drawn, "undo brings back what was cleared"
     assert not page.errors
 
 

@@ -64,6 +64,11 @@ MOVING = ("three.gif", "three.webp", "three.png")
 WARM = {**OPTIONS, "warmup_steps": TUNE["num_steps"] + 1}
 # name: (graph, the node that is marked, words of its message)
 CASES = {
+    "two reports of one name": (
+        with_node(report(), "other", report(name="X")["report"]),
+        "report",
+        "two Reports with the name x",
+    ),
     "a name that is a path": (tune_graph(run_name="../x"), "tune", "without folders"),
     "a warm-up longer than the run": (
         with_node(tune_graph(), "options", node("TAVTuneOptions", **WARM), tune__options=0),

@@ -69,7 +69,7 @@ ALLOWED = {
 # Where a path is made of a name that is not written in the code: each checks it, or takes it from a listing.
 PATH_MAKERS = {
     "nodes/sockets/folders.py": {"register_folders", "motion_path", "run_path", "look_path", "batch_path"},
-    "nodes/batch/load_clips.py": {"find_folder"},
+    "nodes/batch/load_clips.py": {"find_folder", "list_folders"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
     "nodes/core/demo.py": {"read_part"},

@@ -40,7 +40,8 @@ def read_csv(path: Path, problems: Problems) -> list[Row]:
         if len(line.cells) > len(names) and any(cell.strip() for cell in line.cells[len(names) :]):
             problems.add(where, f"{len(line.cells)} values for {len(names)} columns; put a text with commas in quotes")
             continue
-        rows.append(Row(where=where, values=dict(zip(names, line.cells, strict=False))))
+        # A row may be short: what it lacks is empty, so that the job's check names it.
+        rows.append(Row(where=where, values=dict.fromkeys(names, "") | dict(zip(names, line.cells, strict=False))))
     return rows
 
 

@@ -66,7 +66,7 @@ def read_clip(node: Any, defaults: dict[str, Any], problems: Problems) -> list[R
     for each in nodes:
         own = {"edit": scalar(each, problems)} if isinstance(each, yaml.ScalarNode) else {}
         own = own or read_settings(each, problems, known=OF_EDITS)
-        rows.append(Row(where=line_of(each), values={**shared, **own}))
+        rows.append(Row(where=line_of(each), values={"edit": "", **shared, **own}))
     for name in NEEDED[:2]:
         if name not in shared:
             problems.add(line_of(node), f"a clip without {name!r}")

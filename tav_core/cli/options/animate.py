@@ -36,8 +36,8 @@ def add_animate(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, AnimateConfig, leave_out=("num_frames",))
     add_settings(parser.add_argument_group("camera"), CameraConfig)
     parser.add_argument("--fps", type=float, help="frame rate of the animation (default: the clip's, 8 for a picture)")
-    parser.add_argument("--out", type=Path, required=True, help="the animation: .mp4, .gif, .webp, or a folder of PNGs")
-    parser.add_argument("--out-mask", type=Path, help="also write where the object is, for --animation-mask of edit")
+    parser.add_argument("--out", required=True, help="the animation: .mp4, .gif, .webp, or a folder of PNGs")
+    parser.add_argument("--out-mask", help="also write where the object is, for --animation-mask of edit")
 
 
 def add_animation(parser: argparse.ArgumentParser) -> None:

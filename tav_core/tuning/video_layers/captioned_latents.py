@@ -77,6 +77,7 @@ def encode_folder(
     *,
     config: VideoLayersConfig | None = None,
     on_read: Callable[[int, int], None] | None = None,
+    long_prompts: bool = False,
 ) -> CaptionedLatents:
     """Reads and encodes the clips and pictures of a folder, see captioned_folder.py for what it holds.
 
@@ -87,6 +88,7 @@ def encode_folder(
         parts: VAE, text encoder and tokenizer, as `load_checkpoint` gives them.
         config: frames, stride and size; without `images_per_clip`, pictures are not read.
         on_read: called after each example with (how many are done, how many there are).
+        long_prompts: whether captions may have more than 75 tokens; texts then differ in length.
 
     Raises:
         ConfigError: examples lack a caption or have one that is too long, clips are too short, files cannot be read:
@@ -95,7 +97,7 @@ def encode_folder(
     config = config or VideoLayersConfig()
     examples, problems = find_examples(folder)
     examples = [example for example in examples if example.is_clip or config.images_per_clip]
-    encoder, found = Encoder(parts, config), []
+    encoder, found = Encoder(parts, config, long_prompts), []
     for done, example in enumerate(cancellable(examples), 1):
         try:
             found.append((example, encoder.encode(example, only_read=bool(problems))))
@@ -114,8 +116,8 @@ def encode_folder(
 class Encoder:
     """Encodes examples; a caption that several have is encoded once."""
 
-    def __init__(self, parts: EncodingParts, config: VideoLayersConfig) -> None:
-        self.parts, self.config, self.texts = parts, config, dict[str, Tensor]()
+    def __init__(self, parts: EncodingParts, config: VideoLayersConfig, long_prompts: bool) -> None:
+        self.parts, self.config, self.long_prompts, self.texts = parts, config, long_prompts, dict[str, Tensor]()
         precision = resolve_precision(config.precision, parts.vae.device, torch.float32)
         self.dtype = torch.float32 if precision == torch.float32 else torch.bfloat16
 
@@ -140,7 +142,8 @@ class Encoder:
     def text(self, caption: str) -> Tensor:
         """The embeddings of a caption, `1 m d`."""
         if caption not in self.texts:
-            self.texts[caption] = self.keep(encode_prompt(self.parts, without_weights(caption)).text)
+            told = encode_prompt(self.parts, without_weights(caption), long_prompts=self.long_prompts)
+            self.texts[caption] = self.keep(told.text)
         return self.texts[caption]
 
     def keep(self, tensor: Tensor) -> Tensor:

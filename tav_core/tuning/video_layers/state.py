@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...atomic_files import check_output
 from ...errors import ConfigError, FewerSteps
+from ...paths import check_output_path
 from ...tensor_files import digest, load_tensors, save_tensors
 from ..state_contents import (
     any_moments,
@@ -47,7 +48,7 @@ class VideoLayersState:
     """
 
     def __init__(self, path: str | Path | None, run: VideoLayersRun) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else check_output_path(path)
         self.run = run
         self.saved_step = 0
         # Taken now, because the model's hash takes long: a run that is cancelled has to be saved at once.

@@ -29,6 +29,11 @@ def test_each_state_in_words(text):
     assert text.describe_estimate("about 5 minutes on it", previews=False).startswith("all steps will take about 5")
     assert text.describe_stop(25) == "stopped at step 25 and saved; press Run to go on"
     assert text.describe_stop(0) == "stopped before a step was done; press Run to go on"
+    # The next Run would throw the steps away, or be refused.
+    for resume in ("restart", "new"):
+        told = text.describe_stop(25, resume)
+        assert told == "stopped at step 25 and saved; set resume to continue, then press Run to go on"
+        assert text.describe_stop(0, resume) == text.describe_stop(0)
     assert text.describe_end(25, 25, best=None) == "done: 25 steps"
     assert text.describe_end(6, 25, best=4) == "stopped early at step 6 of 25, the motion is that of step 4"
 

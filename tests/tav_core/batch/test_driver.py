@@ -17,6 +17,7 @@ from tav_core.batch.driver import run_batch
 from tav_core.batch.executors.serial import run_serially
 from tav_core.batch.executors.tasks import Slots
 from tav_core.batch.job_folder import JobFolder, read_json
+from tav_core.batch.keys import tune_key
 from tav_core.batch.recipe import Modes
 from tav_core.errors import ConfigError, InputError, OutOfMemory, OutputError, TavError, TuningDiverged
 from tav_core.sampling.config import EditConfig, InjectionConfig, InvertConfig, LocalEditConfig
@@ -361,3 +362,16 @@ def test_a_recipe_comes_back_from_json(make_batch):
     assert again == recipe and list(again.loras) == list(recipe.loras)
     recipe = dataclasses.replace(recipe, injection=None)
     assert type(recipe).from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
+
+
+def test_a_yaml_beside_the_model_belongs_to_what_results_depend_on(make_batch, tmp_path):
+    """It says what the model predicts, so that results of before are of another model."""
+    batch, model = make_batch(), tmp_path / "own.safetensors"
+    save_file({"a": torch.zeros(1)}, model)
+    batch = dataclasses.replace(batch, recipe=dataclasses.replace(batch.recipe, model=str(model)))
+    batch.out.mkdir(parents=True, exist_ok=True)
+    keys = [tune_key(batch.jobs[0], batch.recipe, driver.hash_files(batch), "clip")]
+    for parameterization in ("v", "eps"):
+        model.with_suffix(".yaml").write_text(f"model: {{params: {{parameterization: {parameterization}}}}}")
+        keys.append(tune_key(batch.jobs[0], batch.recipe, driver.hash_files(batch), "clip"))
+    assert len(set(keys)) == 3

@@ -92,6 +92,14 @@ def test_all_mistakes_are_told_at_once(folder):
     assert "put a text with commas in quotes" in told and "one pair of parentheses" in told
 
 
+def test_a_row_without_an_edit_is_a_mistake(folder):
+    """It was left out without a word, and the batch ended as if it were done."""
+    assert mistakes(folder, PLAIN + "bear.mp4,a bear\n") == ["line 5: the edit is empty"]
+    edits = "    edits:\n      - a bear\n      - {type: style, seed: 3}\n"
+    text = "clips:\n  - clip: ski.mp4\n    prompt: a man\n" + edits
+    assert mistakes(folder, text, "list.yaml") == ["line 6: the edit is empty"]
+
+
 def test_columns_that_are_missing_or_unknown(folder):
     found = mistakes(folder, "clip,promt,edit\nski.mp4,a,b\n")
     assert found[0].startswith("line 1: no column 'prompt'")

@@ -97,6 +97,41 @@ def test_an_edit_starts_from_an_animation_with_or_without_its_mask(place, move):
     assert not torch.equal(free, frames_of(place / "inverted" / "a-dog", 3))
 
 
+def test_an_animation_without_a_motion_goes_through_windows(place):
+    assert run(place, "--path", *PATH, "--num-frames", "6", out="long/") == 0
+    start = ["--animation", f"{place / 'long'}", "--animation-begin", "noised"]
+    assert edit(place, *start, out="whole") == 0
+    assert edit(place, *start, "--context-length", "3", "--context-overlap", "1", out="windows") == 0
+    whole, windows = (frames_of(place / out / "a-dog", 6) for out in ("whole", "windows"))
+    assert not torch.equal(whole, windows)
+
+
+def test_the_controls_of_an_animation_begin_with_it(place, move, monkeypatch):
+    """However the clip of the motion was read."""
+    read = []
+    monkeypatch.setattr("tav_core.cli.controls.load_control", lambda *args, **how: None)
+    monkeypatch.setattr("tav_core.cli.controls.Control", lambda **about: None)
+    monkeypatch.setattr("tav_core.cli.controls.add_controls", lambda denoiser, controls: denoiser)
+
+    def watch(path, config):
+        read.append((config.start, config.stride, config.num_frames))
+        return read_clip(path, config)
+
+    monkeypatch.setattr("tav_core.cli.controls.read_clip", watch)
+    clip = ["--clip", f"{place / 'clip'}", "--start", "1", "--num-frames", "3"]
+    tuned = ["--width", f"{SIDE}", "--height", f"{SIDE}", "--prompt", "a square", "--num-steps", "1"]
+    assert main(["tune", "--model", f"{place / 'model'}", *clip, *tuned, "--out", f"{place / 'late'}"]) == 0
+    motion = ["--motion", f"{place / 'late' / 'motion.safetensors'}"]
+    control = ["--control", f"{place / 'model'}", "--control-video", f"{place / 'a'}"]
+    assert edit(place, *move[0], *motion, *control, out="led") == 0
+    assert read == [(0, 1, 3)]
+
+
+def test_a_folder_for_an_animation_may_have_a_dot_in_its_name(place):
+    assert run(place, "--path", *PATH, "--num-frames", "2", out="move.v2/") == 0
+    assert len(list((place / "move.v2").glob("*.png"))) == 2
+
+
 @pytest.mark.parametrize("begin", ["inverted", "noised"])
 def test_an_edit_of_an_animation_says_how_long_it_will_take(place, move, capsys, begin):
     assert edit(place, *move[0], "--animation-begin", begin, "--num-steps", "20", out="timed") == 0

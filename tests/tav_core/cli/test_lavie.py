@@ -117,6 +117,17 @@ def test_sides_that_are_no_multiples_of_eight_keep_every_pixel(place):
     assert read_whole(place / "narrow" / "uneven-x4.mp4").frames.shape == (2, 72, 64, 3)
 
 
+def test_dots_in_names_are_kept(place):
+    frames = np.random.default_rng(1).random((2, 16, 16, 3), dtype=np.float32)
+    for name in ("shot.01", "shot.02"):
+        write_video(f"{place / name}/", frames, fps=8)
+        assert upscale(place, clip=name, out="dots") == 0
+    assert {path.name for path in (place / "dots").iterdir()} == {"shot.01-x4.mp4", "shot.02-x4.mp4"}
+    write_video(place / "ski.v2.mp4", frames, fps=8)
+    assert upscale(place, "--format", "png", clip="ski.v2.mp4", out="dots") == 0
+    assert len(list((place / "dots" / "ski.v2-x4").glob("*.png"))) == 2
+
+
 def test_a_video_with_wide_pixels_is_read_as_it_is_shown(tmp_path):
     """Its stored size would cut its sides off."""
     ramp = np.linspace(0, 255, 36, dtype=np.uint8)

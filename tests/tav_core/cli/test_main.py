@@ -118,6 +118,17 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     assert read == [("clip.mp4", 2, 1, "stretch"), ("depth.mp4", 0, 1, "stretch")]
 
 
+@pytest.mark.parametrize(("speed", "expected"), [("2", [0, 2]), ("0.5", [0, 0, 1, 2, 2, 2, 3])])
+def test_control_frames_go_at_the_speed_of_the_edit(place, controls, monkeypatch, speed, expected):
+    """Frame i of an edit at twice the speed shows frame 2i of the clip, and so do the control's."""
+    seen = []
+    monkeypatch.setattr("tav_core.cli.controls.add_controls", lambda denoiser, given: seen.extend(given) or denoiser)
+    start = ["--trajectory", f"{place / 'trajectory.safetensors'}", "--speed", speed]
+    assert edit(place, *start, *controls, "--prompt", "a cow", out="speed") == 0
+    whole = read_clip(place / "depth.mp4", num_frames=4, width=64, height=64).frames
+    assert torch.equal(seen[0].frames, whole[expected])
+
+
 def test_edit_writes_a_video_for_each_prompt_at_the_rate_of_the_source(place):
     prompts = ["--prompt", "a dog runs", "--prompt", "A dog, runs!", "--prompt", "a cow"]
     assert edit(place, "--trajectory", f"{place / 'trajectory.safetensors'}", *prompts) == 0

@@ -26,9 +26,9 @@ def place(small, write_folder, tmp_path_factory):
     return place
 
 
-def learn(place, steps, out):
+def learn(place, steps, out, *more):
     given = ["--model", f"{place / 'model'}", "--data", f"{place / 'data'}", "--out", f"{place / out}"]
-    return main(["learn-start", *given, *SIZE, *HERE, "--num-steps", f"{steps}"])
+    return main(["learn-start", *given, *SIZE, *HERE, "--num-steps", f"{steps}", *more])
 
 
 def test_a_tuning_goes_on_from_what_it_writes(place, capsys):
@@ -117,3 +117,16 @@ def test_stable_diffusion_xl(sdxl, write_folder, place):
     given = ["--model", f"{place / 'xl'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several_xl'}"]
     assert main(["tune-clips", *given, *SIZE, *HERE, "--num-steps", "1", "--appearance-rank", "2"]) == 0
     assert Motion.load(place / "several_xl" / "motion.safetensors").info.size_ids == [48, 64, 0, 0, 48, 64]
+
+
+def test_long_captions_are_taken_where_the_option_says_so(place, capsys):
+    data = place / "data"
+    own = {path: path.read_text() for path in data.glob("*.txt")}
+    name = next(path for path in own if path.with_suffix(".mp4").exists())
+    name.write_text("a cat runs " * 40)
+    try:
+        assert learn(place, 1, "short") == 1
+        assert "tokens" in capsys.readouterr().err
+        assert learn(place, 1, "long", "--long-prompts") == 0
+    finally:
+        name.write_text(own[name])

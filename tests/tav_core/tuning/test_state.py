@@ -15,6 +15,10 @@ from tav_core.tensor_files import load_tensors
 SHORT, LONG = (TuneConfig(num_steps=steps, memory="speed") for steps in (1, 2))
 
 
+# How a part of the conditioning that differs is called.
+WHAT = {"text": "its prompt is", "pooled_text": "its prompt is", "size_ids": "its size that the model is told is"}
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "state.safetensors"
@@ -49,6 +53,27 @@ def test_text_alone_is_kept_as_it_was_before_there_was_more(path, untuned, clip_
     assert torch.equal(kept["input.context"], context)
 
 
+def test_a_tilde_is_the_users_folder_for_reading_and_writing(tmp_path, monkeypatch, untuned, clip_latents, context):
+    """It was written there and looked for in a folder named ~, so that a run began again and replaced the saved one."""
+    monkeypatch.setenv("HOME", f"{tmp_path / 'home'}")
+    monkeypatch.setenv("USERPROFILE", f"{tmp_path / 'home'}")
+    monkeypatch.chdir(tmp_path)
+    text = Conditioning(text=context)
+    tune(untuned, clip_latents, text, config=SHORT, state_path="~/run/state.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    begun = []
+
+    class Watcher:
+        def on_begin(self, start):
+            begun.append(start.step)
+
+        def __call__(self, progress):
+            pass
+
+    tune(untuned, clip_latents, text, config=LONG, state_path="~/run/state.safetensors", on_step=Watcher())
+    assert begun == [1]
+
+
 def test_each_part_has_a_name_and_the_run_goes_on(path, told_more, clip_latents, told):
     whole = tune(told_more, clip_latents, told, config=LONG)
     tune(told_more, clip_latents, told, config=SHORT, state_path=path)
@@ -64,7 +89,7 @@ def test_another_part_is_another_run(path, told_more, clip_latents, told, part):
     tune(told_more, clip_latents, told, config=SHORT, state_path=path)
     # One pixel more is less than what encodings of one prompt may differ by.
     other = told.parts()[part] + 1
-    with pytest.raises(ConfigError, match="its prompt is not the one"):
+    with pytest.raises(ConfigError, match=WHAT[part]):
         tune(told_more, clip_latents, dataclasses.replace(told, **{part: other}), config=LONG, state_path=path)
 
 

@@ -457,6 +457,18 @@ class TestFolders:
         Image.fromarray(np.full((HEIGHT, WIDTH), 0x4000, np.uint16)).save(tmp_path / "0.png")
         assert torch.allclose(read(tmp_path).frames, torch.tensor(0.25), atol=0.003)
 
+    def test_floats_from_0_to_1(self, tmp_path):
+        Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32)).save(tmp_path / "0.tif")
+        assert torch.allclose(read(tmp_path).frames, torch.tensor(0.5), atol=0.003)
+        Image.fromarray(np.full((HEIGHT, WIDTH), 20.0, np.float32)).save(tmp_path / "0.tif")
+        with pytest.raises(ClipError, match="floats that are not all from 0 to 1"):
+            read(tmp_path)
+
+    def test_digits_that_are_no_numbers_are_sorted_as_letters(self, tmp_path):
+        for number, name in enumerate(("①01", "①02", "①2²")):
+            Image.fromarray(numbered(number + 1)).save(tmp_path / f"{name}.png")
+        assert sorted(numbers(read(tmp_path, num_frames=3))) == [1, 2, 3]
+
     @pytest.mark.parametrize("mode", ["L", "P", "CMYK"])
     def test_other_modes(self, tmp_path, mode):
         picture = Image.fromarray(numbered(5)).convert(mode)
@@ -614,3 +626,18 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
     finally:
         tracemalloc.stop()
     assert clip.num_frames == 24 and peak < 20 * 2**20
+
+
+def test_a_size_is_read_of_a_video_whose_stamps_go_back(counted, monkeypatch):
+    """As its frames are, where the stamps are found out."""
+    source, images, asked = open_source(counted), decode.VideoFile.images, []
+
+    def go_back_once(self, positions):
+        asked.append(list(positions))
+        if len(asked) == 1:
+            raise decode.StampsGoBackError
+        return images(self, positions)
+
+    monkeypatch.setattr(decode.VideoFile, "images", go_back_once)
+    assert source_size(source) == (WIDTH, HEIGHT)
+    assert asked == [[0], [0]]

@@ -16,6 +16,7 @@ from PIL import Image
 from tav_core.errors import ConfigError, InputError, OutputError
 from tav_core.video import encode
 from tav_core.video.clip import read_clip
+from tav_core.video.notes import read_notes
 from tav_core.video.write import check_video, write_video
 from tests.project_files import ROOT
 
@@ -327,3 +328,12 @@ def test_equal_frames_give_equal_files_whatever_is_in_memory(tmp_path):
         environment = {**os.environ, "MALLOC_PERTURB_": value}
         found.add(subprocess.run(command, env=environment, check=True, capture_output=True, cwd=ROOT).stdout)
     assert len(found) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a name cannot have a colon there")
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp"])
+def test_a_colon_in_a_relative_path_names_no_protocol(tmp_path, monkeypatch, frames, ending):
+    monkeypatch.chdir(tmp_path)
+    path = Path("12:30") / f"a{ending}"
+    write_video(path, frames, fps=10, comment="how it was made")
+    assert "how it was made" in read_notes(path).values()
