@@ -19,7 +19,7 @@ from ...tav_core.tuning.config import TuneConfig, check_has_steps
 from ..core.interrupt import interruptible
 from ..core.live_preview import hide_live_preview
 from ..sockets.folders import batch_path, check_name
-from ..sockets.graph import QUEUED, explain, read_value
+from ..sockets.graph import QUEUED, explain, find_twin, read_value
 from ..sockets.judges import NONE, clip_input, list_dinos
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, TuneOptionsType, schema, seed_widget, widget
@@ -168,23 +168,14 @@ class EditClips(io.ComfyNode):
 
 
 def check_alone(graph: Any, node: str | None) -> None:
-    """Checks that no other Edit Clips of a graph writes into the same folder, as Windows compares names.
+    """Checks that no other Edit Clips of a graph writes into the same folder.
 
     Raises:
         ConfigError: another does; each would undo what the other did.
     """
-    folders = {
-        each: check_name(name).casefold()
-        for each, about in (graph.items() if isinstance(graph, dict) else ())
-        if isinstance(about, dict)
-        and about.get("class_type") == "TAVEditClips"
-        and isinstance(name := read_value(graph, each, "batch_name"), str)
-        and explain(partial(check_name, name)) is True
-    }
-    own = folders.pop(str(node), None)
-    if own is not None and own in folders.values():
+    if name := find_twin(graph, node, "TAVEditClips", "batch_name", check_name):
         raise ConfigError(
-            got=f"two Edit Clips with the batch_name {own}",
+            got=f"two Edit Clips with the batch_name {name}",
             expected="a name for each: they write into the folder of that name",
             mend="Change one of the names.",
         )

@@ -112,14 +112,14 @@ def list_folders() -> list[str]:
     Folders that are linked into it count, too.
     """
     root, found, seen = Path(folder_paths.get_input_directory()), [], set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = Path(place).resolve()
-        if real in seen:
-            folders.clear()
+    for place, inner, files in os.walk(root, followlinks=True):
+        folder = Path(place)
+        if folder.resolve() in seen:
+            inner.clear()
             continue
-        seen.add(real)
-        if any(is_clip(Path(place) / name) for name in files):
-            found.append(Path(place).relative_to(root).as_posix())
+        seen.add(folder.resolve())
+        if any(is_clip(folder / name) for name in files):
+            found.append(folder.relative_to(root).as_posix())
     return sorted(found)
 
 

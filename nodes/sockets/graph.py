@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...tav_core.errors import TavError
@@ -90,6 +91,25 @@ def find_held(graph: Any, node: str) -> str | None:
     inputs = graph[node].get("inputs")
     held = set(inputs) - BESIDE_TEXT if isinstance(inputs, dict) else set()
     return held.pop() if len(held) == 1 and held <= {*TEXT_INPUTS} else None
+
+
+def find_twin(graph: Any, node: Any, class_type: str, widget: str, read: Callable[[str], str]) -> str | None:
+    """What a node's widget names, if another node of its class in a graph names the same; None if none does.
+
+    Args:
+        read: gives what a value names, and raises a `TavError` for one that names nothing.
+    """
+    # As Windows compares names of files.
+    names = {
+        each: read(value).casefold()
+        for each, about in (graph.items() if isinstance(graph, dict) else ())
+        if isinstance(about, dict)
+        and about.get("class_type") == class_type
+        and isinstance(value := read_value(graph, each, widget), str)
+        and explain(partial(read, value)) is True
+    }
+    own = names.pop(str(node), None)
+    return own if own in names.values() else None
 
 
 def explain(check: Callable[[], Any]) -> bool | str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from ...tav_core.errors import ConfigError
 from ..core.interrupt import interruptible
 from ..sockets.bridge import check_images
 from ..sockets.folders import check_name, run_path, shorter_run_path
-from ..sockets.graph import QUEUED, explain, is_link, read_input, read_value
+from ..sockets.graph import QUEUED, explain, find_twin, is_link, read_input
 from ..sockets.show_text import show_text
 from ..sockets.widgets import CATEGORY, Motion, schema
 from .measure import Scores
@@ -141,18 +140,9 @@ def check_one_of_name(graph: Any, node: str | None) -> None:
     Raises:
         ConfigError: another does, and one page would replace the other.
     """
-    pages = {
-        each: report_path(name).name.casefold()
-        for each, about in (graph.items() if isinstance(graph, dict) else ())
-        if isinstance(about, dict)
-        and about.get("class_type") == "TAVReport"
-        and isinstance(name := read_value(graph, each, "name"), str)
-        and explain(partial(report_path, name)) is True
-    }
-    own = pages.pop(str(node), None)
-    if own is not None and own in pages.values():
+    if name := find_twin(graph, node, "TAVReport", "name", lambda text: report_path(text).stem):
         raise ConfigError(
-            got=f"two Reports with the name {own.removesuffix(ENDING)}",
+            got=f"two Reports with the name {name}",
             expected="a name for each: one page would replace the other",
             mend="Change one of the names.",
         )

@@ -65,7 +65,7 @@ def tune_key(job: ClipJob, recipe: Recipe, hashes: Mapping[str, str], clip_hash:
     """The key of the motion.
 
     Args:
-        hashes: of the recipe's files, by the names in `Recipe.files`.
+        hashes: of the recipe's files, by the names in `Recipe.files` and `MODEL_YAML`.
         clip_hash: of the clip.
     """
     files = ("model", MODEL_YAML, "vae", "tokenizer", "start_from")

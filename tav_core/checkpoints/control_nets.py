@@ -67,14 +67,14 @@ def load_control(
     Raises:
         CheckpointError: nothing there, damaged, would run code, neither of the two, or of another family.
     """
-    where = check_input_path(path, CheckpointError)
-    builder = Builder(where, dtype, device)
+    path = check_input_path(path, CheckpointError)
+    builder = Builder(path, dtype, device)
     try:
-        net = read_folder(where) if where.is_dir() else read_file(where)
+        net = read_folder(path) if path.is_dir() else read_file(path)
     except (KeyError, ValueError, IndexError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise not_supported(where, f"weights whose layout is not known ({error})") from error
+        raise not_supported(path, f"weights whose layout is not known ({error})") from error
     build = {CONTROLNET: builder.controlnet, ADAPTER: builder.adapter}[net.kind]
     return build(net.config, net.tensors)
 

@@ -222,10 +222,15 @@ def check_is_lavies(checkpoint: Checkpoint) -> None:
 
 def prompt_of(clip: Path) -> str:
     """The prompt that a file's name gives: "a_red_star.mp4" shows "a red star", and so does what was made of it."""
-    stem = clip.name if clip.is_dir() else clip.stem
+    stem = stem_of(clip)
     for done in (UPSCALED, INTERPOLATED):
         stem = stem.removesuffix(f"-{done}")
     return stem.replace("_", " ").replace("-", " ").strip()
+
+
+def stem_of(clip: Path) -> str:
+    """A clip's name without its ending, which a folder has none of."""
+    return clip.name if clip.is_dir() else clip.stem
 
 
 def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: int, width: int) -> str:
@@ -234,8 +239,7 @@ def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: in
         check_size(height, width)
     # A folder's name may have a dot in it, and ends with / to be known as one.
     ending = "/" if args.format == "png" else f".{args.format}"
-    name = args.clip.name if args.clip.is_dir() else args.clip.stem
-    path = f"{args.out / name}-{what}{ending}"
+    path = f"{args.out / stem_of(args.clip)}-{what}{ending}"
     check_file(args, path, fps)
     return path
 

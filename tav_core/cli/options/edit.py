@@ -30,7 +30,7 @@ def add_edit(parser: argparse.ArgumentParser) -> None:
         "--negative-source", action="store_true", help="use the prompt of the tuned clip as the negative prompt"
     )
     add_start(parser)
-    add_output(parser, "videos, which are named after their prompts", fps="the source's", noted=False)
+    add_output(parser, fps="the source's", noted=False)
     add_preset(parser, Preset.editing)
     add_setting(parser, EditConfig, "num_steps", default=None, help=f"Sampling steps ({STEPS}).")
     add_settings(parser, EditConfig, leave_out=("num_steps",))

@@ -125,13 +125,19 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control-stride", type=int, help="step between their frames (default: the clip's)")
 
 
-def add_output(parser: argparse.ArgumentParser, what: str, *, fps: str, noted: bool = True) -> None:
+def add_output(
+    parser: argparse.ArgumentParser,
+    *,
+    fps: str,
+    noted: bool = True,
+    what: str = "videos, which are named after their prompts",
+) -> None:
     """Where videos go, and how.
 
     Args:
-        what: goes there, and what it is named after.
         fps: the default of their frame rate, in words.
         noted: see `add_provenance`.
+        what: goes there, and what it is named after.
     """
     add_provenance(parser, noted=noted)
     parser.add_argument("--fps", type=float, help=f"frames per second (default: {fps})")

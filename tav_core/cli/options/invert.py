@@ -14,13 +14,7 @@ from .settings import add_setting
 
 def add_invert(parser: argparse.ArgumentParser) -> None:
     """The options of an inversion."""
-    add_model(parser)
-    add_lora(parser)
-    add_motion(parser)
-    add_clip(parser)
-    add_windows(parser)
-    add_control(parser)
-    add_inversion(parser)
+    add_inverting(parser)
     add_preset(parser, Preset.inverting)
     add_setting(parser, InvertConfig, "method")
     parser.add_argument("--out", type=Path, required=True, help="the trajectory file, .safetensors")
@@ -29,6 +23,13 @@ def add_invert(parser: argparse.ArgumentParser) -> None:
 
 def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     """The options of a comparison of inversion methods."""
+    add_inverting(parser)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
+
+
+def add_inverting(parser: argparse.ArgumentParser) -> None:
+    """What is inverted, by which model, and how."""
     add_model(parser)
     add_lora(parser)
     add_motion(parser)
@@ -36,8 +37,6 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add_windows(parser)
     add_control(parser)
     add_inversion(parser)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
-    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
 
 def add_inversion(parser: argparse.ArgumentParser) -> None:

@@ -40,9 +40,7 @@ def add_interpolate(parser: argparse.ArgumentParser) -> None:
     """The options of three new frames between each two."""
     add_model(parser)
     parser.add_argument("--lavie", type=Path, required=True, help="lavie_interpolation.pt, or converted")
-    add_whole_clip(parser)
-    add_settings(parser, InterpolateConfig)
-    add_output(parser, "video, which is named after the clip", fps="four times the clip's, so that it takes as long")
+    add_whole_clip(parser, InterpolateConfig, fps="four times the clip's, so that it takes as long")
 
 
 def add_upscale(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +53,7 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
         help="stable-diffusion-x4-upscaler, a folder or x4-upscaler-ema.safetensors, for its VAE and text encoder",
     )
     add_device(parser)
-    add_whole_clip(parser)
-    add_settings(parser, UpscaleConfig)
-    add_output(parser, "video, which is named after the clip", fps="the clip's")
+    add_whole_clip(parser, UpscaleConfig, fps="the clip's")
 
 
 def add_train_video(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +81,18 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_whole_clip(parser: argparse.ArgumentParser) -> None:
-    """The clip, at its own size and length unless told otherwise."""
+def add_whole_clip(parser: argparse.ArgumentParser, config: type, *, fps: str) -> None:
+    """The clip, at its own size and length unless told otherwise, and what is made of it.
+
+    Args:
+        config: the settings of how.
+        fps: see `add_output`.
+    """
     parser.add_argument("--clip", type=Path, required=True, help="a video, GIF, WebP or a folder of pictures")
     parser.add_argument("--prompt", help="what it shows (default: its file's name, as in the original)")
     parser.add_argument("--num-frames", type=int, help="frames to take (default: all)")
     for side in ("width", "height"):
         parser.add_argument(f"--{side}", type=int, help=f"{side} to read it at, a multiple of 8 (default: its own)")
     add_clip_settings(parser, "start", "stride", "fit", tuned=False)
+    add_settings(parser, config)
+    add_output(parser, fps=fps, what="video, which is named after the clip")

@@ -12,7 +12,6 @@ from .groups import add_clip, add_control, add_lora, add_model, add_motion, add_
 from .settings import add_settings
 
 FPS = 8.0
-NAMED = "videos, which are named after their prompts"
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +28,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, ZeroShotConfig)
     parser.add_argument("--foreground", type=Path, help="mask video of what moves by itself: smooths what is behind it")
     add_control(parser)
-    add_output(parser, NAMED, fps=f"the clip's, or {FPS:g}")
+    add_output(parser, fps=f"the clip's, or {FPS:g}")
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
@@ -58,4 +57,4 @@ def add_instruct(parser: argparse.ArgumentParser) -> None:
         "--attention", choices=MODES, default="first", help="which frames a frame attends to (default: first)"
     )
     add_settings(parser, InstructConfig)
-    add_output(parser, NAMED, fps=f"the clip's, or {FPS:g}")
+    add_output(parser, fps=f"the clip's, or {FPS:g}")

@@ -68,10 +68,10 @@ def test_a_tilde_is_the_users_folder_for_reading_and_writing(tmp_path, monkeypat
             begun.append(start.step)
 
         def __call__(self, progress):
-            pass
+            begun.append(progress.step)
 
     tune(untuned, clip_latents, text, config=LONG, state_path="~/run/state.safetensors", on_step=Watcher())
-    assert begun == [1]
+    assert begun == [1, 2]
 
 
 def test_each_part_has_a_name_and_the_run_goes_on(path, told_more, clip_latents, told):
