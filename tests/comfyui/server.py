@@ -43,7 +43,8 @@ class Server:
             link.symlink_to(PACK, target_is_directory=True)
         if dynamic_vram:
             dynamic.add_to(base / "custom_nodes")
-        command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command = [python, "main.py", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command += [] if os.environ.get("COMFYUI_GPU") else ["--cpu"]
         command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", base, *args]
         command += ["--database-url", "sqlite:///:memory:", "--preview-method", "auto"]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -13,12 +13,11 @@ from tav_core.models.conditioning import Conditioning
 
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
-from ...trainers.unet import snr_weights
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
-from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
+from .course import AT_ONCE, Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
-from .schedules import linear_alphas
+from .schedules import linear_alphas, loss_weights
 from .settings import FILES, SEED, Amounts
 from .stills import Texts, load_stills, trained_stills
 
@@ -98,7 +97,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
     clips, (pictures, picture_texts) = load_clips(amounts), load_stills(amounts)
     # A copy, because the inflated UNet shares its weights.
     unet, alphas = start(make_base(copy.deepcopy(stills), positions=lesson.positions)), linear_alphas()
-    weights = snr_weights(alphas)
+    weights = loss_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, *image_text: Tensor) -> Tensor:
         return unet(noisy, timesteps, Conditioning(text=text, image_text=image_text[0] if images else None))
@@ -107,6 +106,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
 
     def loss(step: int) -> Tensor:
         num_frames, videos = in_turn(step, WINDOWS)
+        videos *= AT_ONCE
         clean, chosen, backwards = clips.draw(videos)
         first = int(torch.randint(NUM_FRAMES - num_frames + 1, ()))
         clean = clean[:, first : first + num_frames]

@@ -11,11 +11,10 @@ from tav_core.sampling.interpolate import FACTOR, interpolated_length, key_of_ea
 
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
-from ...trainers.unet import snr_weights
-from .course import Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
+from .course import AT_ONCE, Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import NO_PROMPT, SUFFIX, embed_captions, encode_frames
 from .nets import make_interpolation, save_unet
-from .schedules import linear_alphas
+from .schedules import linear_alphas, loss_weights
 from .settings import FILES, SEED, Amounts
 from .stills import trained_stills
 
@@ -39,7 +38,7 @@ def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditi
     latents = encode_frames("dense", amounts).to(DEVICE)
     texts = to_device(*embed_captions("dense", amounts, others=("", NO_PROMPT), suffix=SUFFIX))
     unet, alphas = start(make_interpolation(stills)), linear_alphas("interpolation")
-    weights = snr_weights(alphas)
+    weights = loss_weights(alphas)
 
     def call(noisy: Tensor, timesteps: Tensor, text: Tensor, keys: Tensor) -> Tensor:
         return unet(noisy, timesteps, Conditioning(text=text, channels=keys))
@@ -50,6 +49,7 @@ def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditi
 
     def loss(step: int) -> Tensor:
         num_keys, count = in_turn(step, WINDOWS)
+        count *= AT_ONCE
         chosen, first = pick(count, len(latents)), pick(count, latents.shape[1] - len(spans[num_keys]) + 1)
         timesteps = stratified_timesteps(count, DEVICE)
         clean = latents[chosen[:, None], first[:, None] + spans[num_keys]].float().transpose(1, 2)

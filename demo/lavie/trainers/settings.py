@@ -44,13 +44,15 @@ def claim_cache(amounts: Amounts) -> None:
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     known, own = CACHE / "amounts.json", dataclasses.asdict(amounts)
-    if known.exists() and json.loads(known.read_text()) != own:
+    if not known.exists():
+        known.write_text(json.dumps(own))
+    elif json.loads(known.read_text()) != own:
         raise SystemExit(f"{CACHE} holds other amounts than {own}: use those, or move the folder away.")
-    known.write_text(json.dumps(own))
 
 
 AMOUNTS = {
-    "full": Amounts(stills=4000, clips=400, dense=160, sharp=120),
+    "full": Amounts(stills=12_000, clips=1600, dense=480, sharp=320),
+    "medium": Amounts(stills=4000, clips=400, dense=160, sharp=120),
     "small": Amounts(stills=600, clips=60, dense=24, sharp=16),
     "tiny": Amounts(stills=12, clips=4, dense=2, sharp=2),
 }

@@ -11,14 +11,14 @@ from torch.nn import functional as F
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.unet import snr_weights
-from .course import Budget, Course, Recorded, pick, pick_texts, start, to_device
+from .course import AT_ONCE, Budget, Course, Recorded, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_stills_unet, save_unet
 from .schedules import linear_alphas, matching_timesteps
 from .settings import CACHE, SD_MODEL, SEED, Amounts
 
 Texts = tuple[Tensor, Tensor]
-BATCH, PEAK_RATE = 32, 8e-4
+BATCH, PEAK_RATE = 32 * AT_ONCE, 8e-4
 TRAINED = CACHE / "stills.safetensors"
 
 

@@ -16,14 +16,14 @@ from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ...trainers.common import save_state
 from ...trainers.unet import SNR_CEILING
 from ...trainers.vae import to_input
-from .course import Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
+from .course import AT_ONCE, Budget, Course, Recorded, noise_for, pick, pick_texts, start, to_device
 from .encode import BAD, BATCH, embed_captions, restored, sd_autoencoder
 from .nets import make_upscaler, save_unet
 from .render import SCALE, chunk_paths
 from .schedules import linear_alphas
 from .settings import CACHE, FILES, SEED, Amounts
 
-VIDEOS, PEAK_RATE = 8, 8e-4
+VIDEOS, PEAK_RATE = 8 * AT_ONCE, 8e-4
 # The highest level of noise on the low resolution; most are far lower.
 HIGHEST_LEVEL = 350
 

@@ -14,12 +14,12 @@ from ...creatures.trainers.vae import has_fast_bfloat16, reconstruction_loss
 from ...trainers.vae import to_input
 from ...trainers.vae_start import start_linear
 from ...world.world import SIZE
-from .course import Budget, Course, pick, start
+from .course import AT_ONCE, Budget, Course, pick, start
 from .nets import FACTOR, make_autoencoder
 from .render import load_parts
 from .settings import CACHE, SD_MODEL, SEED, UPSCALER_FOLDER, Amounts
 
-BATCH, SIDE, PEAK_RATE = 32, 64, 8e-4
+BATCH, SIDE, PEAK_RATE = 32 * AT_ONCE, 64, 8e-4
 # Small, because the upscaler's latents hold 12 numbers of a picture each.
 KL_WEIGHT = 1e-4
 NUM_MEASURED = 48
