@@ -18,11 +18,13 @@ from tqdm import tqdm
 from tav_core import (
     Checkpoint,
     ClipInfo,
+    Conditioning,
     EditConfig,
     InflatedUNet,
     LatentMoments,
     Motion,
     TavError,
+    Trajectory,
     TuneConfig,
     TuneProgress,
     UNetDenoiser,
@@ -36,7 +38,8 @@ from tav_core import (
     tune,
 )
 from tav_core.errors import ConfigError
-from tav_core.tensor_files import load_tensors
+from tav_core.tensor_files import digest, load_tensors
+from tav_core.tuning.start import hash_motion
 
 from .creatures.clips import Edit, clip_named
 from .creatures.drawing.canvas import SIZE
@@ -163,14 +166,8 @@ def render_edits(
     config, prompts = showcase.sampling, [each.prompt for each in edits]
     denoiser = UNetDenoiser(unet=motion.apply_to(checkpoint.unet), schedule=checkpoint.schedule)
     empty = encode_prompt(checkpoint, "")
-    with timer.stage("invert"), progress_bar("invert", config.num_steps) as bar:
-        trajectory = invert(
-            denoiser,
-            latents.mean,
-            empty,
-            num_steps=config.num_steps,
-            on_step=lambda done, total: bar.update(done - bar.n),
-        )
+    with timer.stage("invert"):
+        trajectory = invert_clip(showcase, denoiser, latents, empty, hash_motion(motion))
     with timer.stage("edit"), progress_bar("edit", config.num_steps * len(edits)) as bar:
         edited = edit(
             denoiser,
@@ -183,6 +180,29 @@ def render_edits(
     with timer.stage("decode"):
         videos = decode_latents(checkpoint.vae, edited).numpy()
     return dict(zip(prompts, videos, strict=True))
+
+
+def invert_clip(
+    showcase: Showcase, denoiser: UNetDenoiser, latents: LatentMoments, empty: Conditioning, motion_hash: str
+) -> Trajectory:
+    """Inverts the clip; takes the inversion of an earlier run if that had the same motion, clip and steps."""
+    num_steps = showcase.sampling.num_steps
+    about = f"{motion_hash[:8]}_{digest({'clip': latents.mean})[:8]}_{num_steps}"
+    path = showcase.out / f"trajectory_{about}.safetensors"
+    if path.exists():
+        return Trajectory.load(path).to(latents.mean.device)
+    for other in showcase.out.glob("trajectory_*.safetensors"):
+        other.unlink()
+    with progress_bar("invert", num_steps) as bar:
+        trajectory = invert(
+            denoiser,
+            latents.mean,
+            empty,
+            num_steps=num_steps,
+            on_step=lambda done, total: bar.update(done - bar.n),
+        )
+    trajectory.save(path)
+    return trajectory
 
 
 def describe(showcase: Showcase, timer: Timer) -> dict[str, object]:

@@ -19,7 +19,7 @@ from .h264_fields import FieldPairs
 from .stamps import SHORTEST, Stamps, decodable, first_time, frame_times
 from .streams import SEEKABLE, opened, packets, video_stream
 from .timeline import Timeline
-from .to_rgb import orientation, to_rgb
+from .to_rgb import WHITE, orientation, to_rgb
 
 SEEK_WORTH = 100
 """Frames to be skipped before a seek beats decoding them."""
@@ -46,10 +46,11 @@ class VideoFile:
         pixel_aspect: width of a pixel over its height, as displayed; known once the first frame is decoded.
         rotation: degrees clockwise that the file asks players to turn its frames; known likewise.
         frames_decoded: how many frames have been decoded so far.
+        behind: the colour behind transparent pixels.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.behind = path, WHITE
         self.pixel_aspect, self.rotation, self.frames_decoded = 1.0, 0, 0
         self._turn: Image.Transpose | None = None
         with self._opened() as (container, stream):
@@ -182,7 +183,7 @@ class VideoFile:
         self.pixel_aspect = 1 / aspect if self.rotation in (90, 270) else aspect
 
     def _upright(self, frame: av.VideoFrame) -> Image.Image:
-        image = to_rgb(frame)
+        image = to_rgb(frame, self.behind)
         return image if self._turn is None else image.transpose(self._turn)
 
     def _refusal(self, found: str, expected: str, mend: str) -> ClipError:

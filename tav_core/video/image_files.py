@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from ..cancelling import cancellable
 from ..errors import ClipError
 from .timeline import Timeline
-from .to_rgb import over_white
+from .to_rgb import WHITE, lay_over
 
 DEFAULT_FPS = 8
 """Frames per second of a folder of pictures; the original saves its results at this rate."""
@@ -27,7 +27,7 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 class PictureSource:
     """The attributes that a WebP and a folder share with `decode.VideoFile`: square pixels, no rotation."""
 
-    pixel_aspect, rotation, frames_decoded = 1.0, 0, 0
+    pixel_aspect, rotation, frames_decoded, behind = 1.0, 0, 0, WHITE
 
     def __init__(self, path: Path, timeline: Timeline) -> None:
         self.path, self.timeline = path, timeline
@@ -44,11 +44,11 @@ class WebPFile(PictureSource):
         super().__init__(path, Timeline(ticks=ticks, tick=Fraction(1, 1000), stated_rates=still_rate))
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
-        """Yields the RGB picture of each position (not decreasing), over white."""
+        """Yields the RGB picture of each position (not decreasing), over the colour `behind`."""
         with _explained(self.path), Image.open(self.path) as file:
             for position in cancellable(positions):
                 file.seek(position)
-                image = to_rgb(file)
+                image = to_rgb(file, self.behind)
                 self.frames_decoded += 1
                 yield image
 
@@ -68,7 +68,7 @@ class ImageFolder(PictureSource):
         super().__init__(path, Timeline(ticks=range(len(self.files)), tick=1 / Fraction(fps).limit_denominator(1001)))
 
     def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
-        """Yields the RGB picture at each position, turned as its EXIF says, over white.
+        """Yields the RGB picture at each position, turned as its EXIF says, over the colour `behind`.
 
         Raises:
             ClipError: a picture cannot be read, or differs in size from the first.
@@ -76,7 +76,7 @@ class ImageFolder(PictureSource):
         size = None
         for position in cancellable(positions):
             file = self.files[position]
-            image = read_picture(file)
+            image = read_picture(file, self.behind)
             self.frames_decoded += 1
             size = size or image.size
             if image.size != size:
@@ -88,18 +88,18 @@ class ImageFolder(PictureSource):
             yield image
 
 
-def read_picture(path: Path) -> Image.Image:
-    """The RGB picture in a file, turned as its EXIF says, over white.
+def read_picture(path: Path, behind: tuple[int, int, int, int] = WHITE) -> Image.Image:
+    """The RGB picture in a file, turned as its EXIF says, over a colour.
 
     Raises:
         ClipError: it cannot be read.
     """
     with _explained(path), Image.open(path) as opened:
-        return to_rgb(ImageOps.exif_transpose(opened))
+        return to_rgb(ImageOps.exif_transpose(opened), behind)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts a picture of any mode to 8-bit RGB; transparency over white, 16-bit greys and floats in [0, 1] scaled.
+def to_rgb(image: Image.Image, behind: tuple[int, int, int, int]) -> Image.Image:
+    """Converts a picture of any mode to 8-bit RGB, over a colour; 16-bit greys and floats in [0, 1] are scaled.
 
     Raises:
         ValueError: floats out of [0, 1], whose white nobody knows.
@@ -113,7 +113,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         levels = np.asarray(image).astype(np.float32) / 257
         return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return over_white(image.convert("RGBA"))
+        return lay_over(behind, image.convert("RGBA"))
     return image.convert("RGB")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import ClipError
 from .clip import VideoClip, open_source, take_frames
+from .to_rgb import BLACK
 
 # Video compression adds noise to black and white, but the mask must be exactly 0 outside.
 NOISE = 0.05
@@ -24,12 +25,14 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
         clip: the clip that the mask is for.
 
     Returns:
-        `f h w` or `1 h w` in [0, 1]: the mean of the channels. Values within 5 % of black or white become 0 or 1.
+        `f h w` or `1 h w` in [0, 1]: the mean of the channels, where transparent pixels are black. Values within 5 % of
+        black or white become 0 or 1.
 
     Raises:
         ClipError: the file cannot be read, or its number of frames does not fit.
     """
     source = open_source(path)
+    source.behind = BLACK
     total = len(source.timeline)
     if total not in (1, clip.num_frames, clip.source_frames):
         raise ClipError(

@@ -9,8 +9,9 @@ import av
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
-WHITE = (255, 255, 255, 255)
-"""The colour behind transparent pixels: white, as on a web page, so that dark outlines stay visible."""
+WHITE, BLACK = (255, 255, 255, 255), (0, 0, 0, 255)
+"""The colours behind transparent pixels. Clips lie over white, as on a web page, so that dark outlines stay visible;
+masks lie over black, so that what is not drawn is not masked."""
 
 # Signs of a display matrix (a, b, c, d) (ISO/IEC 14496-12 8.5.3) -> the same rotation for Pillow, degrees clockwise.
 ORIENTATIONS = {
@@ -37,8 +38,8 @@ BT2020 = (9, 10)
 PLAIN_FORMATS = {(2, 2): "yuv420p", (2, 1): "yuv422p"}
 
 
-def to_rgb(frame: av.VideoFrame) -> Image.Image:
-    """Converts a decoded frame of any pixel format to 8-bit RGB, with its own matrix and range, over white.
+def to_rgb(frame: av.VideoFrame, behind: tuple[int, int, int, int] = WHITE) -> Image.Image:
+    """Converts a decoded frame of any pixel format to 8-bit RGB, with its own matrix and range, over a colour.
 
     10- and 12-bit frames are scaled to 8 bits; HDR transfer curves (PQ, HLG) are left as they are, not tone mapped.
     """
@@ -48,12 +49,12 @@ def to_rgb(frame: av.VideoFrame) -> Image.Image:
     frame = _plain(frame, colours, "a" if transparent else "") if colours else frame
     pixels = frame.reformat(format="rgba" if transparent else "rgb24", **colours).to_ndarray()
     image = Image.fromarray(pixels)
-    return over_white(image) if transparent else image
+    return lay_over(behind, image) if transparent else image
 
 
-def over_white(image: Image.Image) -> Image.Image:
-    """Composites an RGBA picture over white."""
-    return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
+def lay_over(behind: tuple[int, int, int, int], image: Image.Image) -> Image.Image:
+    """Composites an RGBA picture over a colour."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, behind), image).convert("RGB")
 
 
 def _plain(frame: av.VideoFrame, colours: dict[str, Any], alpha: str) -> av.VideoFrame:

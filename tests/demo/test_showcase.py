@@ -78,7 +78,9 @@ def again(first, tmp_path):
 def test_it_leaves_the_videos_pictures_scores_and_motion(first):
     small, scores = first
     assert len(scores) == 3
-    assert {path.name for path in small.out.iterdir()} == {
+    kept = {path.name for path in small.out.glob("trajectory_*.safetensors")}
+    assert len(kept) == 1
+    assert {path.name for path in small.out.iterdir()} == kept | {
         "source.mp4",
         *(f"{prompt.replace(' ', '-')}.mp4" for prompt in scores),
         "contact_sheet.png",
@@ -100,6 +102,7 @@ def test_it_leaves_the_videos_pictures_scores_and_motion(first):
 def test_a_second_run_reuses_the_tuning_and_gives_the_same(first, again, monkeypatch, capsys):
     before = Motion.load(again.out / "motion.safetensors")
     monkeypatch.setattr(TuningRun, "advance", lambda self: pytest.fail("it tuned again"))
+    monkeypatch.setattr(demo, "invert", lambda *_, **__: pytest.fail("it inverted again"))
     second = demo.run_showcase(again)
     assert "continuing the tuning found in" in capsys.readouterr().out
     after = Motion.load(again.out / "motion.safetensors")
@@ -108,7 +111,7 @@ def test_a_second_run_reuses_the_tuning_and_gives_the_same(first, again, monkeyp
     np.testing.assert_equal([vars(s) for s in second.values()], [vars(s) for s in first[1].values()])
 
 
-def test_a_tuning_of_another_model_is_not_reused(again, model, tmp_path, capsys):
+def test_a_tuning_of_another_model_is_not_reused(first, again, model, tmp_path, capsys):
     from diffusers import UNet2DConditionModel
 
     other = shutil.copytree(model, tmp_path / "other")
@@ -117,6 +120,8 @@ def test_a_tuning_of_another_model_is_not_reused(again, model, tmp_path, capsys)
     unet.save_pretrained(other / "unet")
     demo.run_showcase(dataclasses.replace(again, model=other))
     assert "starting the tuning again instead: the state of another run" in capsys.readouterr().out
+    names = [{path.name for path in run.out.glob("trajectory_*")} for run in (first[0], again)]
+    assert len(names[1]) == 1 and names[0] != names[1], "another motion has an inversion of its own"
 
 
 def test_errors_end_it_with_a_message_and_ctrl_c_with_what_to_do(monkeypatch, tmp_path, capsys):

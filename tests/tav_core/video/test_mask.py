@@ -47,6 +47,19 @@ def test_one_picture_is_for_all_frames(clip, tmp_path):
     assert torch.equal(mask, (torch.arange(32) % 2).expand(1, 32, 32).float())
 
 
+@pytest.mark.parametrize("ending", ["png", "webp", "gif"])
+def test_white_on_transparent_is_the_mask(clip, tmp_path, ending):
+    drawn = np.zeros((32, 48, 4), np.uint8)
+    drawn[:, 10:20] = 255
+    path = tmp_path / f"mask.{ending}"
+    Image.fromarray(drawn).save(path, **({"lossless": True} if ending == "webp" else {}))
+    (tmp_path / "folder").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "folder" / "0.png")
+    for mask in (read_mask(path, clip), read_mask(tmp_path / "folder", clip)):
+        # Cropped as the clip: the middle 32 of 48 columns.
+        assert mask[0, 0].nonzero().flatten().tolist() == [*range(2, 12)]
+
+
 def test_a_mask_for_each_frame_of_the_source_is_taken_as_the_clip_was(clip, tmp_path):
     folder = write_pictures(tmp_path / "masks", [columns(8 + i) for i in range(12)])
     mask = read_mask(folder, clip)
