@@ -46,10 +46,11 @@ def check_latents(latents: Tensor, *, channels: int | None = None) -> None:
     shape = tuple(latents.shape) if floats else ()
     if len(shape) != 5 or 0 in shape:
         found = f"of shape {shape}" if floats else f"of {getattr(latents, 'dtype', type(latents).__name__)}"
+        mend = "Add the missing axis: one video is latents[None], one image is latents[:, :, None]."
+        if type(latents).__name__ == "LatentMoments":
+            mend = "These are the moments that encode_frames gives: take latents.mean."
         raise LatentsError(
-            got=f"latents {found}",
-            expected="floats in five axes, b c f h w, none of them empty",
-            mend="Add the missing axis: one video is latents[None], one image is latents[:, :, None].",
+            got=f"latents {found}", expected="floats in five axes, b c f h w, none of them empty", mend=mend
         )
     if channels is not None and shape[1] != channels:
         raise LatentsError(
@@ -80,7 +81,9 @@ def all_finite(tensor: Tensor) -> bool:
         return True
     rows = torch.atleast_1d(tensor)
     at_once = max(1, VALUES_AT_ONCE * len(rows) // max(rows.numel(), 1))
-    return all(bool(part.isfinite().all()) for part in cancellable(rows.split(at_once)))
+    # Not all floats of eight bits have the question.
+    eight = tensor.dtype.itemsize == 1
+    return all(bool((part.float() if eight else part).isfinite().all()) for part in cancellable(rows.split(at_once)))
 
 
 def check_finite_frames(frames: Tensor, error: type[InputError]) -> None:

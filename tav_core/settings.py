@@ -35,7 +35,7 @@ def setting(
 def check_settings(config: Any) -> None:
     """Checks every field of a settings dataclass against its choices, the kind of its default, and its bounds.
 
-    NaN is outside any bounds.
+    NaN is outside any bounds. Numbers of numpy become Python's, in place, because files and generators take no others.
 
     Raises:
         ConfigError: a field does not fit; the first such field is named.
@@ -51,6 +51,16 @@ def check_settings(config: Any) -> None:
             raise ConfigError(got=f"{field.name} {value!r}", expected=kind, mend=mend)
         if is_number(value) and not allowed["low"] <= value <= allowed["high"]:
             raise ConfigError(got=f"{field.name} {value}", expected=describe_bounds(allowed), mend=mend)
+        object.__setattr__(config, field.name, plain(value))
+
+
+def plain(value: Any) -> Any:
+    """A value with Python's numbers in place of numpy's."""
+    if isinstance(value, tuple | list):
+        return type(value)(plain(each) for each in value)
+    if is_number(value) and not isinstance(value, int | float):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
 
 
 def is_whole(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..atomic_files import check_output
 from ..cancelling import cancellable
-from ..checkpoints.lora_file import read_lora
+from ..checkpoints.lora_file import find_settings, read_lora
 from ..checkpoints.prediction import find_yaml
 from ..errors import ConfigError, InputError
 from ..sampling.edit import check_own_steps, check_resample
@@ -230,7 +230,10 @@ def hash_files(batch: Batch) -> dict[str, str]:
         if not Path(file).expanduser().exists():
             what = name.split()[0]
             raise InputError(got=f"{what} {file}, which does not exist", expected="a file or folder", mend="Check it.")
-        hashes[name] = hash_path(Path(file).expanduser(), known)
+        weights = Path(file).expanduser()
+        hashes[name] = hash_path(weights, known)
+        if settings := find_settings(weights):
+            hashes[name] += f" {hash_path(settings, known)}"
     model = Path(batch.recipe.model).expanduser()
     # It says what the model predicts.
     if model.is_file() and (beside := find_yaml(model)):

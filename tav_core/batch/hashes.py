@@ -43,11 +43,27 @@ def hash_path(path: str | Path, known: MutableMapping[str, Any] | None = None) -
 def list_files(path: Path) -> Iterator[Path]:
     """The files that count, in an order that is the same everywhere."""
     if path.is_dir():
-        found = (item for item in path.rglob("*") if item.is_file())
-        shown = (item for item in found if not any(part[0] == "." for part in item.relative_to(path).parts))
-        yield from sorted(shown, key=lambda item: item.relative_to(path).as_posix())
+        yield from sorted(walk(path), key=lambda item: item.relative_to(path).as_posix())
     else:
         yield path
+
+
+def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below a folder that are not hidden, also in folders that are linked into it.
+
+    Args:
+        above: the folders on the way here, in full: a link to one of them leads in a circle.
+    """
+    real = folder.resolve()
+    if real in above:
+        return
+    for item in folder.iterdir():
+        if item.name[0] == ".":
+            continue
+        if item.is_dir():
+            yield from walk(item, (*above, real))
+        elif item.is_file():
+            yield item
 
 
 def describe(root: Path, file: Path) -> tuple[str, int, int]:

@@ -113,6 +113,8 @@ def place_layers(file: LoraFile, checkpoint: Checkpoint, names: Mapping[tuple[st
         if (part, plain) in names:
             place = part, names[part, plain]
             check_shape(file.path, layer, weight_of(parts[part].get_submodule(place[1])), checkpoint)
+            if place in places:
+                raise misfit(file, checkpoint, f"two names for one layer, {places[place].name} and {layer.name}")
             places[place] = layer
         elif not is_above(parts.get(part), plain):
             unused.append(layer.name)

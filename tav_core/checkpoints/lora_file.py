@@ -160,6 +160,8 @@ def build_layer(path: Path, name: str, parts: Mapping[str, Tensor], alphas: Alph
             mend="The file is damaged: get it again.",
         )
     own = parts.get("alpha")
+    if own is not None and not own.numel():
+        raise not_a_lora(path, f"{name}.alpha without a value")
     factor = alphas.factor(name, rank) if own is None else own.float().reshape(-1)[0].item() / rank
     return LoraLayer(name=name, up=up, down=down, mid=mid, factor=factor)
 
@@ -180,25 +182,48 @@ class Alphas:
             alpha: Any = config.get("lora_alpha")
             if not name.startswith(prefix) or not is_number(alpha):
                 continue
-            for pattern, other in (config.get("alpha_pattern") or {}).items():
-                if is_number(other) and f".{name}".endswith(f".{pattern}"):
-                    alpha = other
+            patterns = config.get("alpha_pattern") or {}
+            alpha = next((other for pattern, other in patterns.items() if matches(pattern, name)), alpha)
             return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
         return 1.0
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Whether peft applies a pattern to a layer: a regular expression for the end of its name, from a dot on."""
+    return re.fullmatch(rf"(.*\.)?({pattern})", name) is not None
+
+
+def check_patterns(patterns: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError unless these are regular expressions with numbers."""
+    for pattern, alpha in patterns.items():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"alpha_pattern {pattern!r}: {error}") from error
+        if not is_number(alpha):
+            raise TypeError(f"alpha_pattern {pattern!r} has {alpha!r}")
+
+
+def find_settings(path: Path) -> Path | None:
+    """The file of peft's settings beside a LoRA; None if there is none."""
+    beside = path.parent / CONFIG_BESIDE
+    # Beside adapter_model.safetensors alone: other files in such a folder are not of this adapter.
+    return beside if path.stem == "adapter_model" and beside.is_file() else None
+
+
 def read_alphas(file: WeightFile) -> Alphas:
     """peft's settings in a file's metadata, or in the adapter_config.json beside it; none are none."""
-    beside = file.path.parent / CONFIG_BESIDE
     try:
         inside = json.loads(file.metadata.get(CONFIG_INSIDE, "{}"))
-        # Beside adapter_model.safetensors alone: other files in such a folder are not of this adapter.
-        if not inside and file.path.stem == "adapter_model" and beside.is_file():
-            return Alphas(configs={"": {**json.loads(beside.read_text("utf-8"))}})
+        if not inside and (beside := find_settings(file.path)):
+            inside = json.loads(beside.read_text("utf-8"))
         configs: dict[str, dict[str, Any]] = {}
         for name, value in inside.items():
-            part, _, setting = name.partition(".")
-            configs.setdefault(f"{part}.", {})[setting] = value
+            # The settings of one model alone, as `save_lora_adapter` writes them, have no part in front.
+            part, dot, setting = ("", "", name) if "lora_alpha" in inside else name.partition(".")
+            configs.setdefault(f"{part}{dot}", {})[setting] = value
+        for config in configs.values():
+            check_patterns(config.get("alpha_pattern") or {})
         return Alphas(configs=configs)
     except (OSError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(

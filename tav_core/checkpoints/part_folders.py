@@ -50,7 +50,7 @@ class Found:
 
 
 def open_folder(folder: Path) -> WeightFile:
-    """Opens the weights in one part's folder: full precision before other variants, safetensors before pickles.
+    """Opens the weights in one part's folder: safetensors before pickles, full precision before other variants.
 
     Raises:
         CheckpointError: there are none, shards are missing, or a file is damaged.

@@ -72,6 +72,13 @@ def open_weights(path: str | Path) -> WeightFile:
         CheckpointError: no such file, another kind of file, a damaged one, or a pickle that would run code.
     """
     path = check_input_path(path, CheckpointError)
+    if path.is_dir():
+        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+        raise CheckpointError(
+            got=f"{path}, a folder",
+            expected="a file of weights",
+            mend=f"Give a file in it{f', such as {inside[0]}' if inside else ''}.",
+        )
     if not path.is_file():
         raise CheckpointError(got=f"{path}, no such file", expected="a file of weights", mend="Check the path.")
     suffix = path.suffix.lower()

@@ -59,6 +59,11 @@ class UNetDenoiser:
     def epsilon(self, latents: Tensor, timestep: float, context: Conditioning | Tensor) -> Tensor:
         return self.schedule.epsilon_from(self.predict(latents, timestep, context), latents, timestep)
 
+    def check_fits(self, shape: Sequence[int]) -> None:
+        """Raises `LatentsError` unless all controls have the frames and the size of latents `b c f h w`."""
+        for control in self.controls:
+            control.check_fits(shape)
+
     def pick_frames(self, frames: Sequence[int]) -> UNetDenoiser:
         """The same denoiser for some of a clip's frames, with their controls."""
         return replace(self, controls=tuple(control.pick(frames) for control in self.controls))

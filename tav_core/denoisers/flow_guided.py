@@ -21,6 +21,7 @@ from ..models.conditioning import Conditioning, as_conditioning
 from ..models.schedule import NoiseSchedule
 from .config import FlowConfig
 from .denoiser import UNetDenoiser
+from .windows import check_fits
 
 if TYPE_CHECKING:
     from ..models.unet import InflatedUNet
@@ -83,6 +84,11 @@ class FlowGuidedDenoiser:
             return self.guided.epsilon(latents, timestep, as_conditioning(context))
         finally:
             self.along.groups = {}
+
+    def check_fits(self, shape: Sequence[int]) -> None:
+        """Raises `LatentsError` unless paths and controls have the frames and the size of latents `b c f h w`."""
+        check_paths_fit(shape[2:], self.paths[0].shape)
+        check_fits(self.denoiser, shape)
 
     def pick_frames(self, frames: Sequence[int]) -> FlowGuidedDenoiser:
         """The same denoiser for some of the clip's frames; paths stay paths where frames between are missing."""

@@ -10,9 +10,11 @@ import torch
 from einops import repeat
 from torch import Tensor
 
+from ..errors import LatentsError
 from ..models.conditioning import Conditioning, as_conditioning, cat_videos
 from ..models.schedule import NoiseSchedule
 from .denoiser import Denoiser
+from .windows import check_fits, pick_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,17 @@ class InstructDenoiser:
         told, shown, free = self.denoiser.epsilon(latents.repeat(3, 1, 1, 1, 1), timestep, cat_videos(parts)).chunk(3)
         return free + self.guidance_scale * (told - shown) + self.image_guidance_scale * (shown - free)
 
+    def check_fits(self, shape: Sequence[int]) -> None:
+        """Raises `LatentsError` unless there are as many pictures as latents `b c f h w` have frames."""
+        if self.pictures.shape[2] != shape[2]:
+            raise LatentsError(
+                got=f"{self.pictures.shape[2]} pictures to edit for {shape[2]} frames",
+                expected="one picture for each frame",
+                mend="Make as many frames as there are pictures.",
+            )
+        check_fits(self.denoiser, shape)
+
     def pick_frames(self, frames: Sequence[int]) -> InstructDenoiser:
         """The same for some of the frames."""
-        inner = self.denoiser.pick_frames(frames) if hasattr(self.denoiser, "pick_frames") else self.denoiser
-        return dataclasses.replace(self, denoiser=inner, pictures=self.pictures[:, :, list(frames)])
+        inner, own = pick_frames(self.denoiser, frames), self.pictures[:, :, list(frames)]
+        return dataclasses.replace(self, denoiser=inner, pictures=own)

@@ -40,6 +40,10 @@ class ReadyControl(Protocol):
         """What to add inside the UNet, `(b f) c h w` each, for latents `b c f h w`."""
         ...
 
+    def check_fits(self, shape: Sequence[int]) -> None:
+        """Raises `LatentsError` unless the control has the frames and the size of latents of a shape `b c f h w`."""
+        ...
+
     def pick(self, frames: Sequence[int]) -> ReadyControl:
         """The same control, for some of its frames."""
         ...
@@ -57,7 +61,7 @@ class ReadyControlNet:
 
     def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
         """The residuals of the skip connections, in order, and then that of the middle block."""
-        check_matches(latents, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
+        self.check_fits(latents.shape)
         self.frames.value = latents.shape[2]
         hint = repeat(self.hint, "f c h w -> (b f) c h w", b=latents.shape[0])
         added: dict[str, Any] = {}
@@ -73,6 +77,9 @@ class ReadyControlNet:
             **added,
         )
         return [*down, middle]
+
+    def check_fits(self, shape: Sequence[int]) -> None:
+        check_matches(shape, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
 
     def pick(self, frames: Sequence[int]) -> ReadyControlNet:
         return dataclasses.replace(self, hint=self.hint[list(frames)])
@@ -96,24 +103,26 @@ class ReadyAdapter:
 
     def residuals(self, latents: Tensor, timestep: float, context: Conditioning) -> list[Tensor]:
         """The residuals, one per place, the finest first."""
-        check_matches(latents, len(self.features[0]), self.height, self.width)
+        self.check_fits(latents.shape)
         videos = latents.shape[0]
         return [repeat(x * self.config.scale, "f c h w -> (b f) c h w", b=videos) for x in self.features]
+
+    def check_fits(self, shape: Sequence[int]) -> None:
+        check_matches(shape, len(self.features[0]), self.height, self.width)
 
     def pick(self, frames: Sequence[int]) -> ReadyAdapter:
         return dataclasses.replace(self, features=tuple(x[list(frames)] for x in self.features))
 
 
-def check_matches(latents: Tensor, num_frames: int, height: int, width: int) -> None:
-    """Checks that control frames, counted and sized as latents, fit the latents `b c f h w`.
+def check_matches(shape: Sequence[int], num_frames: int, height: int, width: int) -> None:
+    """Checks that control frames, counted and sized as latents, fit latents of a shape `b c f h w`.
 
     Raises:
         LatentsError: the number of frames or the size differs.
     """
-    if tuple(latents.shape[2:]) != (num_frames, height, width):
+    if tuple(shape[2:]) != (num_frames, height, width):
         ours, theirs = (
-            f"{f} frames of {w * VAE_FACTOR}x{h * VAE_FACTOR}"
-            for f, h, w in (latents.shape[2:], (num_frames, height, width))
+            f"{f} frames of {w * VAE_FACTOR}x{h * VAE_FACTOR}" for f, h, w in (shape[2:], (num_frames, height, width))
         )
         raise LatentsError(
             got=f"a control of {theirs} for {ours}",

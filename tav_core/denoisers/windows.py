@@ -102,6 +102,18 @@ def window_around(frame: int, num_frames: int, length: int) -> range:
     return range(start, start + length)
 
 
+def check_fits(whole: Any, shape: Sequence[int]) -> None:
+    """Checks that a denoiser or a conditioning that holds data per frame holds it for latents of a shape `b c f h w`.
+
+    Frames that are picked from data for a longer clip would fit any window, and be those of another time.
+
+    Raises:
+        LatentsError: it is for another number of frames.
+    """
+    if hasattr(whole, "check_fits"):
+        whole.check_fits(shape)
+
+
 def pick_frames(whole: Any, frames: Sequence[int]) -> Any:
     """A denoiser or a conditioning for some of a clip's frames: the same one, unless it holds data per frame."""
     return whole.pick_frames(frames) if hasattr(whole, "pick_frames") else whole
@@ -112,7 +124,8 @@ class WindowedDenoiser:
     """A denoiser for clips of any length, which runs another denoiser on one window after the other.
 
     A clip that is no longer than a window is passed on as it is. An inner denoiser that holds data per frame, such as
-    controls, needs a method `pick_frames(frames)`, which returns a denoiser for those frames. A conditioning has one.
+    controls, needs a method `pick_frames(frames)`, which returns a denoiser for those frames, and may have one
+    `check_fits(shape)`, which refuses latents that it has no data for. A conditioning has both.
 
     Args:
         denoiser: the inner denoiser.
@@ -135,6 +148,8 @@ class WindowedDenoiser:
         windows = self.windows.at(num_frames, timestep)
         if len(windows) == 1:
             return self.denoiser.epsilon(latents, timestep, context)
+        check_fits(self.denoiser, latents.shape)
+        check_fits(context, latents.shape)
         fused = latents.new_zeros(latents.shape)
         for window, weights in zip(windows, fused_weights(windows, num_frames), strict=True):
             frames = with_anchor(window) if self.anchored else [*window]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .clip import ClipEncoder, ImageEncoder
 
 FEWEST_FRAMES = 3
+# By how much what resizes a picture may go beyond black and white.
+SLACK = 0.5
 Curve = tuple[float, ...]
 
 
@@ -122,7 +124,8 @@ def as_floats(frames: Tensor) -> Tensor:
     """Frames `f h w 3` as float32 in [0, 1] on the CPU.
 
     Raises:
-        InputError: the frames have the wrong shape or number type, are too few, or hold values that are not finite.
+        InputError: the frames have the wrong shape or number type, are too few, or hold values that are not finite or
+            far from [0, 1].
     """
     tensor = check_frames(frames, channels=3)
     if len(tensor) < FEWEST_FRAMES:
@@ -138,6 +141,13 @@ def as_floats(frames: Tensor) -> Tensor:
             got="frames with values that are not finite numbers",
             expected="values in [0, 1]",
             mend="Run the model in float32 or bfloat16: in float16 some VAEs overflow.",
+        )
+    low, high = float(floats.min()), float(floats.max())
+    if low < -SLACK or high > 1 + SLACK:
+        raise InputError(
+            got=f"frames with values from {low:g} to {high:g}",
+            expected="values in [0, 1]",
+            mend="Divide bytes by 255; add 1 to what is in [-1, 1], and halve it.",
         )
     return floats
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, LatentsError
 from ..layouts import all_finite
 from ..settings import is_whole
 
@@ -109,6 +109,15 @@ class Conditioning:
                 mend="Encode as many prompts as there are videos.",
             )
         return self.map(lambda part: part.expand(num_videos, *part.shape[1:]))
+
+    def check_fits(self, shape: Sequence[int]) -> None:
+        """Raises `LatentsError` unless `channels` has the frames and the size of latents of a shape `b c f h w`."""
+        if self.channels is not None and self.channels.shape[2:] != tuple(shape[2:]):
+            raise LatentsError(
+                got=f"channels of shape {tuple(self.channels.shape)} for latents of {tuple(shape)}",
+                expected="as many frames in both, of one size",
+                mend="Make the channels from the same clip as the latents.",
+            )
 
     def pick_frames(self, frames: Sequence[int]) -> Conditioning:
         """The conditioning of some of the frames. Only `channels` hold data per frame."""

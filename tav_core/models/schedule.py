@@ -112,6 +112,7 @@ class NoiseSchedule:
                 expected=f"1 to {most}",
                 mend="Use 50 steps, the original's setting, or fewer.",
             )
+        num_steps = int(num_steps)
         stride = self.num_train_timesteps // num_steps
         return tuple(index * stride + self.steps_offset for index in range(num_steps))
 

@@ -91,7 +91,8 @@ class InflatedUNet(SavedUNet):
         chosen = choose_temporal(inflated, temporal)
         inflated.frames = FrameCount()
         with torch.random.fork_rng(devices=[]), usual_defaults():
-            torch.manual_seed(seed)
+            # torch.manual_seed would also seed the generators of graphics cards, which are not restored.
+            torch.default_generator.manual_seed(seed)
             replace_modules(
                 inflated,
                 BasicTransformerBlock,

@@ -208,6 +208,12 @@ REFUSED = (
         starts=("down_blocks.",),
     ),
     Refused(
+        title="a checkpoint that has a UNet as averaged weights alone (model_ema)",
+        mend="Get the version of it for drawing, which is often named 'pruned'.",
+        starts=("model_ema.",),
+        never="diffusion_model.",
+    ),
+    Refused(
         title="a VAE alone",
         why=PART,
         starts=("first_stage_model.", "vae.", "encoder.conv_in.", "encoder.down", "decoder.conv_in."),

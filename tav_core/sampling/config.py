@@ -158,7 +158,8 @@ class InjectionConfig:
 
         def reached(share: float) -> bool:
             num_steps = round(share * len(timesteps))
-            return num_steps > 0 and timestep >= timesteps[-num_steps]
+            # All steps are more than the inversion's: a sampler may end with one at timestep 0.
+            return num_steps == len(timesteps) or (num_steps > 0 and timestep >= timesteps[-num_steps])
 
         return Injected(attention=reached(self.attention), features=reached(self.features))
 

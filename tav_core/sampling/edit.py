@@ -83,6 +83,7 @@ def edit(
     noise = (start.noise if isinstance(start, Trajectory) else start).to(context.text.device)
     check_start(start, noise, config=config, scheduler=scheduler, num_frames=num_frames)
     check_resample(config, masked=correct is not None, ddim=scheduler is None)
+    check_correct(correct, config, scheduler)
     denoiser = merge_tokens(denoiser, config.merge_tokens)
     # Refuses early what the first step would refuse.
     reuse_deep(denoiser, config.deep_every)
@@ -91,8 +92,8 @@ def edit(
     noise = mix_noise(noise, config.noise_prior, config.seed)
     negative_context = negative_context.expand(len(context))
     last_ones = partial(sample_ddim, steps=taken, from_noise=True)
-    sample = find_sampler(start, scheduler, config) if steps is None else last_ones
     lowest = config.lowest_guided(denoiser.schedule.num_train_timesteps)
+    sample = find_sampler(start, scheduler, config, lowest_guided=lowest) if steps is None else last_ones
     videos: list[Tensor] = []
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"rendering {noise.shape[2]} frames", mend):
@@ -158,6 +159,19 @@ def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> No
             expected="DDIM's steps, each computed whole",
             mend="Set resample to 1, or leave the other out.",
         )
+
+
+def check_correct(correct: Correct | None, config: EditConfig, scheduler: SchedulerMixin | None) -> None:
+    """Raises `ConfigError` if a correction is given to a scheduler, or is made of an inversion of other steps."""
+    if correct is None:
+        return
+    if scheduler is not None:
+        raise ConfigError(
+            got=f"a mask with {type(scheduler).__name__}",
+            expected="DDIM, whose latents have the noise of the inversion's after each step",
+            mend="Leave the scheduler out, or the mask.",
+        )
+    check_same_steps(config.num_steps, getattr(correct, "num_steps", config.num_steps))
 
 
 def place_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig, *, width: int) -> Placed:

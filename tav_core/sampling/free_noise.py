@@ -30,7 +30,7 @@ def free_noise(shape: tuple[int, ...] | torch.Size, seed: int, *, window: int = 
                 expected="a whole number, 1 or more",
                 mend="Use the paper's: a window of 16 frames and a stride of 4.",
             )
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(int(seed))
     batch, channels, num_frames, *size = shape
     noise = draw_noise((batch, channels, min(window, num_frames), *size), generator)
     order = list(range(noise.shape[2]))

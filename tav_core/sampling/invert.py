@@ -64,7 +64,7 @@ def invert(
     check_keep(keep)
     config = InvertConfig(method=method, iterations=iterations)
     timesteps = denoiser.schedule.timesteps(num_steps)
-    context = context.expand(latents.shape[0])
+    context, latents = context.expand(latents.shape[0]), latents.to(context.text.device)
     mend = "Use context windows, fewer frames or a smaller size."
     with explain_out_of_memory(f"inverting {latents.shape[2]} frames", mend):
         kept = latents.new_empty((num_steps + 1 if keep == "all" else 2, *latents.shape), device=store)
@@ -78,7 +78,7 @@ def invert(
         remainder = None
         if method in EXACT:
             remainder = (previous - step_from_noise(model, latents, denoiser.schedule, num_steps)).to(kept.device)
-    return Trajectory(latents=kept, timesteps=timesteps, fps=fps, method=method, remainder=remainder)
+    return Trajectory(latents=kept, timesteps=timesteps, fps=float(fps), method=method, remainder=remainder)
 
 
 def check_keep(keep: str) -> None:

@@ -13,6 +13,7 @@ because every frame attends to the first and the previous one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -139,12 +140,28 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
     latents = all_latents(start)
     _, _, _, num_frames, height, width = latents.shape
     check_mask(mask, num_frames=num_frames, height=height * VAE_FACTOR, width=width * VAE_FACTOR)
-    weights = rearrange(latent_mask(mask.float(), feather), "f h w -> 1 1 f h w")
+    return KeepOutside(latents=latents, weights=rearrange(latent_mask(mask.float(), feather), "f h w -> 1 1 f h w"))
 
-    def correct(edited: Tensor, steps_left: int) -> Tensor:
-        return torch.lerp(latents[steps_left].to(edited), edited, weights.to(edited))
 
-    return correct
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeepOutside:
+    """What `keep_outside` gives.
+
+    Args:
+        latents: of the inversion, `s b c f h w`.
+        weights: how much of the edit stays, `1 1 f h w` in [0, 1].
+    """
+
+    latents: Tensor
+    weights: Tensor
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of the inversion, as many as sampling must have."""
+        return len(self.latents) - 1
+
+    def __call__(self, edited: Tensor, steps_left: int) -> Tensor:
+        return torch.lerp(self.latents[steps_left].to(edited), edited, self.weights.to(edited))
 
 
 def all_latents(start: Trajectory | Tensor) -> Tensor:

@@ -27,11 +27,16 @@ Model = Callable[[Tensor, float], Tensor]
 
 
 def find_sampler(
-    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig
+    start: Trajectory | Tensor, scheduler: SchedulerMixin | None, config: EditConfig, *, lowest_guided: float
 ) -> Callable[..., Tensor]:
-    """A sampler like `sample_ddim` for a start that has been checked."""
+    """A sampler like `sample_ddim` for a start that has been checked.
+
+    Args:
+        lowest_guided: the timestep below which nothing is guided.
+    """
     if isinstance(start, Trajectory) and start.remainder is not None:
-        return sample_with_remainder(fade(start.remainder, config.guidance_scale))
+        guided = start.timesteps[-1] >= lowest_guided
+        return sample_with_remainder(fade(start.remainder, config.guidance_scale if guided else 1.0))
     if isinstance(start, Trajectory) and start.method == "dpmpp_2m":
         return sample_dpmpp_2m
     if scheduler is not None:

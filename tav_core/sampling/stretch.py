@@ -11,6 +11,7 @@ from ..cancelling import cancellable
 from ..errors import ConfigError
 from ..settings import is_number
 from .blend import slerp
+from .config import EXACT
 from .trajectory import Trajectory, check_inversion
 
 SLOWEST, FASTEST = 0.125, 8.0
@@ -20,7 +21,7 @@ def stretch(trajectory: Trajectory, speed: float) -> Trajectory:
     """An inversion of the clip at another speed: its latents at times 0, k, 2k, ..., between frames blended by `slerp`.
 
     At 2, these are every other frame, and nothing is blended. At 0.5, there are nearly twice as many frames, and every
-    other one is halfway between two. The result has no remainder, so that an exact inversion is no longer exact.
+    other one is halfway between two. The result has no remainder, so that an exact inversion becomes one by DDIM.
 
     Args:
         speed: k, frames of the clip for each frame of the result; 0.125 to 8.
@@ -32,7 +33,8 @@ def stretch(trajectory: Trajectory, speed: float) -> Trajectory:
     check_inversion(trajectory)
     times = find_times(trajectory.num_frames, speed)
     latents = torch.stack([stretch_frames(step, times) for step in cancellable(trajectory.latents)])
-    return replace(trajectory, latents=latents, method="ddim", remainder=None)
+    method = "ddim" if trajectory.method in EXACT else trajectory.method
+    return replace(trajectory, latents=latents, method=method, remainder=None)
 
 
 def find_times(num_frames: int, speed: float) -> list[float]:

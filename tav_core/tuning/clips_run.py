@@ -154,7 +154,9 @@ class ClipsRun(TuningRun):
         moments = [split_moments(clip.latents, self.base.device, channels=channels) for clip in clips]
         self.means, self.stds = (torch.cat(parts) for parts in zip(*moments, strict=True))
         contexts = [as_conditioning(clip.context).to(device=self.base.device) for clip in clips]
-        told = [replace(context, size_ids=self.context.size_ids) for context in contexts]
+        # The first one's were filled in; others may be told sizes of their own.
+        sizes = [self.context.size_ids if context.size_ids is None else context.size_ids for context in contexts]
+        told = [replace(context, size_ids=ids) for context, ids in zip(contexts, sizes, strict=True)]
         self.contexts = cat_videos(told).map(lambda part: part.detach().clone())
         self.at = 0
 

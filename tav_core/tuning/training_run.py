@@ -15,12 +15,10 @@ from ..denoisers.denoiser import UNetDenoiser
 from ..denoisers.windows import window_around, with_anchor
 from ..errors import ConfigError, LatentsError, explain_out_of_memory
 from ..layouts import VAE_FACTOR, check_values
-from ..models.attention_modes import POSITIONS
 from ..models.conditioning import Conditioning, as_conditioning
 from ..models.families import describe_architecture, find_family
 from ..models.parameter_names import is_temporal
 from ..models.precision import resolve_precision
-from ..models.saved_unet import INFLATION, PLACE
 from ..models.schedule import draw_noise
 from ..models.unet_inputs import fill_size_ids
 from ..settings import as_json
@@ -36,23 +34,12 @@ from .motion_info import MotionInfo, describe_clip
 from .progress import TuneProgress
 from .recompute import set_recompute
 from .start import begin_from, deltas_since, hash_motion, hash_start, rank_of
-from .training_copy import copy_for_training
+from .training_copy import check_tunable, copy_for_training
 from .weight_updates import WeightUpdates
 
 if TYPE_CHECKING:
     from ..models.latents import LatentMoments
     from ..models.unet import InflatedUNet
-
-
-def check_motion_can_tell(unet: InflatedUNet) -> None:
-    """Raises `ConfigError` for an inflation that a motion does not record, such as that of LaVie's base."""
-    place, positions = unet.config[INFLATION].get(PLACE, "end"), unet.modes["positions"]
-    if place != "end" or positions not in POSITIONS:
-        raise ConfigError(
-            got=f"a UNet with temporal attention {place!r} and positions {positions!r}, as LaVie's base",
-            expected="one whose temporal attention is at the end of a block, with positions none or rotary",
-            mend="Tune a text-to-image checkpoint, or train LaVie's base with train_video_layers.",
-        )
 
 
 class TuningRun(WeightUpdates):
@@ -78,11 +65,12 @@ class TuningRun(WeightUpdates):
         start: Motion | None = None,
         plan: MemoryPlan | None = None,
     ) -> None:
+        check_tunable(denoiser)
         self.config, self.schedule, self.base = config, denoiser.schedule, denoiser.unet
-        check_motion_can_tell(self.base)
         self.precision = resolve_precision(config.precision, self.base.device, self.base.dtype)
         self.start = start
-        usual = find_family(self.base.config).query_rank if start is None else rank_of(start)
+        # A start that changes no query, such as one of temporal layers alone, leaves the rank of queries open.
+        usual = rank_of(start) if start is not None and start.deltas else find_family(self.base.config).query_rank
         self.query_rank = usual if config.query_rank < 0 else config.query_rank
         self.unet = self.copy_base()
         if start is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,11 +27,15 @@ class Line(NamedTuple):
 def read_csv(path: Path, problems: Problems) -> list[Row]:
     """The rows of a list of edits; mistakes in its form are noted, and rows that have them left out."""
     lines = read_lines(path, problems)
-    header = next(lines, None)
+    # Spreadsheets leave lines in front empty.
+    header = next((line for line in lines if any(cell.strip() for cell in line.cells)), None)
     if header is None:
         problems.add("", "the file is empty")
         return []
     names = [name.strip().lower() for name in header.cells]
+    # Nor do they know where a table ends.
+    while names and not names[-1]:
+        names.pop()
     check_columns(names, f"line {header.number}", problems)
     rows = []
     for line in lines:
@@ -47,11 +52,14 @@ def read_csv(path: Path, problems: Problems) -> list[Row]:
 
 def read_lines(path: Path, problems: Problems) -> Iterator[Line]:
     """The rows of a CSV file, header included; a file whose quotes never close is noted."""
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    separator = max(SEPARATORS, key=first.count)
+    text, number = read_text(path), 1
+    first, _, rest = text.partition("\n")
+    # What Excel takes the separator from.
+    if told := re.fullmatch(r'"?sep=(.)"?', first.strip()):
+        text, number = rest, 2
+    separator = told[1] if told else max(SEPARATORS, key=text.lstrip().partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    number = 1
+    skipped = number - 1
     while True:
         try:
             cells = next(reader)
@@ -61,7 +69,7 @@ def read_lines(path: Path, problems: Problems) -> Iterator[Line]:
             problems.add(f"line {number}", f"no CSV from here on ({error})")
             return
         yield Line(number, cells)
-        number = reader.line_num + 1
+        number = skipped + reader.line_num + 1
 
 
 def read_text(path: Path) -> str:

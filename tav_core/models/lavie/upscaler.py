@@ -86,7 +86,8 @@ class UpscalerUNet(InflatedUNet):
         """
         inflated = super().from_2d(unet, seed=seed, **{**BASE, **modes})
         with torch.random.fork_rng(devices=[]), usual_defaults():
-            torch.manual_seed(seed)
+            # torch.manual_seed would also seed the generators of graphics cards, which are not restored.
+            torch.default_generator.manual_seed(seed)
             replace_modules(inflated, Transformer2DModel, lambda module: put_in_front(module, inflated.frames))
             add_modules(inflated)
         for module in temporal_parts(inflated):

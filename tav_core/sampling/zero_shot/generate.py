@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...denoisers.denoiser import Denoiser
 from ...denoisers.guidance import guided
+from ...denoisers.windows import check_fits, pick_frames
 from ...errors import ClipError, explain_out_of_memory
 from ...layouts import check_mask
 from ...models.conditioning import Conditioning, as_conditioning
@@ -53,6 +54,7 @@ def generate(
     Raises:
         ConfigError: a motion field with a single sampling step, or one that does not fit the frames.
         ClipError: the foreground has another number of frames, or values outside of [0, 1].
+        LatentsError: the controls, or the conditioning's channels, have another number of frames or another size.
         OutOfMemory: the message says what to lower.
     """
     config = config or ZeroShotConfig()
@@ -61,6 +63,10 @@ def generate(
     negative.check(values=True)
     negative = negative.expand(len(conditioning))
     check_foreground(foreground, config.num_frames)
+    if motion is not None:
+        motion.check_frames(config.num_frames)
+    for part in (denoiser, conditioning, negative):
+        check_fits(part, (1, LATENT_CHANNELS, config.num_frames, *config.latent_size))
     moved = motion is not None and config.num_frames > 1
     plan = Plan.make(denoiser.schedule, config, moved=moved, smoothed=foreground is not None)
     report = Counter(on_step, total=len(conditioning) * plan.count_steps())
@@ -258,7 +264,6 @@ class Run:
 
     def model(self, frames: Sequence[int]) -> Model:
         """Epsilon under guidance for some frames, with their controls and channels."""
-        pick = getattr(self.denoiser, "pick_frames", None)
-        denoiser = self.denoiser if pick is None else pick(frames)
-        positive, negative = (part.pick_frames(frames) for part in (self.positive, self.negative))
+        whole = self.denoiser, self.positive, self.negative
+        denoiser, positive, negative = (pick_frames(part, frames) for part in whole)
         return guided(denoiser, positive, negative, self.config.guidance_scale)

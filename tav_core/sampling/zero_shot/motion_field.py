@@ -67,10 +67,19 @@ class MotionField:
                 mend="Put the axes in this order.",
             )
 
+    def check_frames(self, num_frames: int) -> None:
+        """Raises `ConfigError` if a flow has fewer frames than the video."""
+        if self.flow is not None and len(self.flow) < num_frames:
+            raise ConfigError(
+                got=f"a flow of {len(self.flow)} frames for a video of {num_frames}",
+                expected="one for each frame of the video, that of frame 0 first",
+                mend="Give a longer flow, or make fewer frames.",
+            )
+
     def displacement(self, frames: Sequence[int], num_frames: int) -> np.ndarray:
         """How far the camera has moved in some frames of a video, `f 2` in pixels to the right and down."""
         moved = np.outer(np.asarray(frames, float), self.move)
-        if not self.path:
+        if not len(self.path):
             return moved
         points = np.asarray(self.path, float) - self.path[0]
         at = np.asarray(frames, float) / max(num_frames - 1, 1) * (len(points) - 1)
@@ -91,6 +100,7 @@ class MotionField:
         Raises:
             ConfigError: a flow has fewer frames.
         """
+        self.check_frames(num_frames)
         size = self.size or (VAE_FACTOR * height, VAE_FACTOR * width)
         scale = torch.tensor([size[1] / width, size[0] / height], dtype=torch.float64)
         rows, columns = torch.meshgrid(
@@ -117,13 +127,7 @@ class MotionField:
 
 def resize_flow(flow: Tensor, frames: Sequence[int], *, height: int, width: int) -> Tensor:
     """The flow of some frames at the latents' size, still in pixels of the field, `f h w 2` float64."""
-    if max(frames, default=0) >= len(flow):
-        raise ConfigError(
-            got=f"a flow of {len(flow)} frames for frame {max(frames)}",
-            expected="one for each frame of the video, that of frame 0 first",
-            mend="Give a longer flow, or make fewer frames.",
-        )
-    picked = rearrange(flow[list(frames)].double(), "f h w d -> f d h w")
+    picked = rearrange(flow[list(frames)].cpu().double(), "f h w d -> f d h w")
     resized = F.interpolate(picked, (height, width), mode="bilinear", align_corners=False, antialias=False)
     return rearrange(resized, "f d h w -> f h w d")
 

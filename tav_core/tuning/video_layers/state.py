@@ -35,7 +35,9 @@ from .captioned_latents import CaptionedLatents
 from .run import VideoLayersRun
 
 # What each step learns, besides the examples.
-TAUGHT_BY = ("train", "seed", "clips_per_step", "images_per_clip", "image_weight", "text_dropout")
+TAUGHT_BY = ("train", "seed", "clips_per_step", "images_per_clip", "image_weight", "text_dropout", "stride")
+# What the states of earlier versions do not name.
+ADDED = ("stride",)
 RESTART = "Choose another state file, or remove this one to begin again."
 
 
@@ -92,8 +94,11 @@ class VideoLayersState:
         known = is_json_object(saved) and is_json_object(metadata.get("scaler", ""))
         if not (known and step.isdecimal() and len(step) < 10):
             raise self.refusal("which is not the state of a training on clips", "the file that a training wrote")
+        known_as = json.loads(saved)
         for name, value in self.identity.items():
-            if (before := json.loads(saved).get(name)) != value:
+            if name in ADDED and name not in known_as:
+                continue
+            if (before := known_as.get(name)) != value:
                 told = "" if name in ("model", "data") else f" ({before}, and asked for is {value})"
                 raise self.refusal(
                     f"the state of another training: its {name} is not the one asked for{told}",

@@ -117,6 +117,13 @@ def test_a_lora_a_start_and_their_strength_redo_all(finished_batch, make_batch, 
         done.clear()
         run_batch(make_batch(**settings))
         assert done == []
+    # peft's settings beside its file scale the layers.
+    adapter = shutil.copy(lora, tmp_path / "adapter_model.safetensors")
+    for alpha in (1, 4):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 2, "lora_alpha": alpha}))
+        done.clear()
+        assert not run_batch(make_batch(loras={str(adapter): 1.0})).failures
+        assert done == ALL
     with pytest.raises(InputError, match=r"LoRA .*missing.safetensors, which does not exist"):
         run_batch(make_batch(loras={"missing.safetensors": 1.0}))
 

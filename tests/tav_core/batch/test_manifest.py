@@ -192,3 +192,21 @@ def test_a_job_comes_back_from_json(folder):
 
     for job in read(folder, YAML, "list.yaml"):
         assert ClipJob.from_json(json.loads(json.dumps(job.as_json()))) == job
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n \nclip,prompt,edit\nski.mp4,a,b\n",
+        "clip,prompt,edit,,\nski.mp4,a,b,,\n,,,,\n",
+        "sep=;\nclip;prompt;edit\nski.mp4;a;b\n",
+        '"sep=|"\r\nclip|prompt|edit\r\nski.mp4|a|b\r\n',
+    ],
+)
+def test_lists_as_spreadsheets_leave_them(folder, text):
+    (job,) = read(folder, text)
+    assert (job.prompt, [edit.prompt for edit in job.edits]) == ("a", ["b"])
+
+
+def test_lines_are_counted_from_the_top_of_the_file(folder):
+    assert mistakes(folder, "sep=;\n\nclip;prompt;edit\nski.mp4;a;\n") == ["line 4: the edit is empty"]

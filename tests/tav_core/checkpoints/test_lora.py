@@ -200,6 +200,13 @@ def test_alphas_of_peft_in_the_metadata_and_beside_the_file(sd1_checkpoint, tmp_
     inside["unet.alpha_pattern"] = {"attn1.to_q": 1}
     file = save(tmp_path, diffusers(query), lora_adapter_metadata=json.dumps(inside))
     check(sd1_checkpoint, apply_loras(sd1_checkpoint, [load_lora(file)]), query, 1 / RANK)
+    # A regular expression, and the settings of one model alone, as diffusers' save_lora_adapter writes them.
+    inside["unet.alpha_pattern"] = {r".*attn\d\.to_q": 1}
+    file = save(tmp_path, diffusers(query), lora_adapter_metadata=json.dumps(inside))
+    check(sd1_checkpoint, apply_loras(sd1_checkpoint, [load_lora(file)]), query, 1 / RANK)
+    alone = {name.removeprefix("unet."): tensor for name, tensor in diffusers(query).items()}
+    file = save(tmp_path, alone, lora_adapter_metadata=json.dumps({"r": RANK, "lora_alpha": 8, "alpha_pattern": {}}))
+    check(sd1_checkpoint, apply_loras(sd1_checkpoint, [load_lora(file)]), query, 8 / RANK)
     bare = {n.replace("unet.", "base_model.model."): t for n, t in diffusers(query).items()}
     file = save(tmp_path, bare).rename(tmp_path / "adapter_model.safetensors")
     config = {"r": RANK, "lora_alpha": 3, "use_rslora": True}
@@ -258,11 +265,38 @@ def test_a_lora_of_another_family_is_refused_by_name(sd1_checkpoint, sdxl, tmp_p
         (lambda t: {**t, "lora_unet_x.lora_C.weight": torch.ones(2)}, "lora_C"),
         (lambda t: {"conv_in.weight": torch.ones(2, 2)}, "a file with conv_in.weight"),
         (lambda t: {n.replace("to_q", "to_x"): x for n, x in t.items()}, "1 of 1 layers it has not"),
+        (lambda t: {**t, f"{KOHYA_QUERY}.alpha": torch.ones(0)}, "alpha without a value"),
+        (
+            lambda t: t | {n.replace(KOHYA_QUERY, f"unet.{QUERY}"): x.clone() for n, x in t.items()},
+            f"two names for one layer, {KOHYA_QUERY} and unet.{QUERY}",
+        ),
     ],
 )
 def test_damaged_files_and_such_as_match_nothing(sd1_checkpoint, tmp_path, change, match):
     with pytest.raises(CheckpointError, match=match):
         apply_loras(sd1_checkpoint, [load_lora(save(tmp_path, change(one_query(sd1_checkpoint))))])
+
+
+@pytest.mark.parametrize("pattern", [["attn1"], "attn1", {"(": 1}, {"attn1.to_q": "1"}])
+def test_settings_of_peft_that_are_none_are_refused(sd1_checkpoint, tmp_path, pattern):
+    inside = json.dumps({"unet.lora_alpha": 8, "unet.alpha_pattern": pattern})
+    with pytest.raises(CheckpointError, match="settings of peft cannot be read"):
+        load_lora(save(tmp_path, one_query(sd1_checkpoint), lora_adapter_metadata=inside))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_lora_in_eight_bits(sd1_checkpoint, tmp_path, dtype):
+    rounded = {name: tensor.to(dtype) for name, tensor in one_query(sd1_checkpoint).items()}
+    narrow = apply_loras(sd1_checkpoint, [load_lora(save(tmp_path, rounded))])
+    wide = apply_loras(sd1_checkpoint, [load_lora(save(tmp_path, {n: t.float() for n, t in rounded.items()}))])
+    assert torch.equal(narrow.unet.get_submodule(QUERY).weight, wide.unet.get_submodule(QUERY).weight)
+    assert hash_base(narrow.unet) != hash_base(sd1_checkpoint.unet)
+
+
+def test_a_folder_is_told_from_a_file_that_is_not_there(tmp_path):
+    (tmp_path / "adapter_model.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"a folder.*such as adapter_model.safetensors"):
+        load_lora(tmp_path)
 
 
 def test_a_file_that_is_cut_short_is_refused(sd1_checkpoint, tmp_path):

@@ -242,6 +242,10 @@ def test_control_frames_of_another_number_or_size_are_refused(denoiser, net, con
     controlled = add_controls(denoiser, [Control(net=net, frames=control_frames(num_frames, *size))])
     with pytest.raises(LatentsError, match=message):
         controlled.epsilon(torch.randn(1, 4, 4, 8, 8), 481, context)
+    # Frames that windows pick would fit, and be those of another time.
+    windowed = WindowedDenoiser(denoiser=controlled, windows=ContextWindows(length=2, overlap=0))
+    with pytest.raises(LatentsError, match=message):
+        windowed.epsilon(torch.randn(1, 4, 4, 8, 8), 481, context)
 
 
 def test_nets_of_another_family_are_refused(denoiser, unet_2d):

@@ -141,6 +141,11 @@ def test_what_does_not_fit_is_said(denoiser, along, clip_latents, context):
         guide(denoiser, still_paths(torch.zeros(1, 4, clip_latents.shape[2], 6, 10))).epsilon(
             torch.zeros(1, 4, clip_latents.shape[2], 10, 6), STEP, context
         )
+    longer = guide(denoiser, still_paths(torch.cat([clip_latents, clip_latents], dim=2)))
+    with pytest.raises(LatentsError, match="flow guidance"):
+        WindowedDenoiser(denoiser=longer, windows=ContextWindows(length=3, overlap=1)).epsilon(
+            clip_latents, STEP, context
+        )
     windowed = WindowedDenoiser(denoiser=denoiser, windows=ContextWindows())
     with pytest.raises(ConfigError, match="flow guidance around WindowedDenoiser"):
         guide(windowed, still_paths(clip_latents))

@@ -106,6 +106,11 @@ class TestErrors:
         with pytest.raises(InputError, match="not finite"):
             measure_video(video)
 
+    @pytest.mark.parametrize("change", [lambda frames: frames * 255, lambda frames: frames * 2 - 1])
+    def test_other_ranges(self, video, change):
+        with pytest.raises(InputError, match=r"frames with values from .*Divide bytes by 255"):
+            measure_video(change(video), motion=False)
+
     def test_channels(self, video):
         with pytest.raises(InputError, match="frames of shape"):
             measure_video(video[..., :1])

@@ -194,3 +194,14 @@ def test_wrong_options_are_refused(unet_2d, inflated):
             InflatedUNet.from_2d(unet_2d, **options)
     with pytest.raises(ConfigError, match="set_modes"):
         InflatedUNet.from_2d(inflated)
+
+
+def test_the_random_numbers_of_the_caller_stay_on_every_device(unet_2d, monkeypatch):
+    """torch.manual_seed would seed the generators of graphics cards, and only the CPU's is put back."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(5)
+    expected = torch.get_rng_state()
+    seeded.clear()
+    InflatedUNet.from_2d(unet_2d)
+    assert torch.equal(torch.get_rng_state(), expected) and not seeded

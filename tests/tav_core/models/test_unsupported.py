@@ -41,6 +41,9 @@ NAMES = {
     "a class-conditioned or unCLIP model": ["model.diffusion_model.label_emb.0.0.weight"],
     "a motion file": ["down_blocks.0.attentions.0.transformer_blocks.0.attn_temp.to_q.weight"],
     "the UNet of a diffusers folder alone": ["down_blocks.0.resnets.0.conv1.weight"],
+    "a checkpoint that has a UNet as averaged weights alone (model_ema)": [
+        "model_ema.diffusion_modelinput_blocks00weight"
+    ],
     "a VAE alone": ["first_stage_model.encoder.conv_in.weight", "encoder.down.0.block.0.conv1.weight"],
     "a text encoder alone": ["text_model.embeddings.token_embedding.weight", "cond_stage_model.model.ln_final.bias"],
 }

@@ -27,6 +27,10 @@ def test_shares_count_from_the_noisy_end():
     assert take(1.0) == [True] * 4
 
 
+def test_all_steps_are_also_one_at_timestep_0():
+    assert InjectionConfig(attention=1, features=1).at(0, FIFTY) == (True, True)
+
+
 def test_a_sampler_with_other_timesteps_has_the_same_part_of_the_way():
     config, few = InjectionConfig(attention=0.5, features=0.0), (1, 251, 501, 751)
     assert [config.at(t, few).attention for t in (999, 502.5, 501, 500, 300, 0)] == [True] * 3 + [False] * 3

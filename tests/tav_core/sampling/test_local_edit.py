@@ -46,6 +46,17 @@ def run(denoiser, trajectory, texts, context):
     return render
 
 
+def test_a_mask_goes_with_the_inversions_steps_alone(denoiser, trajectory, texts, context):
+    from diffusers import EulerDiscreteScheduler
+
+    correct, noise = keep_outside(trajectory, box(), feather=0), gaussian_noise(trajectory.noise.shape, 1)
+    for num_steps in (STEPS - 1, STEPS + 1):
+        with pytest.raises(ConfigError, match=f"{num_steps} sampling steps for an inversion of {STEPS}"):
+            edit(denoiser, noise, texts, context, config=EditConfig(num_steps=num_steps), correct=correct)
+    with pytest.raises(ConfigError, match="a mask with EulerDiscreteScheduler"):
+        edit(denoiser, noise, texts, context, config=EDIT, correct=correct, scheduler=EulerDiscreteScheduler())
+
+
 def test_outside_the_mask_the_latents_are_the_clips(run, clip_latents):
     latents, inside = run(box()), torch.zeros(8, 8, dtype=torch.bool)
     inside[3:5, 2:5] = True

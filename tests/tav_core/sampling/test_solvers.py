@@ -43,6 +43,13 @@ def text(context):
     return context.double()
 
 
+def test_o_belm_gives_the_clip_back_where_no_step_is_guided(exact_denoiser, clip, text):
+    trajectory = invert(exact_denoiser, clip, text, num_steps=3, method="o_belm")
+    config = EditConfig(num_steps=3, guidance_scale=12.5, guidance_until=0)
+    back = edit(exact_denoiser, trajectory, text, text.flip(1), config=config)
+    torch.testing.assert_close(back, clip, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(("num_steps", "keep"), [(1, "all"), (2, "ends"), (8, "all")])
 def test_o_belm_gives_the_clip_back_to_rounding(exact_denoiser, clip, text, num_steps, keep):
     trajectory = invert(exact_denoiser, clip, text, num_steps=num_steps, method="o_belm", keep=keep)

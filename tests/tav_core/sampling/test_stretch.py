@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,13 @@ def test_half_the_speed_puts_a_blend_between_each_two(trajectory):
 
 def test_its_own_speed_is_itself(trajectory):
     assert torch.equal(stretch(trajectory, 1).latents, trajectory.latents)
+
+
+def test_sampling_stays_that_of_the_inversion_unless_it_was_exact(trajectory):
+    exact = replace(trajectory, method="o_belm", remainder=torch.zeros_like(trajectory.latents[0]))
+    others = [replace(trajectory, method=method) for method in ("ddim", "fixed_point", "dpmpp_2m")]
+    assert [stretch(each, 2).method for each in (exact, *others)] == ["ddim", "ddim", "fixed_point", "dpmpp_2m"]
+    assert stretch(exact, 2).remainder is None
 
 
 @pytest.mark.parametrize(

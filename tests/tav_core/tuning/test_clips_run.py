@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from tav_core.cancelling import cancelled_by
+from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError
+from tav_core.models.conditioning import Conditioning
+from tav_core.models.unet import InflatedUNet
 from tav_core.tuning.clips_run import ClipsRun, ClipToLearn, learn_start
 from tav_core.tuning.config import START
 from tav_core.tuning.motion import Motion
 from tav_core.tuning.tune import tune
+from tests.tav_core.conftest import POOLED
 from tests.tav_core.motions import equal
 
 SHORT = replace(START, num_steps=4, memory="speed", precision="fp32")
@@ -84,6 +88,19 @@ def test_a_tuning_starts_from_it(untuned, clips, clip_latents, context, tmp_path
     fresh = tune(untuned, clip_latents, context, config=config)
     assert started.deltas.keys() == fresh.deltas.keys()
     assert not equal(started, fresh)
+
+
+def test_each_clip_of_sdxls_keeps_the_sizes_that_it_is_told(sdxl, schedule, clip_latents):
+    text = torch.randn((1, 7, sdxl.unet.config.cross_attention_dim), generator=torch.Generator().manual_seed(1))
+    told = [Conditioning(text=text, pooled_text=torch.ones(1, POOLED), size_ids=ids) for ids in (None, sizes(512))]
+    clips = [ClipToLearn(latents=clip_latents, context=context) for context in told]
+    untuned = UNetDenoiser(unet=InflatedUNet.from_2d(sdxl.unet), schedule=schedule)
+    run = ClipsRun(untuned, clips, config=SHORT)
+    assert run.contexts.size_ids.tolist() == [sizes(64).tolist()[0], sizes(512).tolist()[0]]
+
+
+def sizes(side):
+    return torch.tensor([[side, side, 0, 0, side, side]])
 
 
 def test_clips_of_other_lengths_and_none_are_refused(untuned, clips):

@@ -156,6 +156,36 @@ def test_the_rank_is_never_larger_than_a_layer(untuned, clip_latents, context):
     assert all(down.shape[0] == down.shape[1] for down in downs)
 
 
+@pytest.mark.parametrize(
+    ("modules", "narrow"),
+    [
+        (("attn1.to_q", "to_q", "attn_temp"), True),
+        (("attn1.to_q", "attn1.to_q", "attn_temp"), True),
+        (("attn1", "attn1.to_q", "attn_temp"), False),
+        (("attn1.to_q", "attn1", "attn_temp"), False),
+    ],
+)
+def test_endings_that_name_a_layer_twice_train_it_once(untuned, unet_2d, clip_latents, context, modules, narrow, close):
+    run = TuningRun(untuned, clip_latents, context, config=dataclasses.replace(CONFIG, modules=modules))
+    assert any(map(is_factor, run.trainable)) == narrow
+    for _ in range(2):
+        run.advance()
+    # A motion is what was trained.
+    close(forward(run.motion().apply_to(unet_2d), context), forward(run.unet.eval(), context), 1e-5)
+
+
+def test_from_temporal_layers_alone_queries_have_their_usual_rank(sdxl, clip_latents):
+    text = torch.randn((1, 7, sdxl.unet.config.cross_attention_dim), generator=torch.Generator().manual_seed(1))
+    told = Conditioning(text=text, pooled_text=torch.ones(1, POOLED))
+    untuned = UNetDenoiser(unet=InflatedUNet.from_2d(sdxl.unet), schedule=NoiseSchedule.from_config(sdxl.scheduler))
+    config = TuneConfig(num_steps=1, memory="speed")
+    start = tune(untuned, clip_latents, told, config=dataclasses.replace(config, modules=("attn_temp",)))
+    assert not start.deltas
+    runs = [TuningRun(untuned, clip_latents, told, config=config, start=each) for each in (None, start)]
+    assert [run.query_rank for run in runs] == [32, 32]
+    assert runs[0].trainable.keys() == runs[1].trainable.keys()
+
+
 @pytest.mark.parametrize("what", ["speed", "balanced", "low"])
 def test_recomputing_changes_nothing(untuned, clip_latents, context, close, what):
     plain = TuningRun(untuned, clip_latents, context, config=CONFIG)

@@ -7,9 +7,12 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from diffusers import ControlNetModel
 from diffusers.models import modeling_utils
 
+from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import ConfigError, OutOfMemory, TuningDiverged
 from tav_core.models.latents import LatentMoments
 from tav_core.models.parameter_names import is_temporal
@@ -423,6 +426,15 @@ def test_motion_records_its_origin(untuned, clip_latents, context):
 def test_a_motion_says_nothing_of_a_clip_that_it_was_told_nothing_of(untuned, clip_latents, context):
     info = tune(untuned, clip_latents, context, config=TuneConfig(num_steps=1, **FAST)).info
     assert (info.prompt, info.fps, info.start, info.stride, info.fit) == ("", 0.0, 0, 0, "")
+
+
+def test_what_takes_no_part_in_tuning_is_refused(untuned, clip_latents, context, unet_2d):
+    net = ControlNetModel.from_unet(unet_2d, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    controlled = add_controls(untuned, [Control(net=net, frames=torch.zeros(clip_latents.shape[2], 64, 64, 3))])
+    windowed = WindowedDenoiser(denoiser=untuned, windows=ContextWindows())
+    for denoiser, told in ((controlled, "a model with controls to tune"), (windowed, "a WindowedDenoiser to tune")):
+        with pytest.raises(ConfigError, match=rf"{told}.*TuneConfig\.window"):
+            tune(denoiser, clip_latents, context, config=TuneConfig(num_steps=1))
 
 
 def test_only_chosen_modules_train(untuned, clip_latents, context):

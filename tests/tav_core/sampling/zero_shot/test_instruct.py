@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from einops import rearrange
 
 from tav_core.denoisers.instruct import InstructDenoiser
+from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import LatentsError
 from tav_core.models.conditioning import Conditioning
 from tav_core.sampling.zero_shot.instruct import TO_FRAMES, TO_VIDEO, instruct
@@ -84,3 +87,9 @@ def test_frames_are_picked_with_their_pictures(told, prompts):
     whole = guided.epsilon(latents, 401, prompts[0])[:, :, [0, 2]]
     part = guided.pick_frames([0, 2]).epsilon(latents[:, :, [0, 2]], 401, prompts[0])
     torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
+    for count in (2, 6):
+        other = replace(guided, pictures=torch.randn(1, 4, count, 8, 8))
+        with pytest.raises(LatentsError, match=f"{count} pictures to edit for 4 frames"):
+            WindowedDenoiser(denoiser=other, windows=ContextWindows(length=2, overlap=0)).epsilon(
+                latents, 401, prompts[0]
+            )

@@ -113,5 +113,15 @@ def test_fields_that_make_no_sense_are_refused(settings, message):
 
 
 def test_a_flow_that_is_too_short_is_refused():
-    with pytest.raises(ConfigError, match="a flow of 2 frames for frame 2"):
-        MotionField(flow=torch.zeros(2, 8, 8, 2)).places([1, 2], num_frames=3, height=8, width=8)
+    field = MotionField(flow=torch.zeros(2, 8, 8, 2))
+    with pytest.raises(ConfigError, match="a flow of 2 frames for a video of 3"):
+        # Also before a chunk that has its frames.
+        field.places([1], num_frames=3, height=8, width=8)
+
+
+def test_a_path_may_be_an_array():
+    points = [(0.0, 0.0), (16.0, 8.0)]
+    one, other = (
+        MotionField(path=path).places([0, 1], num_frames=2, height=8, width=8) for path in (points, np.array(points))
+    )
+    assert torch.equal(one, other)

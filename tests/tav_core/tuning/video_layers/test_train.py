@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tav_core.errors import ConfigError, FewerSteps, TuningDiverged
 from tav_core.models.conditioning import Conditioning
 from tav_core.models.parameter_names import is_temporal
 from tav_core.models.shared_weights import copy_structure
-from tav_core.tensor_files import load_tensors
+from tav_core.tensor_files import load_tensors, save_tensors
 from tav_core.tuning.video_layers.config import VideoLayersConfig
 from tav_core.tuning.video_layers.processes import Processes, join_processes
 from tav_core.tuning.video_layers.run import VideoLayersRun
@@ -273,6 +274,7 @@ class TestResuming:
             ({"train": "all"}, "its train is not the one asked for (temporal, and asked for is all)"),
             ({"seed": 1}, "its seed"),
             ({"image_weight": 0.5}, "its image_weight"),
+            ({"stride": 8}, "its stride is not the one asked for"),
         ],
     )
     def test_another_training_is_refused(self, base, data, tmp_path, changes, told):
@@ -281,6 +283,17 @@ class TestResuming:
         with pytest.raises(ConfigError) as refused:
             train(base, data, path, **changes)
         assert told in str(refused.value)
+
+    def test_a_state_of_an_earlier_version_names_no_stride(self, base, data, tmp_path):
+        path = tmp_path / "state.safetensors"
+        train(base, data, path, num_steps=1)
+        tensors, metadata = load_tensors(path, error=ConfigError, what="a state")
+        known = json.loads(metadata["identity"])
+        assert known.pop("stride")
+        save_tensors(path, tensors, {**metadata, "identity": json.dumps(known)})
+        steps = []
+        train(base, data, path, num_steps=2, on_step=lambda progress: steps.append(progress.step))
+        assert steps == [2]
 
     def test_other_examples_models_and_fewer_steps_are_refused(self, base, data, tmp_path):
         path = tmp_path / "state.safetensors"
