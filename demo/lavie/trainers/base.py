@@ -119,7 +119,7 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
         # The stills have the clip's errors, too: no layer looks from one to the other.
         noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
-        each = error_of(predicted, noise) * weights[timesteps, None]
+        each = error_of(predicted, noise, weights, timesteps)
         moving, still = each[:, :num_frames].mean(), each[:, num_frames:]
         return moving + IMAGE_WEIGHT * still.mean() if images else moving
 

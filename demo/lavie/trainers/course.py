@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from einops import reduce
 from torch import Tensor, nn
 
 from ...creatures.trainers.device import DEVICE, prepare_device
 from ...trainers.common import Log, save_state, set_learning_rate
+from .schedules import LossWeights
 from .settings import CACHE, LOG, SEED
 
 WARM_UP, COOL_DOWN = 100, 0.65
@@ -22,8 +24,8 @@ EMA_DECAY = 0.995
 STRENGTH_SPREAD, OFFSET, SHARED = 0.15, 0.1, 0.2
 # A GPU takes so many times the examples in hardly more time.
 AT_ONCE = 4 if DEVICE.type == "cuda" else 1
-# How much the error of a frame's mean counts beside that of all its values, see `error_of`.
-MEAN_WEIGHT = 5.0
+# Pixels of latents along the side of a cell, whose mean tells the layout, see `error_of`.
+CELL = 4
 LOG_EVERY, SAVE_SECONDS = 50, 60.0
 
 
@@ -200,14 +202,17 @@ def noise_for(clean: Tensor) -> Tensor:
     return strength * torch.randn_like(clean) + means + SHARED * torch.randn_like(clean[:, :, :1])
 
 
-def error_of(predicted: Tensor, noise: Tensor) -> Tensor:
-    """The mean squared error of each frame of clips `n c f h w`, with more weight on each channel's mean: `n f`.
+def error_of(predicted: Tensor, noise: Tensor, weights: LossWeights, timesteps: Tensor) -> Tensor:
+    """The weighted squared error of each frame of clips `n c f h w`, with that of a coarse picture beside it: `n f`.
 
-    Norms take means away: of two channels in a group, the network only keeps the difference. So it learns means last,
-    and of all errors these grow most from step to step of a sampler.
+    What a small network gets wrong of each pixel's noise is noise itself, and averages out over a cell. What is left
+    there is what it gets wrong of colors, layout and motion: of all errors, these grow most from step to step of a
+    sampler. Norms hide them, too: they take means away.
     """
     error = predicted - noise
-    return error.square().mean((1, 3, 4)) + MEAN_WEIGHT * error.mean((3, 4)).square().mean(1)
+    coarse = reduce(error, "n c f (h y) (w x) -> n c f h w", "mean", y=CELL, x=CELL)
+    fine, rough = (part.square().mean((1, 3, 4)) for part in (error, coarse))
+    return fine * weights.fine[timesteps, None] + rough * weights.coarse[timesteps, None]
 
 
 def in_turn(step: int, plan: Sequence[tuple[int, int, int]]) -> tuple[int, int]:

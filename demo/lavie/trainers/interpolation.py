@@ -58,6 +58,6 @@ def interpolation_course(amounts: Amounts, budget: Budget, stills: UNet2DConditi
         keys = clean.index_select(2, given[num_keys])
         noise, text = noise_for(clean), pick_texts(texts, chosen, no_text=2, backwards=backwards)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, text, keys)
-        return (error_of(predicted, noise) * weights[timesteps, None]).mean()
+        return error_of(predicted, noise, weights, timesteps).mean()
 
     return Course("lavie interpolation", unet, loss, budget=budget, peak=PEAK_RATE)

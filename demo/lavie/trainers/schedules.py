@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,15 @@ from tav_core.models.lavie.schedules import lavie_schedule
 from ...creatures.trainers.device import DEVICE
 from ...trainers.unet import make_scheduler, snr_weights
 
-# How many times more an error of the noise counts, at the most, where there is more noise.
-HIGHEST_WEIGHT = 100.0
+# How many times more errors of the noise count, at the most, where there is more noise: of pixels, and of cells.
+HIGHEST_FINE, HIGHEST_COARSE = 100.0, 3000.0
+
+
+class LossWeights(NamedTuple):
+    """The weights of squared errors by timestep: of each pixel, and of the means of cells."""
+
+    fine: Tensor
+    coarse: Tensor
 
 
 def linear_alphas(name: str = "base") -> Tensor:
@@ -20,16 +29,17 @@ def linear_alphas(name: str = "base") -> Tensor:
     return torch.tensor([schedule.alpha(step) for step in range(schedule.num_train_timesteps)], device=DEVICE)
 
 
-def loss_weights(alphas: Tensor) -> Tensor:
-    """The weight of the noise's squared error at each timestep: that of the velocity's, which is (1 + 1 / SNR) times as
-    large (Salimans & Ho, arXiv 2202.00512, appendix D), up to a limit, and min-SNR's where there is little noise.
+def loss_weights(alphas: Tensor) -> LossWeights:
+    """The weights of the noise's squared errors: those of the velocity's, which are (1 + 1 / SNR) times as large
+    (Salimans & Ho, arXiv 2202.00512, appendix D), up to a limit, and min-SNR's where there is little noise.
 
     Where a layout or a motion is decided, nearly all is noise (an SNR of 1/660 at timestep 800), so that an error of
     the picture is a small one of the noise. Weighted evenly, a network as small as these is no better there than a
     guess, when it has long learned the details.
     """
     snr = alphas / (1 - alphas)
-    return snr_weights(alphas) * (1 + 1 / snr).clamp(max=HIGHEST_WEIGHT)
+    limits = HIGHEST_FINE, HIGHEST_COARSE
+    return LossWeights(*(snr_weights(alphas) * (1 + 1 / snr).clamp(max=limit) for limit in limits))
 
 
 def matching_timesteps(alphas: Tensor) -> Tensor:
