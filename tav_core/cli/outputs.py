@@ -47,11 +47,11 @@ def check_outputs(args: argparse.Namespace) -> None:
     example = ONE_FILE.get(args.command, "")
     for path in list_files(args):
         check_output(check_output_path(path), example=example)
-    for video in list_videos(args):
-        check_output(check_output_path(video), folder=args.format == "png")
     for result in list_outputs(args):
         for given, option in list_inputs(args):
             check_other(result, given, option)
+    for video in list_videos(args):
+        check_output(check_output_path(video), folder=args.format == "png")
 
 
 def list_files(args: argparse.Namespace) -> list[Path]:
