@@ -114,6 +114,6 @@ def check_kind(path: Path, *, folder: bool, example: str = "") -> None:
     give = f"Give a file in it, as in {path / example}." if example else "Choose another name, or move what is there."
     raise OutputError(
         got=f"{path}, which is a {'file' if folder else 'folder'}",
-        expected=f"a {'folder' if folder else 'file'} name, of something new or to be replaced",
+        expected=f"the name of a {'folder' if folder else 'file'}",
         mend=f"{give} Nothing was overwritten.",
     )

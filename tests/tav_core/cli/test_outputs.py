@@ -46,9 +46,7 @@ def refused(place, capsys, line, *said):
     ],
 )
 def test_a_folder_where_a_file_is_expected(place, capsys, line, example):
-    refused(
-        place, capsys, line, "folder, which is a folder", "a file name", f"Give a file in it, as in folder/{example}"
-    )
+    refused(place, capsys, line, "folder, which is a folder", "the name of a file", f"as in folder/{example}")
 
 
 @pytest.mark.parametrize(
