@@ -80,25 +80,40 @@ def remove_leftovers(path: Path, *, older_than: float | None = None) -> None:
                 remove(found)
 
 
-def check_output(path: str | Path, size: int = 0) -> None:
+def check_output(path: str | Path, size: int = 0, *, folder: bool = False, example: str = "") -> None:
     """Checks before the work that its result can be written to a file. Makes no folders.
 
     Args:
         size: size of the file in bytes, if known.
+        folder: whether the result is a folder.
+        example: a name for the file, for an error that tells a user who named a folder.
 
     Raises:
-        OutputError: there is no permission, or too little space.
+        OutputError: there is no permission, too little space, or a folder in the place of a file, or the reverse.
     """
     path = Path(path)
-    folder = next((folder for folder in path.absolute().parents if folder.exists()), path.absolute().parent)
     with explain_write_failure(path):
-        probe = beside(folder / path.name, "tmp")
+        check_kind(path, folder=folder, example=example)
+        there = next((parent for parent in path.absolute().parents if parent.exists()), path.absolute().parent)
+        probe = beside(there / path.name, "tmp")
         probe.touch()
         probe.unlink()
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(there).free
     if size > free:
         raise OutputError(
             got=f"{free / GB:.2f} GB of free space for {path}",
             expected=f"{size / GB:.2f} GB or more",
             mend="Free some space or choose another folder; nothing was overwritten.",
         )
+
+
+def check_kind(path: Path, *, folder: bool, example: str = "") -> None:
+    """Raises `OutputError` for a folder in the place of a file, or the reverse: neither can replace the other."""
+    if not (path.is_file() if folder else path.is_dir()):
+        return
+    give = f"Give a file in it, as in {path / example}." if example else "Choose another name, or move what is there."
+    raise OutputError(
+        got=f"{path}, which is a {'file' if folder else 'folder'}",
+        expected=f"the name of a {'folder' if folder else 'file'}",
+        mend=f"{give} Nothing was overwritten.",
+    )

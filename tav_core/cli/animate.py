@@ -26,6 +26,7 @@ from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, in_windows, load_denoiser, load_model, source_prompt, tell_time
+from .needs import check_needs
 from .options.settings import read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
@@ -77,6 +78,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     """Renders one video per prompt that moves as an animation does."""
     check_start(args)
     config, start = read_settings(args, EditConfig), read_settings(args, AnimationConfig, prefix="animation-")
+    check_needs(args)
     motion = Motion.load(args.motion) if args.motion else None
     clip = read_whole(args.animation, args)
     mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip)

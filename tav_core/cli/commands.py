@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ..atomic_files import check_output
 from ..checkpoints.lavie import start_from
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
@@ -45,6 +44,7 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .local_prompts import load_local_prompts
+from .needs import check_needs
 from .options.settings import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
@@ -90,7 +90,6 @@ def run_invert(args: argparse.Namespace) -> None:
     """Inverts a clip under a motion and writes the trajectory."""
     denoiser, checkpoint, clip, latents, context = load_inversion(args)
     check_room(denoiser, latents, guided=False)
-    check_output(args.out)
     inversion = InvertConfig(method=args.method, iterations=args.iterations)
     predictions = count_inversion(inversion, args.num_steps)
     predictions[False] += args.num_steps * args.check
@@ -178,6 +177,7 @@ def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
     check_edit(args)
     check_flow(args)
+    check_needs(args)
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, InputError
+from ..errors import CheckpointError, ConfigError, InputError
 
 # Endings of files that are described as videos.
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp")
@@ -22,12 +22,12 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
         InputError: the file is damaged.
         CheckpointError: there is nothing at `path`, or nothing that this library knows.
     """
-    from ..checkpoints.file_kinds import SAFETENSORS, find_kind
+    from ..checkpoints.file_kinds import PICKLE, SAFETENSORS, find_kind
 
-    if path.is_file() and find_kind(path) == SAFETENSORS:
-        known = describe_own_file(path)
-        if known:
-            return known
+    readers = {SAFETENSORS: describe_own_file, PICKLE: describe_pickle}
+    read = readers.get(find_kind(path)) if path.is_file() else None
+    if read is not None and (known := read(path)):
+        return known
     if path.suffix.lower() in VIDEOS or has_frames(path):
         return describe_video(path)
     return describe_checkpoint(path, vae=vae)
@@ -35,7 +35,11 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
 
 def has_frames(path: Path) -> bool:
     """Whether a path is a folder of frames; folders of checkpoints often hold pictures too, such as SDXL's."""
-    return path.is_dir() and not (path / "unet").is_dir() and next(path.glob("*.png"), None) is not None
+    from ..video.image_files import PICTURE_ENDINGS
+
+    if not path.is_dir() or (path / "unet").is_dir() or (path / "model_index.json").is_file():
+        return False
+    return any(item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "." for item in path.glob("*"))
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:
@@ -64,6 +68,20 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     if is_lora(shapes):
         return describe_lora(read_lora(path))
     return None
+
+
+def describe_pickle(path: Path) -> dict[str, Any] | None:
+    """Describes a LoRA in a pickle, read without running code from it; None for any other file."""
+    from ..checkpoints.lora import describe_lora
+    from ..checkpoints.lora_file import is_lora, read_lora
+    from ..checkpoints.weight_files import open_weights
+
+    try:
+        shapes = open_weights(path).shapes
+    except CheckpointError:
+        # What reads it as a checkpoint says what is wrong.
+        return None
+    return describe_lora(read_lora(path)) if is_lora(shapes) else None
 
 
 def describe_video(path: Path) -> dict[str, Any]:

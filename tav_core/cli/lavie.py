@@ -237,11 +237,16 @@ def prepare_video(args: argparse.Namespace, what: str, fps: float, *, height: in
     """The path of the result of this size, after checks of all that can be known of it."""
     if args.watermark:
         check_size(height, width)
-    # A folder's name may have a dot in it, and ends with / to be known as one.
-    ending = "/" if args.format == "png" else f".{args.format}"
-    path = f"{args.out / stem_of(args.clip)}-{what}{ending}"
+    path = name_video(args, what)
     check_file(args, path, fps)
     return path
+
+
+def name_video(args: argparse.Namespace, what: str) -> str:
+    """The path of the result, which is named after the clip and what is done to it."""
+    # A folder's name may have a dot in it, and ends with / to be known as one.
+    ending = "/" if args.format == "png" else f".{args.format}"
+    return f"{args.out / stem_of(args.clip)}-{what}{ending}"
 
 
 def write_one(path: str, frames: Tensor, fps: float, config: Any, args: argparse.Namespace, prompt: str) -> None:

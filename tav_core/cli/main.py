@@ -18,7 +18,16 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = build_parser()
     # The first parse makes a preset's settings the defaults; the second one uses them.
     parser.parse_args(argv)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.given = find_given(argv)
+    return args
+
+
+def find_given(argv: Sequence[str] | None) -> frozenset[str]:
+    """The options that are on the command line, by the names of their values: neither defaults nor a preset's."""
+    parser = build_parser()
+    parser.suppress_defaults()
+    return frozenset(vars(parser.parse_args(argv)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Runs the command that the options name. Returns the exit status, which is 1 if jobs of a batch failed."""
     from . import animate, commands, lavie, several_clips, zero_shot
+    from .outputs import check_outputs
 
     if args.command == "batch":
         from .batch import run_batch_command
@@ -48,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         from .study import run_study
 
         return run_study(args)
+    check_outputs(args)
     homes = {"generate": zero_shot, "instruct": zero_shot, "convert": lavie, "animate": animate}
     homes |= {"learn-start": several_clips, "tune-clips": several_clips}
     home, name = homes.get(args.command, commands), f"run_{args.command.replace('-', '_')}"

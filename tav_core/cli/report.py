@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from ..evaluation.report import ReportVideo, write_report
 from ..metrics.measure import VideoScores, measure_video
+from ..paths import new_name
 from ..video.clip import VideoClip, read_clip
 from .options.settings import read_clip_config
 from .whole_clip import read_whole
@@ -28,9 +29,9 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
     Raises:
         ConfigError: labels or prompts must be given once per video, or not at all.
     """
-    labels = one_per_video(args, args.label, "label") or [path.stem for path in args.video]
+    labels = label_videos(args)
     prompts: list[str | None] = [*one_per_video(args, args.prompt, "prompt")] or [None] * len(args.video)
-    tuned = read_tuned(args)
+    tuned, losses = read_tuned(args), read_run(args)
     clips = [read_whole(path, num_frames=args.num_frames) for path in args.video]
     source = read_source(args, tuned, clips[0])
     judges = load_judges(args, device)
@@ -39,8 +40,23 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
         scores = measure(args, clip.frames, label, judges, prompt=prompt, source=source)
         videos.append(ReportVideo(label=label, frames=clip.frames, scores=scores))
     settings = describe_settings(args, clips, labels, prompts, tuned)
-    losses = read_run(args)
     return videos, write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings)
+
+
+def label_videos(args: argparse.Namespace) -> list[str]:
+    """A label for each video: the given one, else its file's name, with its folder's if two files have one name. What
+    is still the same gets a number.
+
+    Raises:
+        ConfigError: the number of labels differs from the number of videos.
+    """
+    names = [path.stem for path in args.video]
+    whole = [f"{path.absolute().parent.name}/{path.stem}" for path in args.video]
+    default = [long if names.count(name) > 1 else name for name, long in zip(names, whole, strict=True)]
+    labels: list[str] = []
+    for label in one_per_video(args, args.label, "label") or default:
+        labels.append(new_name(label, labels))
+    return labels
 
 
 def one_per_video(args: argparse.Namespace, given: list[str], what: str) -> list[str]:
@@ -114,10 +130,18 @@ def measures_flow(args: argparse.Namespace) -> bool:
 
 
 def read_run(args: argparse.Namespace) -> list[float]:
-    """The losses of the tuning run, if its state was given."""
+    """The losses of the tuning run, if its state was given.
+
+    Raises:
+        ConfigError: it is no state of a run.
+    """
     from ..tuning.state import read_losses
 
-    return read_losses(args.state) if args.state else []
+    try:
+        return read_losses(args.state) if args.state else []
+    except ConfigError as error:
+        mend = "Give the state.safetensors that tune wrote beside the motion, or leave --state out."
+        raise ConfigError(got=error.got, expected=error.expected, mend=mend) from error
 
 
 def describe_settings(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ..atomic_files import check_output
 from ..tuning.config import SEVERAL, START, TuneConfig
 from ..tuning.video_layers.config import VideoLayersConfig
 from .options.settings import read_settings
@@ -42,6 +43,9 @@ def run_tune_clips(args: argparse.Namespace) -> None:
 
     config = read_tuning(args, SEVERAL)
     denoiser, clips = load_clips(args, config)
+    looks = [args.out / f"{name}_look.safetensors" for name in look_names(clips)]
+    for path in looks:
+        check_output(path)
     with raise_between_steps() as check, TuningBar(config.num_steps, check) as bar:
         learned = tune_clips(
             denoiser,
@@ -52,8 +56,8 @@ def run_tune_clips(args: argparse.Namespace) -> None:
             on_step=bar,
         )
     print(learned.motion.save(args.out / "motion.safetensors"))
-    for name, look in zip(look_names(clips), learned.appearances, strict=True):
-        print(save_lora(args.out / f"{name}_look.safetensors", look, dtype=torch.float16))
+    for path, look in zip(looks, learned.appearances, strict=True):
+        print(save_lora(path, look, dtype=torch.float16))
 
 
 def look_names(clips: Iterable[str]) -> list[str]:

@@ -52,9 +52,22 @@ def load_trajectory(args: argparse.Namespace) -> Trajectory | None:
     start = Trajectory.load(args.trajectory)
     if args.num_steps is not None:
         check_same_steps(args.num_steps, len(start.timesteps))
+    check_size(args, start)
     if args.blend:
         start = blend(start, Trajectory.load(args.blend), args.blend_weight)
     return start if args.speed == 1 else stretch(start, args.speed)
+
+
+def check_size(args: argparse.Namespace, start: Trajectory) -> None:
+    """Raises `ConfigError` if the options ask for another size than that of the inversion."""
+    for name, latents in zip(("height", "width"), start.noise.shape[-2:], strict=True):
+        asked, inverted = getattr(args, name), VAE_FACTOR * latents
+        if asked not in (None, inverted):
+            raise ConfigError(
+                got=f"a {name} of {asked} for an inversion of {inverted}",
+                expected="the same size",
+                mend=f"Leave --{name} out, or invert the clip again with --{name} {asked}.",
+            )
 
 
 def random_start(

@@ -60,7 +60,7 @@ def run_generate(args: argparse.Namespace) -> None:
         **dataclasses.asdict(config),
         **camera_of(args),
         "negative": args.negative,
-        "motion": args.motion,
+        "motion": args.motion and args.motion.name,
         **loras_of(args),
     }
     for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about):

@@ -68,26 +68,36 @@ def mark_frames(frames: Tensor, text: str) -> Tensor:
     return torch.stack([torch.from_numpy(marker(frame)).float() / 255 for frame in pixels])
 
 
-def read_mark(frames: Iterable[np.ndarray]) -> str | None:
-    """The text that was put into frames, `h w 3` uint8 RGB; None if there is none, or none that can be read.
+def read_mark(frames: Iterable[np.ndarray | Tensor]) -> str | None:
+    """The text that was put into frames; None if there is none, or none that can be read.
+
+    Args:
+        frames: each `h w 3` RGB, floats in [0, 1] or uint8; or all in one array or tensor, as `mark_frames` gives them.
 
     Raises:
         ConfigError: the package invisible-watermark is not installed.
+        InputError: these are no frames.
     """
     decoder = load_package().WatermarkDecoder("bits", NUM_BITS)
     votes = [
         np.asarray(decoder.decode(np.ascontiguousarray(pixels[..., ::-1]), METHOD), dtype=np.float64)
-        for pixels in frames
+        for pixels in map(read_pixels, frames)
         if pixels.shape[0] * pixels.shape[1] >= LEAST_PIXELS
     ]
     return from_bits(np.mean(votes, axis=0) > 0.5) if votes else None
+
+
+def read_pixels(frame: np.ndarray | Tensor) -> np.ndarray:
+    """One frame of either kind as uint8; an array is copied, since a picture's own cannot be written to."""
+    own = np.array(frame) if isinstance(frame, np.ndarray) else frame
+    return to_pixels(check_frames(own[None], channels=3)[0])
 
 
 def to_pixels(frame: Tensor) -> np.ndarray:
     """A frame in [0, 1], or of bytes, as uint8."""
     if frame.dtype != torch.uint8:
         frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(frame.cpu().numpy())
+    return np.ascontiguousarray(frame.detach().cpu().numpy())
 
 
 def check_text(text: str) -> None:

@@ -107,9 +107,10 @@ def check_video(path: str | Path, *, fps: float | Fraction) -> Target:
             mend="Change the ending, or end the path with / for a folder.",
         )
     rate = _check_rate(fps, ending)
-    with explain_write_failure(target):
-        _check_replaceable(target)
-    check_output(target)
+    check_output(target, folder=not ending)
+    if not ending:
+        with explain_write_failure(target):
+            _check_replaceable(target)
     return Target(target, ending, rate)
 
 

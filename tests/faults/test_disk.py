@@ -22,7 +22,7 @@ from tav_core.tuning.config import TuneConfig
 from tav_core.tuning.state import RunState
 from tav_core.tuning.training_run import TuningRun
 from tav_core.tuning.tune import tune
-from tav_core.video.write import write_video
+from tav_core.video.write import check_video, write_video
 
 FAST = {"num_steps": 3, "learning_rate": 1e-3, "memory": "speed"}
 NOISE = torch.rand((4, 32, 32, 3), generator=torch.Generator().manual_seed(0))
@@ -200,6 +200,23 @@ def test_a_disk_that_fills_up_in_a_run_costs_the_steps_since_the_last_save(
 def test_what_is_checked_before_the_work_leaves_no_trace(tmp_path):
     check_output(tmp_path / "new" / "folders" / "x.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_place_for_a_file_nor_the_reverse(tmp_path):
+    """Neither can be moved over the other, which was found after the work."""
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"folder\.mp4, which is a folder.*move what is there"):
+        check_output(tmp_path / "folder.mp4")
+    with pytest.raises(OutputError, match=r"as in .*folder\.mp4.x\.html"):
+        check_output(tmp_path / "folder.mp4", example="x.html")
+    for path, kind in (("folder.mp4", "folder"), ("file", "file")):
+        with pytest.raises(OutputError, match=f"which is a {kind}"):
+            check_video(tmp_path / path, fps=8)
+    check_output(tmp_path / "folder.mp4", folder=True)
+    check_output(tmp_path / "file")
+    with pytest.raises(OutputError, match="too long"):
+        check_output(tmp_path / ("x" * 300) / "x")
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -17,6 +17,14 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized argument: {unknown[0]}{self.suggest(unknown[0])}")
         return namespace, unknown
 
+    def suppress_defaults(self) -> None:
+        """Leaves options that are not given out of what is parsed, those of all commands too."""
+        for action in self._actions:
+            action.default = argparse.SUPPRESS
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    command.suppress_defaults()
+
     def suggest(self, unknown: str) -> str:
         """A hint at the option that is spelt most like an unknown one; empty if none is."""
         options = [option for option in self._option_string_actions if option.startswith("--")]

@@ -15,7 +15,9 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", type=Path, action="append", required=True, help="a video to measure; may be given several times"
     )
-    parser.add_argument("--label", action="append", default=[], help="one per video (default: its file name)")
+    parser.add_argument(
+        "--label", action="append", default=[], help="one per video (default: its file name, with its folder if needed)"
+    )
     parser.add_argument(
         "--prompt", action="append", default=[], help="one per video, for the page and the CLIP text score"
     )

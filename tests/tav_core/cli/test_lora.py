@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tav_core.cli.inputs import split_scale
 from tav_core.cli.main import main
@@ -95,6 +95,10 @@ def test_info_says_what_a_lora_is_and_why_another_file_is_none(place, tmp_path, 
     assert main(["info", f"{place / 'look.safetensors'}"]) == 0
     told = capsys.readouterr().out
     assert "kind  LoRA" in told and "1 in text_encoder, 1 in unet" in told and "rank  2" in told
+    # The same in a pickle, as trainers of kohya's time wrote it.
+    torch.save(load_file(place / "look.safetensors"), tmp_path / "look.pt")
+    assert main(["info", f"{tmp_path / 'look.pt'}"]) == 0
+    assert capsys.readouterr().out == told
     save_file({"lora_unet_mid_block.lokr_w1": torch.ones(2, 2)}, tmp_path / "lokr.safetensors")
     assert main(["info", f"{tmp_path / 'lokr.safetensors'}"]) == 1
     assert "a LoKr (LyCORIS)" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -63,6 +64,21 @@ def test_videos_alone(place, capsys):
     assert "4 frames" in (place / "report.html").read_text()
 
 
+def test_two_files_of_one_name_are_told_apart(place, capsys):
+    """Each with a table of its own."""
+    videos = []
+    for folder in ("a", "b"):
+        (place / folder).mkdir()
+        videos += ["--video", f"{shutil.copy(place / 'same.mp4', place / folder / 'out.mp4')}"]
+    prompts = ["--prompt", "a dog", "--prompt", "a cow"]
+    given = ["report", *videos, *prompts, "--no-flow", "--num-frames", "4", "--out", f"{place / 'two.html'}"]
+    for more, labels in (([], ("a/out", "b/out")), (["--label", "it", "--label", "it"], ("it", "it-2"))):
+        assert main([*given, *more]) == 0
+        assert [line for line in capsys.readouterr().out.splitlines() if line in labels] == [*labels]
+        page = (place / "two.html").read_text()
+        assert all(f"Video: {label}" in page for label in labels) and "a dog" in page and "a cow" in page
+
+
 def test_prompts_without_clip_are_on_the_page(place, capsys):
     """As the README's command has them."""
     assert report(place, "--no-flow", "--num-frames", "4", "--prompt", "a dog", "--prompt", "a cow") == 0
@@ -83,6 +99,13 @@ class TestErrors:
     def test_labels_and_prompts_are_one_per_video(self, place, capsys):
         fails(capsys, report(place, "--label", "one"), "1 --label for 2 --video")
         fails(capsys, report(place, "--prompt", "one"), "1 --prompt for 2 --video")
+
+    def test_a_state_is_read_before_anything_is_measured(self, place, capsys, monkeypatch):
+        monkeypatch.setattr("tav_core.cli.report.read_whole", None)
+        save_tensors(place / "none.safetensors", {"x": torch.zeros(1)}, {})
+        for name in ("none", "gone"):
+            status = report(place, "--state", f"{place / name}.safetensors")
+            fails(capsys, status, f"{name}.safetensors", "Give the state.safetensors that tune wrote", "--state out")
 
     def test_a_source_that_is_too_short(self, place, capsys):
         fails(capsys, report(place, "--source", f"{place / 'source.mp4'}", "--stride", "3"), "12 frames", "stride 3")

@@ -58,6 +58,13 @@ def test_the_defaults_are_those_of_a_start():
     assert args.seed == START.seed and not hasattr(args, "modules")
 
 
+def test_where_the_looks_go_is_checked_before_the_tuning(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tav_core.cli.several_clips.load_clips", lambda *_: (None, {"cat.mp4": None}))
+    (tmp_path / "cat_look.safetensors").mkdir()
+    assert main(["tune-clips", "--model", "m", "--data", "d", "--out", f"{tmp_path}", *SIZE, *HERE]) == 1
+    assert "cat_look.safetensors, which is a folder" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def out(place):
     given = ["--model", f"{place / 'model'}", "--data", f"{place / 'data'}", "--out", f"{place / 'several'}"]

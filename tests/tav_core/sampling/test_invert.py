@@ -7,6 +7,7 @@ import torch
 
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError, LatentsError
+from tav_core.models.latents import LatentMoments
 from tav_core.models.schedule import NoiseSchedule
 from tav_core.sampling.config import EditConfig
 from tav_core.sampling.edit import edit
@@ -119,3 +120,6 @@ def test_wrong_files_and_latents_are_refused(tmp_path, denoiser, context, golden
         Trajectory.load(tmp_path / "other.safetensors")
     with pytest.raises(LatentsError, match="five axes"):
         invert(denoiser, torch.randn(4, 4, 8, 8), context)
+    moments = LatentMoments(mean=torch.zeros(1, 4, 4, 8, 8), std=torch.zeros(1, 4, 4, 8, 8))
+    with pytest.raises(LatentsError, match=r"latents of LatentMoments.*take latents\.mean"):
+        invert(denoiser, moments, context)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tav_core.cli.main import main
-from tav_core.errors import ConfigError
+from tav_core.errors import ConfigError, InputError
 from tav_core.video import watermark
 from tav_core.video.clip import open_source, read_clip
 from tav_core.video.notes import read_notes, read_settings_in
@@ -90,7 +90,15 @@ def test_frames_are_marked_for_other_writers(package):
     marked = watermark.mark_frames(frames, TEXT)
     assert marked.shape == frames.shape and marked.dtype == torch.float32 and torch.equal(frames, before)
     assert 1 / 255 < (marked - frames).abs().max() < 0.25
-    assert watermark.read_mark((255 * marked).round().byte().numpy()) == TEXT
+    as_bytes = (255 * marked).round().byte()
+    for kind in (marked, marked.numpy(), marked.double().numpy(), marked.half(), as_bytes, as_bytes.numpy()):
+        assert watermark.read_mark(kind) == watermark.read_mark(iter(kind)) == TEXT
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((256, 256, 3)), np.zeros((1, 256, 256)), np.zeros((1, 256, 256, 3), int)])
+def test_what_is_no_frames_has_no_mark_to_read(package, wrong):
+    with pytest.raises(InputError, match="Got frames of"):
+        watermark.read_mark(wrong)
 
 
 def test_a_text_and_its_checksum():
@@ -158,6 +166,18 @@ def test_info_reads_the_settings_back_from_formats_whose_muxers_have_no_comment(
             assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
     assert main(["info", f"{path}"]) == 0
     assert f"frames  {num_frames}" in capsys.readouterr().out
+
+
+def test_info_knows_every_kind_of_picture_as_a_frame(tmp_path, capsys):
+    for ending in ("JPG", "bmp"):
+        folder = tmp_path / ending
+        folder.mkdir()
+        for number in range(2):
+            Image.new("RGB", (64, 64)).save(folder / f"{number}.{ending}")
+        assert main(["info", f"{folder}"]) == 0
+        assert "kind  video" in (told := capsys.readouterr().out) and "frames  2" in told
+    (folder / "model_index.json").write_text("{}")
+    assert main(["info", f"{folder}"]) == 1
 
 
 def test_info_on_a_video_without_either(tmp_path, capsys):
