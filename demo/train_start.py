@@ -30,15 +30,11 @@ from tav_core import (
 from .creatures.moving_scenes import MovingScene, random_moving_scene
 from .creatures.settings import GROUP_NORM, MODEL
 from .creatures.stills import SEED
+from .lavie.moving_scenes import frame_times
 
 NUM_CLIPS, NUM_FRAMES = 200, 8
 OUT = Path("out") / "start_training"
 START_FILE = MODEL / "start.safetensors"
-
-
-def frame_times(num_frames: int) -> np.ndarray:
-    """Times of the frames of a whole clip, from 0 to 1."""
-    return np.linspace(0, 1, num_frames)
 
 
 def draw_scenes(count: int) -> list[MovingScene]:

@@ -222,24 +222,24 @@ def fit_device(batch: Batch, executor: str, slots: Slots) -> Batch:
 
 def hash_files(batch: Batch) -> dict[str, str]:
     """The hashes of the recipe's files; a checkpoint has gigabytes, so they are remembered in hashes.json."""
-    path = batch.out / "hashes.json"
-    known = read_json(path)
+    kept = batch.out / "hashes.json"
+    known = read_json(kept)
     before = dict(known)
     hashes = {}
     for name, file in batch.recipe.files.items():
-        if not Path(file).expanduser().exists():
+        path = Path(file).expanduser()
+        if not path.exists():
             what = name.split()[0]
             raise InputError(got=f"{what} {file}, which does not exist", expected="a file or folder", mend="Check it.")
-        weights = Path(file).expanduser()
-        hashes[name] = hash_path(weights, known)
-        if settings := find_settings(weights):
+        hashes[name] = hash_path(path, known)
+        if settings := find_settings(path):
             hashes[name] += f" {hash_path(settings, known)}"
     model = Path(batch.recipe.model).expanduser()
     # It says what the model predicts.
     if model.is_file() and (beside := find_yaml(model)):
         hashes[MODEL_YAML] = hash_path(beside, known)
     if known != before:
-        write_json(path, known)
+        write_json(kept, known)
     return hashes
 
 

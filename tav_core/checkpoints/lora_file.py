@@ -215,6 +215,9 @@ def read_alphas(file: WeightFile) -> Alphas:
     """peft's settings in a file's metadata, or in the adapter_config.json beside it; none are none."""
     try:
         inside = json.loads(file.metadata.get(CONFIG_INSIDE, "{}"))
+        # Some trainers write it as it is: unet.lora_alpha.
+        plain = {name: text for name, text in file.metadata.items() if name.split(".")[-1] == "lora_alpha"}
+        inside = inside or {name: json.loads(text) for name, text in plain.items()}
         if not inside and (beside := find_settings(file.path)):
             inside = json.loads(beside.read_text("utf-8"))
         configs: dict[str, dict[str, Any]] = {}

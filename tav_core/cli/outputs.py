@@ -47,6 +47,7 @@ def check_outputs(args: argparse.Namespace) -> None:
     example = ONE_FILE.get(args.command, "")
     for path in list_files(args):
         check_output(check_output_path(path), example=example)
+    check_apart([given for name in RESULTS if (given := getattr(args, name, None))])
     for result in list_outputs(args):
         for given, option in list_inputs(args):
             check_other(result, given, option)
@@ -91,6 +92,17 @@ def paths_in(name: str, value: Any) -> list[Path | str]:
     if name == "local_prompt":
         return [mask for _, mask in value]
     return [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+
+
+def check_apart(results: list[Path | str]) -> None:
+    """Raises `ConfigError` if two results have one path."""
+    places = [Path(result).expanduser().absolute() for result in results]
+    if len(set(places)) < len(places):
+        raise ConfigError(
+            got=f"{results[-1]} for two results",
+            expected="a path for each: one would replace the other",
+            mend="Choose another --out-mask.",
+        )
 
 
 def check_other(output: Path | str, given: Path | str, option: str) -> None:

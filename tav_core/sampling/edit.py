@@ -162,8 +162,9 @@ def check_resample(config: EditConfig, *, masked: bool, ddim: bool = True) -> No
 
 
 def check_correct(correct: Correct | None, config: EditConfig, scheduler: SchedulerMixin | None) -> None:
-    """Raises `ConfigError` if a correction is given to a scheduler, or is made of an inversion of other steps."""
-    if correct is None:
+    """Raises `ConfigError` if a correction by an inversion is given to a scheduler, or to another number of steps."""
+    inverted = getattr(correct, "num_steps", None)
+    if inverted is None:
         return
     if scheduler is not None:
         raise ConfigError(
@@ -171,7 +172,7 @@ def check_correct(correct: Correct | None, config: EditConfig, scheduler: Schedu
             expected="DDIM, whose latents have the noise of the inversion's after each step",
             mend="Leave the scheduler out, or the mask.",
         )
-    check_same_steps(config.num_steps, getattr(correct, "num_steps", config.num_steps))
+    check_same_steps(config.num_steps, inverted)
 
 
 def place_local(local: Sequence[LocalPrompt], noise: Tensor, config: EditConfig, *, width: int) -> Placed:

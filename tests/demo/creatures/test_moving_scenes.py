@@ -9,7 +9,8 @@ from demo.creatures.moving_scenes import random_moving_scene
 from demo.creatures.oracle import Oracle
 from demo.creatures.scene import centre
 from demo.creatures.stills import held_out, seen
-from demo.train_start import NUM_FRAMES, draw_scenes, frame_times
+from demo.lavie.moving_scenes import frame_times
+from demo.train_start import NUM_FRAMES, draw_scenes
 
 
 def scene(way, pair=("turtle", "meadow"), seed=0):

@@ -207,6 +207,9 @@ def test_alphas_of_peft_in_the_metadata_and_beside_the_file(sd1_checkpoint, tmp_
     alone = {name.removeprefix("unet."): tensor for name, tensor in diffusers(query).items()}
     file = save(tmp_path, alone, lora_adapter_metadata=json.dumps({"r": RANK, "lora_alpha": 8, "alpha_pattern": {}}))
     check(sd1_checkpoint, apply_loras(sd1_checkpoint, [load_lora(file)]), query, 8 / RANK)
+    for name in ("lora_alpha", "unet.lora_alpha"):
+        file = save(tmp_path, diffusers(query), **{name: "8", "unet.r": str(RANK)})
+        check(sd1_checkpoint, apply_loras(sd1_checkpoint, [load_lora(file)]), query, 8 / RANK)
     bare = {n.replace("unet.", "base_model.model."): t for n, t in diffusers(query).items()}
     file = save(tmp_path, bare).rename(tmp_path / "adapter_model.safetensors")
     config = {"r": RANK, "lora_alpha": 3, "use_rslora": True}

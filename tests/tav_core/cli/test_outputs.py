@@ -96,3 +96,8 @@ def test_what_is_read_is_not_replaced(place, capsys, line, option):
 def test_other_results_are_no_matter(place, capsys, line):
     """What is refused then is the motion, which is empty, or a name that no disk takes."""
     assert "would replace" not in refused(place, capsys, line)
+
+
+def test_two_results_have_a_path_each(place, capsys):
+    line = "animate --clip picture.png --mask link.mp4 --path 0,0 1,1 --out new.mp4 --out-mask ./new.mp4"
+    refused(place, capsys, line, "new.mp4 for two results", "Choose another --out-mask")
