@@ -9,10 +9,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.sampling.interpolate import FACTOR
+from tav_core.sampling.keep_colors import keep_colors
 from tav_core.sampling.upscale import TIMES
 
 from .lavie.cascade import GUIDANCE, STEPS, Cascade
@@ -78,10 +80,10 @@ def of_way(way: str, count: int, rows: dict[str, list[dict[str, float]]]) -> dic
     return {"way": round(float(np.mean(right)), 3), "count": len(right)} if right else {}
 
 
-def restore(cascade: Cascade, frames: np.ndarray) -> np.ndarray:
-    """Frames through the autoencoder: the best that any model of its latents can do."""
-    latents = encode_frames(cascade.sd.vae, torch.from_numpy(frames).to(cascade.device)).mean
-    return decode_latents(cascade.sd.vae, latents)[0].cpu().numpy()
+def restore(cascade: Cascade, vae: AutoencoderKL, frames: np.ndarray) -> np.ndarray:
+    """Frames through an autoencoder: the best that any model of its latents can do."""
+    latents = encode_frames(vae, torch.from_numpy(frames).to(cascade.device)).mean
+    return decode_latents(vae, latents)[0].cpu().numpy()
 
 
 def score_interpolation(cascade: Cascade, count: int, _: float) -> Scores:
@@ -92,7 +94,7 @@ def score_interpolation(cascade: Cascade, count: int, _: float) -> Scores:
     for number, scene in enumerate(truth_scenes(count)):
         times = frame_times(NUM_DENSE)
         truth, path = scene.frames(times), scene.path(times)
-        restored = restore(cascade, truth)
+        restored = restore(cascade, cascade.sd.vae, truth)
         made = cascade.interpolate(np.ascontiguousarray(truth[::FACTOR]), scene.prompt, seed=number)
         for name, frames in {"interpolated": made, "blended": blend(restored[::FACTOR]), "restored": restored}.items():
             psnr = decibels(frames[between], truth[between])
@@ -104,14 +106,21 @@ def score_interpolation(cascade: Cascade, count: int, _: float) -> Scores:
 
 
 def score_upscaling(cascade: Cascade, count: int, _: float) -> Scores:
-    """Crops of frames at four times the size against rendered ones, beside bicubic enlargement."""
-    rows: dict[str, list[dict[str, float]]] = {"upscaled": [], "bicubic": []}
+    """Crops of frames at four times the size against rendered ones, beside bicubic enlargement and what is left of the
+    rendered ones by the autoencoder."""
+    rows: dict[str, list[dict[str, float]]] = {"upscaled": [], "colors as drawn": [], "bicubic": [], "restored": []}
     strips = []
     for number, scene in enumerate(truth_scenes(count)):
         times = frame_times(NUM_FRAMES)[:SHARP_FRAMES]
         small, truth = crop_of(scene, times, LOW_SIDE)
         enlarged = [cv2.resize(each, truth.shape[1:3], interpolation=cv2.INTER_CUBIC) for each in small]
-        made = {"upscaled": cascade.upscale(small, scene.prompt, seed=number), "bicubic": np.stack(enlarged).clip(0, 1)}
+        drawn = torch.from_numpy(cascade.draw_large(small, scene.prompt, seed=number))
+        made = {
+            "upscaled": keep_colors(drawn, torch.from_numpy(small)).numpy(),
+            "colors as drawn": drawn.numpy(),
+            "bicubic": np.stack(enlarged).clip(0, 1),
+            "restored": restore(cascade, cascade.upscaler_vae, truth),
+        }
         for name, frames in made.items():
             still = np.abs(np.diff(frames - truth, axis=0)).mean()
             rows[name].append({"psnr": decibels(frames, truth), "unsteady": float(still)})
@@ -131,7 +140,7 @@ def score_seams(cascade: Cascade, count: int, _: float) -> Scores:
         times = frame_times(NUM_DENSE)[:SEAM_FRAMES]
         small, truth = crop_of(scene, times, SEAM_SIDE)
         for overlap, step in ((2, 2), (0, 8)):
-            made = cascade.upscale(small, scene.prompt, seed=number, overlap=overlap)
+            made = cascade.draw_large(small, scene.prompt, seed=number, overlap=overlap)
             ratio = seam_ratio(made, truth, range(step, SEAM_FRAMES, step))
             rows[f"overlap {overlap}"].append({"seam": ratio, "psnr": decibels(made, truth)})
         print(number + 1, {name: mean_scores(part) for name, part in rows.items()}, flush=True)

@@ -78,6 +78,7 @@ HOMES = {
     "sampling.lavie_config": ("InterpolateConfig", "TextToVideoConfig", "UpscaleConfig"),
     "sampling.text_to_video": ("text_to_video",),
     "sampling.interpolate": ("interpolate", "interpolated_length", "repeat_keys"),
+    "sampling.keep_colors": ("keep_colors",),
     "sampling.upscale": ("upscale",),
     "evaluation.preview": ("preview_score", "render_preview"),
     "evaluation.reconstruct": ("Reconstruction", "psnr", "reconstruct"),

@@ -17,6 +17,7 @@ from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.models.latents import decode_latents, encode_frames
 from tav_core.models.text import encode_prompt
 from tav_core.sampling.interpolate import interpolate
+from tav_core.sampling.keep_colors import keep_colors
 from tav_core.sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from tav_core.sampling.text_to_video import text_to_video
 from tav_core.sampling.upscale import upscale
@@ -90,10 +91,15 @@ class Cascade:
         latents = interpolate(self.denoiser("interpolation"), keys, *texts, config=config)
         return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
 
-    def upscale(
+    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
+        """A video four times as wide and high, in the colors of the small one."""
+        drawn = torch.from_numpy(self.draw_large(frames, prompt, seed=seed, guidance=guidance))
+        return keep_colors(drawn, torch.from_numpy(frames)).numpy()
+
+    def draw_large(
         self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0, overlap: int = CHUNK_OVERLAP
     ) -> np.ndarray:
-        """A video four times as wide and high; its chunks of eight frames share `overlap` frames."""
+        """What the model draws four times as wide and high; its chunks of eight frames share `overlap` frames."""
         config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance, chunk_overlap=overlap)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)

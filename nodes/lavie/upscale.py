@@ -47,6 +47,13 @@ class UpscaleVideo(io.ComfyNode):
                 widget(UpscaleConfig, "negative"),
                 widget(UpscaleConfig, "chunk"),
                 widget(UpscaleConfig, "chunk_overlap"),
+                io.Boolean.Input(
+                    "keep_colors",
+                    display_name="keep colors",
+                    default=True,
+                    optional=True,
+                    tooltip="Gives the result the colors of the input; the model shifts them. Details stay as drawn.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="As many frames, four times as large."),
@@ -66,8 +73,10 @@ class UpscaleVideo(io.ComfyNode):
         cfg: float,
         noise_level: int,
         upscale_seed: int,
+        keep_colors: bool = True,
         **settings: Any,
     ) -> io.NodeOutput:
+        from ...tav_core.sampling.keep_colors import keep_colors as as_colored
         from ...tav_core.sampling.upscale import TIMES
         from ..core.lavie_host import upscale_frames
         from ..core.lavie_inputs import encode_text
@@ -78,7 +87,8 @@ class UpscaleVideo(io.ComfyNode):
         if warning := memory_warning(num_frames, TIMES * width, TIMES * height):
             warn(cls, warning)
         prompts = encode_text(clip, prompt), encode_text(clip, config.negative)
-        return io.NodeOutput(upscale_frames(find_file(model_name), vae, frames, prompts, config))
+        large = upscale_frames(find_file(model_name), vae, frames, prompts, config)
+        return io.NodeOutput(as_colored(large, frames.clamp(0, 1)) if keep_colors else large)
 
     @classmethod
     def fingerprint_inputs(cls, model_name: Any, **others: Any) -> str:

@@ -22,6 +22,7 @@ from ..models.latents import decode_latents
 from ..models.precision import DTYPES
 from ..models.text import encode_prompt
 from ..sampling.interpolate import FACTOR, KeyWindows, interpolate, interpolated_length
+from ..sampling.keep_colors import keep_colors
 from ..sampling.lavie_config import InterpolateConfig, TextToVideoConfig, UpscaleConfig
 from ..sampling.text_to_video import LATENT_CHANNELS, text_to_video
 from ..sampling.upscale import TIMES, in_chunks, upscale
@@ -133,7 +134,8 @@ def run_upscale(args: argparse.Namespace) -> None:
         )
     # A frame of the result takes as much memory to decode as the prediction did.
     torch.nn.Module.to(lavie.unet, "meta")
-    write_one(path, decode_latents(parts.vae, latents)[0], fps, config, args, prompt)
+    frames = decode_latents(parts.vae, latents)[0]
+    write_one(path, frames if args.model_colors else keep_colors(frames, clip.frames), fps, config, args, prompt)
 
 
 def run_train_video(args: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ COMFYUI_PATH names the folder of a ComfyUI, or several with os.pathsep between; 
 they are installed for. Without the first, comfy-cli's ~/comfy/ComfyUI is tried; without the second, the environment in
 the ComfyUI folder, then this interpreter.
 
-With COMFYUI_GPU=1, the servers compute on the graphics card. With COMFYUI_DYNAMIC_VRAM=1, all of them run as on an NVIDIA card, see dynamic_vram.py; without it, test_dynamic_vram.py
-does.
+With COMFYUI_GPU=1, the servers compute on the graphics card. With COMFYUI_DYNAMIC_VRAM=1, all of them run as on an
+NVIDIA card, see dynamic_vram.py; without it,
+test_dynamic_vram.py does.
 """
 
 from __future__ import annotations

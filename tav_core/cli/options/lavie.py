@@ -54,6 +54,9 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
     )
     add_device(parser)
     add_whole_clip(parser, UpscaleConfig, fps="the clip's")
+    parser.add_argument(
+        "--model-colors", action="store_true", help="leave colors as the model draws them; by default the clip's stay"
+    )
 
 
 def add_train_video(parser: argparse.ArgumentParser) -> None:

@@ -105,6 +105,18 @@ def test_a_clip_becomes_four_times_as_large(place):
     assert comment_of(video.path)["noise_level"] == 50
 
 
+def test_colors_are_the_clips_unless_the_models_are_wanted(place):
+    color = np.array([0.3, 0.5, 0.7], dtype=np.float32)
+    write_video(place / "flat.mp4", np.tile(color, (2, 16, 32, 1)), fps=8)
+    off = {}
+    for out, more in (("kept", ()), ("drawn", ("--model-colors",))):
+        assert upscale(place, *more, clip="flat.mp4", out=out) == 0
+        frames = read_whole(place / out / "flat-x4.mp4").frames
+        off[out] = float((frames.mean((0, 1, 2)) - torch.from_numpy(color)).abs().max())
+    # A random model draws such contrasts that some of what is added is cut off.
+    assert off["kept"] < off["drawn"] / 2, off
+
+
 def test_sides_that_are_no_multiples_of_eight_keep_every_pixel(place):
     """1920x1080 enlarged from 480x270, not 1920x1056."""
     frames = np.random.default_rng(1).random((2, 18, 30, 3), dtype=np.float32)
