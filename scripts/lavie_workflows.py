@@ -78,8 +78,8 @@ def lavie_demo(graph: WorkflowGraph) -> None:
     """The cascade with the small LaVie that comes with the pack."""
     graph.note(
         "LaVie's cascade with a tiny model that comes with the pack: nothing to download.",
-        "It knows a circle, square, triangle and star in six colors, *moving left*, *right*, *up* or *down*. All its "
-        "words are in the help of *Load Demo Cascade*.",
+        "It knows a circle, square, triangle and star in six colors. They move, though seldom where the prompt says. "
+        "All its words are in the help of *Load Demo Cascade*.",
         "For LaVie itself, see templates 16 and 17.",
     )
     graph.group("Load", LOAD, below=True)

@@ -1,6 +1,7 @@
 """Makes the thumbnails of the example workflows, from frames that the demo model renders on a running ComfyUI.
 
     python scripts/make_thumbnails.py --url http://127.0.0.1:8188
+    python scripts/make_thumbnails.py --names 21_lavie_demo
 
 Needs Pillow. On a CPU it takes some minutes. The run is called "thumbnails".
 """
@@ -29,6 +30,9 @@ EDITS = {
     "watercolor": "a bear is running in the snow, watercolor style",
     "turtle": "a turtle is walking in the desert",
 }
+# What the tiny LaVie draws.
+SHAPES = ("a red star moving right on a blue background", "a yellow square moving up on a black background")
+TINY = "tiny_lavie_{}.safetensors"
 # For each workflow, the title and rows of label and video. If a row needs a model that is not in the pack, a video of
 # the same kind from the demo model replaces it.
 PICTURES = {
@@ -53,6 +57,12 @@ PICTURES = {
     "13_text_to_video": ("13  Text to video", {f"{MADE}, the camera moves": "made", "no motion field": "still"}),
     "14_edges_to_video": ("14  Edges to video", {"edges of each frame": "edges", EDITS["beach"]: "beach"}),
     "15_instruct": ("15  Instruct", {"source": "source", '"make it a watercolor"': "watercolor"}),
+    "16_lavie_text_to_video": ("16  LaVie: text to video", {SHAPES[0]: "base_0", SHAPES[1]: "base_1"}),
+    "17_lavie_cascade": (
+        "17  LaVie's cascade",
+        {"16 frames": "base_0", "61 frames": "between", "four times as large": "large"},
+    ),
+    "21_lavie_demo": ("21  LaVie, tiny and bundled", {SHAPES[0]: "between", "four times as large": "large"}),
     "19_draw_the_motion": ("19  Draw the motion", {"a picture, moved along a path": "crude", "the video": "drawn"}),
     "20_many_clips": (
         "20  Many clips, many prompts",
@@ -202,6 +212,35 @@ def drawn_graph() -> dict[str, Any]:
     }
 
 
+def cascade_graph() -> dict[str, Any]:
+    """Videos from text by the tiny LaVie; the first one with more frames, some of them larger."""
+    graph = {
+        "parts": node("TAVLoadDemoCascade"),
+        "empty": node("CLIPTextEncode", clip=["parts", 0], text=""),
+        "lavie": node("TAVLoadLaVie", model_name=TINY.format("base")),
+        "space": node("EmptyLatentImage", width=96, height=96, batch_size=16),
+    }
+    sampling = {"seed": 1, "steps": 30, "cfg": 5.0, "sampler_name": "ddim", "scheduler": "ddim_uniform", "denoise": 1.0}
+    for number, shown in enumerate(SHAPES):
+        told = f"text_{number}"
+        graph[told] = node("CLIPTextEncode", clip=["parts", 0], text=shown)
+        prompts = {"model": ["lavie", 0], "positive": [told, 0], "negative": ["empty", 0], "latent_image": ["space", 0]}
+        graph[f"latent_{number}"] = node("KSampler", **prompts, **sampling)
+        graph[f"video_{number}"] = node("VAEDecode", samples=[f"latent_{number}", 0], vae=["parts", 1])
+        graph[f"base_{number}"] = save(f"video_{number}")
+    told = {"clip": ["parts", 0], "prompt": SHAPES[0], "num_steps": 20, "cfg": 1.0}
+    windows = {"negative": "None", "prompt_suffix": ", 4k.", "window": 16, "window_overlap": 4}
+    chunks = {"negative": "blur, worst quality", "chunk": 8, "chunk_overlap": 2, "noise_level": 50}
+    files = {"vae": ["parts", 1], "model_name": TINY.format("interpolation")}
+    graph["frames"] = node(
+        "TAVInterpolateFrames", images=["video_0", 0], **told, **windows, **files, interpolate_seed=3418, fps=8.0
+    )
+    files = {"vae": ["parts", 2], "model_name": TINY.format("super_resolution")}
+    graph["some"] = node("ImageFromBatch", image=["frames", 0], batch_index=0, length=16)
+    graph["upscaled"] = node("TAVUpscaleVideo", images=["some", 0], **told, **chunks, **files, upscale_seed=10)
+    return graph | {"between": save("frames"), "large": save("upscaled")}
+
+
 def ask(url: str, body: Any = None) -> bytes:
     """The server's answer to a request."""
     data = None if body is None else json.dumps(body).encode()
@@ -252,14 +291,18 @@ def draw(title: str, rows: dict[str, list[Image.Image]]) -> Image.Image:
 
 
 def main() -> None:
-    """Renders the frames and draws every thumbnail."""
+    """Renders the frames that are needed, and draws the thumbnails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8188", help="a running ComfyUI that has the pack")
-    url = parser.parse_args().url
-    videos = render(url, first_graph())
-    videos |= render(url, tuned_graph(300, "continue", {"later": EDITS["beach"]}))
-    videos |= render(url, zero_shot_graph()) | render(url, drawn_graph())
-    for name, (title, rows) in PICTURES.items():
+    parser.add_argument("--names", nargs="+", choices=[*PICTURES], default=[*PICTURES], help="workflows (default: all)")
+    args = parser.parse_args()
+    wanted, videos = {key for name in args.names for key in PICTURES[name][1].values()}, {}
+    longer = tuned_graph(300, "continue", {"later": EDITS["beach"]})
+    for graph in (first_graph(), longer, zero_shot_graph(), drawn_graph(), cascade_graph()):
+        if wanted & graph.keys():
+            videos |= render(args.url, graph)
+    for name in args.names:
+        title, rows = PICTURES[name]
         path = WORKFLOWS / f"{name}.jpg"
         draw(title, {label: videos[key] for label, key in rows.items()}).save(path, quality=QUALITY)
         print(path)

@@ -57,6 +57,7 @@ from tune_a_video_pack.tav_core.sampling.lavie_config import (  # isort: skip
     UpscaleConfig,
 )
 from tune_a_video_pack.tav_core.sampling.text_to_video import text_to_video  # isort: skip
+from tune_a_video_pack.tav_core.sampling.keep_colors import keep_colors  # isort: skip
 from tune_a_video_pack.tav_core.sampling.upscale import upscale  # isort: skip
 
 args.preview_method = latent_preview.LatentPreviewMethod.Auto
@@ -312,17 +313,18 @@ def check_interpolation() -> dict[str, float | list | bool]:
 
 
 def check_upscaling() -> dict[str, float | list]:
-    """Upscale Video against the library, in one chunk and in several."""
+    """Upscale Video against the library, in one chunk with the input's colors and in several with the model's."""
     vae, found, shapes = x4_vae(), {}, []
     host = load_lavie(UPSCALER, "super_resolution")
-    for name, chunk in (("whole", 8), ("chunks", 2)):
+    for name, chunk, keeps in (("whole", 8, True), ("chunks", 2, False)):
         small = KEYS[:, :14, :19]
-        settings = {**LARGER, "chunk": chunk, "chunk_overlap": 1}
+        settings = {**LARGER, "chunk": chunk, "chunk_overlap": 1, "keep_colors": keeps}
         large = UpscaleVideo.execute(small, UPSCALER.name, vae, DEMO.clip, **settings)[0]
         config = UpscaleConfig(num_steps=3, guidance_scale=4.0, seed=1, chunk=chunk, chunk_overlap=1)
         told = (encoded("a bear"), encoded("blur"))
         latents = upscale(UNetDenoiser(unet=host.unet, schedule=host.schedule), small, *told, config=config)
-        found[name] = far(large, core_frames.decode_frames(vae, latents[0].movedim(1, 0) / 0.08333))
+        expected = core_frames.decode_frames(vae, latents[0].movedim(1, 0) / 0.08333)
+        found[name] = far(large, keep_colors(expected, small) if keeps else expected)
         shapes.append(list(large.shape))
     return {**found, "shapes": shapes, "spread": large.std().item()}
 

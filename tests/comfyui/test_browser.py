@@ -152,6 +152,26 @@ def test_many_clips_after_a_run(open_page, server, is_new, size):
     assert not page.errors
 
 
+@pytest.mark.parametrize(("is_new", "size"), VIEWS)
+def test_the_bundled_cascade_after_a_run(open_page, server, is_new, size):
+    """A few frames in few steps; each view runs another number of them, so that nothing is cached."""
+    path = PACK / "workflows" / "21_lavie_demo.json"
+    page, workflow = open_page(size, is_new=is_new), json.loads(path.read_text(encoding="utf-8"))
+    set_widget(workflow, "EmptyLatentImage", 2, 4)
+    # After the seed and what becomes of it.
+    set_widget(workflow, "KSampler", 2, 4 + [view.values for view in VIEWS].index((is_new, size)))
+    for kind in ("TAVInterpolateFrames", "TAVUpscaleVideo"):
+        set_widget(workflow, kind, 2, 2)
+    open_template(page, json.dumps(workflow), path.stem)
+    shoot(page, server, f"{path.stem}_{'new' if is_new else 'classic'}_{size[0]}")
+    before = overlaps(page)
+    run_once(page, server)
+    page.wait_for_timeout(3000)
+    shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
+    assert before + overlaps(page) == []
+    assert not page.errors
+
+
 def write_wide_clip(path: Path) -> None:
     """The demo's clip, with its edges repeated to 16:9."""
     import cv2

@@ -72,7 +72,6 @@ PATH_MAKERS = {
     "nodes/batch/load_clips.py": {"find_folder", "list_folders"},
     "nodes/video/report.py": {"report_path"},
     "nodes/tuning/motion_files.py": {"find_source"},
-    "nodes/core/demo.py": {"read_part"},
 }
 GIVEN_FOLDERS = {
     "get_output_directory",

@@ -14,20 +14,7 @@ from tav_core.models.conditioning import Conditioning
 from ...creatures.trainers.device import DEVICE
 from ...creatures.trainers.unet import add_noise, stratified_timesteps
 from ..moving_scenes import NUM_DENSE, NUM_FRAMES
-from .course import (
-    AT_ONCE,
-    Budget,
-    Course,
-    Recorded,
-    error_of,
-    in_turn,
-    motion_error_of,
-    noise_for,
-    pick,
-    pick_texts,
-    start,
-    to_device,
-)
+from .course import AT_ONCE, Budget, Course, Recorded, error_of, in_turn, noise_for, pick, pick_texts, start, to_device
 from .encode import embed_captions, encode_frames
 from .nets import make_base, save_unet
 from .schedules import linear_alphas, loss_weights
@@ -39,10 +26,6 @@ PEAK_RATE = 5e-4
 WINDOWS = ((8, 8, 2), (NUM_FRAMES, 4, 1))
 # How much the pictures' loss counts beside the clips'.
 IMAGE_WEIGHT = 0.5
-# How much what changes in time counts beside the whole.
-MOTION_WEIGHT = 10.0
-# The timesteps between which a sampler's clip gets its motion.
-DECISIVE = (500, 900)
 # A clip of 16 frames is every fourth, third or second frame of a dense clip.
 STRIDES = (4, 3, 2)
 
@@ -91,13 +74,6 @@ class Clips:
         return torch.where(backwards.view(-1, 1, 1, 1, 1), clean.flip(1), clean), chosen, backwards
 
 
-def draw_timesteps(count: int) -> Tensor:
-    """Timesteps of a step's clips: half of them anywhere, half where motions are decided."""
-    anywhere = stratified_timesteps(count - count // 2, DEVICE)
-    first, last = DECISIVE
-    return torch.cat([anywhere, first + stratified_timesteps(count // 2, DEVICE) * (last - first) // 1000])
-
-
 def load_clips(amounts: Amounts) -> Clips:
     """All clips and dense clips, on the device."""
     (table, rows), (more, more_rows) = (embed_captions(kind, amounts) for kind in ("clips", "dense"))
@@ -139,13 +115,12 @@ def base_course(amounts: Amounts, budget: Budget, stills: UNet2DConditionModel, 
             others = pick(videos * images, len(pictures))
             clean = torch.cat([clean, pictures[others].unflatten(0, (videos, images))], dim=1)
             texts.append(pick_texts(picture_texts, others, no_text=1).unflatten(0, (videos, images)))
-        clean, timesteps = clean.transpose(1, 2), draw_timesteps(videos)
+        clean, timesteps = clean.transpose(1, 2), stratified_timesteps(videos, DEVICE)
         # The stills have the clip's errors, too: no layer looks from one to the other.
         noise = noise_for(clean)
         predicted = predict(add_noise(clean, noise, alphas[timesteps]), timesteps, *texts)
         each = error_of(predicted, noise, weights, timesteps)
-        clip, still = each[:, :num_frames].mean(), each[:, num_frames:]
-        change = motion_error_of(predicted[:, :, :num_frames], noise[:, :, :num_frames], weights, timesteps).mean()
-        return clip + MOTION_WEIGHT * change + (IMAGE_WEIGHT * still.mean() if images else 0)
+        moving, still = each[:, :num_frames].mean(), each[:, num_frames:]
+        return moving + IMAGE_WEIGHT * still.mean() if images else moving
 
     return Course(lesson.name, unet, loss, budget=budget, peak=PEAK_RATE, seed=lesson.seed)

@@ -210,24 +210,9 @@ def error_of(predicted: Tensor, noise: Tensor, weights: LossWeights, timesteps: 
     sampler. Norms hide them, too: they take means away.
     """
     error = predicted - noise
-    fine, rough = (part.square().mean((1, 3, 4)) for part in (error, cells_of(error)))
+    coarse = reduce(error, "n c f (h y) (w x) -> n c f h w", "mean", y=CELL, x=CELL)
+    fine, rough = (part.square().mean((1, 3, 4)) for part in (error, coarse))
     return fine * weights.fine[timesteps, None] + rough * weights.coarse[timesteps, None]
-
-
-def motion_error_of(predicted: Tensor, noise: Tensor, weights: LossWeights, timesteps: Tensor) -> Tensor:
-    """The weighted squared error of what changes in time in the coarse picture of clips `n c f h w`: `n f`.
-
-    At the timesteps where a motion is decided, it is a small part of all errors: of cells, what changes in time has a
-    variance of .017, beside one of .77 in all.
-    """
-    coarse = cells_of(predicted - noise)
-    moving = coarse - coarse.mean(2, keepdim=True)
-    return moving.square().mean((1, 3, 4)) * weights.coarse[timesteps, None]
-
-
-def cells_of(clips: Tensor) -> Tensor:
-    """The coarse picture of clips `n c f h w`, the means of cells."""
-    return reduce(clips, "n c f (h y) (w x) -> n c f h w", "mean", y=CELL, x=CELL)
 
 
 def in_turn(step: int, plan: Sequence[tuple[int, int, int]]) -> tuple[int, int]:

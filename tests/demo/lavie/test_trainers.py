@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from demo.lavie.trainers import course as course_module
-from demo.lavie.trainers.base import DECISIVE, Clips, draw_timesteps
-from demo.lavie.trainers.course import Budget, Course, error_of, in_turn, motion_error_of, pick_texts, rate_at
+from demo.lavie.trainers.base import Clips
+from demo.lavie.trainers.course import Budget, Course, in_turn, pick_texts, rate_at
 from demo.lavie.trainers.nets import (
     make_autoencoder,
     make_base,
@@ -17,7 +17,7 @@ from demo.lavie.trainers.nets import (
     make_upscaler,
     save_unet,
 )
-from demo.lavie.trainers.schedules import LossWeights, linear_alphas, matching_timesteps
+from demo.lavie.trainers.schedules import linear_alphas, matching_timesteps
 from demo.lavie.trainers.settings import SD_MODEL
 from demo.lavie.trainers.stills import copy_what_fits, trained_stills
 from demo.trainers.unet import make_scheduler
@@ -138,36 +138,6 @@ class TestClips:
         chosen, backwards = torch.zeros(300, dtype=torch.long), torch.arange(300) % 2 == 1
         told = pick_texts(texts, chosen, no_text=1, share=0.0, backwards=backwards).flatten()
         assert set(told[~backwards].tolist()) == {0, 1, 2} and set(told[backwards].tolist()) == {3, 4, 5}
-
-
-class TestErrors:
-    """Weights of 1 for pixels at timestep 0, of 1 for cells at timestep 1."""
-
-    weights = LossWeights(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
-
-    def errors(self, predicted):
-        """The errors of a clip in which there is no noise: of pixels, of cells, of what moves; each frame's."""
-        clip = predicted.expand(1, 4, 3, 8, 8)
-        found = [error_of(clip, torch.zeros(()), self.weights, torch.tensor([at])) for at in (0, 1)]
-        return [*found, motion_error_of(clip, torch.zeros(()), self.weights, torch.tensor([1]))]
-
-    def test_what_averages_out_within_a_cell_is_no_error_of_cells(self):
-        board = 1.0 - 2 * ((torch.arange(8)[:, None] + torch.arange(8)) % 2)
-        assert [part.tolist() for part in self.errors(board)] == [[[1, 1, 1]], [[0, 0, 0]], [[0, 0, 0]]]
-
-    def test_what_is_the_same_in_all_frames_is_no_error_of_motion(self):
-        still, moving = torch.full((8, 8), 2.0), torch.tensor([-3.0, 0.0, 3.0]).view(1, 1, 3, 1, 1)
-        assert [part.tolist() for part in self.errors(still)] == [[[4, 4, 4]], [[4, 4, 4]], [[0, 0, 0]]]
-        assert [part.tolist() for part in self.errors(moving)] == [[[9, 0, 9]]] * 3
-        assert self.errors(moving + 2)[2].tolist() == [[9, 0, 9]]
-
-
-def test_half_of_the_timesteps_are_where_motions_are_decided():
-    torch.manual_seed(0)
-    steps = torch.stack([draw_timesteps(8) for _ in range(500)])
-    assert ((steps[:, 4:] >= DECISIVE[0]) & (steps[:, 4:] < DECISIVE[1])).all()
-    anywhere = steps[:, :4].float()
-    assert anywhere.min() < 10 and anywhere.max() > 989 and anywhere.mean() == pytest.approx(499.5, abs=10)
 
 
 def test_windows_take_turns_as_often_as_planned():
