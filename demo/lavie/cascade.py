@@ -91,16 +91,23 @@ class Cascade:
         latents = interpolate(self.denoiser("interpolation"), keys, *texts, config=config)
         return decode_latents(self.sd.vae, latents)[0].cpu().numpy()
 
-    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0) -> np.ndarray:
-        """A video four times as wide and high, in the colors of the small one."""
-        drawn = torch.from_numpy(self.draw_large(frames, prompt, seed=seed, guidance=guidance))
+    def upscale(self, frames: np.ndarray, prompt: str, *, seed: int = 0, num_steps: int | None = None) -> np.ndarray:
+        """A video four times as wide and high, in the colors of the small one; in the cascade's steps or others."""
+        drawn = torch.from_numpy(self.draw_large(frames, prompt, seed=seed, num_steps=num_steps))
         return keep_colors(drawn, torch.from_numpy(frames)).numpy()
 
     def draw_large(
-        self, frames: np.ndarray, prompt: str, *, seed: int = 0, guidance: float = 1.0, overlap: int = CHUNK_OVERLAP
+        self,
+        frames: np.ndarray,
+        prompt: str,
+        *,
+        seed: int = 0,
+        num_steps: int | None = None,
+        overlap: int = CHUNK_OVERLAP,
     ) -> np.ndarray:
         """What the model draws four times as wide and high; its chunks of eight frames share `overlap` frames."""
-        config = UpscaleConfig(num_steps=self.steps, seed=seed, guidance_scale=guidance, chunk_overlap=overlap)
+        steps = num_steps or self.steps
+        config = UpscaleConfig(num_steps=steps, seed=seed, guidance_scale=1.0, chunk_overlap=overlap)
         texts = self.text(prompt), self.text(config.negative)
         small = torch.from_numpy(frames).to(self.device)
         latents = upscale(self.denoiser("super_resolution"), small, *texts, config=config)

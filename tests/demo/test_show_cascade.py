@@ -18,7 +18,9 @@ from tav_core.errors import CheckpointError
 def made(tmp_path_factory):
     """What one step of each model makes, and the folder."""
     out = tmp_path_factory.mktemp("cascade")
-    return show(Cascade(steps=1), PROMPT, out, num_large=1), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(show_cascade, "LARGE_STEPS", 1)
+        return show(Cascade(steps=1), PROMPT, out, num_large=1), out
 
 
 def test_each_stage_makes_its_frames(made):
@@ -57,7 +59,7 @@ def test_what_is_made_is_kept_if_a_later_stage_fails(tmp_path, monkeypatch, caps
 
 def test_the_command_runs_and_says_what_it_saw(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(show_cascade, "Cascade", lambda **how: Cascade(steps=1, **how))
-    monkeypatch.setattr(Cascade, "upscale", lambda self, frames, prompt, seed: enlarge(frames, 4))
+    monkeypatch.setattr(Cascade, "upscale", lambda self, frames, prompt, **how: enlarge(frames, 4))
     assert main(["--large", "2", "--out", f"{tmp_path}", "--prompt", "a green circle on a white background"]) == 0
     told = capsys.readouterr().out
     assert "2 frames, large" in told and "the oracle sees: " in told
