@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from tav_core import Checkpoint, InflatedUNet, UNetDenoiser, load_checkpoint
 from tav_core.checkpoints.lavie import load_lavie, start_from
@@ -23,8 +21,8 @@ from .lavie.trainers.nets import make_stills_unet
 from .lavie.trainers.settings import FILES
 from .study.settings import MODEL
 from .study.tables import without_nan
-from .tuning_steps import average, format_table, motions_at, score_motion
-from .world.clips import all_clips, clip_named
+from .tuning_steps import add_clips, average, format_table, motions_at, run_clips, score_motion
+from .world.clips import clip_named
 
 OUT = Path("out") / "lavie_starts"
 STEPS = (25, 100)
@@ -59,16 +57,8 @@ def run_clip(name: str, seed: int, out: Path) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Tunes and scores what is missing, then prints the table."""
     parser = argparse.ArgumentParser(prog="python -m demo.lavie_starts", description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
-        jobs = [pool.apply_async(run_clip, (name, args.seed, args.out)) for name in args.clips]
-        rows = [job.get() for job in tqdm(jobs, desc="clips")]
-    print(format_table(average(rows)))
+    add_clips(parser, OUT)
+    print(format_table(average(run_clips(run_clip, parser.parse_args()))))
 
 
 if __name__ == "__main__":

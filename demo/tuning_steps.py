@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +131,28 @@ def save_plot(path: Path, table: dict[str, dict[str, float]]) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_clips(parser: argparse.ArgumentParser, out: Path) -> None:
+    """The options of `run_clips`; `out` is the folder by default."""
     parser.add_argument("--clips", nargs="+", default=[clip.name for clip in all_clips()])
-    parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="number of processes, with one thread each")
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=out)
+
+
+def run_clips(run: Callable[..., dict], args: argparse.Namespace, *more: Any) -> list[dict[str, dict[str, Any]]]:
+    """The scores of each clip, in processes. `run` takes a clip's name, the seed, `more`, and the folder."""
     args.out.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
-        jobs = [pool.apply_async(run_clip, (name, args.seed, tuple(args.steps), args.out)) for name in args.clips]
-        rows = [job.get() for job in tqdm(jobs, desc="clips")]
+        jobs = [pool.apply_async(run, (name, args.seed, *more, args.out)) for name in args.clips]
+        return [job.get() for job in tqdm(jobs, desc="clips")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
+    add_clips(parser, OUT)
+    args = parser.parse_args()
+    rows = run_clips(run_clip, args, tuple(args.steps))
     table = average(rows)
     tables = {"all edits": table, **{part: average(rows, part) for part in PARTS}}
     for name, each in tables.items():

@@ -140,14 +140,9 @@ def test_many_clips_after_a_run(open_page, server, is_new, size):
     text = path.read_text(encoding="utf-8").replace('"my_batch"', f'"{name}"')
     workflow = on_demo_model(json.loads(text), 2)
     page = open_page(size, is_new=is_new)
-    open_template(page, json.dumps(workflow), path.stem)
-    shoot(page, server, f"{path.stem}_{'new' if is_new else 'classic'}_{size[0]}")
-    before = overlaps(page)
-    run_once(page, server)
-    page.wait_for_timeout(3000)
-    shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
+    found = open_and_run(page, server, workflow, path.stem, f"{'new' if is_new else 'classic'}_{size[0]}")
     # The demo's loader has more outputs than the one whose place it takes.
-    assert [pair for pair in before + overlaps(page) if "TAVLoadDemoModel" not in pair[0]] == []
+    assert [pair for pair in found if "TAVLoadDemoModel" not in pair[0]] == []
     assert len(list((server.base / "output" / "tav_batches" / name).rglob("*.mp4"))) == 3
     assert not page.errors
 
@@ -162,14 +157,19 @@ def test_the_bundled_cascade_after_a_run(open_page, server, is_new, size):
     set_widget(workflow, "KSampler", 2, 4 + [view.values for view in VIEWS].index((is_new, size)))
     for kind in ("TAVInterpolateFrames", "TAVUpscaleVideo"):
         set_widget(workflow, kind, 2, 2)
-    open_template(page, json.dumps(workflow), path.stem)
-    shoot(page, server, f"{path.stem}_{'new' if is_new else 'classic'}_{size[0]}")
+    assert open_and_run(page, server, workflow, path.stem, f"{'new' if is_new else 'classic'}_{size[0]}") == []
+    assert not page.errors
+
+
+def open_and_run(page, server, workflow: dict[str, Any], name: str, view: str) -> list:
+    """Opens a workflow and runs it, with a picture before and after; the nodes that cover each other in either."""
+    open_template(page, json.dumps(workflow), name)
+    shoot(page, server, f"{name}_{view}")
     before = overlaps(page)
     run_once(page, server)
     page.wait_for_timeout(3000)
-    shoot(page, server, f"{path.stem}_run_{'new' if is_new else 'classic'}_{size[0]}")
-    assert before + overlaps(page) == []
-    assert not page.errors
+    shoot(page, server, f"{name}_run_{view}")
+    return before + overlaps(page)
 
 
 def write_wide_clip(path: Path) -> None:
