@@ -39,14 +39,14 @@ def keep_colors(large: Tensor, frames: Tensor) -> Tensor:
             expected=f"{expected}, {TIMES} times the clip's size",
             mend="Pass the clip that was upscaled, whole.",
         )
-    return torch.cat([corrected(one, clip.to(one)) for one, clip in zip(large.split(1), frames.split(1), strict=True)])
-
-
-def corrected(large: Tensor, clip: Tensor) -> Tensor:
-    """One frame with the clip's colors; frame by frame, because whole videos of this size take gigabytes."""
     small = reduce(large, "f (h y) (w x) c -> f c h w", "mean", y=TIMES, x=TIMES)
-    difference = blurred(rearrange(clip, "f h w c -> f c h w") - small)
-    enlarged = F.interpolate(difference, scale_factor=TIMES, mode="bilinear")
+    shifts = blurred(rearrange(frames.to(large), "f h w c -> f c h w") - small)
+    return torch.cat([corrected(one, shift) for one, shift in zip(large.split(1), shifts.split(1), strict=True)])
+
+
+def corrected(large: Tensor, shift: Tensor) -> Tensor:
+    """One frame with its shift, `1 3 h w`, added; frame by frame, because whole videos of this size take gigabytes."""
+    enlarged = F.interpolate(shift, scale_factor=TIMES, mode="bilinear")
     return (large + rearrange(enlarged, "f c h w -> f h w c")).clamp(0, 1)
 
 
