@@ -118,7 +118,7 @@ def with_controlnet(denoiser: UNetDenoiser, size: Size, num_frames: int, hint_wi
         hint = torch.empty((num_frames, 3, size.pixels, size.pixels), dtype=net.dtype)
     frames = FrameCount()
     net = look_across_frames(net, frames, "spatial", denoiser.unet.modes)
-    control = ReadyControlNet(net=net, hint=hint, config=ControlConfig(), frames=frames)
+    control = ReadyControlNet(net=net, hint=hint, mask=None, config=ControlConfig(), frames=frames)
     return replace(denoiser, controls=(control,))
 
 

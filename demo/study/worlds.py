@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor
-from torch.nn import functional as F
 
 from tav_core import Control, ControlConfig, EditConfig, TuneConfig, UNetDenoiser, add_controls, load_t2i_adapter
 
@@ -65,19 +63,8 @@ class World:
         """Adds the T2I-Adapter, which shows a denoiser where things are in the clip: everywhere, or around the subject
         alone."""
         net = load_t2i_adapter(self.model / "t2i_adapter")
-        led = add_controls(denoiser, [Control(net=net, frames=self.hints(clip), config=config)])
-        return only_inside(led, self.subject_of(clip)) if around_subject else led
-
-
-def only_inside(denoiser: UNetDenoiser, mask: Tensor) -> UNetDenoiser:
-    """A denoiser that a T2I-Adapter leads inside a mask `f h w` alone. Edges outside would be missing if they were
-    wiped out, which means a plain surface; without features, everything is open."""
-    *others, adapter = denoiser.controls
-    features = tuple(
-        level * F.interpolate(rearrange(mask, "f h w -> f 1 h w"), level.shape[2:], mode="area").to(level)
-        for level in adapter.features
-    )
-    return dataclasses.replace(denoiser, controls=(*others, dataclasses.replace(adapter, features=features)))
+        mask = self.subject_of(clip) if around_subject else None
+        return add_controls(denoiser, [Control(net=net, frames=self.hints(clip), mask=mask, config=config)])
 
 
 @functools.cache

@@ -24,6 +24,8 @@ MODEL_YAML = "model's YAML"
 NO_MATTER = ("memory", "recompute", "save_every", "resume")
 # Raised when a score is computed in another way.
 SCORES_VERSION = 1
+# Raised when the noise of steps that are taken again is drawn in another way.
+RESAMPLE_VERSION = 2
 
 
 class JobKeys:
@@ -107,6 +109,8 @@ def edit_key(before: str, edit: Edit, recipe: Recipe, mask_hash: str) -> str:
     settings = edit_config(edit, recipe)
     draws = settings.eta or settings.noise_prior < 1 or settings.resample > 1
     config = {**dataclasses.asdict(settings), "seed": settings.seed if draws else None}
+    if settings.resample > 1:
+        config["resample_version"] = RESAMPLE_VERSION
     return stage_key(
         "edit",
         before=before,

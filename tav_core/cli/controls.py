@@ -15,6 +15,7 @@ from ..denoisers.control import Control, add_controls
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
 from ..video.clip import read_clip
+from ..video.mask import read_mask
 from .options.settings import read_clip_config
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ def add_named_controls(
     picks = {"start": args.control_first_frame, "stride": args.control_stride}
     read = read_clip_config(args, tuned, **size, **picks)
     videos = match(args.control_video, nets, "--control-video")
-    controls = [
-        Control(
-            net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
-            frames=read_clip(video, read).frames[nearest],
-            config=config,
+    masks = match(args.control_mask, nets, "--control-mask") if args.control_mask else [None] * len(nets)
+    controls = []
+    for path, video, mask, config in zip(nets, videos, masks, read_configs(args), strict=True):
+        clip = read_clip(video, read)
+        inside = None if mask is None else read_mask(mask, clip)
+        controls.append(
+            Control(
+                net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
+                frames=clip.frames[nearest],
+                mask=inside if inside is None or len(inside) == 1 else inside[nearest],
+                config=config,
+            )
         )
-        for path, video, config in zip(nets, videos, read_configs(args), strict=True)
-    ]
     return add_controls(denoiser, controls)
 
 

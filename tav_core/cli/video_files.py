@@ -36,6 +36,7 @@ ASKED = {
     "control": ("control_scale", "control_start", "control_end"),
 }
 # Files that an edit is told, by their options.
+NETS = ("control", "control_video", "control_mask")
 FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights")
 
 
@@ -101,7 +102,7 @@ def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
     files = {name: getattr(args, name) for name in FILES}
     named = {name: path.name for name, path in files.items() if path is not None}
-    nets = {name: [Path(path).name for path in getattr(args, name)] for name in ("control", "control_video")}
+    nets = {name: [Path(path).name for path in getattr(args, name)] for name in NETS}
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
     used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
     used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})

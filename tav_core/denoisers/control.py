@@ -22,11 +22,11 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import CheckpointError, ClipError
-from ..layouts import VAE_FACTOR
+from ..layouts import VAE_FACTOR, check_mask
 from ..models.families import FAMILIES, join_titles, list_text_widths
 from ..models.inflation import FrameCount, recast
 from .config import ControlConfig
-from .residuals import ReadyAdapter, ReadyControl, ReadyControlNet
+from .residuals import ReadyAdapter, ReadyControl, ReadyControlNet, only_inside
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, T2IAdapter
@@ -49,14 +49,17 @@ class Control:
         frames: depth, edges, poses or whatever the net was made for: `f h w c` in [0, 1], one per frame of the clip, in
             the clip's size. A net for grey pictures gets the mean of the channels.
         config: see `ControlConfig`.
+        mask: where it acts, `f h w` or `1 h w` in [0, 1], in the frames' size; None for everywhere. Elsewhere the edit
+            is free, whereas frames that are black there would say that nothing is there.
 
     Raises:
-        ClipError: the frames have another rank or range.
+        ClipError: the frames have another rank or range, or the mask has another size, number of frames, rank or range.
     """
 
     net: ControlNetModel | T2IAdapter
     frames: Tensor
     config: ControlConfig = dataclasses.field(default_factory=ControlConfig)
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         floating = isinstance(self.frames, Tensor) and self.frames.is_floating_point()
@@ -74,6 +77,9 @@ class Control:
                 expected="values from 0 to 1",
                 mend="Divide 8-bit pictures by 255.",
             )
+        if self.mask is not None:
+            num_frames, height, width, _ = shape
+            check_mask(self.mask, num_frames=num_frames, height=height, width=width)
 
 
 @torch.no_grad()
@@ -104,19 +110,20 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
     net, device, dtype = control.net, unet.device, unet.dtype
     assert isinstance(net, ControlNetModel | T2IAdapter), f"a control with a {type(net).__name__}"
     hint = rearrange(control.frames, "f h w c -> f c h w")
+    mask = None if control.mask is None else control.mask.to(device, dtype).expand(len(hint), -1, -1)
     if isinstance(net, ControlNetModel):
         check_controlnet(net, unet)
         frames = FrameCount()
         net = cast(look_across_frames(net, frames, control.config.attention, unet.modes), device, dtype)
         hint = with_channels(hint, net.config.conditioning_channels).to(device, dtype)
-        return ReadyControlNet(net=net, hint=hint, config=control.config, frames=frames)
+        return ReadyControlNet(net=net, hint=hint, mask=mask, config=control.config, frames=frames)
     net = cast(shared_copy(net), device, dtype)
     height, width = (side // VAE_FACTOR for side in hint.shape[2:])
     hint = fill_cells(with_channels(hint, net.config.in_channels), net.config.downscale_factor)
     parts = [net(part.to(device, dtype)) for part in hint.split(ADAPTER_FRAMES)]
     features = tuple(torch.cat(level) for level in zip(*parts, strict=True))
     check_features(features, unet, height=height, width=width)
-    return ReadyAdapter(features=features, height=height, width=width, config=control.config)
+    return ReadyAdapter(features=only_inside(features, mask), height=height, width=width, config=control.config)
 
 
 def shared_copy(net: Any) -> Any:

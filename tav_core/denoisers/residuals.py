@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ..errors import LatentsError
 from ..layouts import VAE_FACTOR, fold
@@ -51,11 +52,12 @@ class ReadyControl(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadyControlNet:
-    """A ControlNet and its control frames `f c h w`."""
+    """A ControlNet, its control frames `f c h w`, and where it acts, `f h w`; None for everywhere."""
 
     net: ControlNetModel
     hint: Tensor
     config: ControlConfig
+    mask: Tensor | None
     frames: FrameCount
     goes_to: str = "down_block_additional_residuals"
 
@@ -76,13 +78,14 @@ class ReadyControlNet:
             return_dict=False,
             **added,
         )
-        return [*down, middle]
+        return [*only_inside([*down, middle], self.mask)]
 
     def check_fits(self, shape: Sequence[int]) -> None:
         check_matches(shape, len(self.hint), *(side // VAE_FACTOR for side in self.hint.shape[2:]))
 
     def pick(self, frames: Sequence[int]) -> ReadyControlNet:
-        return dataclasses.replace(self, hint=self.hint[list(frames)])
+        mask = None if self.mask is None else self.mask[list(frames)]
+        return dataclasses.replace(self, hint=self.hint[list(frames)], mask=mask)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +115,15 @@ class ReadyAdapter:
 
     def pick(self, frames: Sequence[int]) -> ReadyAdapter:
         return dataclasses.replace(self, features=tuple(x[list(frames)] for x in self.features))
+
+
+def only_inside(residuals: Sequence[Tensor], mask: Tensor | None) -> tuple[Tensor, ...]:
+    """Residuals `(b f) c h w` inside a mask `f h w` in pixels, and 0 outside; a cell counts by the mask's mean."""
+    if mask is None:
+        return tuple(residuals)
+    videos, cells = len(residuals[0]) // len(mask), rearrange(mask, "f h w -> f 1 h w")
+    shares = (adaptive_avg_pool2d(cells, x.shape[2:]) for x in residuals)
+    return tuple(x * repeat(y, "f 1 h w -> (b f) 1 h w", b=videos) for x, y in zip(residuals, shares, strict=True))
 
 
 def check_matches(shape: Sequence[int], num_frames: int, height: int, width: int) -> None:

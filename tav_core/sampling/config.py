@@ -98,8 +98,9 @@ class EditConfig:
     )
     resample: int = setting(
         1,
-        "How often each of the first 70 % of the steps of a masked edit is taken, with new noise in between, so that "
-        "it can add what the clip does not show (RePaint, arXiv 2201.09865); 3 takes 2.4 times as long.",
+        "How often each of the first 70 % of the steps of a masked edit is taken, with new noise in between that moves "
+        "along with the mask, so that it can add what the clip does not show (RePaint, arXiv 2201.09865); 3 takes 2.4 "
+        "times as long.",
         low=1,
         high=20,
     )

@@ -26,6 +26,7 @@ from ..cancelling import cancellable
 from ..errors import ClipError, ConfigError
 from ..layouts import VAE_FACTOR, check_finite_frames, check_mask
 from .config import LocalEditConfig
+from .moving_noise import Moves, mask_moves
 from .trajectory import Trajectory, check_all_kept
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
     latents = all_latents(start)
     _, _, _, num_frames, height, width = latents.shape
     check_mask(mask, num_frames=num_frames, height=height * VAE_FACTOR, width=width * VAE_FACTOR)
-    return KeepOutside(latents=latents, weights=rearrange(latent_mask(mask.float(), feather), "f h w -> 1 1 f h w"))
+    weights = rearrange(latent_mask(mask.float(), feather), "f h w -> 1 1 f h w")
+    return KeepOutside(latents=latents, weights=weights, moves=mask_moves(mask))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,10 +152,12 @@ class KeepOutside:
     Args:
         latents: of the inversion, `s b c f h w`.
         weights: how much of the edit stays, `1 1 f h w` in [0, 1].
+        moves: how new noise inside the mask moves along with it.
     """
 
     latents: Tensor
     weights: Tensor
+    moves: Moves = ()
 
     @property
     def num_steps(self) -> int:

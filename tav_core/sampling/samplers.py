@@ -13,6 +13,7 @@ from ..denoisers.denoiser import Denoiser
 from ..models.precision import usual_defaults
 from ..models.schedule import ddim_step, draw_noise
 from .config import EditConfig
+from .moving_noise import Moves, move_along
 from .multistep import sample_second_order
 from .schedulers import make_stepper, takes_generator
 from .solvers import fade, sample_back
@@ -69,7 +70,8 @@ def sample_ddim(
         alpha_to = schedule.alpha(schedule.previous(timestep, config.num_steps))
         for time in range(config.times(done, len(timesteps))):
             if time:
-                latents = correct(noise_again(latents, alpha_to, alpha, generator), steps_left + 1)
+                again = noise_again(latents, alpha_to, alpha, generator, moves=getattr(correct, "moves", ()))
+                latents = correct(again, steps_left + 1)
             noise = draw_noise(latents.shape, generator).to(latents) if config.eta else None
             epsilon = model(latents, timestep)
             latents = ddim_step(latents, epsilon, alpha=alpha, alpha_to=alpha_to, eta=config.eta, noise=noise)
@@ -91,12 +93,14 @@ def fresh_noise(seed: int, *, drawn: Sequence[int]) -> torch.Generator:
     return generator
 
 
-def noise_again(latents: Tensor, alpha: float, alpha_to: float, generator: torch.Generator) -> Tensor:
+def noise_again(
+    latents: Tensor, alpha: float, alpha_to: float, generator: torch.Generator, *, moves: Moves = ()
+) -> Tensor:
     """Latents `b c f h w` back at a higher noise level (DDPM's forward process, arXiv 2201.09865, eq. 1).
 
-    The new noise is the same in all frames, so that they go on to agree.
+    The new noise is the same in all frames, so that they go on to agree; it moves along with a mask that moves.
     """
-    noise = draw_noise(latents[:, :, :1].shape, generator).to(latents)
+    noise = move_along(draw_noise(latents[:, :, :1].shape, generator), moves).to(latents)
     kept = alpha_to / alpha
     return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
 

@@ -118,6 +118,13 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--control-video", type=Path, action="append", default=[], help="its video of depth, edges, poses ..."
     )
+    parser.add_argument(
+        "--control-mask",
+        type=Path,
+        action="append",
+        default=[],
+        help="where it acts, in white: a picture, or a video with one mask per frame (default: everywhere)",
+    )
     add_settings(parser, ControlConfig, prefix="control-", action="append", default=[])
     parser.add_argument(
         "--control-first-frame", type=int, help="first frame of the control videos (default: the clip's)"

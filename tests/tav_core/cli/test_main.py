@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tav_core.cli.main import main, parse
 from tav_core.cli.options.commands import build_parser
@@ -212,6 +213,17 @@ def controls(place, small):
     return ["--control", f"{place / 'controlnet'}", "--control-video", f"{place / 'depth.mp4'}"]
 
 
+SIDES = {"black": 0, "white": 64, "half": 32}
+
+
+def save_mask(place, name):
+    """A mask that is black, white, or white in its left half."""
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[:, : SIDES[name]] = 255
+    Image.fromarray(mask).save(place / f"{name}.png")
+    return f"{place / name}.png"
+
+
 def test_controls_lead_inversion_and_edit(place, controls, small):
     def inverted(*more):
         assert invert(place, "--out", f"{place / 'controlled.safetensors'}", *more) == 0
@@ -222,6 +234,9 @@ def test_controls_lead_inversion_and_edit(place, controls, small):
     assert not torch.equal(plain, one) and not torch.equal(one, both)
     assert torch.equal(inverted(*controls, "--control-scale", "0"), plain)
     assert torch.equal(inverted(*controls, *second, "--control-scale", "1", "--control-scale", "0"), one)
+    masked = {name: inverted(*controls, "--control-mask", save_mask(place, name)) for name in SIDES}
+    assert torch.equal(masked["black"], plain) and torch.equal(masked["white"], one)
+    assert not torch.equal(masked["half"], plain) and not torch.equal(masked["half"], one)
     windows = ["--context-length", "3", "--context-overlap", "1"]
     assert not torch.equal(inverted(*windows), inverted(*windows, *controls))
     more = ["--trajectory", f"{place / 'controlled.safetensors'}", "--prompt", "a cow", "--format", "png"]
@@ -235,6 +250,8 @@ def test_controls_lead_inversion_and_edit(place, controls, small):
         (["--control", "{}/nothing"], ["no such file"]),
         (["--control", "{}/model/unet"], ["a UNet2DConditionModel", "ControlNet or T2I-Adapter"]),
         (["--control-video", "{}/edges.mp4"], ["--control-video 2 times, with 1 --control"]),
+        (["--control-mask", "{}/nothing.png"], ["nothing.png, which does not exist"]),
+        (["--control-mask", "{}/model", "--control-mask", "{}/model"], ["--control-mask 2 times, with 1 --control"]),
         (["--control-end", "0.2", "--control-start", "0.5"], ["from 0.5 to 0.2"]),
     ],
 )
@@ -306,12 +323,14 @@ def test_a_video_tells_all_options_that_made_it():
     assert plain["motion"] == "x.safetensors" and not plain.keys() & {"feather", "ramp", "speed", "inject", "control"}
     more = ["--trajectory", "t", "--blend", "b/u", "--blend-weight", "0", "--speed", "0.5", "--mask", "d/m.png"]
     more += ["--inject", "--inject-attention", "0.4", "--control", "c/net", "--control-video", "e/depth.mp4"]
+    more += ["--control-mask", "e/dog.mp4"]
     more += ["--local-prompt", "a robot", "at/home/robot_masks", "--local-prompt", "a dog", "at/home/dog.png"]
     told = edit_settings(parse([*given, *more, "--feather", "3", "--negative-source"]), EditConfig())
     assert told["local_prompt"] == [["a robot", "robot_masks"], ["a dog", "dog.png"]]
     assert (told["blend"], told["blend_weight"], told["speed"], told["feather"]) == ("u", 0, 0.5, 3)
     assert (told["inject"], told["inject_attention"], told["negative_source"]) == (True, 0.4, True)
     assert (told["control"], told["control_video"], told["mask"]) == (["net"], ["depth.mp4"], "m.png")
+    assert told["control_mask"] == ["dog.mp4"]
 
 
 def test_every_command_with_a_checkpoint_takes_a_vae(place, small, capsys):

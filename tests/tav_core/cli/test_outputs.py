@@ -75,6 +75,7 @@ def test_a_folder_has_the_name_of_a_result(place, capsys, line, name):
         (f"edit {MODEL} --animation clip.mp4 --prompt clip --out .", "--animation"),
         (f"{EDIT.replace('clip', '0')} --mask 0/00000.png --format png --out .", "--mask"),
         (f"{EDIT} --control lavie.pt --control-video clip.mp4 --out .", "--control-video"),
+        (f"{EDIT} --control lavie.pt --control-video new.mp4 --control-mask clip.mp4 --out .", "--control-mask"),
         ("animate --clip picture.png --mask clip.mp4 --out clip.mp4", "--mask"),
         ("animate --clip picture.png --mask clip.mp4 --out new.mp4 --out-mask clip.mp4", "--mask"),
         ("animate --clip 0 --out 0/", "--clip"),

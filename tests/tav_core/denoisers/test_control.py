@@ -58,8 +58,15 @@ def control_frames(num_frames=NUM_FRAMES, height=64, width=64, seed=3):
     return torch.rand((num_frames, height, width, 3), generator=torch.Generator().manual_seed(seed))
 
 
-def stock(unet_2d, nets, latents, timestep, context):
-    """diffusers' maths on one frame after the other: nets are (net, frames, scale)."""
+def inside(residual, mask):
+    """A residual `b c h w` times the mean of a mask `h w` over each of its cells."""
+    height, width = residual.shape[2:]
+    rows, columns = mask.shape[0] // height, mask.shape[1] // width
+    return residual * mask.unfold(0, rows, rows).unfold(1, columns, columns).mean((-2, -1))
+
+
+def stock(unet_2d, nets, latents, timestep, context, mask=None):
+    """diffusers' maths on one frame after the other: nets are (net, frames, scale); a mask is `f h w`."""
     outputs = []
     for index in range(latents.shape[2]):
         frame, sums = latents[:, :, index], {}
@@ -71,6 +78,8 @@ def stock(unet_2d, nets, latents, timestep, context):
                 out = net(frame, timestep, context, hint, conditioning_scale=scale)
                 add = {"down_block_additional_residuals": out.down_block_res_samples}
                 add["mid_block_additional_residual"] = [out.mid_block_res_sample]
+            if mask is not None:
+                add = {name: [inside(x, mask[index]) for x in residuals] for name, residuals in add.items()}
             sums = {n: [a + b for a, b in zip(sums[n], v, strict=True)] if n in sums else v for n, v in add.items()} | {
                 n: v for n, v in sums.items() if n not in add
             }
@@ -90,6 +99,40 @@ def test_each_frame_is_the_stock_model_with_the_stock_net(unet_2d, apart, net, s
     expected = stock(unet_2d, [(net, frames, 0.7)], latents, 481, context)
     close(controlled.predict(latents, 481, context), expected, 1e-5)
     assert (expected - apart.predict(latents, 481, context)).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_a_mask_leaves_the_rest_of_the_picture_alone(unet_2d, apart, net, close):
+    latents, context = torch.randn(2, 4, NUM_FRAMES, 8, 8), torch.randn(2, 7, 32)
+    frames, mask = control_frames(), (torch.rand(NUM_FRAMES, 64, 64) > 0.5).float()
+    controlled = add_controls(apart, [Control(net=net, frames=frames, mask=mask)])
+    expected = stock(unet_2d, [(net, frames, 1)], latents, 481, context, mask)
+    close(controlled.predict(latents, 481, context), expected, 1e-5)
+    assert (expected - stock(unet_2d, [(net, frames, 1)], latents, 481, context)).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_one_mask_serves_all_frames(apart, net, close):
+    latents, context, mask = torch.randn(1, 4, NUM_FRAMES, 8, 8), torch.randn(1, 7, 32), torch.rand(1, 64, 64)
+    led = [
+        add_controls(apart, [Control(net=net, frames=control_frames(), mask=each)]).predict(latents, 481, context)
+        for each in (mask, mask.repeat(NUM_FRAMES, 1, 1))
+    ]
+    close(led[0], led[1], 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (torch.ones(NUM_FRAMES, 32, 64), "64x32 pixels"),
+        (torch.ones(2, 64, 64), "2 frames for a clip of 4"),
+        (255 * torch.ones(1, 64, 64), "from 255 to 255"),
+        (torch.ones(64, 64), "shape"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(net, mask, words):
+    with pytest.raises(ClipError, match=words):
+        Control(net=net, frames=control_frames(), mask=mask)
 
 
 @torch.no_grad()
@@ -140,7 +183,7 @@ def test_start_and_end_reach_the_model(apart, net, context):
 def test_windows_take_the_control_frames_of_their_own_frames(apart, net, context, close):
     """With frames that know nothing of each other, windows must change nothing."""
     latents, frames = torch.randn(1, 4, 11, 8, 8), control_frames(11)
-    controlled = add_controls(apart, [Control(net=net, frames=frames)])
+    controlled = add_controls(apart, [Control(net=net, frames=frames, mask=torch.rand(11, 64, 64))])
     windowed = WindowedDenoiser(denoiser=controlled, windows=ContextWindows(length=4, overlap=1))
     for timestep in (1, 481, 981):
         expected = controlled.epsilon(latents, timestep, context)

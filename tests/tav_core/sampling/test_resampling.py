@@ -46,8 +46,19 @@ def correct(way):
     return keep_outside(way, mask, feather=0)
 
 
-def test_steps_are_taken_again_as_by_a_plain_loop(denoiser, way, context, correct):
-    """RePaint's algorithm 1, with a jump of one step, written out."""
+@pytest.fixture
+def correct_moving(way):
+    """A mask that goes a cell to the right in each frame."""
+    mask = torch.zeros(way.noise.shape[2], 64, 64)
+    for i, frame in enumerate(mask):
+        frame[24:40, 8 + 8 * i : 32 + 8 * i] = 1
+    return keep_outside(way, mask, feather=0)
+
+
+@pytest.mark.parametrize(("mask", "cells"), [("correct", 0), ("correct_moving", 1)])
+def test_steps_are_taken_again_as_by_a_plain_loop(denoiser, way, context, request, mask, cells):
+    """RePaint's algorithm 1, with a jump of one step, written out. The noise of each frame moves with the mask."""
+    correct = request.getfixturevalue(mask)
     model = guided(denoiser, as_conditioning(-context), as_conditioning(context), 4.0)
     schedule, generator = denoiser.schedule, torch.Generator().manual_seed(RESAMPLED.seed)
     latents = way.noise
@@ -56,7 +67,8 @@ def test_steps_are_taken_again_as_by_a_plain_loop(denoiser, way, context, correc
         alpha, alpha_to = schedule.alpha(timestep), schedule.alpha(schedule.previous(timestep, STEPS))
         for time in range(3 if left >= 3 else 1):
             if time:
-                noise = torch.randn(latents[:, :, :1].shape, generator=generator)
+                one = torch.randn(latents[:, :, :1].shape, generator=generator)
+                noise = torch.cat([one.roll(cells * i, -1) for i in range(latents.shape[2])], dim=2)
                 latents = (alpha / alpha_to) ** 0.5 * latents + (1 - alpha / alpha_to) ** 0.5 * noise
                 latents = correct(latents, left + 1)
             latents = correct(ddim_step(latents, model(latents, timestep), alpha=alpha, alpha_to=alpha_to), left)
