@@ -33,6 +33,7 @@ from .sampling.flow_guidance import FlowGuidance
 from .sampling.free_noise import FreeNoise
 from .sampling.inject_source import InjectSource
 from .sampling.invert import DDIMInvert
+from .sampling.mask_control import MaskControl
 from .sampling.motion_field import MotionField
 from .sampling.prompts import Prompts
 from .sampling.sample_edit import SampleEdit
@@ -99,6 +100,7 @@ NODES: list[type[io.ComfyNode]] = [
     BatchReport,
     TuneClips,
     FlowGuidance,
+    MaskControl,
 ]
 
 

@@ -17,6 +17,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
+from .control_mask import MaskedControl
 from .inflation import KEY
 from .motion import check_carries_motion, is_lavie
 
@@ -130,6 +131,8 @@ def pick_control(control: ControlBase, frames: list[int], controls: dict[int, Co
         own.cond_hint = None
         if control.cond_hint_original is not None:
             own.cond_hint_original = pick_rows(control.cond_hint_original, frames)
+        if isinstance(own, MaskedControl):
+            own.inside = pick_rows(own.inside, frames)
         own.extra_concat_orig = [pick_rows(rows, frames) for rows in control.extra_concat_orig]
         if control.previous_controlnet is not None:
             own.previous_controlnet = pick_control(control.previous_controlnet, frames, controls)

@@ -31,9 +31,11 @@ from host_checks import (
 import comfy.t2i_adapter.adapter  # isort: skip
 import comfy.utils  # isort: skip
 import torch  # isort: skip
+from local_checks import moving_mask  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
 from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
+from tune_a_video_pack.nodes.sampling.mask_control import MaskControl  # isort: skip
 from tune_a_video_pack.nodes.sampling.sample_edit import SampleEdit  # isort: skip
 from tune_a_video_pack.tav_core.denoisers.control import Control, add_controls  # isort: skip
 from tune_a_video_pack.tav_core.checkpoints.control_nets import load_control  # isort: skip
@@ -114,8 +116,33 @@ def check_control(control, folder: Path) -> dict[str, float]:
     led = [with_control(texts_, control, HINT) for texts_ in (TARGET, EMPTY)]
     whole, plain = both(core_host, controlled, *led), both(core_host, host, TARGET, EMPTY)
     windowed = core.WindowedDenoiser(denoiser=controlled, windows=core.ContextWindows(length=3, overlap=1))
-    parts = both(ContextWindows.execute(core_host, 3, 1)[0], windowed, *led)
-    return {"agreement": far(*whole), "leads": far(whole[0], plain[0]), "windows": far(*parts)}
+    by_windows = ContextWindows.execute(core_host, 3, 1)[0]
+    parts = both(by_windows, windowed, *led)
+    mask = moving_mask()
+    inside = add_controls(host, [Control(net=net, frames=HINT.clone(), mask=mask)])
+    led_inside = MaskControl.execute(led[0], mask, led[1]).args
+    masked = both(core_host, inside, *led_inside)
+    masked_parts = both(by_windows, core.WindowedDenoiser(denoiser=inside, windows=windowed.windows), *led_inside)
+    run = lambda *prompts: both(core_host, host, *prompts)[0]  # noqa: E731
+    second = control.copy().set_cond_hint(1 - HINT.movedim(-1, 1), 1.0, (0.0, 1.0))
+    second.set_previous_controlnet(led[0][0][1]["control"])
+    twice = [[[text, {**told, "control": second}] for text, told in prompt] for prompt in led]
+    return {
+        "agreement": far(*whole),
+        "leads": far(whole[0], plain[0]),
+        "windows": far(*parts),
+        "masked": far(*masked),
+        "mask counts": min(far(masked[0], other[0]) for other in (whole, plain)),
+        "masked windows": far(*masked_parts),
+        "white": far(run(*MaskControl.execute(led[0], torch.ones(1, 96, 96), led[1]).args), whole[0]),
+        "black": far(run(*MaskControl.execute(led[0], torch.zeros(96, 96), led[1]).args), plain[0]),
+        "last alone": far(run(*MaskControl.execute(twice[0], torch.zeros(96, 96), twice[1]).args), whole[0]),
+        "given stays": far(run(*led), whole[0]),
+        "no control": refusal(lambda: MaskControl.execute(TARGET, mask)),
+        "other size": refusal(lambda: run(*MaskControl.execute(led[0], mask[:, :64], led[1]).args)),
+        "other frames": refusal(lambda: run(*MaskControl.execute(led[0], mask[:2], led[1]).args)),
+        "copied": type(led_inside[0][0][1]["control"].copy()).__name__,
+    }
 
 
 if __name__ == "__main__":

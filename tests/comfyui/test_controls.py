@@ -29,6 +29,28 @@ def test_cores_controlnet_and_the_librarys_lead_alike(figures):
     assert figures["controlnet"]["leads"] > 1e-2
 
 
+def test_a_mask_holds_cores_controlnet_as_the_librarys(figures):
+    """The mask moves from frame to frame, also in context windows; of a chain, it holds the last net alone."""
+    found = figures["controlnet"]
+    assert found["masked"] < 5e-5 and found["masked windows"] < 5e-5
+    assert found["mask counts"] > 1e-3
+    assert found["white"] < 5e-5 and found["black"] < 5e-5 and found["last alone"] < 5e-5
+    assert found["given stays"] == 0
+    assert found["copied"] == "MaskedControlNet"
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("no control", ["prompts without a ControlNet", "behind Apply ControlNet"]),
+        ("other size", ["a mask of 96x64 pixels", "96x96 pixels"]),
+        ("other frames", ["a mask of 2 frames for a clip of"]),
+    ],
+)
+def test_masks_of_controls_that_do_not_fit_are_said(figures, case, words):
+    assert all(word in figures["controlnet"][case] for word in words), figures["controlnet"][case]
+
+
 @pytest.mark.parametrize("kind", ["full", "light"])
 def test_cores_adapters_and_the_librarys_see_alike(figures, kind):
     assert figures["adapters"][kind] < 1e-5

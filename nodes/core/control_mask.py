@@ -1,0 +1,98 @@
+"""A ControlNet or T2I-Adapter of ComfyUI that acts inside a mask alone, whichever class ComfyUI has for it.
+
+What the net gives is multiplied by the mask before ComfyUI adds it to what the nets before it in the chain give.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ...tav_core.denoisers.residuals import only_inside
+from ...tav_core.errors import ConfigError
+from ...tav_core.layouts import VAE_FACTOR, check_mask
+
+if TYPE_CHECKING:
+    from comfy.controlnet import ControlBase
+
+
+def mask_controls(mask: Tensor, *prompts: list) -> list[list]:
+    """Prompts whose last ControlNet acts inside a mask `f h w` alone. Those given are not changed.
+
+    Prompts go on to share a net, because ComfyUI batches two prompts only if their net is the same object. A prompt
+    without one stays as it is: ComfyUI may give it that of the other prompt.
+
+    Raises:
+        ConfigError: no prompt has a ControlNet.
+    """
+    controls = [told["control"] for prompt in prompts for _, told in prompt if told.get("control") is not None]
+    if not controls:
+        raise ConfigError(
+            got="prompts without a ControlNet",
+            expected="one for which the mask says where it acts",
+            mend="Put Mask Control behind Apply ControlNet.",
+        )
+    masked = {id(control): mask_control(control, mask) for control in controls}
+    return [[[text, with_masked(told, masked)] for text, told in prompt] for prompt in prompts]
+
+
+def with_masked(told: dict[str, Any], masked: dict[int, ControlBase]) -> dict[str, Any]:
+    """What a prompt is told, with the masked control in place of the one that it has."""
+    control = told.get("control")
+    return told if control is None else {**told, "control": masked[id(control)]}
+
+
+def mask_control(control: ControlBase, mask: Tensor) -> ControlBase:
+    """A copy of a control that acts inside a mask alone; it shares the network."""
+    own = copy.copy(control)
+    own.__class__ = masked_kind(type(control))
+    own.inside = mask.float()
+    return own
+
+
+@functools.cache
+def masked_kind(kind: type) -> type:
+    """The class of masked controls of a kind."""
+    return kind if issubclass(kind, MaskedControl) else type(f"Masked{kind.__name__}", (MaskedControl, kind), {})
+
+
+class MaskedControl:
+    """What is put in front of a class of ComfyUI's controls; the mask is at `inside`, `f h w` or `1 h w`."""
+
+    inside: Tensor
+
+    def get_control(self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, *more: Any) -> Any:
+        """What the net adds, once its mask is known to fit.
+
+        Raises:
+            ClipError: the mask has another size than the latents `(b f) c h w`, or another number of frames.
+        """
+        height, width = (side * VAE_FACTOR for side in x_noisy.shape[-2:])
+        check_mask(self.inside, num_frames=len(x_noisy) // batched_number, height=height, width=width)
+        return super().get_control(x_noisy, t, cond, batched_number, *more)
+
+    def control_merge(self, control: dict[str, list], control_prev: Any, output_dtype: Any) -> Any:
+        """Adds what the net gives inside the mask to what those before it give."""
+        own = {place: self.cut(residuals) for place, residuals in control.items()}
+        return super().control_merge(own, control_prev, output_dtype)
+
+    def cut(self, residuals: list[Tensor | None]) -> list[Tensor | None]:
+        """Residuals inside the mask. What was one tensor stays one, because ComfyUI scales each of them once."""
+        cut: dict[int, Tensor] = {}
+        for each in residuals:
+            if each is not None and id(each) not in cut:
+                if each.ndim != 4:
+                    raise ConfigError(
+                        got=f"a mask for a {type(self).__mro__[2].__name__} of rank {each.ndim}",
+                        expected="a ControlNet or T2I-Adapter of Stable Diffusion, whose output is a picture",
+                        mend="Take Mask Control out.",
+                    )
+                (cut[id(each)],) = only_inside([each], self.inside.to(each))
+        return [None if each is None else cut[id(each)] for each in residuals]
+
+    def copy(self) -> Any:
+        """ComfyUI's copy, with the mask."""
+        return mask_control(super().copy(), self.inside)
