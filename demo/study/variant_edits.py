@@ -79,7 +79,13 @@ def render_edits(world: World, checkpoint: Checkpoint, clip: Any, seed: int, out
     if variant.drawn:
         return draw_edits(world, checkpoint, clip)
     denoiser = tuned_denoiser(world, checkpoint, clip, seed, out, variant)
-    return render_with(world, denoiser, checkpoint, clip, seed, variant)
+    makers, videos = [variant.making(world.changed_parts(clip, each)) for each in clip.edits], {}
+    for maker in {id(each): each for each in makers}.values():
+        places = [place for place, each in enumerate(makers) if each is maker]
+        edits = [clip.edits[place] for place in places]
+        rendered = render_with(world, denoiser, checkpoint, clip, seed, maker, edits=edits)
+        videos |= dict(zip(places, rendered, strict=True))
+    return np.stack([videos[place] for place in range(len(makers))])
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tav_core import (
@@ -49,6 +49,7 @@ class Variant:
         renewed: share of the start that is drawn anew inside the mask of an edit that adds something.
         local: give parts of the picture prompts of their own, see `World.local_prompts`.
         adding: settings of the sampling of such an edit, other than the variant's.
+        by_change: variants of the same tuning that make some edits instead, by what these change, as "subject+place".
     """
 
     drawn: bool = False
@@ -76,6 +77,11 @@ class Variant:
     renewed: float = 0.0
     local: bool = False
     adding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    by_change: Mapping[str, Variant] = dataclasses.field(default_factory=dict)
+
+    def making(self, changed: Sequence[str]) -> Variant:
+        """The variant that makes an edit which changes these parts."""
+        return self.by_change.get("+".join(changed), self)
 
     @property
     def modes(self) -> dict[str, str | int]:
@@ -164,6 +170,16 @@ _TOGETHER = dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layo
 # What an edit adds starts from new noise; the adapter shows where the subject is, and leaves the place free.
 _RENEWED = dataclasses.replace(_SNR, masked=True, renewed=1.0, adding={"guidance_scale": 6.0})
 _LED_AROUND = dataclasses.replace(_RENEWED, led=0.8, led_around=True)
+# The same adapter, which leads all edits; what else helps depends on what an edit changes.
+_LED = dataclasses.replace(_SNR, masked=True, led=0.8, led_around=True)
+_BY_CHANGE = dataclasses.replace(
+    _LED,
+    by_change={
+        "place": dataclasses.replace(_LED, sampling={"resample": 2}),
+        "thing": dataclasses.replace(_LED, sampling={"resample": 3}),
+        "subject+place": dataclasses.replace(_LED, sampling={"guidance_scale": 6.0}),
+    },
+)
 COMBINED = {
     "guidance 6": Variant(sampling={"guidance_scale": 6.0}),
     "min-SNR, guidance 6": dataclasses.replace(_SNR, sampling={"guidance_scale": 6.0}),
@@ -181,6 +197,7 @@ COMBINED = {
     "min-SNR, steps again for things": dataclasses.replace(_SNR, masked=True, adding={"resample": 3}),
     "min-SNR, new start for things, guidance 6": dataclasses.replace(_RENEWED, sampling={"guidance_scale": 6.0}),
     "min-SNR, subject led": _LED_AROUND,
+    "min-SNR, led by change": _BY_CHANGE,
     "min-SNR, new start for things, 10 steps": dataclasses.replace(_RENEWED, sampling={"num_steps": 10}),
     "min-SNR, subject led, 10 steps": dataclasses.replace(_LED_AROUND, sampling={"num_steps": 10}),
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),

@@ -122,7 +122,7 @@ def only_inside(residuals: Sequence[Tensor], mask: Tensor | None) -> tuple[Tenso
     if mask is None:
         return tuple(residuals)
     videos, cells = len(residuals[0]) // len(mask), rearrange(mask, "f h w -> f 1 h w")
-    shares = (adaptive_avg_pool2d(cells, x.shape[2:]) for x in residuals)
+    shares = (adaptive_avg_pool2d(cells, (x.shape[2], x.shape[3])) for x in residuals)
     return tuple(x * repeat(y, "f 1 h w -> (b f) 1 h w", b=videos) for x, y in zip(residuals, shares, strict=True))
 
 
