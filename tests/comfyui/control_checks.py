@@ -28,11 +28,13 @@ from host_checks import (
 )
 
 # After host_checks, which sets ComfyUI up.
+import comfy.controlnet  # isort: skip
 import comfy.t2i_adapter.adapter  # isort: skip
 import comfy.utils  # isort: skip
 import torch  # isort: skip
 from local_checks import moving_mask  # isort: skip
 from tune_a_video_pack.nodes.core import motion as core_motion  # isort: skip
+from tune_a_video_pack.nodes.core.control_mask import mask_control  # isort: skip
 from tune_a_video_pack.nodes.sampling.context_windows import ContextWindows  # isort: skip
 from tune_a_video_pack.nodes.sampling.invert import DDIMInvert  # isort: skip
 from tune_a_video_pack.nodes.sampling.mask_control import MaskControl  # isort: skip
@@ -94,6 +96,22 @@ def check_adapters(folder: Path) -> dict[str, float]:
     return farthest
 
 
+def check_masked_adapter() -> dict[str, float | int]:
+    """What core's T2I-Adapter gives inside a mask, for two videos of two frames, against the mask times all of it."""
+    net = comfy.t2i_adapter.adapter.Adapter_light(channels=[32, 64, 128, 128], cin=3 * 64, nums_rb=4)
+    generator = torch.Generator().manual_seed(4)
+    hint, mask = torch.rand((2, 3, 64, 128), generator=generator), torch.rand((2, 64, 128), generator=generator)
+    control = comfy.controlnet.T2IAdapter(net, 3, 8, "nearest-exact").set_cond_hint(hint, 1.0, (0.0, 1.0))
+    given = (torch.zeros(4, 4, 8, 16), None, {}, 2, {})
+    plain, masked = control.get_control(*given), mask_control(control, mask).get_control(*given)
+    farthest, places = 0.0, 0
+    for ours, theirs in zip(masked["input"], plain["input"], strict=True):
+        if theirs is not None:
+            cells = torch.nn.functional.avg_pool2d(mask[:, None], 64 // theirs.shape[2])
+            farthest, places = max(farthest, far(ours, theirs * cells.repeat(2, 1, 1, 1))), places + 1
+    return {"agreement": farthest, "places": places}
+
+
 def check_control(control, folder: Path) -> dict[str, float]:
     """A guided edit led by core's own net, and by the library's from the same weights; whole and by windows."""
     path = folder / "net.safetensors"
@@ -152,5 +170,6 @@ if __name__ == "__main__":
             "rotary": check_rotary(),
             "controlnet": check_control(make_controlnet(), Path(folder)),
             "adapters": check_adapters(Path(folder)),
+            "masked adapter": check_masked_adapter(),
         }
     print("RESULTS " + json.dumps(results))

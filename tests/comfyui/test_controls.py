@@ -56,6 +56,11 @@ def test_cores_adapters_and_the_librarys_see_alike(figures, kind):
     assert figures["adapters"][kind] < 1e-5
 
 
+def test_a_mask_holds_cores_adapter(figures):
+    assert figures["masked adapter"]["agreement"] < 1e-6
+    assert figures["masked adapter"]["places"] == 4
+
+
 def test_tune_options_ask_for_rotary_positions(server):
     client = server.connect()
     options = node("TAVTuneOptions", **OPTIONS, positions="rotary")
