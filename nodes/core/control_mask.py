@@ -46,11 +46,35 @@ def with_masked(told: dict[str, Any], masked: dict[int, ControlBase]) -> dict[st
 
 
 def mask_control(control: ControlBase, mask: Tensor) -> ControlBase:
-    """A copy of a control that acts inside a mask alone; it shares the network."""
+    """A copy of a control that acts inside a mask alone; it shares the network.
+
+    Raises:
+        ConfigError: the control is another pack's, whose own methods would not know of the mask, or it gives one value
+            for the whole picture.
+    """
+    check_maskable(control)
     own = copy.copy(control)
     own.__class__ = masked_kind(type(control))
     own.inside = mask.float()
+    # Copies for further cards belong to the mask that they were made with.
+    own.multigpu_clones = {}
     return own
+
+
+def check_maskable(control: ControlBase) -> None:
+    """Raises `ConfigError` if a mask would do nothing, or something else than it says, to a control."""
+    if {"get_control", "control_merge"} & vars(control).keys():
+        raise ConfigError(
+            got=f"a {type(control).__name__} of another pack",
+            expected="a control from ComfyUI's own Apply ControlNet",
+            mend="Use the mask input of that pack's own node.",
+        )
+    if control.global_average_pooling:
+        raise ConfigError(
+            got="a ControlNet that gives one value for the whole picture",
+            expected="one whose output has places, such as depth, edges or poses",
+            mend="Take Mask Control out, or use another net.",
+        )
 
 
 @functools.cache
@@ -63,6 +87,7 @@ class MaskedControl:
     """What is put in front of a class of ComfyUI's controls; the mask is at `inside`, `f h w` or `1 h w`."""
 
     inside: Tensor
+    rows: int
 
     def get_control(self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, *more: Any) -> Any:
         """What the net adds, once its mask is known to fit.
@@ -70,9 +95,14 @@ class MaskedControl:
         Raises:
             ClipError: the mask has another size than the latents `(b f) c h w`, or another number of frames.
         """
-        height, width = (side * VAE_FACTOR for side in x_noisy.shape[-2:])
-        check_mask(self.inside, num_frames=len(x_noisy) // batched_number, height=height, width=width)
+        self.check_fits(x_noisy, len(x_noisy) // batched_number)
+        self.rows = len(x_noisy)
         return super().get_control(x_noisy, t, cond, batched_number, *more)
+
+    def check_fits(self, latents: Tensor, num_frames: int) -> None:
+        """Raises `ClipError` unless the mask has the size of latents `(b f) c h w`, and as many frames or one."""
+        height, width = (side * VAE_FACTOR for side in latents.shape[-2:])
+        check_mask(self.inside, num_frames=num_frames, height=height, width=width)
 
     def control_merge(self, control: dict[str, list], control_prev: Any, output_dtype: Any) -> Any:
         """Adds what the net gives inside the mask to what those before it give."""
@@ -90,9 +120,21 @@ class MaskedControl:
                         expected="a ControlNet or T2I-Adapter of Stable Diffusion, whose output is a picture",
                         mend="Take Mask Control out.",
                     )
-                (cut[id(each)],) = only_inside([each], self.inside.to(each))
+                # One row is what ComfyUI lets a single picture give for all frames.
+                every = each.expand(self.rows, -1, -1, -1) if len(each) == 1 else each
+                (cut[id(each)],) = only_inside([every], self.inside.to(each))
         return [None if each is None else cut[id(each)] for each in residuals]
 
     def copy(self) -> Any:
         """ComfyUI's copy, with the mask."""
         return mask_control(super().copy(), self.inside)
+
+
+def check_masks(conds: list[list[dict[str, Any]] | None], latents: Tensor) -> None:
+    """Raises `ClipError` unless all masks of controls fit the latents `f c h w` of a whole clip."""
+    for entry in (entry for cond in conds for entry in cond or ()):
+        control = entry.get("control")
+        while control is not None:
+            if isinstance(control, MaskedControl):
+                control.check_fits(latents, len(latents))
+            control = control.previous_controlnet

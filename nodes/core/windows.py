@@ -17,7 +17,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...tav_core.denoisers.windows import ContextWindows, fused_weights, with_anchor
-from .control_mask import MaskedControl
+from .control_mask import MaskedControl, check_masks
 from .inflation import KEY
 from .motion import check_carries_motion, is_lavie
 
@@ -77,6 +77,7 @@ def denoise_by_windows(
     found = windows.at(len(x_in), round(float(model.model_sampling.timestep(timestep[0]))))
     if len(found) == 1:
         return executor(model, conds, x_in, timestep, model_options)
+    check_masks(conds, x_in)
     fused = [x_in.new_zeros(x_in.shape) for _ in conds]
     for window, weights in zip(found, fused_weights(found, len(x_in)), strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()

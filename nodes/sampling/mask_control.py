@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
+from ...tav_core.errors import ConfigError
 from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, schema
+
+NO_NEGATIVE = ConfigError(
+    got="nothing at negative in Mask Control",
+    expected="a prompt, for what is connected to its negative output",
+    mend="Connect the negative prompt from Apply ControlNet.",
+)
 
 
 class MaskControl(io.ComfyNode):
@@ -41,4 +49,5 @@ class MaskControl(io.ComfyNode):
         from ..core.control_mask import mask_controls
         from ..sockets.bridge import to_mask
 
-        return io.NodeOutput(*mask_controls(to_mask(mask), positive, negative or []))
+        masked = mask_controls(to_mask(mask), positive, negative or [])
+        return io.NodeOutput(masked[0], masked[1] or ExecutionBlocker(str(NO_NEGATIVE)))

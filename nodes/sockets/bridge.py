@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 METHOD = "tav_method"
 # Another: (sampling steps, how many of them are left) for samples that Animation Start has noised.
 STEPS = "tav_steps"
+ROUNDING = 1e-4
 TO_LATENTS, TO_SAMPLES = "f c h w -> 1 c f h w", "1 c f h w -> f c h w"
 
 
@@ -129,7 +130,10 @@ def to_mask(mask: Tensor) -> Tensor:
             expected="a MASK: f h w, one mask per frame, or one for all frames",
             mend="Connect a mask; Convert Image to Mask makes one from images.",
         )
-    return mask.reshape(-1, *mask.shape[-2:])
+    frames = mask.reshape(-1, *mask.shape[-2:])
+    # A blurred mask may be a rounding error above 1.
+    rounded = frames.is_floating_point() and frames.min() >= -ROUNDING and frames.max() <= 1 + ROUNDING
+    return frames.clamp(0, 1) if rounded else frames
 
 
 def as_inverted(samples: Tensor, trajectory: Trajectory) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def make_ready(control: Control, unet: InflatedUNet) -> ReadyControl:
     mask = None if control.mask is None else control.mask.to(device, dtype).expand(len(hint), -1, -1)
     if isinstance(net, ControlNetModel):
         check_controlnet(net, unet)
+        check_masked(net, mask)
         frames = FrameCount()
         net = cast(look_across_frames(net, frames, control.config.attention, unet.modes), device, dtype)
         hint = with_channels(hint, net.config.conditioning_channels).to(device, dtype)
@@ -189,6 +190,16 @@ def check_controlnet(net: ControlNetModel, unet: InflatedUNet) -> None:
                 expected=f"{ours}, as in this checkpoint",
                 mend=f"Use one made for this checkpoint's family: {list_text_widths()}.",
             )
+
+
+def check_masked(net: ControlNetModel, mask: Tensor | None) -> None:
+    """Raises `CheckpointError` if a net with a mask gives one value for the whole picture, as *shuffle* does."""
+    if mask is not None and net.config.global_pool_conditions:
+        raise CheckpointError(
+            got="a mask for a ControlNet that gives one value for the whole picture",
+            expected="one whose output has places, such as depth, edges or poses",
+            mend="Leave the mask out, or use another net.",
+        )
 
 
 def adapter_places(unet: InflatedUNet, *, height: int, width: int) -> list[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from einops import rearrange, repeat
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 from ..errors import LatentsError
 from ..layouts import VAE_FACTOR, fold
@@ -121,9 +121,22 @@ def only_inside(residuals: Sequence[Tensor], mask: Tensor | None) -> tuple[Tenso
     """Residuals `(b f) c h w` inside a mask `f h w` in pixels, and 0 outside; a cell counts by the mask's mean."""
     if mask is None:
         return tuple(residuals)
-    videos, cells = len(residuals[0]) // len(mask), rearrange(mask, "f h w -> f 1 h w")
-    shares = (adaptive_avg_pool2d(cells, (x.shape[2], x.shape[3])) for x in residuals)
-    return tuple(x * repeat(y, "f 1 h w -> (b f) 1 h w", b=videos) for x, y in zip(residuals, shares, strict=True))
+    videos = len(residuals[0]) // len(mask)
+    shares = (repeat(cell_means(mask, *x.shape[2:]), "f h w -> (b f) 1 h w", b=videos) for x in residuals)
+    return tuple(x * share for x, share in zip(residuals, shares, strict=True))
+
+
+def cell_means(mask: Tensor, height: int, width: int) -> Tensor:
+    """The mean of a mask `f h w` in pixels over each cell of a level of the UNet with so many cells, `f height width`.
+
+    A cell has the side of a latent's cell, or twice, four times ... that. The last ones may reach beyond the picture.
+    """
+    side = VAE_FACTOR
+    while -(-mask.shape[1] // side) > height or -(-mask.shape[2] // side) > width:
+        side *= 2
+    beyond = (0, width * side - mask.shape[2], 0, height * side - mask.shape[1])
+    whole = pad(rearrange(mask, "f h w -> f 1 h w"), beyond, "replicate")
+    return rearrange(avg_pool2d(whole, side), "f 1 h w -> f h w")
 
 
 def check_matches(shape: Sequence[int], num_frames: int, height: int, width: int) -> None:

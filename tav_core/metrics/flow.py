@@ -69,8 +69,12 @@ def to_grey(frames: Tensor) -> np.ndarray:
     return torch.cat([luma.mul(255).round().to(torch.uint8) for luma in lumas]).numpy()
 
 
-def import_opencv() -> ModuleType:
+def import_opencv(use: str = "to measure the motion", without: str = "measure without the motion") -> ModuleType:
     """The module `cv2`.
+
+    Args:
+        use: what it is for, as an error says it.
+        without: what to do instead.
 
     Raises:
         InputError: it is not installed, or does not load: on a server without libGL, or where one of several opencv
@@ -84,10 +88,10 @@ def import_opencv() -> ModuleType:
     except ImportError as error:
         raise InputError(
             got=f"no OpenCV ({error})",
-            expected="the module cv2, to measure the motion",
+            expected=f"the module cv2, {use}",
             mend=(
                 "Any one of the opencv packages serves. Run `pip install --force-reinstall --no-deps "
-                "opencv-python-headless`, which needs no libGL, or measure without the motion."
+                f"opencv-python-headless`, which needs no libGL, or {without}."
             ),
         ) from error
     return cv2

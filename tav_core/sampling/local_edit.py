@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -142,7 +142,7 @@ def keep_outside(start: Trajectory | Tensor, mask: Tensor, *, feather: int = Loc
     _, _, _, num_frames, height, width = latents.shape
     check_mask(mask, num_frames=num_frames, height=height * VAE_FACTOR, width=width * VAE_FACTOR)
     weights = rearrange(latent_mask(mask.float(), feather), "f h w -> 1 1 f h w")
-    return KeepOutside(latents=latents, weights=weights, moves=mask_moves(mask))
+    return KeepOutside(latents=latents, weights=weights, mask=mask)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,12 +152,17 @@ class KeepOutside:
     Args:
         latents: of the inversion, `s b c f h w`.
         weights: how much of the edit stays, `1 1 f h w` in [0, 1].
-        moves: how new noise inside the mask moves along with it.
+        mask: `f h w` or `1 h w` in pixels.
     """
 
     latents: Tensor
     weights: Tensor
-    moves: Moves = ()
+    mask: Tensor
+
+    @cached_property
+    def moves(self) -> Moves:
+        """How new noise moves along with the mask."""
+        return mask_moves(self.mask)
 
     @property
     def num_steps(self) -> int:

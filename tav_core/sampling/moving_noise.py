@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..layouts import VAE_FACTOR
+from ..metrics.flow import import_opencv
 
 Moves = tuple[tuple[int, int], ...]
-# A part of a mask that is smaller than this share of it is a speck, such as segmentation leaves behind.
+# A part of a mask that is smaller than this share of its largest part is a speck, such as segmentation leaves behind.
 SPECK = 0.05
 # The first and the last row that a mask touches in a frame, and its first and last column; None of an empty frame.
 Box = tuple[tuple[int, int], tuple[int, int]] | None
@@ -27,6 +28,9 @@ def mask_moves(mask: Tensor) -> Moves:
     The sides of its bounding box are followed, but those at the border of the picture: what is beyond is not known. So
     a mask of all but an object stays where it is while the object moves. Frames without a mask stay where the one
     before is.
+
+    Raises:
+        InputError: OpenCV is not installed.
     """
     at, before, moves = np.zeros(2), None, []
     last = [side - 1 for side in mask.shape[1:]]
@@ -41,14 +45,13 @@ def mask_moves(mask: Tensor) -> Moves:
 
 def bounding_box(frame: Tensor) -> Box:
     """The box around what is inside, of a frame `h w` of booleans, without specks."""
-    import cv2
-
+    cv2 = import_opencv("to follow the mask", "set resample to 1")
     _, _, stats, _ = cv2.connectedComponentsWithStats(frame.cpu().numpy().astype(np.uint8))
     # The first one is what is outside.
     left, top, width, height, area = stats[1:].T
     if not len(area):
         return None
-    whole = area >= SPECK * area.sum()
+    whole = area >= SPECK * area.max()
     rows = int(top[whole].min()), int((top + height)[whole].max()) - 1
     columns = int(left[whole].min()), int((left + width)[whole].max()) - 1
     return rows, columns

@@ -109,7 +109,36 @@ def check_masked_adapter() -> dict[str, float | int]:
         if theirs is not None:
             cells = torch.nn.functional.avg_pool2d(mask[:, None], 64 // theirs.shape[2])
             farthest, places = max(farthest, far(ours, theirs * cells.repeat(2, 1, 1, 1))), places + 1
-    return {"agreement": farthest, "places": places}
+    one = comfy.controlnet.T2IAdapter(net, 3, 8, "nearest-exact").set_cond_hint(hint[:1], 1.0, (0.0, 1.0))
+    plain, masked = one.get_control(*given), mask_control(one, mask).get_control(*given)
+    ours, theirs = next((a, b) for a, b in zip(masked["input"], plain["input"], strict=True) if b is not None)
+    cells = torch.nn.functional.avg_pool2d(mask[:, None], 64 // theirs.shape[2])
+    return {
+        "agreement": farthest,
+        "places": places,
+        "one picture": far(ours, theirs[:1] * cells.repeat(2, 1, 1, 1)),
+    }
+
+
+def with_own_methods(control):
+    """A control as Advanced-ControlNet makes them: its instances have methods of their own."""
+    own = control.copy()
+    own.get_control, own.control_merge = own.get_control, own.control_merge
+    return own
+
+
+def pooling(control):
+    """A control that gives one value for the whole picture, as *shuffle* does."""
+    own = control.copy()
+    own.global_average_pooling = True
+    return own
+
+
+def with_clone(control):
+    """A control with a copy for a second card, which knows nothing of a mask."""
+    own = control.copy()
+    own.multigpu_clones = {"cuda:1": control}
+    return own
 
 
 def check_control(control, folder: Path) -> dict[str, float]:
@@ -159,6 +188,14 @@ def check_control(control, folder: Path) -> dict[str, float]:
         "no control": refusal(lambda: MaskControl.execute(TARGET, mask)),
         "other size": refusal(lambda: run(*MaskControl.execute(led[0], mask[:, :64], led[1]).args)),
         "other frames": refusal(lambda: run(*MaskControl.execute(led[0], mask[:2], led[1]).args)),
+        "other frames in windows": refusal(
+            lambda: both(by_windows, host, *MaskControl.execute(led[0], mask[:2], led[1]).args)
+        ),
+        "another pack's": refusal(lambda: mask_control(with_own_methods(control), mask)),
+        "pooled": refusal(lambda: mask_control(pooling(control), mask)),
+        "no negative": MaskControl.execute(led[0], mask).args[1].message,
+        "rounded": far(run(*MaskControl.execute(led[0], torch.full((1, 96, 96), 1.0000004), led[1]).args), whole[0]),
+        "clones": [len(mask_control(with_clone(control), mask).multigpu_clones)],
         "copied": type(led_inside[0][0][1]["control"].copy()).__name__,
     }
 

@@ -36,7 +36,8 @@ def test_a_mask_holds_cores_controlnet_as_the_librarys(figures):
     assert found["mask counts"] > 1e-3
     assert found["white"] < 5e-5 and found["black"] < 5e-5 and found["last alone"] < 5e-5
     assert found["given stays"] == 0
-    assert found["copied"] == "MaskedControlNet"
+    assert found["rounded"] < 5e-5
+    assert found["copied"] == "MaskedControlNet" and found["clones"] == [0]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,10 @@ def test_a_mask_holds_cores_controlnet_as_the_librarys(figures):
         ("no control", ["prompts without a ControlNet", "behind Apply ControlNet"]),
         ("other size", ["a mask of 96x64 pixels", "96x96 pixels"]),
         ("other frames", ["a mask of 2 frames for a clip of"]),
+        ("other frames in windows", ["a mask of 2 frames for a clip of"]),
+        ("another pack's", ["of another pack", "that pack's own node"]),
+        ("pooled", ["one value for the whole picture"]),
+        ("no negative", ["nothing at negative in Mask Control", "Connect the negative prompt"]),
     ],
 )
 def test_masks_of_controls_that_do_not_fit_are_said(figures, case, words):
@@ -59,6 +64,7 @@ def test_cores_adapters_and_the_librarys_see_alike(figures, kind):
 def test_a_mask_holds_cores_adapter(figures):
     assert figures["masked adapter"]["agreement"] < 1e-6
     assert figures["masked adapter"]["places"] == 4
+    assert figures["masked adapter"]["one picture"] < 1e-6
 
 
 def test_tune_options_ask_for_rotary_positions(server):

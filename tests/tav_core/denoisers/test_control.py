@@ -12,7 +12,7 @@ from diffusers.models import modeling_utils
 from tav_core.denoisers.config import ControlConfig
 from tav_core.denoisers.control import Control, add_controls
 from tav_core.denoisers.denoiser import UNetDenoiser
-from tav_core.denoisers.residuals import share_done
+from tav_core.denoisers.residuals import cell_means, share_done
 from tav_core.denoisers.windows import ContextWindows, WindowedDenoiser
 from tav_core.errors import CheckpointError, ClipError, ConfigError, LatentsError
 from tav_core.models.unet import InflatedUNet
@@ -109,6 +109,30 @@ def test_a_mask_leaves_the_rest_of_the_picture_alone(unet_2d, apart, net, close)
     expected = stock(unet_2d, [(net, frames, 1)], latents, 481, context, mask)
     close(controlled.predict(latents, 481, context), expected, 1e-5)
     assert (expected - stock(unet_2d, [(net, frames, 1)], latents, 481, context)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(8, 8, 8), (5, 9, 16), (3, 5, 32), (2, 3, 64)])
+def test_a_cell_counts_by_the_pixels_that_are_its_own(height, width, side):
+    """Also where a side is no multiple of a level's cells, as in 512x288 and 848x480: the last cells reach beyond."""
+    mask = torch.zeros(1, 64 if height == 8 else 72, 64 if width == 8 else 136)
+    mask[:, :, :side] = 1
+    means = cell_means(mask, height, width)
+    assert means.shape == (1, height, width)
+    assert torch.equal(means[..., 0], torch.ones(1, height)) and not means[..., 1:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mask_is_cut_into_cells_in_half_precision(dtype):
+    mask = torch.rand(2, 72, 72)
+    torch.testing.assert_close(cell_means(mask.to(dtype), 5, 5).float(), cell_means(mask, 5, 5), rtol=0, atol=0.01)
+
+
+def test_a_net_without_places_takes_no_mask(apart, unet_2d):
+    net = ControlNetModel.from_unet(unet_2d, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    net.register_to_config(global_pool_conditions=True)
+    add_controls(apart, [Control(net=net, frames=control_frames())])
+    with pytest.raises(CheckpointError, match="one value for the whole picture"):
+        add_controls(apart, [Control(net=net, frames=control_frames(), mask=torch.ones(1, 64, 64))])
 
 
 @torch.no_grad()

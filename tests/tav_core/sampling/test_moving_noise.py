@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+
 import pytest
 import torch
 
+from tav_core.errors import InputError
+from tav_core.sampling.config import EditConfig
+from tav_core.sampling.edit import edit
 from tav_core.sampling.invert import invert
 from tav_core.sampling.local_edit import keep_outside
 from tav_core.sampling.moving_noise import mask_moves, move_along
@@ -35,6 +41,15 @@ class TestMoves:
         mask[1, 60, 60] = mask[2, 1:4, 1] = 1
         assert mask_moves(mask) == ((0, 0), (1, 0), (2, 1))
 
+    def test_a_mask_of_many_small_parts_is_followed_as_a_whole(self):
+        """As of leaves or letters, of which none is a large part of the mask."""
+        squares = torch.zeros(2, SIDE, SIDE)
+        for row in range(6):
+            for column in range(5):
+                squares[0, 2 + 10 * row : 8 + 10 * row, 2 + 10 * column : 8 + 10 * column] = 1
+        squares[1] = squares[0].roll(8, 1)
+        assert mask_moves(squares) == ((0, 0), (0, 1))
+
     def test_all_but_an_object_stays(self):
         assert set(mask_moves(1 - boxes((8, 8), (16, 16), (24, 32)))) == {(0, 0)}
 
@@ -54,6 +69,22 @@ class TestMoves:
     @pytest.mark.parametrize("mask", [torch.zeros(3, SIDE, SIDE), torch.ones(3, SIDE, SIDE), 0.4 * torch.ones(3, 8, 8)])
     def test_nothing_and_everything_stay(self, mask):
         assert set(mask_moves(mask)) == {(0, 0)}
+
+
+class TestWithoutOpenCV:
+    """A masked edit needs it only where it takes steps again."""
+
+    @pytest.fixture(autouse=True)
+    def gone(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "cv2", None)
+
+    def test_a_plain_masked_edit_does_without(self, denoiser, clip_latents, context):
+        way, config = invert(denoiser, clip_latents, context, num_steps=2), EditConfig(num_steps=2)
+        correct = keep_outside(way, boxes((16, 16)))
+        assert edit(denoiser, way, context, context, config=config, correct=correct).isfinite().all()
+        again = dataclasses.replace(config, resample=2)
+        with pytest.raises(InputError, match=r"no OpenCV .*to follow the mask.*set resample to 1"):
+            edit(denoiser, way, context, context, config=again, correct=correct)
 
 
 class TestNoise:
