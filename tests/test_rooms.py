@@ -36,6 +36,7 @@ GROUND_NAMES = (
     "lazy_names",
     "version",
     "prompts",
+    "opencv",
 )
 GROUND = {f"tav_core.{name}" for name in GROUND_NAMES}
 # Each room, from the ground up, with the rooms that it may import. The entry points of a house are named "house/".

@@ -95,7 +95,7 @@ def prepare(
 
     from ...tav_core.atomic_files import check_output
     from ...tav_core.batch.recipe import Modes, Recipe
-    from ...tav_core.metrics.flow import has_opencv
+    from ...tav_core.opencv import has_opencv
     from ..core.tuning import check_untuned
     from ..sockets.bridge import check_conditioning
     from .core_stages import CoreParts

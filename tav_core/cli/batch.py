@@ -22,8 +22,8 @@ from ..batch.recipe import Modes, Recipe
 from ..batch.watch import JobState, Poller, format_batch, read_batch
 from ..checkpoints.tokenizer import CLIP_TOKENIZER, has_tokenizer, load_tokenizer
 from ..errors import ConfigError
-from ..metrics.flow import has_opencv
 from ..models.text import check_length
+from ..opencv import has_opencv
 from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig

@@ -124,7 +124,7 @@ def measure(args: argparse.Namespace, frames: Tensor, label: str, judges: dict[s
 
 def measures_flow(args: argparse.Namespace) -> bool:
     """Whether to measure the motion: as the option says, else if OpenCV is installed and loads."""
-    from ..metrics.flow import has_opencv
+    from ..opencv import has_opencv
 
     return has_opencv() if args.flow is None else args.flow
 

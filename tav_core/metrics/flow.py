@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..cancelling import cancellable
 from ..errors import InputError
+from ..opencv import import_opencv
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as OpenCV turns colour to grey."""
@@ -44,7 +44,7 @@ def measure_flow(frames: Tensor) -> FlowPair:
     Raises:
         InputError: OpenCV is not installed, or the frames are too small.
     """
-    cv2 = import_opencv()
+    cv2 = import_opencv("to measure the motion", "measure without the motion")
     height, width = frames.shape[1:3]
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
@@ -67,40 +67,3 @@ def to_grey(frames: Tensor) -> np.ndarray:
     parts = (part.float().cpu().clamp(0, 1) for part in cancellable(frames.detach().split(FRAMES_AT_ONCE)))
     lumas = (einsum(part, weights, "f h w c, c -> f h w") for part in parts)
     return torch.cat([luma.mul(255).round().to(torch.uint8) for luma in lumas]).numpy()
-
-
-def import_opencv(use: str = "to measure the motion", without: str = "measure without the motion") -> ModuleType:
-    """The module `cv2`.
-
-    Args:
-        use: what it is for, as an error says it.
-        without: what to do instead.
-
-    Raises:
-        InputError: it is not installed, or does not load: on a server without libGL, or where one of several opencv
-            packages was removed and took the files of the others with it, which leaves an empty `cv2`.
-    """
-    try:
-        import cv2
-
-        if not hasattr(cv2, "DISOpticalFlow_create"):
-            raise ImportError("the module cv2 is empty")
-    except ImportError as error:
-        raise InputError(
-            got=f"no OpenCV ({error})",
-            expected=f"the module cv2, {use}",
-            mend=(
-                "Any one of the opencv packages serves. Run `pip install --force-reinstall --no-deps "
-                f"opencv-python-headless`, which needs no libGL, or {without}."
-            ),
-        ) from error
-    return cv2
-
-
-def has_opencv() -> bool:
-    """Whether OpenCV is installed and loads."""
-    try:
-        import_opencv()
-    except InputError:
-        return False
-    return True

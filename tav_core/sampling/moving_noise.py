@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..layouts import VAE_FACTOR
-from ..metrics.flow import import_opencv
+from ..opencv import import_opencv
 
 Moves = tuple[tuple[int, int], ...]
 # A part of a mask that is smaller than this share of its largest part is a speck, such as segmentation leaves behind.

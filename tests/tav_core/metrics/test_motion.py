@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tav_core.errors import InputError
-from tav_core.metrics.flow import FlowPair, has_opencv, measure_flow, to_grey
+from tav_core.metrics.flow import FlowPair, measure_flow, to_grey
 from tav_core.metrics.motion import (
     angle_entropy,
     angle_histogram,
@@ -20,6 +20,7 @@ from tav_core.metrics.motion import (
     warp_errors,
     warp_frames,
 )
+from tav_core.opencv import has_opencv
 
 cv2 = pytest.importorskip("cv2")
 original_import = builtins.__import__
