@@ -180,6 +180,15 @@ _BY_CHANGE = dataclasses.replace(
         "subject+place": dataclasses.replace(_LED, sampling={"guidance_scale": 6.0}),
     },
 )
+# An edit of the subject and more at once is free of the adapter, which holds outlines that are not to stay.
+_FREE = dataclasses.replace(
+    _BY_CHANGE,
+    by_change={
+        **_BY_CHANGE.by_change,
+        "subject+place": dataclasses.replace(_SNR, sampling={"guidance_scale": 6.0}),
+        "subject+style": _SNR,
+    },
+)
 COMBINED = {
     "guidance 6": Variant(sampling={"guidance_scale": 6.0}),
     "min-SNR, guidance 6": dataclasses.replace(_SNR, sampling={"guidance_scale": 6.0}),
@@ -198,6 +207,7 @@ COMBINED = {
     "min-SNR, new start for things, guidance 6": dataclasses.replace(_RENEWED, sampling={"guidance_scale": 6.0}),
     "min-SNR, subject led": _LED_AROUND,
     "min-SNR, led by change": _BY_CHANGE,
+    "min-SNR, led by change, some free": _FREE,
     "min-SNR, new start for things, 10 steps": dataclasses.replace(_RENEWED, sampling={"num_steps": 10}),
     "min-SNR, subject led, 10 steps": dataclasses.replace(_LED_AROUND, sampling={"num_steps": 10}),
     "min-SNR, subject led to the end": dataclasses.replace(_LED_AROUND, led=1.0),

@@ -65,7 +65,11 @@ PRESETS = {
         num_steps=200, advice="Use a generous mask of the subject, so that the background stays unchanged."
     ),
     "background": Preset(
-        num_steps=200, advice="Use a mask of everything but the subject, so that the subject stays unchanged."
+        num_steps=200,
+        advice=(
+            "Use a mask of everything but the subject, so that the subject stays unchanged; with a ControlNet that "
+            "acts on the subject alone, set resample to 2 to make the place anew."
+        ),
     ),
     "style": Preset(
         num_steps=200,
