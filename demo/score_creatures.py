@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from .creatures.captions import phrase
+from .creatures.clips import all_clips
 from .creatures.oracle.reading import ORACLES, Oracle, Reading
+from .creatures.oracle.scores import is_right
 from .creatures.scene import Scene, render
 from .creatures.stills import SEED, Combination, combinations, held_out, random_scene, seen
 from .creatures.subjects import SUBJECTS
@@ -29,6 +31,8 @@ GUIDANCES = (4.0, 7.5)
 PARTS = ("subject", "place")
 BATCH = 12
 STYLES = ("sketch", "pixel art", "watercolor")
+# Stills of the prompt of each edit of a clip.
+STILLS_OF_EDIT = 3
 
 
 def draw_stills(sampler: Sampler | XLSampler, prompts: list[str], guidance: float) -> np.ndarray:
@@ -81,6 +85,18 @@ def score_styles(sampler: Sampler | XLSampler, guidance: float, oracle: Oracle) 
     return found
 
 
+def score_edits(sampler: Sampler | XLSampler, guidance: float, oracle: Oracle) -> dict[str, dict]:
+    """The shares of stills that show all that the prompts of the clips' edits name, by what an edit changes: what the
+    model draws right without a clip that holds it back."""
+    edits = [each for clip in all_clips() for each in clip.edits] * STILLS_OF_EDIT
+    readings = oracle.read(draw_stills(sampler, [each.prompt for each in edits], guidance))
+    right: dict[str, list[bool]] = {}
+    for reading, each in zip(readings, edits, strict=True):
+        for kind in ("all", "+".join(each.changed)):
+            right.setdefault(kind, []).append(is_right(reading, each))
+    return {kind: {"stills": len(found), "all": round(float(np.mean(found)), 3)} for kind, found in right.items()}
+
+
 @torch.no_grad()
 def restore(sampler: Sampler | XLSampler, pictures: np.ndarray) -> np.ndarray:
     """What the autoencoder makes of pictures, `n h w 3` in [0, 1]."""
@@ -120,7 +136,7 @@ def save_sheet(path: Path, pictures: np.ndarray) -> None:
 def main() -> None:
     """Scores the saved model and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=("autoencoder", "stills", "all"), default="all")
+    parser.add_argument("--part", choices=("autoencoder", "stills", "edits", "all"), default="all")
     parser.add_argument("--guidances", nargs="+", type=float, default=GUIDANCES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layout", choices=("sd1", "sdxl"), default="sd1", help="of the model")
@@ -129,9 +145,9 @@ def main() -> None:
     sampler, folder = (Sampler(MODEL), LOG.parent) if args.layout == "sd1" else (XLSampler(), FOLDER)
     oracles, path = [Oracle(path) for path in ORACLES], folder / "scores.json"
     scores = json.loads(path.read_text()) if path.exists() else {}
-    if args.part != "stills":
+    if args.part in ("autoencoder", "all"):
         scores["autoencoder"] = score_autoencoder(sampler, oracles)
-    if args.part != "autoencoder":
+    if args.part in ("stills", "all"):
         scores["sampling"] = "DDIM, 30 steps"
         for guidance in args.guidances:
             hidden, pictures = score_pairs(sampler, held_out() * 4, guidance, oracles)
@@ -140,6 +156,8 @@ def main() -> None:
             save_sheet(folder / "held_out.png", pictures[:48])
             save_sheet(folder / "stills.png", others[:72])
         scores["styles"] = score_styles(sampler, args.guidances[0], oracles[0])
+    if args.part in ("edits", "all"):
+        scores["edits"] = score_edits(sampler, args.guidances[0], oracles[0])
     path.write_text(json.dumps(scores, indent=2) + "\n")
     print(json.dumps(scores, indent=2))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 import numpy as np
 import torch
@@ -13,7 +11,7 @@ from tav_core.video.edges import edges
 
 from .clips import Clip, Edit
 from .edited_scenes import edited_scenes
-from .scene import NO_THING, Scene, draw, render
+from .scene import Scene, draw, render
 
 # A hand does not follow an outline: the mask of a subject has this margin in pixels, and room for a larger one.
 AROUND = 10
@@ -35,13 +33,8 @@ def mask_of(clip: Clip, edit: Edit) -> Tensor | None:
 
 
 def subject_of(clip: Clip) -> Tensor:
-    """Where the subject is, and the clip's thing if it has one, with a margin for their outlines: `f h w` in {0, 1}."""
-    return stack([cv2.dilate(silhouette(scene) | thing(scene), disc(OUTLINES)) for scene in clip.scenes])
-
-
-def thing(scene: Scene) -> np.ndarray:
-    """Every pixel of a scene's thing, `h w` of 0 and 1."""
-    return difference(scene, dataclasses.replace(scene, thing=NO_THING))
+    """Where the subject is, with a margin for its outlines: `f h w` in {0, 1}."""
+    return stack([cv2.dilate(silhouette(scene), disc(OUTLINES)) for scene in clip.scenes])
 
 
 def difference(scene: Scene, other: Scene) -> np.ndarray:

@@ -31,7 +31,7 @@ class World:
         edited_scenes: the scenes of a clip as an edit should make them.
         mask_of: where an edit may change its clip, `f h w`; None for everywhere.
         adds: whether an edit adds something where the clip has nothing of the kind.
-        subject_of: where what keeps its place is in a clip, with a margin, `f h w`: the subject, and a thing beside it.
+        subject_of: where the subject is in a clip, with a margin, `f h w`.
         hints: what the T2I-Adapter is shown of a clip, `f h w c`.
         score: the scores of a video of an edit of a clip.
         scores: the class of those.
