@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
-from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ...tav_core.errors import ConfigError
 from ..core.interrupt import interruptible
 from ..sockets.widgets import CATEGORY, schema
-
-NO_NEGATIVE = ConfigError(
-    got="nothing at negative in Mask Control",
-    expected="a prompt, for what is connected to its negative output",
-    mend="Connect the negative prompt from Apply ControlNet.",
-)
 
 
 class MaskControl(io.ComfyNode):
@@ -34,7 +26,7 @@ class MaskControl(io.ComfyNode):
             search_aliases=["controlnet mask", "mask controlnet", "regional controlnet", "attention mask"],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="From Apply ControlNet."),
-                io.Conditioning.Input("negative", tooltip="From the same Apply ControlNet.", optional=True),
+                io.Conditioning.Input("negative", tooltip="From the same Apply ControlNet."),
                 io.Mask.Input("mask", tooltip="White where the control acts: one mask per frame, or one for all."),
             ],
             outputs=[
@@ -45,9 +37,8 @@ class MaskControl(io.ComfyNode):
 
     @classmethod
     @interruptible
-    def execute(cls, positive: list, mask: Tensor, negative: list | None = None) -> io.NodeOutput:
+    def execute(cls, positive: list, negative: list, mask: Tensor) -> io.NodeOutput:
         from ..core.control_mask import mask_controls
         from ..sockets.bridge import to_mask
 
-        masked = mask_controls(to_mask(mask), positive, negative or [])
-        return io.NodeOutput(masked[0], masked[1] or ExecutionBlocker(str(NO_NEGATIVE)))
+        return io.NodeOutput(*mask_controls(to_mask(mask), positive, negative))

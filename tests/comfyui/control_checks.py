@@ -167,7 +167,7 @@ def check_control(control, folder: Path) -> dict[str, float]:
     parts = both(by_windows, windowed, *led)
     mask = moving_mask()
     inside = add_controls(host, [Control(net=net, frames=HINT.clone(), mask=mask)])
-    led_inside = MaskControl.execute(led[0], mask, led[1]).args
+    led_inside = MaskControl.execute(led[0], led[1], mask).args
     masked = both(core_host, inside, *led_inside)
     masked_parts = both(by_windows, core.WindowedDenoiser(denoiser=inside, windows=windowed.windows), *led_inside)
     run = lambda *prompts: both(core_host, host, *prompts)[0]  # noqa: E731
@@ -181,20 +181,19 @@ def check_control(control, folder: Path) -> dict[str, float]:
         "masked": far(*masked),
         "mask counts": min(far(masked[0], other[0]) for other in (whole, plain)),
         "masked windows": far(*masked_parts),
-        "white": far(run(*MaskControl.execute(led[0], torch.ones(1, 96, 96), led[1]).args), whole[0]),
-        "black": far(run(*MaskControl.execute(led[0], torch.zeros(96, 96), led[1]).args), plain[0]),
-        "last alone": far(run(*MaskControl.execute(twice[0], torch.zeros(96, 96), twice[1]).args), whole[0]),
+        "white": far(run(*MaskControl.execute(led[0], led[1], torch.ones(1, 96, 96)).args), whole[0]),
+        "black": far(run(*MaskControl.execute(led[0], led[1], torch.zeros(96, 96)).args), plain[0]),
+        "last alone": far(run(*MaskControl.execute(twice[0], twice[1], torch.zeros(96, 96)).args), whole[0]),
         "given stays": far(run(*led), whole[0]),
-        "no control": refusal(lambda: MaskControl.execute(TARGET, mask)),
-        "other size": refusal(lambda: run(*MaskControl.execute(led[0], mask[:, :64], led[1]).args)),
-        "other frames": refusal(lambda: run(*MaskControl.execute(led[0], mask[:2], led[1]).args)),
+        "no control": refusal(lambda: MaskControl.execute(TARGET, EMPTY, mask)),
+        "other size": refusal(lambda: run(*MaskControl.execute(led[0], led[1], mask[:, :64]).args)),
+        "other frames": refusal(lambda: run(*MaskControl.execute(led[0], led[1], mask[:2]).args)),
         "other frames in windows": refusal(
-            lambda: both(by_windows, host, *MaskControl.execute(led[0], mask[:2], led[1]).args)
+            lambda: both(by_windows, host, *MaskControl.execute(led[0], led[1], mask[:2]).args)
         ),
         "another pack's": refusal(lambda: mask_control(with_own_methods(control), mask)),
         "pooled": refusal(lambda: mask_control(pooling(control), mask)),
-        "no negative": MaskControl.execute(led[0], mask).args[1].message,
-        "rounded": far(run(*MaskControl.execute(led[0], torch.full((1, 96, 96), 1.0000004), led[1]).args), whole[0]),
+        "rounded": far(run(*MaskControl.execute(led[0], led[1], torch.full((1, 96, 96), 1.0000004)).args), whole[0]),
         "clones": [len(mask_control(with_clone(control), mask).multigpu_clones)],
         "copied": type(led_inside[0][0][1]["control"].copy()).__name__,
     }

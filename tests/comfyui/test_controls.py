@@ -49,7 +49,6 @@ def test_a_mask_holds_cores_controlnet_as_the_librarys(figures):
         ("other frames in windows", ["a mask of 2 frames for a clip of"]),
         ("another pack's", ["of another pack", "that pack's own node"]),
         ("pooled", ["one value for the whole picture"]),
-        ("no negative", ["nothing at negative in Mask Control", "Connect the negative prompt"]),
     ],
 )
 def test_masks_of_controls_that_do_not_fit_are_said(figures, case, words):
