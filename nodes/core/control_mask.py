@@ -111,19 +111,26 @@ class MaskedControl:
 
     def cut(self, residuals: list[Tensor | None]) -> list[Tensor | None]:
         """Residuals inside the mask. What was one tensor stays one, because ComfyUI scales each of them once."""
-        cut: dict[int, Tensor] = {}
-        for each in residuals:
-            if each is not None and id(each) not in cut:
-                if each.ndim != 4:
-                    raise ConfigError(
-                        got=f"a mask for a {type(self).__mro__[2].__name__} of rank {each.ndim}",
-                        expected="a ControlNet or T2I-Adapter of Stable Diffusion, whose output is a picture",
-                        mend="Take Mask Control out.",
-                    )
-                # One row is what ComfyUI lets a single picture give for all frames.
-                every = each.expand(self.rows, -1, -1, -1) if len(each) == 1 else each
-                (cut[id(each)],) = only_inside([every], self.inside.to(each))
+        whole = {id(each): self.for_all_frames(each) for each in residuals if each is not None}
+        if not whole:
+            return residuals
+        mask = self.inside.to(next(iter(whole.values())))
+        cut = dict(zip(whole, only_inside([*whole.values()], mask), strict=True))
         return [None if each is None else cut[id(each)] for each in residuals]
+
+    def for_all_frames(self, residual: Tensor) -> Tensor:
+        """A residual with a row for each frame: one row is what ComfyUI lets a single picture give for all of them.
+
+        Raises:
+            ConfigError: it is no picture.
+        """
+        if residual.ndim != 4:
+            raise ConfigError(
+                got=f"a mask for a {type(self).__mro__[2].__name__} of rank {residual.ndim}",
+                expected="a ControlNet or T2I-Adapter of Stable Diffusion, whose output is a picture",
+                mend="Take Mask Control out.",
+            )
+        return residual.expand(self.rows, -1, -1, -1) if len(residual) == 1 else residual
 
     def copy(self) -> Any:
         """ComfyUI's copy, with the mask."""

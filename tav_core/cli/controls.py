@@ -46,17 +46,16 @@ def add_named_controls(
     masks = match(args.control_mask, nets, "--control-mask") if args.control_mask else [None] * len(nets)
     controls = []
     for path, video, mask, config in zip(nets, videos, masks, read_configs(args), strict=True):
+        net = load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device)
         clip = read_clip(video, read)
-        inside = None if mask is None else read_mask(mask, clip)
-        controls.append(
-            Control(
-                net=load_control(path, dtype=denoiser.unet.dtype, device=denoiser.unet.device),
-                frames=clip.frames[nearest],
-                mask=inside if inside is None or len(inside) == 1 else inside[nearest],
-                config=config,
-            )
-        )
+        inside = None if mask is None else pick_masks(read_mask(mask, clip), nearest)
+        controls.append(Control(net=net, frames=clip.frames[nearest], mask=inside, config=config))
     return add_controls(denoiser, controls)
+
+
+def pick_masks(masks: Tensor, frames: Sequence[int]) -> Tensor:
+    """The masks of some frames, of `f h w`; one mask `1 h w` serves all of them."""
+    return masks if len(masks) == 1 else masks[list(frames)]
 
 
 def read_configs(args: argparse.Namespace) -> list[ControlConfig]:

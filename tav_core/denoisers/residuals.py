@@ -122,8 +122,9 @@ def only_inside(residuals: Sequence[Tensor], mask: Tensor | None) -> tuple[Tenso
     if mask is None:
         return tuple(residuals)
     videos = len(residuals[0]) // len(mask)
-    shares = (repeat(cell_means(mask, *x.shape[2:]), "f h w -> (b f) 1 h w", b=videos) for x in residuals)
-    return tuple(x * share for x, share in zip(residuals, shares, strict=True))
+    # The layers of a level share a size, and a mask of a whole clip is large.
+    shares = {size: cell_means(mask, *size) for size in {x.shape[2:] for x in residuals}}
+    return tuple(x * repeat(shares[x.shape[2:]], "f h w -> (b f) 1 h w", b=videos) for x in residuals)
 
 
 def cell_means(mask: Tensor, height: int, width: int) -> Tensor:

@@ -237,6 +237,10 @@ def test_controls_lead_inversion_and_edit(place, controls, small):
     masked = {name: inverted(*controls, "--control-mask", save_mask(place, name)) for name in SIDES}
     assert torch.equal(masked["black"], plain) and torch.equal(masked["white"], one)
     assert not torch.equal(masked["half"], plain) and not torch.equal(masked["half"], one)
+    (place / "halves").mkdir()
+    for number in range(4):
+        shutil.copy(place / "half.png", place / "halves" / f"{number}.png")
+    assert torch.equal(inverted(*controls, "--control-mask", f"{place / 'halves'}"), masked["half"])
     windows = ["--context-length", "3", "--context-overlap", "1"]
     assert not torch.equal(inverted(*windows), inverted(*windows, *controls))
     more = ["--trajectory", f"{place / 'controlled.safetensors'}", "--prompt", "a cow", "--format", "png"]
