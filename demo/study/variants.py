@@ -142,6 +142,7 @@ INHERITED = {
     "source prompt, frame norms": Variant(group_norm="frame", source_prompt=True),
     "40 sampling steps": Variant(group_norm="frame", sampling={"num_steps": 40}),
 }
+_SNR = INHERITED["min-SNR 5"]
 # MotionDirector's two ways to take less of the clip's looks; also after four times the steps, which copy it.
 LESS_LOOKS = {
     "debiased loss": Variant(tuning={"appearance_debias": 1.0}),
@@ -150,6 +151,8 @@ LESS_LOOKS = {
     "noise prior 0.8": Variant(sampling={"noise_prior": 0.8}),
     "noise prior 0.5": Variant(sampling={"noise_prior": 0.5}),
     "noise prior 0.3": Variant(sampling={"noise_prior": 0.3}),
+    "min-SNR, debiased loss": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "appearance_debias": 1.0}),
+    "min-SNR, noise prior 0.8": dataclasses.replace(_SNR, sampling={"noise_prior": 0.8}),
 }
 # What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
 # in late steps, so it is used in the first half only, which decides where things are.
@@ -165,7 +168,6 @@ BEST = {
 BEST["best, frame norms"] = dataclasses.replace(BEST["best"], group_norm="frame")
 BEST["best, min-SNR 5"] = dataclasses.replace(BEST["best, frame norms"], tuning=TWICE | {"min_snr_gamma": 5.0})
 # Pairs of what helps, on the motion of min-SNR 5; what each gains and costs is in demo/creatures/README.md.
-_SNR = INHERITED["min-SNR 5"]
 _TOGETHER = dataclasses.replace(_SNR, injection=PRESETS["style"].injection, layout_only=True, masked=True, led=0.5)
 # What an edit adds starts from new noise; the adapter shows where the subject is, and leaves the place free.
 _RENEWED = dataclasses.replace(_SNR, masked=True, renewed=1.0, adding={"guidance_scale": 6.0})

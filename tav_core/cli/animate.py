@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checkpoints.load import Checkpoint
 from ..denoisers.denoiser import Denoiser, UNetDenoiser
-from ..errors import ConfigError
+from ..errors import ClipError, ConfigError
 from ..metrics.drift import measure_drift
 from ..models.unet import InflatedUNet
 from ..sampling.config import AnimationConfig, EditConfig
@@ -53,8 +53,15 @@ def run_animate(args: argparse.Namespace) -> None:
     points = parse_path(" ".join(args.path))
     path = check_path(points) if args.path else points
     camera = read_settings(args, CameraConfig)
+    if args.out_mask and args.mask is None:
+        raise ConfigError(
+            got="--out-mask without --mask",
+            expected="an object, whose place in each frame is written",
+            mend="Leave --out-mask out, or give the object's --mask.",
+        )
     clip, config = read_scene(args)
-    fps = args.fps or (clip.fps if len(clip.frames) > 1 else FPS)
+    own = clip.fps if len(clip.frames) > 1 else FPS
+    fps = own if args.fps is None else args.fps
     for file in filter(None, (args.out, args.out_mask)):
         check_video(file, fps=fps)
     mask = None if args.mask is None else read_mask(args.mask, clip)
@@ -67,7 +74,7 @@ def run_animate(args: argparse.Namespace) -> None:
 
 def read_scene(args: argparse.Namespace) -> tuple[VideoClip, AnimateConfig]:
     """The picture or clip, and how to animate it: `--num-frames` are those of a clip, or those to make of a picture."""
-    made = args.num_frames or AnimateConfig().num_frames
+    made = AnimateConfig().num_frames if args.num_frames is None else args.num_frames
     args.num_frames = 1 if args.still or len(open_source(args.clip).timeline) == 1 else args.num_frames
     clip = read_whole(args.clip, args)
     args.num_frames = made
@@ -81,6 +88,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     check_needs(args)
     motion = Motion.load(args.motion) if args.motion else None
     clip = read_whole(args.animation, args)
+    check_animated(args, clip)
     mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip)
     fps = clip.fps if args.fps is None else args.fps
     paths = prepare_videos(args, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
@@ -110,15 +118,26 @@ def load_untuned(args: argparse.Namespace, checkpoint: Checkpoint, latents: Tens
     return in_windows(args, denoiser)
 
 
+def check_animated(args: argparse.Namespace, clip: VideoClip) -> None:
+    """Raises `ClipError` for a picture in the place of an animation."""
+    if len(clip.frames) == 1:
+        raise ClipError(
+            got=f"an animation of one frame, {args.animation}",
+            expected="the frames that animate writes",
+            mend="Run animate on the picture first, and give what it wrote.",
+        )
+
+
 def check_start(args: argparse.Namespace) -> None:
     """Raises `ConfigError` if the options name another start beside the animation, or what needs one."""
     given = [name for name in OTHER_STARTS if getattr(args, name)] + ["speed"] * (args.speed != 1)
     if given:
+        of_preset = f" of --preset {args.preset}" if given[0] == "inject" and "inject" not in args.given else ""
         raise ConfigError(
-            got=f"--{given[0].replace('_', '-')} with --animation",
+            got=f"--{given[0].replace('_', '-')}{of_preset} with --animation",
             expected="one start: the animation, or an inversion, or random noise",
             mend="Leave one out. Masks, local prompts, injection and flow guidance go with an inversion: invert the "
-            "animation first.",
+            "animation first." + " --no-inject leaves out the preset's." * bool(of_preset),
         )
     if args.resample > 1:
         raise ConfigError(

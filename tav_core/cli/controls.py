@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,7 @@ def add_named_controls(
         ConfigError: an option must be given once, or once for each --control.
     """
     nets, (num_frames, height, width) = args.control, latents.shape[2:]
-    # The frames of the clip that are nearest to those of the edit, which may go at another speed.
-    nearest = [round(number * getattr(args, "speed", 1)) for number in range(num_frames)]
+    nearest = nearest_frames(num_frames, getattr(args, "speed", 1))
     size = {"num_frames": nearest[-1] + 1, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
     picks = {"start": args.control_first_frame, "stride": args.control_stride}
     read = read_clip_config(args, tuned, **size, **picks)
@@ -51,6 +51,15 @@ def add_named_controls(
         inside = None if mask is None else pick_masks(read_mask(mask, clip), nearest)
         controls.append(Control(net=net, frames=clip.frames[nearest], mask=inside, config=config))
     return add_controls(denoiser, controls)
+
+
+def nearest_frames(num_frames: int, speed: float) -> list[int]:
+    """The frames of a clip that are nearest to those of an edit at another speed.
+
+    Halves go up. Python's `round` takes them to even numbers, so that at half speed, even frames would be
+    shown three times and odd ones once.
+    """
+    return [math.floor(number * speed + 0.5) for number in range(num_frames)]
 
 
 def pick_masks(masks: Tensor, frames: Sequence[int]) -> Tensor:

@@ -142,6 +142,6 @@ def held_cells(mask: Tensor, animation: Tensor) -> Tensor:
         raise ClipError(
             got="an empty mask, which is black everywhere",
             expected="white where the object is in each frame",
-            mend="Give the mask that came with the animation, or none.",
+            mend="Give the mask of the object that moves, or none: where the camera alone moves, nothing is held.",
         )
     return rearrange(latent_mask(mask.float(), LocalEditConfig().feather), "f h w -> 1 1 f h w").to(animation)

@@ -19,7 +19,6 @@ from ..paths import check_output_path
 from ..tensor_files import load_tensors, save_tensors
 from .background import BackgroundSaver
 from .state_contents import (
-    any_moments,
     collect,
     describe,
     expected_shapes,
@@ -27,6 +26,7 @@ from .state_contents import (
     inputs,
     is_finite,
     is_json_object,
+    names_with_moments,
     read_list,
     read_scores,
     read_settings,
@@ -171,7 +171,8 @@ class RunState:
         losses = read_list(tensors.get("losses"))
         if losses is None or len(losses) != int(step):
             raise self.refusal(f"it has no loss for each of its {step} steps")
-        for name, shape in expected_shapes(self.run, moments=int(step) > 0 and any_moments(tensors)).items():
+        moments = names_with_moments(self.run.trainable, tensors) if int(step) else ()
+        for name, shape in expected_shapes(self.run, moments=moments).items():
             found = tensors.get(name)
             if found is None or tuple(found.shape) != shape or not is_finite(found):
                 raise self.refusal(f"its {name} is missing, of another shape, or holds no finite numbers")

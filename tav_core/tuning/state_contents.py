@@ -12,13 +12,14 @@ metadata: step, identity (what distinguishes this run from others), scaler (the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .appearance import is_appearance
 from .config import TuneConfig
 
 if TYPE_CHECKING:
@@ -152,26 +153,31 @@ def collect_trained(trainable: Mapping[str, nn.Parameter], optimizer: torch.opti
     return tensors
 
 
-def expected_shapes(run: TuningRun, *, moments: bool) -> dict[str, tuple[int, ...]]:
-    """The tensors that a state of this run must hold. If the fp16 scaler skipped all steps, there are no moments."""
+def expected_shapes(run: TuningRun, *, moments: Collection[str]) -> dict[str, tuple[int, ...]]:
+    """The tensors that a state of this run must hold, with the moments of these weights."""
     # What the conditioning holds has been compared as a whole, in whatever dtype it is.
     shapes = {f"input.{name}": tuple(inputs(run)[name].shape) for name in ("mean", "std")}
     return shapes | trained_shapes(run.trainable, moments=moments)
 
 
-def trained_shapes(trainable: Mapping[str, nn.Parameter], *, moments: bool) -> dict[str, tuple[int, ...]]:
-    """The tensors of the trained weights that a state must hold."""
+def trained_shapes(trainable: Mapping[str, nn.Parameter], *, moments: Collection[str]) -> dict[str, tuple[int, ...]]:
+    """The tensors of the trained weights that a state must hold, with the moments of some of them."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, parameter in trainable.items():
         own = tuple(parameter.shape)
         shapes[f"param.{name}"] = own
-        if moments:
+        if name in moments:
             shapes |= {f"exp_avg.{name}": own, f"exp_avg_sq.{name}": own, f"adam_step.{name}": ()}
     return shapes
 
 
-def any_moments(tensors: dict[str, Tensor]) -> bool:
-    return any(name.startswith(tuple(f"{key}." for key in MOMENTS)) for name in tensors)
+def names_with_moments(trainable: Iterable[str], tensors: Mapping[str, Tensor]) -> set[str]:
+    """The weights whose moments a state must hold: all, or none if the fp16 scaler skipped all steps.
+
+    An appearance is due only if it has some: a clip that no step has taken has taught its own nothing.
+    """
+    found = {name for name in trainable if any(f"{key}.{name}" in tensors for key in MOMENTS)}
+    return {name for name in trainable if not is_appearance(name)} | found if found else found
 
 
 def is_finite(tensor: Tensor) -> bool:

@@ -73,6 +73,7 @@ def animate(
     if camera.own_scale != 1:
         assert measure is not None, "a camera with an own_scale needs something that measures its motion"
         frames, mask = scale_camera(frames, mask, measure(frames, mask), camera.own_scale)
+        check_in_sight(mask, camera)
     _, height, width, _ = frames.shape
     maps = camera_maps(camera, num_frames, height=height, width=width)
     if mask is None:
@@ -94,7 +95,7 @@ def find_way(mask: Tensor, path: Sequence[Point], config: AnimateConfig, num_fra
     """How far the object of each frame is moved from its place there, `f 2` in pixels to the right and down."""
     height, width = mask.shape[1:]
     centres = np.broadcast_to(find_centres(mask), (num_frames, 2))
-    if not path:
+    if not len(path):
         return (config.scale - 1) * (centres - centres[0])
     led = resample_path(path, num_frames) * (width, height)
     begin = centres[0] if config.begin == "object" else led[0]
@@ -165,6 +166,16 @@ def scale_camera(frames: Tensor, mask: Tensor | None, drift: np.ndarray, scale: 
     return moved, None if mask is None else warp_frames(mask.to(frames)[..., None], maps, padding="zeros")[..., 0]
 
 
+def check_in_sight(mask: Tensor | None, camera: CameraConfig) -> None:
+    """Raises `ConfigError` if a camera's scaled motion has moved the object out of every frame."""
+    if mask is not None and not (mask > INSIDE).any():
+        raise ConfigError(
+            got=f"own_scale {camera.own_scale:g}, with which the object is in no frame",
+            expected="a scale with which the camera shows it",
+            mend="Lower own_scale.",
+        )
+
+
 def check_scene(frames: Tensor, mask: Tensor | None) -> None:
     """Raises `ClipError` unless frames are `f h w 3`, and a mask fits them and holds an object and not everything."""
     if not isinstance(frames, Tensor) or not frames.is_floating_point() or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -197,7 +208,7 @@ def check_moves(
     mask: Tensor | None, path: Sequence[Point], config: AnimateConfig, camera: CameraConfig, *, is_clip: bool
 ) -> None:
     """Raises `ConfigError` if the settings contradict each other or move nothing."""
-    if path and mask is None:
+    if len(path) and mask is None:
         raise ConfigError(
             got="a path without a mask",
             expected="a mask of the object that follows it",
@@ -210,8 +221,14 @@ def check_moves(
             mend="Leave own_scale at 1; pan_x, pan_y, zoom and turn move the camera of a picture.",
         )
     own = mask is not None and is_clip and config.scale != 1
+    if own and not len(path) and mask is not None and len(mask) == 1:
+        raise ConfigError(
+            got=f"scale {config.scale:g} of a clip's own motion, and one mask for all of its frames",
+            expected="a mask per frame, which says how the object moves",
+            mend="Give a mask for each frame, or draw a path.",
+        )
     still = CameraConfig(follows=camera.follows) == camera
-    if not path and not own and still:
+    if not len(path) and not own and still:
         raise ConfigError(
             got="nothing that moves: no path, no scale of the clip's own motion, and a camera that stands still",
             expected="at least one of them",

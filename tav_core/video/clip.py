@@ -18,11 +18,11 @@ from ..paths import check_input_path
 from ..settings import is_number
 from .config import ClipConfig, ClipInfo
 from .decode import StampsGoBackError, VideoFile
-from .image_files import DEFAULT_FPS, ImageFolder, WebPFile
+from .image_files import DEFAULT_FPS, ImageFolder, StillFile, WebPFile, is_still
 from .sizes import fit_image
 from .timeline import pick_frames, shorten
 
-Source: TypeAlias = VideoFile | WebPFile | ImageFolder
+Source: TypeAlias = VideoFile | WebPFile | StillFile | ImageFolder
 T = TypeVar("T")
 
 RATES = (0.01, 1000)
@@ -130,7 +130,9 @@ def open_source(path: str | Path, folder_fps: float = DEFAULT_FPS) -> Source:
     if path.is_dir():
         check_folder_fps(folder_fps)
         return ImageFolder(path, folder_fps)
-    return WebPFile(path) if _is_webp(path) else VideoFile(path)
+    if _is_webp(path):
+        return WebPFile(path)
+    return StillFile(path) if is_still(path) else VideoFile(path)
 
 
 def source_size(source: Source) -> tuple[int, int]:

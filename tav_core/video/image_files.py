@@ -53,6 +53,28 @@ class WebPFile(PictureSource):
                 yield image
 
 
+class StillFile(PictureSource):
+    """A picture of its own, which ffmpeg would not turn as its EXIF says, or not read at all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Timeline(ticks=[0], tick=1 / Fraction(DEFAULT_FPS)))
+
+    def images(self, positions: Sequence[int]) -> Generator[Image.Image, None, None]:
+        """Yields the RGB picture for each position, turned as its EXIF says, over the colour `behind`."""
+        for _ in cancellable(positions):
+            yield read_picture(self.path, self.behind)
+            self.frames_decoded += 1
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file is a JPEG, PNG or BMP that does not move. Further pictures that a JPEG may hold are no frames."""
+    try:
+        with Image.open(path) as opened:
+            return opened.format in ("JPEG", "MPO", "BMP") or (opened.format == "PNG" and not opened.is_animated)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
 class ImageFolder(PictureSource):
     """A folder of pictures of one size, in natural order (frame2 before frame10); hidden files are skipped."""
 

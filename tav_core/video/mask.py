@@ -14,6 +14,8 @@ from .to_rgb import BLACK
 
 # Video compression adds noise to black and white, but the mask must be exactly 0 outside.
 NOISE = 0.05
+# The brightest pixel of a mask is at least as bright: a soft mask has white somewhere, a label in dark red has not.
+FAINTEST = 0.5
 
 
 def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
@@ -29,7 +31,7 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
         black or white become 0 or 1.
 
     Raises:
-        ClipError: the file cannot be read, or its number of frames does not fit.
+        ClipError: the file cannot be read, or its number of frames does not fit, or nothing in it is nearly white.
     """
     source = open_source(path)
     source.behind = BLACK
@@ -43,8 +45,23 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
     # Of a mask for each frame of the source, those of the clip's frames; of any other, all. Frame by frame, and not by
     # time: at a variable rate, even steps in time are other frames in the clip than in a folder of pictures.
     if total == clip.source_frames:
-        return to_mask(take_frames(source, clip.config, positions=clip.positions).frames)
-    return to_mask(take_frames(source, replace(clip.config, num_frames=total), positions=range(total)).frames)
+        frames = take_frames(source, clip.config, positions=clip.positions).frames
+    else:
+        frames = take_frames(source, replace(clip.config, num_frames=total), positions=range(total)).frames
+    mask = to_mask(frames)
+    check_not_faint(mask, source.path)
+    return mask
+
+
+def check_not_faint(mask: Tensor, path: Path) -> None:
+    """Raises `ClipError` for a mask that would hardly act, such as labels that are told apart by dark colours."""
+    brightest = float(mask.max())
+    if 0 < brightest < FAINTEST:
+        raise ClipError(
+            got=f"a mask that is nowhere brighter than {brightest:.0%} of white, {path.name}",
+            expected="white on black; of a picture of labels or of a cut-out, the mean of its colours is taken",
+            mend="Make what should count white: of DAVIS' annotations, all that is not black.",
+        )
 
 
 def to_mask(frames: Tensor) -> Tensor:

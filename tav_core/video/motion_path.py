@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,7 +78,7 @@ def parse_path(text: str) -> list[Point]:
     try:
         if text.lstrip().startswith("["):
             return [check_point(point) for point in json.loads(text)]
-        return [check_point(point.split(",")) for point in text.split()]
+        return [check_point(point.split(",")) for point in re.sub(r"\s*,\s*", ",", text).split()]
     except (ValueError, TypeError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -25,7 +25,8 @@ def read_notes(path: Path) -> dict[str, str]:
     """
     try:
         if path.is_dir():
-            first = min((item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS), default=None)
+            named = (item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS)
+            first = min((item for item in named if item.name[0] != "."), default=None)
             return {} if first is None else picture_notes(first)
         if path.suffix.lower() == ".webp":
             return picture_notes(path)

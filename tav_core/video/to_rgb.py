@@ -95,7 +95,12 @@ def _colours(frame: av.VideoFrame) -> dict[str, Any]:
 
 def orientation(frame: av.VideoFrame) -> tuple[Image.Transpose | None, int]:
     """How Pillow must turn a decoded frame to show it upright (None: not at all), and the same in degrees clockwise."""
-    for data in frame.side_data:
+    try:
+        told = list(frame.side_data)
+    except ValueError:
+        # PyAV 18 has no names for what the newest ffmpeg tells of a frame, and then lists none of it.
+        return None, 0
+    for data in told:
         if str(data.type).endswith("DISPLAYMATRIX"):
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
             return ORIENTATIONS.get(tuple(round(x / 65536) for x in (a, b, c, d)), (None, 0))

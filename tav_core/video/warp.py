@@ -59,8 +59,10 @@ def warp_one(frame: Tensor, pixels: np.ndarray, padding: str) -> Tensor:
     # affine_grid counts from -1 to 1 between the outer edges of the outermost pixels.
     half = np.array([width / 2, height / 2])
     scaled = np.concatenate([pixels[:, :2] * half / half[:, None], pixels[:, 2:] / half[:, None]], axis=1)
-    theta = torch.from_numpy(scaled).to(frame)[None]
+    # Half precision places pixels by whole pixels only, and torch's sampling in it is not finite everywhere.
+    exact = frame.to(torch.promote_types(frame.dtype, torch.float32))
+    theta = torch.from_numpy(scaled).to(exact)[None]
     grid = F.affine_grid(theta, [1, 1, height, width], align_corners=False)
-    planes = rearrange(frame, "h w c -> 1 c h w")
+    planes = rearrange(exact, "h w c -> 1 c h w")
     moved = F.grid_sample(planes, grid, padding_mode=padding, align_corners=False)
-    return rearrange(moved, "1 c h w -> h w c")
+    return rearrange(moved, "1 c h w -> h w c").to(frame.dtype)

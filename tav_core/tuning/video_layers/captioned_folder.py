@@ -40,8 +40,11 @@ class Example:
     is_clip: bool
 
 
-def find_examples(folder: str | Path) -> tuple[list[Example], list[str]]:
+def find_examples(folder: str | Path, *, pictures: bool = True) -> tuple[list[Example], list[str]]:
     """The examples in a folder, by name, and a line for each that has no caption or is not there.
+
+    Args:
+        pictures: whether pictures are examples; if not, they are left alone, captions or not.
 
     Raises:
         ConfigError: there is no such folder, or its metadata.jsonl cannot be read.
@@ -60,6 +63,8 @@ def find_examples(folder: str | Path) -> tuple[list[Example], list[str]]:
         if not path.exists():
             problems.append(f"{name}: named in {METADATA}, but not there")
             continue
+        if not pictures and not is_clip(path):
+            continue
         caption = " ".join((told[name] if name in told else read_caption(path)).split())
         examples.append(Example(name=name, path=path, caption=caption, is_clip=is_clip(path)))
         if not caption:
@@ -68,12 +73,20 @@ def find_examples(folder: str | Path) -> tuple[list[Example], list[str]]:
 
 
 def own_names(folder: Path, told: dict[str, str]) -> Iterator[str]:
-    """The names of clips and pictures directly in a folder. A folder that holds what the metadata names is no clip."""
+    """The names of clips and pictures directly in a folder.
+
+    A folder is a clip if it holds pictures or has a caption, but not if it holds what the metadata names.
+    """
     shelves = {name.partition("/")[0] for name in told if "/" in name}
     for path in folder.iterdir():
-        known = path.is_dir() or path.suffix.lower() in (*CLIP_ENDINGS, *PICTURE_ENDINGS)
+        known = looks_like_clip(path) if path.is_dir() else path.suffix.lower() in (*CLIP_ENDINGS, *PICTURE_ENDINGS)
         if known and not path.name.startswith(".") and path.name not in shelves:
             yield path.name
+
+
+def looks_like_clip(folder: Path) -> bool:
+    """Whether a folder is meant as a clip: others, such as one for results, may lie among the clips."""
+    return caption_file(folder).exists() or any(item.suffix.lower() in PICTURE_ENDINGS for item in folder.iterdir())
 
 
 def is_clip(path: Path) -> bool:

@@ -95,8 +95,7 @@ def encode_folder(
             all are named at once. Or there is no clip, or no picture where the config asks for some.
     """
     config = config or VideoLayersConfig()
-    examples, problems = find_examples(folder)
-    examples = [example for example in examples if example.is_clip or config.images_per_clip]
+    examples, problems = find_examples(folder, pictures=config.images_per_clip > 0)
     encoder, found = Encoder(parts, config, long_prompts), []
     for done, example in enumerate(cancellable(examples), 1):
         try:

@@ -23,10 +23,10 @@ from ...errors import ConfigError, FewerSteps
 from ...paths import check_output_path
 from ...tensor_files import digest, load_tensors, save_tensors
 from ..state_contents import (
-    any_moments,
     collect_trained,
     is_finite,
     is_json_object,
+    names_with_moments,
     read_list,
     restore_trained,
     trained_shapes,
@@ -105,7 +105,8 @@ class VideoLayersState:
                     f"the {name} that the training began with",
                 )
         losses = read_list(tensors.get("losses"))
-        shapes = trained_shapes(self.run.trainable, moments=int(step) > 0 and any_moments(tensors))
+        moments = names_with_moments(self.run.trainable, tensors) if int(step) else ()
+        shapes = trained_shapes(self.run.trainable, moments=moments)
         lost = [name for name, shape in shapes.items() if not fits(tensors.get(name), shape)]
         if lost or losses is None or len(losses) != int(step):
             raise self.refusal(f"a damaged state: its {(*lost, 'losses')[0]} cannot be used", "a complete file")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tav_core.cli.controls import nearest_frames
 from tav_core.cli.main import main
 from tav_core.video.animate import animate, find_centres
 from tav_core.video.clip import read_clip
@@ -127,6 +128,13 @@ def test_the_controls_of_an_animation_begin_with_it(place, move, monkeypatch):
     assert read == [(0, 1, 3)]
 
 
+@pytest.mark.parametrize(
+    ("speed", "taken"), [(1, [0, 1, 2, 3, 4]), (0.5, [0, 1, 1, 2, 2]), (0.25, [0, 0, 1, 1, 1]), (2, [0, 2, 4, 6, 8])]
+)
+def test_controls_go_evenly_at_another_speed(speed, taken):
+    assert nearest_frames(5, speed) == taken
+
+
 def test_a_folder_for_an_animation_may_have_a_dot_in_its_name(place):
     assert run(place, "--path", *PATH, "--num-frames", "2", out="move.v2/") == 0
     assert len(list((place / "move.v2").glob("*.png"))) == 2
@@ -158,12 +166,38 @@ def test_a_motion_may_be_on_the_model(place, move):
         ([], "nothing that moves"),
         (["--own-scale", "0.5"], "own_scale 0.5 for a picture"),
         (["--path", *PATH, "--num-frames", "1"], "num_frames 1"),
+        (["--path", *PATH, "--num-frames", "0"], "num_frames 0"),
+        (["--path", *PATH, "--fps", "0"], "0"),
         (["--path", *PATH, "--zoom", "0"], "zoom 0"),
     ],
 )
 def test_what_cannot_move_is_refused(place, capsys, more, told):
     assert run(place, *more) == 1
     assert told in capsys.readouterr().err
+
+
+def test_a_path_may_begin_left_of_the_frame(place):
+    assert run(place, "--path", "-0.2,0.5", "-.1,0.5", "--begin", "path", "--num-frames", "3", out="enters/") == 0
+    masked = frames_of(place / "mask.png", 1), frames_of(place / "picture.png", 1)
+    expected = animate(
+        masked[1], to_mask(masked[0]), [(-0.2, 0.5), (-0.1, 0.5)], config=AnimateConfig(num_frames=3, begin="path")
+    )
+    assert float((frames_of(place / "enters", 3) - expected.frames).abs().max()) < 1 / 255
+
+
+def test_one_mask_does_not_say_how_a_clip_moves(place, capsys):
+    assert run(place, "--scale", "0.5", clip="clip") == 1
+    assert "Expected a mask per frame" in capsys.readouterr().err
+
+
+def test_a_picture_is_no_animation(place, capsys):
+    assert edit(place, "--animation", f"{place / 'picture.png'}") == 1
+    assert "an animation of one frame" in capsys.readouterr().err
+
+
+def test_a_camera_alone_has_no_mask_to_write(place, capsys):
+    assert run(place, "--pan-x", "0.2", "--out-mask", f"{place}/none/", mask="") == 1
+    assert "--out-mask without --mask" in capsys.readouterr().err
 
 
 def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
@@ -180,6 +214,7 @@ def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
         (["--free-noise"], "--free-noise with --animation"),
         (["--speed", "2"], "--speed with --animation"),
         (["--inject"], "--inject with --animation"),
+        (["--preset", "style"], "--inject of --preset style with --animation"),
         (["--negative-source"], "--negative-source without --motion"),
         (["--animation-strength", "0"], "strength 0"),
         (["--animation-mask", "m"], "Leave the mask out, or add --animation-begin noised"),

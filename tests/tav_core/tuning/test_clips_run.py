@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tav_core.cancelling import cancelled_by
 from tav_core.denoisers.denoiser import UNetDenoiser
 from tav_core.errors import ConfigError
 from tav_core.models.conditioning import Conditioning
 from tav_core.models.unet import InflatedUNet
-from tav_core.tuning.clips_run import ClipsRun, ClipToLearn, learn_start
-from tav_core.tuning.config import START
+from tav_core.tensor_files import load_tensors, save_tensors
+from tav_core.tuning.clips_run import ClipsRun, ClipToLearn, learn_start, tune_clips
+from tav_core.tuning.config import SEVERAL, START
 from tav_core.tuning.motion import Motion
 from tav_core.tuning.tune import tune
 from tests.tav_core.conftest import POOLED
@@ -57,6 +59,35 @@ def test_a_run_that_was_stopped_gives_the_same(untuned, clips, tmp_path):
     state = tmp_path / "state.safetensors"
     learn_start(untuned, clips, config=replace(SHORT, num_steps=2), state_path=state)
     assert equal(learn_start(untuned, clips, config=SHORT, state_path=state), whole)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_a_run_goes_on_before_every_clip_had_its_turn(untuned, clips, tmp_path, done):
+    # AdamW has no moments of the looks of clips that no step has taken.
+    config, state = replace(SEVERAL, num_steps=6, memory="speed", precision="fp32"), tmp_path / "state.safetensors"
+    whole = tune_clips(untuned, clips, config=config)
+    tune_clips(untuned, clips, config=replace(config, num_steps=done), state_path=state)
+    looks = {
+        name.rpartition(".")[2] for name in load_file(state) if name.startswith("exp_avg.") and "appearance" in name
+    }
+    assert len(looks) < len(clips)
+    resumed = tune_clips(untuned, clips, config=config, state_path=state)
+    assert equal(resumed.motion, whole.motion)
+    for look, expected in zip(resumed.appearances, whole.appearances, strict=True):
+        assert all(
+            torch.equal(got, want) for name in expected for got, want in zip(look[name], expected[name], strict=True)
+        )
+
+
+def test_a_state_that_has_lost_some_moments_is_refused(untuned, clips, tmp_path):
+    config, state = replace(SEVERAL, num_steps=4, memory="speed", precision="fp32"), tmp_path / "state.safetensors"
+    tune_clips(untuned, clips, config=config, state_path=state)
+    tensors, about = load_tensors(state, error=ConfigError, what="a state")
+    for kind in ("attn_temp", "appearance"):
+        lost = next(name for name in tensors if name.startswith("exp_avg.") and kind in name)
+        save_tensors(state, {name: each for name, each in tensors.items() if name != lost}, about)
+        with pytest.raises(ConfigError, match=f"its {lost} is missing"):
+            tune_clips(untuned, clips, config=config, state_path=state)
 
 
 @pytest.mark.parametrize("others", [slice(0, 2), slice(None, None, -1)])

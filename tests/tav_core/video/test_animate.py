@@ -103,6 +103,35 @@ def test_frames_without_the_object_stay_without_it():
     assert torch.equal(made.frames[1], place())
 
 
+def test_one_mask_of_a_clip_does_not_say_how_it_moves():
+    frames, masks = scene((12, 14), (24, 22))
+    for camera in (CameraConfig(), CameraConfig(pan_x=0.2)):
+        with pytest.raises(ConfigError, match="a mask per frame"):
+            animate(frames, masks[:1], config=AnimateConfig(scale=0.5), camera=camera)
+
+
+def test_a_path_may_be_an_array(picture):
+    made = [animate(*picture, kind([[0.0, 0.0], [0.25, 0.0]])) for kind in (list, np.array, torch.tensor)]
+    assert torch.equal(made[0].frames, made[1].frames) and torch.equal(made[0].frames, made[2].frames)
+
+
+def test_a_camera_that_loses_the_object_is_refused():
+    frames, masks = scene((12, 14), (56, 22))
+    masks[0] = 0
+    drift = np.array([[0.0, 0.0], [20.0, 0.0]])
+    with pytest.raises(ConfigError, match="own_scale 10, with which the object is in no frame"):
+        animate(frames, masks, camera=CameraConfig(own_scale=10.0), measure=lambda *_: drift)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_moves_as_full_precision_does(picture, dtype):
+    frames, mask = picture
+    full = animate(frames, mask, [(0, 0), (0.3, 0.1)], camera=CameraConfig(turn=10.0))
+    half = animate(frames.to(dtype), mask.to(dtype), [(0, 0), (0.3, 0.1)], camera=CameraConfig(turn=10.0))
+    assert half.frames.dtype == dtype
+    assert float((half.frames.float() - full.frames).abs().max()) < 0.02
+
+
 def test_the_noise_of_a_masks_compression_is_no_object():
     # Two levels of 255 all over, as a mask from a video file has them: they would pull the centre to the middle.
     frames, masks = scene((12, 14), (24, 22), (36, 24))

@@ -17,6 +17,7 @@ from tav_core.errors import ClipError, ConfigError
 from tav_core.video import decode
 from tav_core.video.clip import as_rate, open_source, read_clip, source_size, take_frames
 from tav_core.video.config import ClipConfig, ClipInfo
+from tav_core.video.to_rgb import orientation
 from tav_core.video.write import write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
@@ -315,6 +316,19 @@ class TestOrientation:
         exif[0x0112] = 6
         Image.fromarray(four_corners(96, 64)).save(tmp_path / "1.png", exif=exif)
         assert corners(read(tmp_path, width=64, height=96).frames[0]) == "brwg"
+        # Alone, too: with PyAV 18.1, any EXIF at all ended in "ValueError: 31 is not a valid Type".
+        for name in ("1.png", "1.jpg"):
+            Image.fromarray(four_corners(96, 64)).save(tmp_path / name, exif=exif)
+            clip = read(tmp_path / name, width=64, height=96)
+            assert corners(clip.frames[0]) == "brwg" and clip.source_size == (64, 96) and clip.fps == 8
+
+    def test_side_data_without_a_name_turns_nothing(self):
+        class Frame:
+            @property
+            def side_data(self):
+                raise ValueError("31 is not a valid Type")
+
+        assert orientation(Frame()) == (None, 0)
 
 
 class TestColours:

@@ -60,6 +60,22 @@ def test_white_on_transparent_is_the_mask(clip, tmp_path, ending):
         assert mask[0, 0].nonzero().flatten().tolist() == [*range(2, 12)]
 
 
+@pytest.mark.parametrize("label", [(128, 0, 0), (0, 128, 0), (128, 128, 0), (255, 0, 0)])
+def test_labels_in_dark_colours_are_refused(clip, tmp_path, label):
+    # As DAVIS has them. Read as greys, they would hardly act, and nobody would be told.
+    labels = Image.new("P", (48, 32))
+    labels.putpalette([0, 0, 0, *label])
+    labels.paste(1, (8, 8, 24, 24))
+    labels.save(tmp_path / "labels.png")
+    with pytest.raises(ClipError, match=r"brighter than \d+% of white, labels.png"):
+        read_mask(tmp_path / "labels.png", clip)
+
+
+def test_an_empty_mask_is_left_to_who_uses_it(clip, tmp_path):
+    Image.new("L", (48, 32)).save(tmp_path / "black.png")
+    assert not read_mask(tmp_path / "black.png", clip).any()
+
+
 def test_a_mask_for_each_frame_of_the_source_is_taken_as_the_clip_was(clip, tmp_path):
     folder = write_pictures(tmp_path / "masks", [columns(8 + i) for i in range(12)])
     mask = read_mask(folder, clip)

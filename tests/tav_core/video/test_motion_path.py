@@ -29,7 +29,9 @@ def test_points_that_repeat_take_no_time():
     np.testing.assert_allclose(resample_path([(0, 0), (0, 0), (1, 0), (1, 0)], 3), [[0, 0], [0.5, 0], [1, 0]])
 
 
-@pytest.mark.parametrize("text", ["[[0.2, 0.5], [0.8, 0.5]]", "0.2,0.5 0.8,0.5", " 0.2,0.5\n0.8,0.5 "])
+@pytest.mark.parametrize(
+    "text", ["[[0.2, 0.5], [0.8, 0.5]]", "0.2,0.5 0.8,0.5", " 0.2,0.5\n0.8,0.5 ", "0.2, 0.5 0.8 , 0.5"]
+)
 def test_a_path_is_read_as_json_or_as_pairs(text):
     assert parse_path(text) == [(0.2, 0.5), (0.8, 0.5)]
 

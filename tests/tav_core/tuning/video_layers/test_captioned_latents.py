@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,16 @@ def test_each_kind_of_file_is_found(folder):
         "f.jpg": (False, "picture (of f)"),
         "g.webp": (False, "picture (of g)"),
     }
+
+
+def test_results_and_pictures_may_lie_among_the_clips(folder, parts):
+    (folder / "out").mkdir()
+    (folder / "out" / "state.safetensors").write_text("")
+    (folder / "e.txt").unlink()
+    assert find_examples(folder)[1] == ["e.png: no caption, there is no e.txt"]
+    assert find_examples(folder, pictures=False)[1] == []
+    data = encode_folder(parts, folder, config=replace(CONFIG, images_per_clip=0))
+    assert [one.name for one in data.clips] == ["a.mp4", "b.gif", "c.webp", "d.1"] and not data.pictures
 
 
 def test_a_metadata_file_gives_captions_too(folder):
