@@ -220,7 +220,7 @@ def source_prompt(tuned: MotionInfo) -> str:
     if not tuned.prompt:
         raise ConfigError(
             got="a motion file that does not hold its prompt",
-            expected="a motion that was tuned with this library",
+            expected="a motion that was tuned on one clip, with this library",
             mend="Give the prompt yourself: with --prompt to invert, with --negative to edit.",
         )
     return tuned.prompt

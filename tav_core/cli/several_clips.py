@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..atomic_files import check_output
 from ..tuning.config import SEVERAL, START, TuneConfig
 from ..tuning.video_layers.config import VideoLayersConfig
+from ..video.config import ClipConfig, ClipInfo
 from .options.settings import read_settings
 from .options.several_clips import CLIP_SETTINGS, OWN
 
@@ -52,6 +53,7 @@ def run_tune_clips(args: argparse.Namespace) -> None:
             list(clips.values()),
             config=config,
             appearance_rank=args.appearance_rank,
+            about=ClipInfo(config=ClipConfig(**{name: getattr(args, name) for name in CLIP_SETTINGS})),
             state_path=args.out / "state.safetensors",
             on_step=bar,
         )

@@ -26,6 +26,7 @@ from .tune import MEND, OnStep, run_to_the_end
 if TYPE_CHECKING:
     from ..models.latents import LatentMoments
     from ..models.unet import InflatedUNet
+    from ..video.config import ClipInfo
     from .motion import Motion
 
 # MotionDirector's share of steps that leave appearances out.
@@ -90,6 +91,7 @@ def tune_clips(
     *,
     config: TuneConfig = SEVERAL,
     appearance_rank: int = APPEARANCE_RANK,
+    about: ClipInfo | None = None,
     state_path: str | Path | None = None,
     on_step: OnStep | None = None,
 ) -> ClipsMotion:
@@ -100,6 +102,7 @@ def tune_clips(
         clips: two or more, of one length and size.
         config: see `TuneConfig`; its `low_rank_learning_rate` is that of the appearances.
         appearance_rank: of each appearance.
+        about: how all clips were read, which the motion records, so that others are read likewise.
         state_path, on_step: see `tune`.
 
     Returns:
@@ -115,7 +118,7 @@ def tune_clips(
             expected="1 or more",
             mend=f"Use {APPEARANCE_RANK}, or learn_start, which keeps no appearances apart.",
         )
-    run, motion = run_clips(denoiser, clips, config, appearance_rank, state_path, on_step)
+    run, motion = run_clips(denoiser, clips, config, appearance_rank, state_path, on_step, about)
     return ClipsMotion(motion=motion, appearances=[factors_of(run.trainable, at) for at in range(len(clips))])
 
 
@@ -126,12 +129,13 @@ def run_clips(
     appearance_rank: int,
     state_path: str | Path | None,
     on_step: OnStep | None,
+    about: ClipInfo | None = None,
 ) -> tuple[ClipsRun, Motion]:
     """A run on several clips to its end, and its motion."""
     check_has_steps(config.num_steps, starts=False)
     with torch.inference_mode(False), torch.enable_grad():
         with explain_out_of_memory("setting up the tuning", MEND):
-            run = ClipsRun(denoiser, clips, config=config, appearance_rank=appearance_rank)
+            run = ClipsRun(denoiser, clips, config=config, appearance_rank=appearance_rank, about=about)
         return run, run_to_the_end(run, state_path, on_step=on_step)
 
 
@@ -140,16 +144,23 @@ class ClipsRun(TuningRun):
 
     Args:
         appearance_rank: of each clip's appearance; 0 for none.
+        about: see `tune_clips`.
         others: see `learn_start`.
     """
 
     def __init__(
-        self, denoiser: UNetDenoiser, clips: Sequence[ClipToLearn], *, config: TuneConfig, appearance_rank: int = 0
+        self,
+        denoiser: UNetDenoiser,
+        clips: Sequence[ClipToLearn],
+        *,
+        config: TuneConfig,
+        appearance_rank: int = 0,
+        about: ClipInfo | None = None,
     ) -> None:
         check_alike(clips)
         self.num_clips, self.appearance_rank = len(clips), appearance_rank
         self.active: ActiveClip | None = None
-        super().__init__(denoiser, clips[0].latents, clips[0].context, config=config)
+        super().__init__(denoiser, clips[0].latents, clips[0].context, config=config, about=about)
         channels = self.base.config.in_channels
         moments = [split_moments(clip.latents, self.base.device, channels=channels) for clip in clips]
         self.means, self.stds = (torch.cat(parts) for parts in zip(*moments, strict=True))

@@ -75,6 +75,10 @@ def out(place):
 class TestSeveralClips:
     """`tune-clips`: one motion, and a LoRA of each clip's looks, which `edit` takes."""
 
+    def test_the_motion_knows_how_the_clips_were_read(self, out):
+        info = Motion.load(out / "motion.safetensors").info
+        assert (info.num_frames, info.stride, info.width, info.height) == (3, 1, 64, 48)
+
     def test_each_clip_has_a_look(self, place, out):
         clips = {path.stem for path in (place / "data").iterdir() if path.suffix == ".mp4" or path.is_dir()}
         assert {path.name.removesuffix("_look.safetensors") for path in out.glob("*_look.safetensors")} >= clips
