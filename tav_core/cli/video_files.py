@@ -19,7 +19,7 @@ from ..version import __version__
 from ..video.watermark import check_size
 from ..video.write import check_video, find_marker, write_video
 
-# Options of an edit that do something only when they are given, and those that say how.
+# Options that do something only when they are given, and those that say how.
 ASKED = {
     "negative": (),
     "negative_source": (),
@@ -33,11 +33,18 @@ ASKED = {
     "context_length": ("context_overlap",),
     "inject": ("inject_prompt", "inject_attention", "inject_features", "inject_first_layer"),
     "flow_guided": ("flow_levels", "flow_match", "flow_until"),
-    "control": ("control_scale", "control_start", "control_end"),
+    "control": (
+        "control_scale",
+        "control_start",
+        "control_end",
+        "control_attention",
+        "control_first_frame",
+        "control_stride",
+    ),
 }
-# Files that an edit is told, by their options.
+# Files that a command is told, by their options.
 NETS = ("control", "control_video", "control_mask")
-FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights")
+FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights", "foreground")
 
 
 def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:
@@ -100,13 +107,23 @@ def loras_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def edit_settings(args: argparse.Namespace, config: EditConfig) -> dict[str, Any]:
     """What made an edit, besides its prompt and its model: files by their names, and settings that were used."""
-    files = {name: getattr(args, name) for name in FILES}
+    speed = {"speed": args.speed} if args.speed != 1 else {}
+    return {**asked_settings(args), **speed, **strengths_of(args), **asdict(config)}
+
+
+def asked_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What a command was told beside the settings that it always has: files by their names, and what was asked for."""
+    files = {name: getattr(args, name, None) for name in FILES}
     named = {name: path.name for name, path in files.items() if path is not None}
-    nets = {name: [Path(path).name for path in getattr(args, name)] for name in NETS}
+    nets = {name: [Path(path).name for path in getattr(args, name, None) or []] for name in NETS}
     behind = [name for option in ASKED if getattr(args, option, None) for name in (option, *ASKED[option])]
-    used = {name: getattr(args, name) for name in behind if name not in files and getattr(args, name) not in ("", [])}
-    used |= {name: value for name, value in nets.items() if value} | ({"speed": args.speed} if args.speed != 1 else {})
+    values = {name: getattr(args, name) for name in behind if name not in (*FILES, *NETS)}
+    used = {name: value for name, value in values.items() if value not in (None, "", [])}
     places = [[prompt, Path(mask).name] for prompt, mask in getattr(args, "local_prompt", None) or []]
     used |= {"local_prompt": places} if places else {}
-    strengths = {name: getattr(args, name) for name in ("strength", "temporal_strength")}
-    return {**named, **used, **loras_of(args), **strengths, **asdict(config)}
+    return {**named, **used, **{name: value for name, value in nets.items() if value}, **loras_of(args)}
+
+
+def strengths_of(args: argparse.Namespace) -> dict[str, float]:
+    """How strongly a motion acts."""
+    return {name: getattr(args, name) for name in ("strength", "temporal_strength")}

@@ -30,7 +30,7 @@ from .inputs import check_room, encode, load_model, tell_estimate, tell_time, tu
 from .options.settings import read_clip_config, read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
-from .video_files import loras_of, prepare_videos, write_videos
+from .video_files import asked_settings, prepare_videos, strengths_of, write_videos
 
 
 def run_generate(args: argparse.Namespace) -> None:
@@ -56,13 +56,8 @@ def run_generate(args: argparse.Namespace) -> None:
         latents = generate(
             denoiser, told, avoided, config=config, motion=field, foreground=foreground, on_step=counted_by(bar)
         )
-    about = {
-        **dataclasses.asdict(config),
-        **camera_of(args),
-        "negative": args.negative,
-        "motion": args.motion and args.motion.name,
-        **loras_of(args),
-    }
+    how = {"attention": args.attention} if motion is None else strengths_of(args)
+    about = {**asked_settings(args), **how, **dataclasses.asdict(config), **camera_of(args), "negative": args.negative}
     for path in write_videos(args, paths, checkpoint, latents, fps=fps, about=about):
         print(path)
 
@@ -86,7 +81,8 @@ def run_instruct(args: argparse.Namespace) -> None:
     with progress_bar("instruct", config.num_steps * len(told)) as bar:
         for one in told:
             videos.append(instruct(denoiser, pictures, one, avoided, config=config, on_step=lambda *_: bar.update()))
-    about = {**dataclasses.asdict(config), "clip": args.clip.name, "negative": args.negative, **loras_of(args)}
+    told_of = {"clip": args.clip.name, "attention": args.attention, "negative": args.negative}
+    about = {**asked_settings(args), **dataclasses.asdict(config), **told_of}
     for path in write_videos(args, paths, checkpoint, torch.cat(videos), fps=fps, about=about):
         print(path)
 

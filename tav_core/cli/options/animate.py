@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from ...sampling.config import AnimationConfig
 from ...video.config import AnimateConfig, CameraConfig
-from .settings import add_clip_settings, add_settings
+from .settings import add_clip_settings, add_settings, take_negative_points
 
 
 def add_animate(parser: argparse.ArgumentParser) -> None:
     """The options of a crude animation."""
-    # Else argparse takes the point -0.1,0.5, left of the frame, for an option.
-    parser._negative_number_matcher = re.compile(r"-\d*\.?\d+(,.*)?$")
+    take_negative_points(parser)
     parser.add_argument(
         "--clip", type=Path, required=True, help="a picture, or a video, GIF, WebP or folder of pictures"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,11 @@ def add_setting(
     else:
         about |= {"type": type(field.default), "choices": field.metadata["choices"] or None}
     parser.add_argument(f"--{prefix}{name.replace('_', '-')}", **{**about, **changes})
+
+
+def take_negative_points(parser: argparse.ArgumentParser) -> None:
+    """Lets values begin as the point -0.1,0.5 does, which argparse takes for an option otherwise."""
+    parser._negative_number_matcher = re.compile(r"-\d*\.?\d+(,.*)?$")
 
 
 def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, **known: Any) -> ClipConfig:

@@ -9,13 +9,14 @@ from ...models.attention_modes import MODES
 from ...sampling.zero_shot.config import ZeroShotConfig
 from ...sampling.zero_shot.instruct_config import InstructConfig
 from .groups import add_clip, add_control, add_lora, add_model, add_motion, add_output
-from .settings import add_settings
+from .settings import add_settings, take_negative_points
 
 FPS = 8.0
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """The options of a video from text."""
+    take_negative_points(parser)
     add_model(parser)
     add_lora(parser)
     parser.add_argument("--prompt", action="append", required=True, help="what to show; may be given several times")

@@ -119,7 +119,7 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     assert read == [("clip.mp4", 2, 1, "stretch"), ("depth.mp4", 0, 1, "stretch")]
 
 
-@pytest.mark.parametrize(("speed", "expected"), [("2", [0, 2]), ("0.5", [0, 0, 1, 2, 2, 2, 3])])
+@pytest.mark.parametrize(("speed", "expected"), [("2", [0, 2]), ("0.5", [0, 1, 1, 2, 2, 3, 3])])
 def test_control_frames_go_at_the_speed_of_the_edit(place, controls, monkeypatch, speed, expected):
     """Frame i of an edit at twice the speed shows frame 2i of the clip, and so do the control's."""
     seen = []

@@ -51,7 +51,14 @@ def test_each_prompt_gives_a_video_that_says_how_it_was_made(place):
         video = read_clip(place / "made" / name, ClipConfig(num_frames=3, width=64, height=64))
         assert video.num_frames == 3 and video.fps == 8
     about = comment_of(place / "made" / "a-dog-빨간.mp4")
-    expected = {"prompt": "a dog, 빨간", "seed": 5, "move": [12, -4], "zoom": 1.02, "num_steps": 3, "motion": None}
+    expected = {
+        "prompt": "a dog, 빨간",
+        "seed": 5,
+        "move": [12, -4],
+        "zoom": 1.02,
+        "num_steps": 3,
+        "attention": "first",
+    }
     assert expected.items() <= about.items()
 
 
@@ -78,7 +85,13 @@ def test_a_path_and_a_foreground_are_taken(place):
     write_video(place / "mask", torch.ones(3, 64, 64, 3), fps=8)
     more = ["--path", "0,0", "24,0", "24,8", "--foreground", f"{place / 'mask'}"]
     assert generate(place, "--prompt", "a cat", *more, out="path") == 0
-    assert comment_of(place / "path" / "a-cat.mp4")["path"] == ["0,0", "24,0", "24,8"]
+    about = comment_of(place / "path" / "a-cat.mp4")
+    assert about["path"] == ["0,0", "24,0", "24,8"] and about["foreground"] == "mask"
+
+
+def test_a_path_may_begin_to_the_left(place):
+    assert generate(place, "--prompt", "a cat", "--path", "-8,0", "-24,.5", out="left") == 0
+    assert comment_of(place / "left" / "a-cat.mp4")["path"] == ["-8,0", "-24,.5"]
 
 
 def test_a_tuned_model_starts_from_noise(place):
@@ -87,8 +100,9 @@ def test_a_tuned_model_starts_from_noise(place):
     tuned = ["--model", f"{place / 'model'}", "--clip", f"{place / 'clip.mp4'}", "--out", f"{place / 'run'}"]
     assert main(["tune", *tuned, *CLIP_SIZE, "--prompt", "a cat", "--num-steps", "1", "--memory", "speed"]) == 0
     motion = place / "run" / "motion.safetensors"
-    assert generate(place, "--prompt", "a dog", "--motion", f"{motion}", out="tuned") == 0
-    assert comment_of(place / "tuned" / "a-dog.mp4")["motion"] == "motion.safetensors"
+    assert generate(place, "--prompt", "a dog", "--motion", f"{motion}", "--strength", "0.5", out="tuned") == 0
+    about = comment_of(place / "tuned" / "a-dog.mp4")
+    assert about["motion"] == "motion.safetensors" and about["strength"] == 0.5 and "attention" not in about
 
 
 def test_each_instruction_gives_a_video_at_the_clips_rate(place):
