@@ -35,11 +35,11 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
 
 def has_frames(path: Path) -> bool:
     """Whether a path is a folder of frames; folders of checkpoints often hold pictures too, such as SDXL's."""
-    from ..video.image_files import PICTURE_ENDINGS
+    from ..video.image_files import pictures_in
 
     if not path.is_dir() or (path / "unet").is_dir() or (path / "model_index.json").is_file():
         return False
-    return any(item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "." for item in path.glob("*"))
+    return any(pictures_in(path))
 
 
 def describe_own_file(path: Path) -> dict[str, Any] | None:

@@ -150,8 +150,12 @@ def in_windows(args: argparse.Namespace, denoiser: Denoiser) -> Denoiser:
 
 def tuned_unet(args: argparse.Namespace, checkpoint: Checkpoint, motion: Motion) -> InflatedUNet:
     """The checkpoint's UNet with a motion on it, as strong as the options say."""
-    strengths = {"strength": args.strength, "temporal_strength": args.temporal_strength}
-    return motion.apply_to(checkpoint.unet, **strengths, backend=args.backend)
+    return motion.apply_to(checkpoint.unet, **strengths_of(args), backend=args.backend)
+
+
+def strengths_of(args: argparse.Namespace) -> dict[str, float]:
+    """How strongly a motion acts."""
+    return {name: getattr(args, name) for name in ("strength", "temporal_strength")}
 
 
 def load_injection(

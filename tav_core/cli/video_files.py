@@ -18,6 +18,7 @@ from ..sampling.config import EditConfig
 from ..version import __version__
 from ..video.watermark import check_size
 from ..video.write import check_video, find_marker, write_video
+from .inputs import strengths_of
 
 # Options that do something only when they are given, and those that say how.
 ASKED = {
@@ -122,8 +123,3 @@ def asked_settings(args: argparse.Namespace) -> dict[str, Any]:
     places = [[prompt, Path(mask).name] for prompt, mask in getattr(args, "local_prompt", None) or []]
     used |= {"local_prompt": places} if places else {}
     return {**named, **used, **{name: value for name, value in nets.items() if value}, **loras_of(args)}
-
-
-def strengths_of(args: argparse.Namespace) -> dict[str, float]:
-    """How strongly a motion acts."""
-    return {name: getattr(args, name) for name in ("strength", "temporal_strength")}

@@ -26,11 +26,11 @@ from ..video.clip import read_clip
 from ..video.config import ClipConfig
 from ..video.mask import to_mask
 from .controls import add_named_controls
-from .inputs import check_room, encode, load_model, tell_estimate, tell_time, tuned_unet
+from .inputs import check_room, encode, load_model, strengths_of, tell_estimate, tell_time, tuned_unet
 from .options.settings import read_clip_config, read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
-from .video_files import asked_settings, prepare_videos, strengths_of, write_videos
+from .video_files import asked_settings, prepare_videos, write_videos
 
 
 def run_generate(args: argparse.Namespace) -> None:

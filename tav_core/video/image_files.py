@@ -24,6 +24,11 @@ DEFAULT_FPS = 8
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
+def pictures_in(folder: Path) -> Iterator[Path]:
+    """The pictures directly in a folder, by their endings, in any order; hidden files are skipped."""
+    return (item for item in folder.iterdir() if item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != ".")
+
+
 class PictureSource:
     """The attributes that a WebP and a folder share with `decode.VideoFile`: square pixels, no rotation."""
 
@@ -69,8 +74,9 @@ class StillFile(PictureSource):
 def is_still(path: Path) -> bool:
     """Whether a file is a JPEG, PNG or BMP that does not move. Further pictures that a JPEG may hold are no frames."""
     try:
-        with Image.open(path) as opened:
-            return opened.format in ("JPEG", "MPO", "BMP") or (opened.format == "PNG" and not opened.is_animated)
+        # Named, because Pillow loads all that it knows before it gives a video up.
+        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as opened:
+            return opened.format != "PNG" or not opened.is_animated
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
 
@@ -79,8 +85,7 @@ class ImageFolder(PictureSource):
     """A folder of pictures of one size, in natural order (frame2 before frame10); hidden files are skipped."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        names = [item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "."]
-        self.files = sorted(names, key=_natural)
+        self.files = sorted(pictures_in(path), key=_natural)
         if not self.files:
             raise ClipError(
                 got=f"the folder {path} without a picture in it",

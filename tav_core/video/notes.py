@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..errors import ClipError
 from .comments import DESCRIPTION
-from .image_files import PICTURE_ENDINGS
+from .image_files import pictures_in
 
 # Longer values, such as a workflow of ComfyUI, are told by their size.
 LONGEST = 500
@@ -25,8 +25,7 @@ def read_notes(path: Path) -> dict[str, str]:
     """
     try:
         if path.is_dir():
-            named = (item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS)
-            first = min((item for item in named if item.name[0] != "."), default=None)
+            first = min(pictures_in(path), default=None)
             return {} if first is None else picture_notes(first)
         if path.suffix.lower() == ".webp":
             return picture_notes(path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...video.image_files import PICTURE_ENDINGS
+from ...video.image_files import pictures_in
 from .csv_file import Line, read_lines
 from .rows import Problems, Row
 
@@ -76,4 +76,4 @@ def clip_rows(folder: Path, split: str, cells: dict[str, str], where: str, probl
 
 def count_pictures(folder: Path) -> int:
     """How many pictures a folder holds."""
-    return sum(item.suffix.lower() in PICTURE_ENDINGS and item.name[0] != "." for item in folder.iterdir())
+    return sum(1 for _ in pictures_in(folder))

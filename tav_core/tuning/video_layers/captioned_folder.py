@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...paths import check_input_path
-from ...video.image_files import PICTURE_ENDINGS, webp_durations
+from ...video.image_files import PICTURE_ENDINGS, pictures_in, webp_durations
 
 CLIP_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 METADATA = "metadata.jsonl"
@@ -86,7 +86,7 @@ def own_names(folder: Path, told: dict[str, str]) -> Iterator[str]:
 
 def looks_like_clip(folder: Path) -> bool:
     """Whether a folder is meant as a clip: others, such as one for results, may lie among the clips."""
-    return caption_file(folder).exists() or any(item.suffix.lower() in PICTURE_ENDINGS for item in folder.iterdir())
+    return caption_file(folder).exists() or any(pictures_in(folder))
 
 
 def is_clip(path: Path) -> bool:
