@@ -39,6 +39,7 @@ class VideoClip:
         config: how they were read.
         source_fps: average frame rate of the source, or the rate that it was brought to.
         source_size: width and height of the source in pixels, after its rotation.
+        pixel_aspect: width of a source's pixel over its height (not 1 in anamorphic video).
         source_frames: how many frames the source has.
         rotation: degrees clockwise by which the source asked to be turned (done already).
         path: where it came from.
@@ -56,6 +57,7 @@ class VideoClip:
     path: Path
     frames_decoded: int
     positions: tuple[int, ...] = ()
+    pixel_aspect: float = 1.0
 
     @property
     def name(self) -> str:
@@ -163,6 +165,7 @@ def take_frames(
     may_be_short: bool = False,
     positions: Sequence[int] = (),
     size: tuple[int, int] | None = None,
+    pixel_aspect: float | None = None,
 ) -> VideoClip:
     """Reads the frames of an opened source, see `read_clip`.
 
@@ -170,9 +173,10 @@ def take_frames(
         positions: the frames to take, `config.num_frames` of them, not decreasing, whenever they are shown; () for
             those that the config names.
         size: width and height of the frames, if these are not to be the config's.
+        pixel_aspect: width of a pixel over its height, if it is not to be what the source says.
     """
     forced = None if rate is None else as_rate(rate)
-    return trusting(source, lambda: _take_frames(source, config, forced, may_be_short, positions, size))
+    return trusting(source, lambda: _take_frames(source, config, forced, may_be_short, positions, size, pixel_aspect))
 
 
 def _take_frames(
@@ -182,6 +186,7 @@ def _take_frames(
     may_be_short: bool,
     positions: Sequence[int],
     size: tuple[int, int] | None,
+    pixel_aspect: float | None,
 ) -> VideoClip:
     timeline = source.timeline
     if may_be_short:
@@ -192,7 +197,7 @@ def _take_frames(
     with explain_out_of_memory(doing, "Lower num_frames, width or height."):
         frames = torch.empty(config.num_frames, height, width, 3, dtype=torch.float32, device="cpu")
         for frame, image in cancellable(zip(frames, source.images(picks), strict=True)):
-            fitted = fit_image(image, width, height, config.fit, source.pixel_aspect)
+            fitted = fit_image(image, width, height, config.fit, pixel_aspect or source.pixel_aspect)
             frame.copy_(torch.from_numpy(np.array(fitted))).div_(255)
     counted_at = rate or timeline.rate
     return VideoClip(
@@ -206,6 +211,7 @@ def _take_frames(
         path=source.path,
         frames_decoded=source.frames_decoded,
         positions=tuple(picks),
+        pixel_aspect=pixel_aspect or source.pixel_aspect,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 import torch
@@ -58,6 +61,64 @@ def test_white_on_transparent_is_the_mask(clip, tmp_path, ending):
     for mask in (read_mask(path, clip), read_mask(tmp_path / "folder", clip)):
         # Cropped as the clip: the middle 32 of 48 columns.
         assert mask[0, 0].nonzero().flatten().tolist() == [*range(2, 12)]
+
+
+@pytest.mark.parametrize("size", [(48, 32), (24, 16), (96, 64), (97, 64), (32, 32), (64, 64)])
+def test_a_mask_of_the_sources_shape_or_of_the_clips_lies_where_it_was_drawn(clip, tmp_path, size):
+    # The middle third of the clip's 32 columns, drawn into the whole source or into the clip.
+    width, height = size
+    shown = 32 if width == height else 48
+    edges = [round((column + (shown - 32) / 2) * width / shown) for column in (8, 24)]
+    drawn = np.zeros((height, width), np.uint8)
+    drawn[:, edges[0] : edges[1]] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png", clip)[0, 0]
+    assert (mask[9:23] > 0.9).all() and (mask[:7] < 0.1).all() and (mask[25:] < 0.1).all()
+
+
+@pytest.mark.parametrize("size", [(64, 32), (40, 32), (32, 48)])
+def test_a_mask_of_another_shape_would_lie_elsewhere(clip, tmp_path, place, size):
+    Image.new("L", size, 255).save(tmp_path / "mask.png")
+    with pytest.raises(ClipError, match=rf"a mask of {size[0]}x{size[1]}, mask.png.*shape of frames, 48x32.*32x32"):
+        read_mask(tmp_path / "mask.png", clip)
+    stretched = read_clip(place / "frames", num_frames=3, width=32, height=32, fit="stretch")
+    assert read_mask(tmp_path / "mask.png", stretched).all()
+
+
+def write_anamorphic(path, num_frames=2):
+    """A video of 48x32 pixels that are twice as wide as high."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        for _ in range(num_frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 48, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("width", [48, 96])
+def test_a_mask_of_an_anamorphic_video_has_its_pixels_or_the_shape_that_is_shown(tmp_path, width):
+    clip = read_clip(write_anamorphic(tmp_path / "clip.mp4"), num_frames=2, width=32, height=32)
+    assert clip.source_size == (48, 32) and clip.pixel_aspect == 2
+    # The clip is the middle third of the picture; so is the mask.
+    drawn = np.zeros((32, width), np.uint8)
+    drawn[:, width // 3 : 2 * width // 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png", clip)[0]
+    assert (mask[:, 1:-1] == 1).all()
+    drawn[:, width // 2 :] = 0
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png", clip)[0]
+    assert (mask[:, 1:15] > 0.9).all() and (mask[:, 17:] < 0.1).all()
+
+
+def test_a_mask_of_the_clips_own_size_was_drawn_on_the_clip(tmp_path):
+    clip = read_clip(write_anamorphic(tmp_path / "clip.mp4"), num_frames=2, width=24, height=16)
+    drawn = np.zeros((16, 24), np.uint8)
+    drawn[:, :8] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png", clip)[0, 0].nonzero().flatten().tolist() == [*range(8)]
 
 
 @pytest.mark.parametrize("label", [(128, 0, 0), (0, 128, 0), (128, 128, 0), (255, 0, 0)])

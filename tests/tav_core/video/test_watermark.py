@@ -79,6 +79,32 @@ def test_the_mark_survives_h264_at_crf_23(package, tmp_path):
     assert mark_in(recode(path, tmp_path / "once.mp4", 23)) == TEXT
 
 
+@pytest.mark.parametrize(
+    ("colour", "box"),
+    [
+        ((1, 1, 1), (slice(None), slice(0, 256))),
+        ((1, 1, 1), (slice(0, 400), slice(None))),
+        ((1, 1, 1), (slice(None), slice(None))),
+        ((0, 0, 0), (slice(None), slice(0, 448))),
+        ((0.1, 0.3, 1), (slice(0, 320), slice(None))),
+        ((1, 0.9, 0), (slice(0, 320), slice(None))),
+    ],
+)
+def test_white_walls_skies_and_other_flat_colours_do_not_take_bits_away(package, tmp_path, colour, box):
+    """512 pixels are 64 blocks, as many as there are bits: the package alone would have one bit per column."""
+    frames = scene(num_frames=2, height=512, width=512)
+    frames[:, box[0], box[1]] = torch.tensor(colour, dtype=torch.float32)
+    path = write_video(tmp_path / "video.mp4", frames, fps=8, watermark=TEXT)
+    assert mark_in(recode(path, tmp_path / "once.mp4", 23)) == TEXT
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 512), (432, 768), (257, 321), (256, 256), (1024, 64)])
+def test_every_bit_is_in_every_part_of_a_frame(height, width):
+    places = watermark.place_bits(height, width).reshape(height // 8, width // 8)
+    for half in (places[:, : places.shape[1] // 2], places[: len(places) // 2]):
+        assert np.bincount(half.ravel(), minlength=watermark.NUM_BITS).all()
+
+
 def test_odd_sides_which_the_file_makes_even(package, tmp_path):
     path = write_video(tmp_path / "odd.mp4", scene(height=257, width=321), fps=8, watermark=TEXT)
     assert mark_in(path) == TEXT
