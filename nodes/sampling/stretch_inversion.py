@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from einops import rearrange
 
+from ...tav_core.errors import ClipError
 from ..core.interrupt import interruptible
-from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_samples
+from ..sockets.bridge import TO_LATENTS, TO_SAMPLES, as_inverted, check_images, check_samples
 from ..sockets.widgets import CATEGORY, Trajectory, schema
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ...tav_core.sampling import trajectory as trajectories
+
+UNCONNECTED = "Connect frames to Stretch Inversion, too: its output frames has those that are nearest in time."
 
 
 class StretchInversion(io.ComfyNode):
@@ -41,20 +47,55 @@ class StretchInversion(io.ComfyNode):
                     step=0.125,
                     tooltip="0.5 is half as fast, with nearly twice as many frames; 2 takes every other frame.",
                 ),
+                io.Image.Input(
+                    "frames",
+                    optional=True,
+                    tooltip="What goes with the clip frame by frame, such as the edges that Apply ControlNet shows.",
+                ),
             ],
             outputs=[
                 io.Latent.Output("latent", display_name="inverted latent", tooltip="The noise, for Sample Edit."),
                 Trajectory.Output("trajectory", display_name="trajectory", tooltip="Every step, for Sample Edit."),
+                io.Image.Output(
+                    "frames", display_name="frames", tooltip="Those given that are nearest, one per new frame."
+                ),
             ],
         )
 
     @classmethod
     @interruptible
-    def execute(cls, latent: dict[str, Any], trajectory: trajectories.Trajectory, speed: float) -> io.NodeOutput:
+    def execute(
+        cls,
+        latent: dict[str, Any],
+        trajectory: trajectories.Trajectory,
+        speed: float,
+        frames: Tensor | None = None,
+    ) -> io.NodeOutput:
         from ...tav_core.layouts import check_num_frames
         from ...tav_core.sampling.stretch import find_times, stretch, stretch_frames
 
         samples = rearrange(check_samples(latent), TO_LATENTS)
         check_num_frames(samples, trajectory.num_frames)
+        picked = ExecutionBlocker(UNCONNECTED) if frames is None else pick_frames(frames, trajectory.num_frames, speed)
         made, times = stretch(trajectory, speed), find_times(trajectory.num_frames, speed)
-        return io.NodeOutput(as_inverted(rearrange(stretch_frames(samples, times), TO_SAMPLES), made), made)
+        return io.NodeOutput(as_inverted(rearrange(stretch_frames(samples, times), TO_SAMPLES), made), made, picked)
+
+
+def pick_frames(frames: Tensor, num_frames: int, speed: float) -> Tensor:
+    """The frames that are nearest to those of the stretched inversion.
+
+    ComfyUI's ControlNets repeat hints of another length from the first on, and say nothing.
+
+    Raises:
+        ClipError: they are not one per frame of the inversion.
+    """
+    from ...tav_core.sampling.stretch import find_times, nearest_frames
+
+    frames = check_images(frames, "frames")
+    if len(frames) != num_frames:
+        raise ClipError(
+            got=f"{len(frames)} frames for an inversion of {num_frames}",
+            expected="one per frame of the inverted clip",
+            mend="Make them from the frames that were encoded and inverted.",
+        )
+    return frames[nearest_frames(len(find_times(num_frames, speed)), speed)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..denoisers.config import ControlConfig
 from ..denoisers.control import Control, add_controls
 from ..errors import ConfigError
 from ..layouts import VAE_FACTOR
+from ..sampling.stretch import nearest_frames
 from ..video.clip import read_clip
 from ..video.mask import read_mask
 from .options.settings import read_clip_config
@@ -51,15 +51,6 @@ def add_named_controls(
         inside = None if mask is None else pick_masks(read_mask(mask, clip), nearest)
         controls.append(Control(net=net, frames=clip.frames[nearest], mask=inside, config=config))
     return add_controls(denoiser, controls)
-
-
-def nearest_frames(num_frames: int, speed: float) -> list[int]:
-    """The frames of a clip that are nearest to those of an edit at another speed.
-
-    Halves go up. Python's `round` takes them to even numbers, so that at half speed, even frames would be
-    shown three times and odd ones once.
-    """
-    return [math.floor(number * speed + 0.5) for number in range(num_frames)]
 
 
 def pick_masks(masks: Tensor, frames: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -65,3 +66,12 @@ def stretch_frames(latents: Tensor, times: list[float]) -> Tensor:
         share = time - before
         frames.append(slerp(here, latents[:, :, before + 1 : before + 2], share) if share > 1e-6 else here)
     return torch.cat(frames, dim=2)
+
+
+def nearest_frames(num_frames: int, speed: float) -> list[int]:
+    """The frames of a clip that are nearest to those of an edit at another speed.
+
+    Halves go up. Python's `round` takes them to even numbers, so that at half speed, even frames would be
+    shown three times and odd ones once.
+    """
+    return [math.floor(number * speed + 0.5) for number in range(num_frames)]

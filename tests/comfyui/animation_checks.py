@@ -5,6 +5,8 @@ Usage: COMFYUI_PATH=... python animation_checks.py
 
 from __future__ import annotations
 
+from typing import Any
+
 from host_checks import CHECKPOINT, DEMO, EDITED, EMPTY, TARGET, core_demo, far, refusal, report, scaled
 
 # After host_checks, which sets ComfyUI up.
@@ -89,11 +91,12 @@ def go_on(model, latent, sigmas) -> torch.Tensor:
     return guider.sample(torch.zeros_like(samples), samples, comfy.samplers.sampler_object("euler"), sigmas)
 
 
-def check_stretch() -> dict[str, float | int | str]:
+def check_stretch() -> dict[str, Any]:
     """An inversion at half the speed: the library's, and the LATENT is the trajectory's noise."""
     latent = {"samples": DEMO.vae.encode(FRAMES)}
     inverted, trajectory, *_ = DDIMInvert.execute(MODEL, EMPTY, latent, NUM_STEPS).args
-    slow, path = StretchInversion.execute(inverted, trajectory, 0.5).args
+    slow, path, unconnected = StretchInversion.execute(inverted, trajectory, 0.5).args
+    nearest = StretchInversion.execute(inverted, trajectory, 0.5, FRAMES)[2]
     edited = SampleEdit.execute(MODEL, TARGET, EMPTY, slow, **EDIT, trajectory=path)[0]["samples"]
     fewer = {"samples": inverted["samples"][:3]}
     return {
@@ -101,6 +104,9 @@ def check_stretch() -> dict[str, float | int | str]:
         "library": far(path.latents, stretch(trajectory, 0.5).latents),
         "noise": far(scaled(slow["samples"]), path.noise),
         "fewer": refusal(lambda: StretchInversion.execute(fewer, trajectory, 0.5)),
+        "nearest": bool(torch.equal(nearest, FRAMES[[0, *(number for number in range(1, 8) for _ in range(2))]])),
+        "blocked": unconnected.message,
+        "other_frames": refusal(lambda: StretchInversion.execute(inverted, trajectory, 0.5, FRAMES[:3])),
     }
 
 

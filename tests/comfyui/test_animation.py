@@ -45,3 +45,6 @@ def test_an_inversion_is_stretched_as_in_the_library(checks):
     assert stretched["library"] == 0
     assert stretched["noise"] < 1e-5
     assert "frames" in stretched["fewer"]
+    assert stretched["nearest"]
+    assert "Connect frames" in stretched["blocked"]
+    assert "3 frames for an inversion of 8" in stretched["other_frames"]

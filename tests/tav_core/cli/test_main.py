@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from tav_core.cli.controls import nearest_frames
 from tav_core.cli.main import main, parse
 from tav_core.cli.options.commands import build_parser
 from tav_core.cli.options.settings import read_settings
@@ -118,13 +117,6 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     more = ["--start", "2", "--fit", "stretch", "--control-first-frame", "0"]
     assert invert(place, *own, *controls, *more) == 0
     assert read == [("clip.mp4", 2, 1, "stretch"), ("depth.mp4", 0, 1, "stretch")]
-
-
-@pytest.mark.parametrize(
-    ("speed", "taken"), [(1, [0, 1, 2, 3, 4]), (0.5, [0, 1, 1, 2, 2]), (0.25, [0, 0, 1, 1, 1]), (2, [0, 2, 4, 6, 8])]
-)
-def test_controls_go_evenly_at_another_speed(speed, taken):
-    assert nearest_frames(5, speed) == taken
 
 
 @pytest.mark.parametrize(("speed", "expected"), [("2", [0, 2]), ("0.5", [0, 1, 1, 2, 2, 3, 3])])

@@ -10,7 +10,7 @@ import torch
 from tav_core.errors import ConfigError
 from tav_core.models.schedule import gaussian_noise
 from tav_core.sampling.blend import slerp
-from tav_core.sampling.stretch import find_times, stretch
+from tav_core.sampling.stretch import find_times, nearest_frames, stretch
 from tav_core.sampling.trajectory import Trajectory
 
 
@@ -62,3 +62,10 @@ def test_times_end_within_the_clip(num_frames, speed, times):
 def test_other_speeds_are_refused(trajectory, speed, told):
     with pytest.raises(ConfigError, match=told):
         stretch(trajectory, speed)
+
+
+@pytest.mark.parametrize(
+    ("speed", "taken"), [(1, [0, 1, 2, 3, 4]), (0.5, [0, 1, 1, 2, 2]), (0.25, [0, 0, 1, 1, 1]), (2, [0, 2, 4, 6, 8])]
+)
+def test_what_goes_with_the_clip_goes_evenly_at_another_speed(speed, taken):
+    assert nearest_frames(5, speed) == taken
