@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Drawing } from "./motion_drawing.js";
-import { connectedPicture } from "./connected_picture.js";
+import { connectedPicture, firstPicture } from "./connected_picture.js";
 
 const NODE = "TAVAnimate";
 const WIDGET = "path";
@@ -92,13 +92,13 @@ function watch(node, drawing) {
     const [file] = output?.[PICTURE] ?? [];
     if (!file) return;
     ran = api.apiURL(`/view?${new URLSearchParams(file)}`);
-    drawing.connected = connectedPicture(node);
+    drawing.first = firstPicture(node);
   });
   // A picture that was chosen since shows as soon as somebody wants to draw on it.
   drawing.element.addEventListener("pointerenter", () => {
-    const now = connectedPicture(node);
-    if (now && now !== drawing.connected) ran = null;
-    drawing.connected = now;
+    const now = firstPicture(node);
+    if (now && now !== drawing.first) ran = null;
+    drawing.first = now;
     refresh();
   });
   setTimeout(refresh);

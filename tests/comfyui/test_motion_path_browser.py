@@ -207,6 +207,35 @@ def test_the_picture_that_ran_stays_until_another_is_chosen(page):
     assert page.evaluate("asked.some(address => address.includes('second.png') && !address.includes('rand'))")
 
 
+# A picture that reaches the node through one other node, of which only the class and a widget matter here.
+THROUGH = """async ([kind, crop, type]) => {
+    const { connectedPicture } = await import('/extensions/tune_a_video/connected_picture.js');
+    const load = { comfyClass: 'LoadImage', graph: app.graph, id: 901, widgets: [{ name: 'image', value: 'a.png' }] };
+    const inputs = [{ name: 'image', type, link: 1 }];
+    const between = { comfyClass: kind, graph: app.graph, id: 902, inputs, getInputNode: () => load };
+    if (crop) between.widgets = [{ name: 'crop', value: crop }];
+    const node = { inputs: [{ name: 'frames', type: 'IMAGE', link: 2 }], getInputNode: () => between };
+    return connectedPicture(node);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "crop", "socket", "shown"),
+    [
+        ("ImageScaleBy", None, "IMAGE", True),
+        ("ImageScale", "disabled", "IMAGE", True),
+        ("ImageScale", "center", "IMAGE", False),
+        ("ImageCrop", None, "IMAGE", False),
+        ("ImageRotate", None, "IMAGE", False),
+        ("SomebodysFlip", None, "IMAGE", False),
+        ("Reroute", None, "*", True),
+    ],
+)
+def test_a_picture_shows_through_nodes_that_leave_everything_at_its_place(page, kind, crop, socket, shown):
+    address = page.evaluate(THROUGH, [kind, crop, socket])
+    assert ("a.png" in address) if shown else address is None
+
+
 # A node of a subgraph, behind which stands a node whose id another one of the whole graph has too.
 IN_SUBGRAPH = """async () => {
     const { connectedPicture } = await import('/extensions/tune_a_video/connected_picture.js');
