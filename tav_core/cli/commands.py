@@ -39,6 +39,7 @@ from .inputs import (
     load_injection,
     load_model,
     load_start,
+    read_modes,
     source_prompt,
     tell_time,
 )
@@ -61,9 +62,8 @@ def run_tune(args: argparse.Namespace) -> None:
     start = load_start(args.start_from)
     checkpoint = load_model(args, precision=config.precision)
     context = encode(args, checkpoint, args.prompt)
-    names = ("attention", "attention_k", "positions", "temporal", "group_norm", "backend")
-    modes = {name: getattr(args, name) for name in names}
-    denoiser = UNetDenoiser(unet=InflatedUNet.from_2d(checkpoint.unet, **modes), schedule=checkpoint.schedule)
+    unet = InflatedUNet.from_2d(checkpoint.unet, **read_modes(args, start), backend=args.backend)
+    denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
     if args.start_from and start is None:
         start_from(denoiser.unet, args.start_from)
     latents = encode_clip(checkpoint, clip)

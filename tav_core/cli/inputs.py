@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,13 +30,14 @@ from ..sampling.config import InjectionConfig
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
 from ..sampling.trajectory import Trajectory
-from ..tensor_files import load_header
 from ..tuning.motion import Motion
-from ..tuning.motion_info import MotionInfo, is_motion
+from ..tuning.motion_info import UNNAMED_TEMPORAL, MotionInfo
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
+from .info import describe_own_file
 from .options.settings import read_settings
+from .options.tune import DEFAULT_MODES
 from .progress import tell
 
 
@@ -102,11 +104,34 @@ def split_scale(text: str) -> tuple[Path, float]:
 
 
 def load_start(path: Path | None) -> Motion | None:
-    """The motion that a tuning starts from; None for another kind of start, or for none."""
-    if path is None or not path.is_file() or find_kind(path) != SAFETENSORS:
+    """The motion that a tuning starts from; None for another kind of start, or for none.
+
+    Raises:
+        MotionError: it is something else of this library's, or a folder that a motion is in.
+    """
+    if path is None:
         return None
-    _, metadata = load_header(path, error=MotionError, what="a motion file (.safetensors)")
-    return Motion.load(path) if is_motion(metadata) else None
+    inside = path / "motion.safetensors"
+    if path.is_dir() and inside.is_file():
+        raise no_start(f"the folder {path.name}", f"Give {inside}.")
+    if not path.is_file() or find_kind(path) != SAFETENSORS:
+        return None
+    kind = (describe_own_file(path) or {}).get("kind")
+    if kind not in (None, "motion"):
+        raise no_start(f"{path.name}, a {kind}", "Give the motion.safetensors of that run.")
+    return Motion.load(path) if kind else None
+
+
+def no_start(got: str, mend: str) -> MotionError:
+    """What is said of something else than a motion to start from."""
+    return MotionError(got=f"{got}, to start from", expected="a motion file, or lavie_interpolation.pt", mend=mend)
+
+
+def read_modes(args: argparse.Namespace, start: Motion | None) -> dict[str, Any]:
+    """How to inflate the UNet that is tuned: as the options say, else as the start was, else by default."""
+    known = {} if start is None else {"temporal": UNNAMED_TEMPORAL, **start.info.modes}
+    said = {name: value for name in DEFAULT_MODES if (value := getattr(args, name)) is not None}
+    return {**DEFAULT_MODES, **known, **said}
 
 
 def encode_clip(checkpoint: Checkpoint, clip: VideoClip) -> LatentMoments:

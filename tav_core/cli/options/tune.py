@@ -12,6 +12,20 @@ from .groups import add_clip, add_lora, add_model
 from .presets import add_preset
 from .settings import add_settings
 
+# How a UNet is inflated, unless an option or the motion that a tuning starts from says otherwise.
+DEFAULT_MODES = {
+    "attention": "sparse_causal",
+    "attention_k": 2,
+    "positions": "none",
+    "temporal": "auto",
+    "group_norm": "frame",
+}
+
+
+def default_of(mode: str) -> str:
+    """A mode's default in words."""
+    return f"default: that of the motion to start from, or {DEFAULT_MODES[mode]}"
+
 
 def add_tune(parser: argparse.ArgumentParser) -> None:
     """The options of a tuning on one clip."""
@@ -20,25 +34,29 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
     add_clip(parser, tuned=False)
     parser.add_argument("--prompt", required=True, help="what the clip shows")
     parser.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors and the run's state")
-    parser.add_argument("--attention", choices=MODES, default="sparse_causal", help="which frames a frame attends to")
     parser.add_argument(
-        "--attention-k", type=int, default=2, help="how far back sparse_causal_k also attends, in frames (default: 2)"
+        "--attention", choices=MODES, help=f"which frames a frame attends to ({default_of('attention')})"
     )
     parser.add_argument(
-        "--positions", choices=POSITIONS, default="none", help="position encoding of frames in temporal attention"
+        "--attention-k",
+        type=int,
+        help=f"how far back sparse_causal_k also attends, in frames ({default_of('attention_k')})",
+    )
+    parser.add_argument(
+        "--positions",
+        choices=POSITIONS,
+        help=f"position encoding of frames in temporal attention ({default_of('positions')})",
     )
     parser.add_argument(
         "--temporal",
         choices=("auto", *TEMPORAL_BLOCKS),
-        default="auto",
         help="the transformer blocks that get temporal attention; auto is the last of each transformer for SDXL, all "
-        "for 1.x and 2.x, where that is no different (default: auto)",
+        f"for 1.x and 2.x, where that is no different ({default_of('temporal')})",
     )
     parser.add_argument(
         "--group-norm",
         choices=GROUP_NORMS,
-        default="frame",
-        help="what group norms take their statistics over; clip is the original's (default: frame)",
+        help=f"what group norms take their statistics over; clip is the original's ({default_of('group_norm')})",
     )
     parser.add_argument(
         "--start-from",
