@@ -26,7 +26,7 @@ from ..video.motion_path import check_path, parse_path
 from ..video.write import check_video, write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, in_windows, load_denoiser, load_model, source_prompt, tell_time
-from .needs import check_needs
+from .needs import ANIMATE_NEEDS, check_edit_needs, check_needs
 from .options.settings import read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
@@ -50,15 +50,10 @@ OTHER_STARTS = (
 
 def run_animate(args: argparse.Namespace) -> None:
     """Moves an object of a picture or clip along a path, and the camera, and writes the frames."""
+    check_needs(args, ANIMATE_NEEDS)
     points = parse_path(" ".join(args.path))
     path = check_path(points) if args.path else points
     camera = read_settings(args, CameraConfig)
-    if args.out_mask and args.mask is None:
-        raise ConfigError(
-            got="--out-mask without --mask",
-            expected="an object, whose place in each frame is written",
-            mend="Leave --out-mask out, or give the object's --mask.",
-        )
     clip, config = read_scene(args)
     own = clip.fps if len(clip.frames) > 1 else FPS
     fps = own if args.fps is None else args.fps
@@ -85,7 +80,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     """Renders one video per prompt that moves as an animation does."""
     check_start(args)
     config, start = read_settings(args, EditConfig), read_settings(args, AnimationConfig, prefix="animation-")
-    check_needs(args)
+    check_edit_needs(args)
     motion = Motion.load(args.motion) if args.motion else None
     clip = read_whole(args.animation, args)
     check_animated(args, clip)

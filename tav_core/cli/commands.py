@@ -45,7 +45,7 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .local_prompts import load_local_prompts
-from .needs import check_needs
+from .needs import check_edit_needs
 from .options.settings import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
@@ -177,7 +177,7 @@ def run_edit(args: argparse.Namespace) -> None:
     """Renders one video per prompt and writes the videos, named after their prompts."""
     check_edit(args)
     check_flow(args)
-    check_needs(args)
+    check_edit_needs(args)
     scheduler = find_scheduler(args.scheduler)
     motion, trajectory = Motion.load(args.motion), load_trajectory(args)
     if trajectory is not None:

@@ -1,8 +1,10 @@
-"""Options of `edit` that do something beside another option alone; without it, they are refused and not ignored."""
+"""Options of `edit` and `animate` that do something beside another option alone; without it, they are refused and not
+ignored."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import ConfigError
@@ -40,19 +42,31 @@ NEEDS = {
     **dict.fromkeys(("animation_begin", "animation_strength"), ANIMATION),
     "animation_hold": Need(("animation_mask",), "a mask, inside which the animation is held"),
 }
+OBJECT = Need(("mask",), "a mask of the object, of which it says how it is moved")
+# The same of `animate`.
+ANIMATE_NEEDS = {
+    "out_mask": Need(("mask",), "an object, whose place in each frame is written"),
+    **dict.fromkeys(("scale", "margin", "feather", "follows"), OBJECT),
+    "begin": Need(("path",), "a path, of which it says where it begins"),
+}
 # Settings of an animation that is noised.
 NOISED = ("animation_strength", "animation_hold")
 
 
-def check_needs(args: argparse.Namespace) -> None:
+def check_needs(args: argparse.Namespace, needs: Mapping[str, Need]) -> None:
     """Raises `ConfigError` for the first option on the command line that does nothing where it stands."""
-    for name, need in NEEDS.items():
+    for name, need in needs.items():
         if name in args.given and not any(getattr(args, other) for other in need.options):
             raise ConfigError(
                 got=f"{flag(name)} without {listed(need.options)}",
                 expected=need.why,
                 mend=f"Add {listed(need.options)}, or leave {flag(name)} out.",
             )
+
+
+def check_edit_needs(args: argparse.Namespace) -> None:
+    """The same for `edit`, which may start from an animation."""
+    check_needs(args, NEEDS)
     for name in NOISED:
         if name in args.given and args.animation_begin == "inverted":
             raise ConfigError(

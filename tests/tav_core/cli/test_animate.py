@@ -187,9 +187,22 @@ def test_a_picture_is_no_animation(place, capsys):
     assert "an animation of one frame" in capsys.readouterr().err
 
 
-def test_a_camera_alone_has_no_mask_to_write(place, capsys):
-    assert run(place, "--pan-x", "0.2", "--out-mask", f"{place}/none/", mask="") == 1
-    assert "--out-mask without --mask" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "needed"),
+    [
+        ("--out-mask", "none/", "--mask"),
+        ("--scale", "2", "--mask"),
+        ("--margin", "5", "--mask"),
+        ("--feather", "2", "--mask"),
+        ("--follows", None, "--mask"),
+        ("--begin", "path", "--path"),
+    ],
+)
+def test_a_camera_alone_takes_no_option_of_an_object(place, capsys, option, value, needed):
+    given = [option, *([value] if value else [])]
+    assert run(place, "--pan-x", "0.2", *given, mask="") == 1
+    assert f"{option} without {needed}." in capsys.readouterr().err
+    assert not (place / "none").exists()
 
 
 def test_masks_that_are_empty_or_missing_are_refused(place, capsys):
