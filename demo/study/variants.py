@@ -152,7 +152,6 @@ LESS_LOOKS = {
     "noise prior 0.5": Variant(sampling={"noise_prior": 0.5}),
     "noise prior 0.3": Variant(sampling={"noise_prior": 0.3}),
     "min-SNR, debiased loss": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "appearance_debias": 1.0}),
-    "min-SNR, noise prior 0.8": dataclasses.replace(_SNR, sampling={"noise_prior": 0.8}),
 }
 # What helps, combined. Injection keeps shapes as they are, so edits of a shape run without it. The adapter would do so
 # in late steps, so it is used in the first half only, which decides where things are.
@@ -227,8 +226,10 @@ STARTED = {
     "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
-# FLATTEN's attention along the flow, on the motions of a quarter of the steps.
+# What needs no tuning of its own is measured on the motions of a quarter of the steps.
 _QUARTERED = STARTED["min-SNR, 25 steps"]
+LESS_LOOKS["min-SNR, 25 steps, noise prior 0.8"] = dataclasses.replace(_QUARTERED, sampling={"noise_prior": 0.8})
+# FLATTEN's attention along the flow.
 FLOW = {
     "flow": dataclasses.replace(_QUARTERED, flow=FlowConfig()),
     "flow, inverted": dataclasses.replace(_QUARTERED, flow=FlowConfig(), flow_inverted=True),
