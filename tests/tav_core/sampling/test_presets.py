@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tav_core.cli.inputs import read_modes
 from tav_core.cli.main import parse
 from tav_core.cli.options.settings import read_settings
 from tav_core.sampling.config import EditConfig, InjectionConfig
@@ -58,7 +59,8 @@ def test_the_original_is_the_papers_to_the_letter():
         (0.9, 0.999),
         0.01,
     )
-    assert (args.attention, args.group_norm, args.positions) == ("sparse_causal", "clip", "none")
+    modes = read_modes(args, None)
+    assert (modes["attention"], modes["group_norm"], modes["positions"]) == ("sparse_causal", "clip", "none")
     assert read_settings(edit, EditConfig) == EditConfig(num_steps=50, guidance_scale=12.5, eta=0.0)
 
 
