@@ -72,25 +72,25 @@ class StretchInversion(io.ComfyNode):
         frames: Tensor | None = None,
     ) -> io.NodeOutput:
         from ...tav_core.layouts import check_num_frames
-        from ...tav_core.sampling.stretch import find_times, stretch, stretch_frames
+        from ...tav_core.sampling.stretch import find_times, nearest_frames, stretch, stretch_frames
 
         samples = rearrange(check_samples(latent), TO_LATENTS)
         check_num_frames(samples, trajectory.num_frames)
-        picked = ExecutionBlocker(UNCONNECTED) if frames is None else pick_frames(frames, trajectory.num_frames, speed)
-        made, times = stretch(trajectory, speed), find_times(trajectory.num_frames, speed)
+        times, picked = find_times(trajectory.num_frames, speed), ExecutionBlocker(UNCONNECTED)
+        if frames is not None:
+            picked = check_pictures(frames, trajectory.num_frames)[nearest_frames(len(times), speed)]
+        made = stretch(trajectory, speed)
         return io.NodeOutput(as_inverted(rearrange(stretch_frames(samples, times), TO_SAMPLES), made), made, picked)
 
 
-def pick_frames(frames: Tensor, num_frames: int, speed: float) -> Tensor:
-    """The frames that are nearest to those of the stretched inversion.
+def check_pictures(frames: Tensor, num_frames: int) -> Tensor:
+    """The pictures that go with a clip, one per frame.
 
-    ComfyUI's ControlNets repeat hints of another length from the first on, and say nothing.
+    ComfyUI's ControlNets repeat hints of another number from the first on, and say nothing.
 
     Raises:
         ClipError: they are not one per frame of the inversion.
     """
-    from ...tav_core.sampling.stretch import find_times, nearest_frames
-
     frames = check_images(frames, "frames")
     if len(frames) != num_frames:
         raise ClipError(
@@ -98,4 +98,4 @@ def pick_frames(frames: Tensor, num_frames: int, speed: float) -> Tensor:
             expected="one per frame of the inverted clip",
             mend="Make them from the frames that were encoded and inverted.",
         )
-    return frames[nearest_frames(len(find_times(num_frames, speed)), speed)]
+    return frames

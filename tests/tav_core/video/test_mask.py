@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from tav_core.errors import ClipError
 from tav_core.video.clip import open_source, read_clip
 from tav_core.video.mask import read_mask, to_mask
 from tav_core.video.write import write_video
+from tests.tav_core.video.test_clip import encode
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +85,9 @@ def test_a_mask_of_another_shape_would_lie_elsewhere(clip, tmp_path, place, size
     assert read_mask(tmp_path / "mask.png", stretched).all()
 
 
-def write_anamorphic(path, num_frames=2):
+def write_anamorphic(path):
     """A video of 48x32 pixels that are twice as wide as high."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(2)
-        for _ in range(num_frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 48, 3), np.uint8), format="rgb24")))
-        container.mux(stream.encode())
-    return path
+    return encode(path, [np.zeros((32, 48, 3), np.uint8)] * 2, rate=8, aspect=Fraction(2))
 
 
 @pytest.mark.parametrize("width", [48, 96])
