@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .edit import add_injection
 from .groups import add_lora, add_model
 from .presets import add_preset
 from .settings import add_setting, add_settings
+from .tune import DEFAULT_MODES, default_of
 
 EXECUTORS = ("serial", "processes", "ray")
 EXPORTS = ("loveu", "vbench", "editboard")
@@ -54,7 +56,15 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     editing.add_argument("--source-prompt", action="store_true", help="invert under the clip's prompt")
     add_setting(editing, LocalEditConfig, "feather")
     add_injection(editing)
-    add_settings(parser.add_argument_group("model and results"), Modes)
+    add_modes(parser.add_argument_group("model and results"))
+
+
+def add_modes(parser: argparse._ActionsContainer) -> None:
+    """The options of `Modes`. None means for a mode of the model: as the motion to start from, or the default."""
+    for field in dataclasses.fields(Modes):
+        mode = field.name in DEFAULT_MODES
+        more = {"default": None, "help": f"{field.metadata['help']} ({default_of(field.name)})"} if mode else {}
+        add_setting(parser, Modes, field.name, **more)
 
 
 def preset_settings(preset: Preset) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from tav_core.cli.batch import read_loras
 from tav_core.cli.main import main
+from tav_core.tuning.motion import Motion
 from tests.project_files import ROOT
 from tests.tav_core.batch.conftest import place  # noqa: F401
 
@@ -56,6 +57,23 @@ def test_a_batch_does_what_the_commands_do_one_by_one(place, tmp_path):  # noqa:
     (edit,) = (tmp_path / "run").rglob("edits/object")
     for picture in (tmp_path / "edit" / "a-dog").iterdir():
         assert (edit / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_a_batch_goes_on_in_the_modes_of_its_start_unless_options_say_otherwise(place, tmp_path):  # noqa: F811
+    """As `tune` does; it was refused after the first clip was encoded, as a motion of other modes."""
+    modes = ["--attention", "full", "--positions", "rotary", "--group-norm", "clip"]
+    few = ["--only", "cat", "--stages", "tune"]
+    assert batch(place, tmp_path / "one", *few, *modes) == 0
+    (start,) = (tmp_path / "one").rglob("motion.safetensors")
+    assert batch(place, tmp_path / "on", *few, "--start-from", str(start)) == 0
+    assert batch(place, tmp_path / "other", *few, "--start-from", str(start), "--group-norm", "frame") == 0
+    assert batch(place, tmp_path / "plain", *few) == 0
+    first, on, other, plain = (
+        Motion.load(next((tmp_path / run).rglob("motion.safetensors"))).info.modes
+        for run in ("one", "on", "other", "plain")
+    )
+    assert on == first and first["group_norm"] == "clip" and first["attention"] == "full"
+    assert other == {**first, "group_norm": "frame"} and plain["group_norm"] == "frame" != first["group_norm"]
 
 
 def test_a_lora_that_is_given_twice_adds_up(tmp_path):
