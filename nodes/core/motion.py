@@ -26,7 +26,6 @@ from ...tav_core.models.inflation import AfterTime, FrameCount, TemporalLayer, r
 from ...tav_core.models.parameter_names import check_same_shapes
 from ...tav_core.tensor_files import digest
 from ...tav_core.tuning.low_rank import LowRankDeltas
-from ...tav_core.tuning.motion_info import UNNAMED_MODES, UNNAMED_TEMPORAL
 from .frame_attention import FrameAttention, RotaryAttention
 from .inflation import block_paths, empty_layer, load_beside, norms_over_frames, watch_frames, with_layer
 from .sizes import tell_sizes
@@ -64,7 +63,7 @@ def apply_motion(
     """
     check_model(model)
     check_motion_fits(model, motion)
-    modes = {**UNNAMED_MODES, **motion.info.modes, **modes}
+    modes = {**motion.info.all_modes, **modes}
     check_positions(modes["positions"])
     names, frames, patched = core_names(model), FrameCount(), model.clone()
     patched.add_patches({names[name]: patch for name, patch in weight_patches(motion.deltas).items()}, strength)
@@ -160,7 +159,7 @@ def check_temporal_places(blocks: Iterable[str], motion: Motion) -> None:
     Raises:
         MotionError: the message names the first that differs.
     """
-    which = motion.info.modes.get("temporal", UNNAMED_TEMPORAL)
+    which = motion.info.all_modes["temporal"]
     places = set(blocks if which == "all" else last_of_each(blocks))
     held = {place for place in blocks if any(name.startswith(place) for name in motion.temporal)}
     if differing := sorted(places ^ held):

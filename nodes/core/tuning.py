@@ -19,7 +19,6 @@ from ...tav_core.models.unet import InflatedUNet
 from ...tav_core.tuning.clips_run import ClipsMotion, ClipToLearn, tune_clips
 from ...tav_core.tuning.config import TuneConfig
 from ...tav_core.tuning.motion import Motion
-from ...tav_core.tuning.motion_info import UNNAMED_TEMPORAL
 from ...tav_core.tuning.progress import TuneWatcher
 from ...tav_core.tuning.tune import tune
 from ...tav_core.video.config import ClipInfo
@@ -81,7 +80,7 @@ def tune_model(
         state_path: of the run. If that run has done more steps than are asked for, it is kept, and the state of the
             shorter one lies beside it.
         about: what the motion records of the clip.
-        start: a motion to begin from; unless the modes say otherwise, the temporal blocks are its own.
+        start: a motion to begin from; unless the modes say otherwise, they are its own.
         watcher: called after each step; an exception that it raises ends the run, whose state is then saved.
 
     Raises:
@@ -91,8 +90,9 @@ def tune_model(
     """
     check_untuned(model)
     check_prompts(model, prompts._asdict())
-    if start is not None and modes.get("temporal", "auto") == "auto":
-        modes = {**modes, "temporal": start.info.modes.get("temporal", UNNAMED_TEMPORAL)}
+    if start is not None:
+        said = {name: mode for name, mode in modes.items() if (name, mode) != ("temporal", "auto")}
+        modes = {**start.info.all_modes, **said}
     run = {"config": config, "about": about, "on_step": watcher, "early_stop": watcher.early_stop, "start": start}
     with training(model, vae, [frames], config=config, modes=modes, watcher=watcher) as (untuned, (latents,)):
         context = prompts.outside_inference().source

@@ -31,7 +31,7 @@ from ..sampling.injection import InjectedDenoiser
 from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
 from ..sampling.trajectory import Trajectory
 from ..tuning.motion import Motion
-from ..tuning.motion_info import UNNAMED_TEMPORAL, MotionInfo
+from ..tuning.motion_info import MotionInfo
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
@@ -129,7 +129,7 @@ def no_start(got: str, mend: str) -> MotionError:
 
 def read_modes(args: argparse.Namespace, start: Motion | None) -> dict[str, Any]:
     """How to inflate the UNet that is tuned: as the options say, else as the start was, else by default."""
-    known = {} if start is None else {"temporal": UNNAMED_TEMPORAL, **start.info.modes}
+    known = {} if start is None else start.info.all_modes
     said = {name: value for name in DEFAULT_MODES if (value := getattr(args, name)) is not None}
     return {**DEFAULT_MODES, **known, **said}
 

@@ -112,7 +112,7 @@ class Motion:
 
         check_strengths(strength=strength, temporal_strength=temporal_strength)
         self.check_fits(unet)
-        inflated = InflatedUNet.from_2d(unet, **{"temporal": UNNAMED_TEMPORAL, **self.info.modes, **modes})
+        inflated = InflatedUNet.from_2d(unet, **{**self.info.all_modes, **modes})
         inflated.load_temporal(self.temporal)
         inflated.set_size_ids(self.info.size_ids)
         with torch.no_grad():

@@ -62,6 +62,11 @@ class MotionInfo:
     pack_version: str = ""
     format_version: int = FORMAT_VERSION
 
+    @property
+    def all_modes(self) -> dict[str, Any]:
+        """The modes with what a file does not name, among them which blocks have temporal attention."""
+        return {**UNNAMED_MODES, "temporal": UNNAMED_TEMPORAL, **self.modes}
+
     def to_metadata(self) -> dict[str, str]:
         """The fields as text; sizes only where there are any."""
         fields = dataclasses.asdict(self)
@@ -134,8 +139,8 @@ def check_info(info: MotionInfo) -> None:
         raise ValueError("size_ids should be six whole numbers")
     if missing := [name for name in ARCHITECTURE if name not in info.architecture]:
         raise ValueError(f"architecture lacks {missing[0]}")
-    modes = {**UNNAMED_MODES, **info.modes}
-    if modes.pop("temporal", UNNAMED_TEMPORAL) not in TEMPORAL_BLOCKS:
+    modes = info.all_modes
+    if modes.pop("temporal") not in TEMPORAL_BLOCKS:
         raise ValueError(f"temporal should be one of {', '.join(TEMPORAL_BLOCKS)}")
     if modes.keys() != UNNAMED_MODES.keys() or not is_whole(modes["attention_k"]):
         raise ValueError(f"modes should be {', '.join(UNNAMED_MODES)}")

@@ -14,7 +14,7 @@ from tav_core.errors import ConfigError
 from tav_core.sampling.presets import PRESETS
 from tav_core.tensor_files import load_tensors
 from tav_core.tuning.motion import Motion
-from tests.comfyui.graphs import EDITED, SOURCE, changed, edit_graph, node, text, tune_graph
+from tests.comfyui.graphs import EDITED, OPTIONS, SOURCE, changed, edit_graph, node, text, tune_graph
 from tests.comfyui.server import error_of
 from tests.comfyui.test_wrong_inputs import message_of
 from tests.comfyui.tune_files import steps_done
@@ -118,6 +118,17 @@ def test_a_motion_to_start_from_comes_back_bit_for_bit_after_no_steps_and_is_gon
     further = Motion.load(motions / "further.safetensors")
     assert further.info.steps_done == 1 and further.info.config["start"]
     assert "its start is not the one asked for" in error_of(client.run(tune_graph(run_name="further", num_steps=2)))
+
+
+def test_a_run_without_options_goes_on_in_the_modes_of_its_start(server, client):
+    """It went on in the default modes, as only the temporal blocks were taken over."""
+    motions = server.base / "models" / "tav_motion"
+    options = {"options": node("TAVTuneOptions", **{**OPTIONS, "attention": "full"}, group_norm="clip")}
+    assert error_of(client.run({**tune_graph(run_name="own", options=["options", 0]), **options})) == ""
+    load = {"load": node("TAVLoadMotion", motion_name="own.safetensors")}
+    assert error_of(client.run({**tune_graph(run_name="on", num_steps=1, start_from=["load", 0]), **load})) == ""
+    own, on = (Motion.load(motions / f"{name}.safetensors").info.modes for name in ("own", "on"))
+    assert on == own and own["attention"] == "full" and own["group_norm"] == "clip"
 
 
 def test_fewer_steps_than_are_done_work_and_the_longer_run_is_kept(server, client):

@@ -62,9 +62,11 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 def add_modes(parser: argparse._ActionsContainer) -> None:
     """The options of `Modes`. None means for a mode of the model: as the motion to start from, or the default."""
     for field in dataclasses.fields(Modes):
-        mode = field.name in DEFAULT_MODES
-        more = {"default": None, "help": f"{field.metadata['help']} ({default_of(field.name)})"} if mode else {}
-        add_setting(parser, Modes, field.name, **more)
+        if field.name in DEFAULT_MODES:
+            help = f"{field.metadata['help']} ({default_of(field.name)})"
+            add_setting(parser, Modes, field.name, default=None, help=help)
+        else:
+            add_setting(parser, Modes, field.name)
 
 
 def preset_settings(preset: Preset) -> dict[str, Any]:

@@ -69,6 +69,14 @@ def test_a_motion_from_before_there_were_positions_has_none(motion, unet_2d):
     assert motion.apply_to(unet_2d).modes["positions"] == "none"
 
 
+def test_modes_that_a_file_does_not_name_are_the_original_s(motion, unet_2d):
+    """On both hosts: here the norms of such a file were per frame."""
+    bare = dataclasses.replace(motion, info=dataclasses.replace(motion.info, modes={}))
+    assert bare.info.all_modes["group_norm"] == "clip" and bare.info.all_modes["temporal"] == "all"
+    modes = bare.apply_to(unet_2d).modes
+    assert modes["group_norm"] == "clip" and modes["attention"] == "sparse_causal" and modes["attention_k"] == 2
+
+
 def test_the_file_says_what_it_is(tmp_path, motion, unet_2d):
     from safetensors import safe_open
 
