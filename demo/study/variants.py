@@ -224,6 +224,7 @@ QUARTER = {**_SNR.tuning, "num_steps": TUNE.num_steps // 4}
 STARTED = {
     "min-SNR, 25 steps": dataclasses.replace(_SNR, tuning=QUARTER),
     "min-SNR, 25 steps from a start": dataclasses.replace(_SNR, tuning=QUARTER, started=True),
+    "min-SNR, 25 steps, led by change, some free": dataclasses.replace(_FREE, tuning=QUARTER),
     "min-SNR, start alone": dataclasses.replace(_SNR, tuning={**_SNR.tuning, "num_steps": 0}, started=True),
 }
 # What needs no tuning of its own is measured on the motions of a quarter of the steps.
