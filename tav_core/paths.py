@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import unicodedata
 from collections.abc import Container
 from itertools import count
 from pathlib import Path
@@ -60,11 +61,25 @@ def check_output_path(path: str | Path) -> Path:
 def as_file_name(text: str, *, empty: str = "empty-prompt") -> str:
     """A text as a name that every file system takes: its letters and digits in lower case, joined by hyphens.
 
+    The name of a text that is too long, or has none of these, ends in six digits of the text's hash, so that another
+    text has another name.
+
     Args:
         empty: the name of a text without any.
     """
-    name = re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:NAME_LENGTH]
-    return name.encode(errors="ignore")[:NAME_BYTES].decode(errors="ignore") or empty
+    composed = unicodedata.normalize("NFC", text.strip()).lower()
+    # Marks are part of a letter: vowels of Hindi, accents that no letter has by itself.
+    kept = (char if char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M" else " " for char in composed)
+    name = "-".join("".join(kept).split())
+    if (name and name == shorten_name(name, 0)) or not composed:
+        return name or empty
+    digest = hashlib.sha256(composed.encode(errors="replace")).hexdigest()[:6]
+    return f"{shorten_name(name, len(digest) + 1) or empty}-{digest}"
+
+
+def shorten_name(name: str, spare: int) -> str:
+    """The beginning of a name that leaves room for some more characters."""
+    return name[: NAME_LENGTH - spare].encode(errors="ignore")[: NAME_BYTES - spare].decode(errors="ignore").strip("-")
 
 
 def new_name(stem: str, taken: Container[str]) -> str:

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ...tav_core.video.audio import read_audio
 from ...tav_core.video.clip import open_source, take_frames
-from ...tav_core.video.config import SIZE_STEP, ClipConfig
+from ...tav_core.video.config import SIZE_STEP, VIDEO_ENDINGS, ClipConfig
 from ...tav_core.video.decode import VideoFile
 from ..core.interrupt import interruptible
 from ..sockets.folders import fingerprint, is_file, list_entries
@@ -20,7 +20,7 @@ from ..sockets.show_text import show_text, warn
 from ..sockets.widgets import CATEGORY, schema, widget
 from .clip_range import REFUSE, SHORT, describe_range, read_choice, why_refused
 
-ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif", ".webp"}
+ENDINGS = {*VIDEO_ENDINGS, ".webp"}
 
 
 def list_videos() -> list[str]:

@@ -44,7 +44,8 @@ class Rendered(NamedTuple):
 def export(
     kind: str, jobs: Sequence[ClipJob], out: Path, ending: str, *, done: Collection[str] | None = None
 ) -> tuple[Path, int]:
-    """Writes a batch's videos for another tool; returns the folder, and how many edits are in it.
+    """Writes a batch's videos for another tool, in place of what an earlier export wrote; returns the folder, and how
+    many edits are in it.
 
     Args:
         kind: one of `EXPORTS`.
@@ -63,7 +64,9 @@ def export(
             expected="edits that are done",
             mend="Run the batch first, with the same list and --out.",
         )
-    EXPORTS[kind](found, out / kind)
+    with whole_file(out / kind) as temporary:
+        temporary.mkdir()
+        EXPORTS[kind](found, temporary)
     return out / kind, len(found)
 
 
@@ -154,7 +157,7 @@ def mask_place(name: str, number: int) -> str:
 def write_mask(place: Path, job: ClipJob, where: str) -> None:
     """Writes a mask as white pictures on black."""
     clip = read_clip(job.clip, job.config)
-    mask = (read_mask(where, clip) > 0).float()[..., None].expand(len(clip.frames), -1, -1, 3)
+    mask = (read_mask(where, clip, may_be_faint=True) > 0).float()[..., None].expand(len(clip.frames), -1, -1, 3)
     write_pictures(place, mask, "frame_", ".png", EDITBOARD_SIDE)
 
 

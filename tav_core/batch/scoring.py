@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..metrics.loveu import loveu_scores
-from ..metrics.measure import measure_video
+from ..metrics.measure import FEWEST_FRAMES, measure_video
 from ..metrics.outside import outside_scores
 from ..video.clip import VideoClip, read_clip
 from ..video.mask import read_mask
@@ -20,7 +20,8 @@ from .recipe import Recipe
 def score_edit(
     path: Path, edit: Edit, clip: VideoClip, recipe: Recipe, *, on_part: Callable[[str], None]
 ) -> dict[str, float]:
-    """The scores of a video as it was written, by the names of `SCORES` and `FIELD_SCORES`.
+    """The scores of a video as it was written, by the names of `SCORES` and `FIELD_SCORES`. A video of one or two
+    frames, which has no course to measure, is compared with its source outside a mask alone.
 
     Args:
         path: the video, or its folder of pictures.
@@ -28,6 +29,18 @@ def score_edit(
         on_part: called with the name of each part before it is computed.
     """
     frames = read_frames(path, clip)
+    found = measure_frames(frames, edit, clip, recipe, on_part) if len(frames) >= FEWEST_FRAMES else {}
+    if where := edit.score_mask or edit.mask:
+        on_part("outside")
+        # Whatever is not black is inside: some data sets give each object a colour of its own.
+        found |= outside_scores(frames, clip.frames, (read_mask(where, clip, may_be_faint=True) > 0).float())
+    return found
+
+
+def measure_frames(
+    frames: Tensor, edit: Edit, clip: VideoClip, recipe: Recipe, on_part: Callable[[str], None]
+) -> dict[str, float]:
+    """The scores of all but what is outside a mask."""
     judge = clip_judge(recipe.clip_model, recipe)
     measured = measure_video(
         frames,
@@ -44,10 +57,6 @@ def score_edit(
         on_part("loveu")
         whole = judge if judge and judge.tokenizer else None
         found |= loveu_scores(frames, edit.prompt, clip=whole, pick=clip_judge(recipe.pick_score, recipe))
-    if where := edit.score_mask or edit.mask:
-        on_part("outside")
-        # Whatever is not black is inside: some data sets give each object a colour of its own.
-        found |= outside_scores(frames, clip.frames, (read_mask(where, clip) > 0).float())
     return found
 
 

@@ -61,7 +61,8 @@ def run_animate(args: argparse.Namespace) -> None:
         check_video(file, fps=fps)
     mask = None if args.mask is None else read_mask(args.mask, clip)
     made = animate(clip.frames, mask, path, config=config, camera=camera, measure=measure_drift)
-    about = {"animation of": args.clip.name, "path": path, **vars(config), **vars(camera), "tav_core": __version__}
+    about = {"animation of": args.clip.name, "path": path, **vars(config), **vars(camera)}
+    about |= {"num_frames": len(made.frames), "tav_core": __version__}
     print(write_video(args.out, made.frames, fps=fps, comment=json.dumps(about, ensure_ascii=False)))
     if args.out_mask:
         print(write_video(args.out_mask, repeat(made.mask, "f h w -> f h w 3"), fps=fps))
@@ -84,7 +85,7 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     motion = Motion.load(args.motion) if args.motion else None
     clip = read_whole(args.animation, args)
     check_animated(args, clip)
-    mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip)
+    mask = None if args.animation_mask is None else read_mask(args.animation_mask, clip, may_be_faint=True)
     fps = clip.fps if args.fps is None else args.fps
     paths = prepare_videos(args, fps, height=clip.frames.shape[1], width=clip.frames.shape[2])
     checkpoint = load_model(args)

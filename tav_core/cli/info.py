@@ -1,4 +1,4 @@
-"""Tells what a file or folder is: a motion, a trajectory, the state of a run, a LoRA, a checkpoint, or a video."""
+"""Tells what a file or folder is: what a stage wrote, a LoRA, a checkpoint, a video, or a picture."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError, InputError
-
-# Endings of files that are described as videos.
-VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp")
+from ..video.config import VIDEO_ENDINGS
 
 
 def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
@@ -28,9 +26,16 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
     read = readers.get(find_kind(path)) if path.is_file() else None
     if read is not None and (known := read(path)):
         return known
-    if path.suffix.lower() in VIDEOS or has_frames(path):
+    if is_shown(path) or has_frames(path):
         return describe_video(path)
     return describe_checkpoint(path, vae=vae)
+
+
+def is_shown(path: Path) -> bool:
+    """Whether a file is a video or a picture, by its name."""
+    from ..video.image_files import PICTURE_ENDINGS
+
+    return path.suffix.lower() in (*VIDEO_ENDINGS, *PICTURE_ENDINGS)
 
 
 def has_frames(path: Path) -> bool:
@@ -85,18 +90,22 @@ def describe_pickle(path: Path) -> dict[str, Any] | None:
 
 
 def describe_video(path: Path) -> dict[str, Any]:
-    """Describes a video, or a folder of its frames: its size, its watermark, and what it says of its making.
+    """Describes a video, a folder of its frames, or a picture: its size, its watermark, and what it says of its making.
 
     Raises:
         ClipError: it cannot be read.
     """
     from ..video.clip import open_source, source_size
+    from ..video.image_files import StillFile
     from ..video.notes import read_notes, read_settings_in, shorten
 
     source, notes = open_source(path), read_notes(path)
     width, height = source_size(source)
     about = {"kind": "video", "frames": len(source.timeline), "size": f"{width}x{height}"}
-    about |= {"fps": f"{float(source.timeline.rate):g}", "watermark": find_watermark(path)}
+    about |= {"fps": f"{float(source.timeline.rate):g}"}
+    if isinstance(source, StillFile):
+        about = {"kind": "picture", "size": about["size"]}
+    about["watermark"] = find_watermark(path)
     workflow = {"workflow": "ComfyUI's, in the file"} if "workflow" in notes or "prompt" in notes else {}
     made = {name: shorten(value) for name, value in read_settings_in(notes).items()}
     return {**about, **workflow, **{f"made: {name}": value for name, value in made.items()}}

@@ -1,5 +1,5 @@
-"""Options of `edit` and `animate` that do something beside another option alone; without it, they are refused and not
-ignored."""
+"""Options of `edit`, `animate` and `generate` that do something beside another option alone; without it, they are
+refused and not ignored."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ ANIMATE_NEEDS = {
     "out_mask": Need(("mask",), "an object, whose place in each frame is written"),
     **dict.fromkeys(("scale", "margin", "feather", "follows"), OBJECT),
     "begin": Need(("path",), "a path, of which it says where it begins"),
+}
+# The same of `generate`.
+GENERATE_NEEDS = {
+    **dict.fromkeys(("strength", "temporal_strength"), MOTION),
+    "smoothing": Need(("foreground",), "a mask of what moves by itself, behind which it smooths"),
+    **dict.fromkeys(("control_first_frame", "control_stride"), CONTROL),
 }
 # Settings of an animation that is noised.
 NOISED = ("animation_strength", "animation_hold")

@@ -38,7 +38,7 @@ def make_report(args: argparse.Namespace, device: str) -> tuple[list[ReportVideo
     videos = [] if source is None else [measure_source(args, source, judges)]
     for clip, label, prompt in zip(clips, labels, prompts, strict=True):
         scores = measure(args, clip.frames, label, judges, prompt=prompt, source=source)
-        videos.append(ReportVideo(label=label, frames=clip.frames, scores=scores))
+        videos.append(ReportVideo(label=label, frames=clip.frames, scores=scores, fps=clip.fps))
     settings = describe_settings(args, clips, labels, prompts, tuned)
     return videos, write_report(args.out, videos, fps=clips[0].fps, losses=losses, settings=settings)
 

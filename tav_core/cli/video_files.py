@@ -45,7 +45,7 @@ ASKED = {
 }
 # Files that a command is told, by their options.
 NETS = ("control", "control_video", "control_mask")
-FILES = ("vae", "motion", "trajectory", "blend", "mask", "source", "flow_weights", "foreground")
+FILES = ("vae", "motion", "trajectory", "blend", "mask", "animation_mask", "source", "flow_weights", "foreground")
 
 
 def prepare_videos(args: argparse.Namespace, fps: float, *, height: int, width: int) -> list[Path]:

@@ -23,10 +23,10 @@ from ..sampling.zero_shot.instruct_config import InstructConfig
 from ..sampling.zero_shot.motion_field import MotionField
 from ..tuning.motion import Motion
 from ..video.clip import read_clip
-from ..video.config import ClipConfig
-from ..video.mask import to_mask
+from ..video.mask import read_mask_of_size
 from .controls import add_named_controls
 from .inputs import check_room, encode, load_model, strengths_of, tell_estimate, tell_time, tuned_unet
+from .needs import GENERATE_NEEDS, check_needs
 from .options.settings import read_clip_config, read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
@@ -39,11 +39,12 @@ def run_generate(args: argparse.Namespace) -> None:
         raise ConfigError(
             got="--sampler without --lavie", expected="both, or neither", mend="Add --lavie FILE, or leave it out."
         )
+    check_needs(args, GENERATE_NEEDS)
     config, field = read_settings(args, ZeroShotConfig), read_camera(args)
-    fps = FPS if args.fps is None else args.fps
+    motion = Motion.load(args.motion) if args.motion else None
+    fps = args.fps if args.fps is not None else (motion and motion.info.fps) or FPS
     paths = prepare_videos(args, fps, height=config.height, width=config.width)
     foreground = read_foreground(args.foreground, config)
-    motion = Motion.load(args.motion) if args.motion else None
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
     shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
@@ -146,5 +147,5 @@ def read_foreground(path: Path | None, config: ZeroShotConfig) -> Tensor | None:
     """The mask of what moves by itself, one for each frame."""
     if path is None:
         return None
-    how = ClipConfig(num_frames=config.num_frames, width=config.width, height=config.height)
-    return to_mask(read_clip(path, how).frames)
+    mask = read_mask_of_size(path, config.num_frames, config.width, config.height)
+    return mask.expand(config.num_frames, -1, -1)

@@ -46,11 +46,13 @@ class ReportVideo:
         label: its name on the page.
         frames: `f h w 3` in [0, 1], or uint8.
         scores: its scores, if it was measured.
+        fps: its frames per second; None for those of the report.
     """
 
     label: str
     frames: Tensor
     scores: VideoScores | None = None
+    fps: float | None = None
 
 
 class PageVideo(NamedTuple):

@@ -40,7 +40,7 @@ def write_report(
     Args:
         path: the file to write; it should end in .html. An existing file is replaced atomically.
         videos: one or more, the source first if there is one.
-        fps: frames per second of all videos.
+        fps: frames per second of the videos that say none of their own.
         losses: the loss of each tuning step, as `read_losses` in tuning/state.py returns them.
         settings: tables of names and values by heading, for example {"Motion": dataclasses.asdict(motion.info)}.
         title: the page's title.
@@ -55,7 +55,7 @@ def write_report(
     """
     if not videos:
         raise ConfigError(got="no videos", expected="one or more", mend="Give the source, an edit, or both.")
-    shown = [PageVideo(video, *encode_video(video.frames, fps)) for video in videos]
+    shown = [PageVideo(video, *encode_video(video.frames, fps if video.fps is None else video.fps)) for video in videos]
     page = "\n".join(build_page(shown, losses=losses, settings=settings or {}, title=title))
     path = check_output_path(path)
     with whole_file(path) as temporary:

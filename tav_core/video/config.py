@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from ..errors import ConfigError
 from ..settings import check_settings, is_number, is_whole, setting
 
+# By these endings, files of a folder are taken for videos; a file that is named itself is looked into.
+VIDEO_ENDINGS = (
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp"),
+)
 FITS = ("crop", "pad", "stretch")
 BEGINS = ("object", "path")
 SIZE_STEP = 8

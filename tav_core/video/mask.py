@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from einops import reduce
 from torch import Tensor
 
 from ..errors import ClipError
 from .clip import Source, VideoClip, open_source, source_size, take_frames
+from .config import ClipConfig
 from .to_rgb import BLACK
 
 # Video compression adds noise to black and white, but the mask must be exactly 0 outside.
@@ -21,7 +24,26 @@ FAINTEST = 0.5
 SAME_SHAPE = 1.03
 
 
-def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class UnreadClip:
+    """What is known of a clip whose frames are not read, or not made yet; the names are those of `VideoClip`."""
+
+    path: Path
+    config: ClipConfig
+    source_frames: int
+    source_size: tuple[int, int]
+    positions: Sequence[int] = ()
+    pixel_aspect: float = 1.0
+
+    @property
+    def num_frames(self) -> int:
+        return self.config.num_frames
+
+
+Covered: TypeAlias = VideoClip | UnreadClip
+
+
+def read_mask(path: str | Path, clip: Covered, *, may_be_faint: bool = False) -> Tensor:
     """Reads the mask of a clip, resized in the same way as the clip.
 
     A mask has the shape of the clip's source, as it is shown or as it is stored, and is then cropped like it; or it has
@@ -31,14 +53,16 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
         path: one picture for all frames; or one mask per frame of the clip; or one mask per frame of the clip's source,
             from which the masks of the clip's frames are taken.
         clip: the clip that the mask is for.
+        may_be_faint: takes a mask that is nowhere nearly white, too: of labels in dark colours, of which all that is
+            not 0 counts, or of a small soft object.
 
     Returns:
         `f h w` or `1 h w` in [0, 1]: the mean of the channels, where transparent pixels are black. Values within 5 % of
         black or white become 0 or 1.
 
     Raises:
-        ClipError: the file cannot be read, or its number of frames or its shape does not fit, or nothing in it is
-            nearly white.
+        ClipError: the file cannot be read, or its number of frames or its shape does not fit, or it is faint and may
+            not be.
     """
     source = open_source(path)
     source.behind = BLACK
@@ -58,11 +82,29 @@ def read_mask(path: str | Path, clip: VideoClip) -> Tensor:
         config = replace(clip.config, num_frames=total)
         taken = take_frames(source, config, positions=range(total), pixel_aspect=pixel_aspect)
     mask = to_mask(taken.frames)
-    check_not_faint(mask, source.path)
+    if not may_be_faint:
+        check_not_faint(mask, source.path)
     return mask
 
 
-def find_pixel_aspect(source: Source, clip: VideoClip) -> float | None:
+def read_mask_of_size(path: str | Path, num_frames: int, width: int, height: int) -> Tensor:
+    """Reads the mask of a video that is still to be made: `f h w`, or `1 h w` of one picture, in [0, 1].
+
+    Raises:
+        ClipError: as of `read_mask`.
+    """
+    config = ClipConfig(num_frames=num_frames, width=width, height=height)
+    made = UnreadClip(
+        path=Path("the video"),
+        config=config,
+        source_frames=num_frames,
+        source_size=(width, height),
+        positions=range(num_frames),
+    )
+    return read_mask(path, made)
+
+
+def find_pixel_aspect(source: Source, clip: Covered) -> float | None:
     """The width of a mask's pixel over its height with which it lies over the clip; None if that does not matter.
 
     Raises:

@@ -11,14 +11,14 @@ from PIL import Image
 
 from ..errors import ClipError
 from .comments import DESCRIPTION
-from .image_files import pictures_in
+from .image_files import PICTURE_ENDINGS, pictures_in
 
 # Longer values, such as a workflow of ComfyUI, are told by their size.
 LONGEST = 500
 
 
 def read_notes(path: Path) -> dict[str, str]:
-    """The notes in a video file, or in the first picture of a folder: name to text; empty without any.
+    """The notes in a video file, a picture, or the first picture of a folder: name to text; empty without any.
 
     Raises:
         ClipError: the file cannot be opened.
@@ -27,7 +27,7 @@ def read_notes(path: Path) -> dict[str, str]:
         if path.is_dir():
             first = min(pictures_in(path), default=None)
             return {} if first is None else picture_notes(first)
-        if path.suffix.lower() == ".webp":
+        if path.suffix.lower() in PICTURE_ENDINGS:
             return picture_notes(path)
         with av.open(str(path.absolute()), metadata_errors="replace") as container:
             return dict(container.metadata)

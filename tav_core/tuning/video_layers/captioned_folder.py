@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...paths import check_input_path
+from ...video.config import VIDEO_ENDINGS
 from ...video.image_files import PICTURE_ENDINGS, pictures_in, webp_durations
 
-CLIP_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 METADATA = "metadata.jsonl"
 
 
@@ -79,7 +79,7 @@ def own_names(folder: Path, told: dict[str, str]) -> Iterator[str]:
     """
     shelves = {name.partition("/")[0] for name in told if "/" in name}
     for path in folder.iterdir():
-        known = looks_like_clip(path) if path.is_dir() else path.suffix.lower() in (*CLIP_ENDINGS, *PICTURE_ENDINGS)
+        known = looks_like_clip(path) if path.is_dir() else path.suffix.lower() in (*VIDEO_ENDINGS, *PICTURE_ENDINGS)
         if known and not path.name.startswith(".") and path.name not in shelves:
             yield path.name
 

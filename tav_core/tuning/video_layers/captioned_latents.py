@@ -18,10 +18,10 @@ from ...models.latents import LatentMoments, encode_frames
 from ...models.precision import resolve_precision
 from ...models.text import TextModel, encode_prompt
 from ...video.clip import read_clip
-from ...video.config import ClipConfig
+from ...video.config import VIDEO_ENDINGS, ClipConfig
 from ...video.image_files import read_picture
 from ...video.sizes import fit_image
-from .captioned_folder import CLIP_ENDINGS, Example, find_examples
+from .captioned_folder import Example, find_examples
 from .config import VideoLayersConfig
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def check_counts(where: str, clips: int, pictures: int, config: VideoLayersConfi
     if not clips:
         raise ConfigError(
             got=f"no clip in {where}",
-            expected=f"a folder of pictures, or a video ({', '.join(CLIP_ENDINGS)}), beside its caption",
+            expected=f"a folder of pictures, or a video ({', '.join(VIDEO_ENDINGS)}), beside its caption",
             mend="Add clips: pictures alone teach no motion.",
         )
     if config.images_per_clip and not pictures:

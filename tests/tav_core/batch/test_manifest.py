@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tav_core.batch.manifest.read import read_manifest
 from tav_core.errors import ManifestError
@@ -126,6 +127,32 @@ def test_clips_are_opened_before_the_first_job(folder):
     assert [line.split(":")[0] for line in found] == ["line 2", "line 4"]
     assert "10 frames" in found[0]
     assert len(read(folder, text, look_at_clips=False)) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "mask", "told"),
+    [
+        ("mask", "labels.png", "brighter than 13% of white"),
+        ("mask", "list.csv", "list.csv"),
+        ("mask", "three", "3 frames in the mask"),
+        ("score_mask", "three", "3 frames in the mask"),
+        ("mask", "tall.png", "a mask of 16x64"),
+        ("mask", "white.png", ""),
+        ("score_mask", "labels.png", ""),
+    ],
+)
+def test_masks_are_opened_before_the_first_job(folder, column, mask, told):
+    """One that does not fit was found when its clip was tuned and inverted."""
+    Image.new("RGB", (16, 16), (128, 0, 0)).save(folder / "labels.png")
+    Image.new("L", (16, 16), 255).save(folder / "white.png")
+    Image.new("L", (16, 64), 255).save(folder / "tall.png")
+    write_video(folder / "three", np.ones((3, 16, 16, 3), np.float32), fps=8)
+    text = f"clip,prompt,edit,num_frames,{column}\nski.mp4,a,b,4,{mask}\n"
+    if not told:
+        assert len(read(folder, text)) == 1
+    else:
+        (found,) = mistakes(folder, text)
+        assert found.startswith("line 2: ") and told in found
 
 
 YAML = """defaults: {num_frames: 5, width: 16}

@@ -205,6 +205,43 @@ def test_exports(make_batch, place):
     assert Path(job.edits[0].score_mask).name == "cat_mask"
 
 
+def test_labels_in_colours_score_and_are_exported(make_batch, place):
+    """DAVIS 2017's annotations, which were refused as faint masks once the clip was tuned and edited."""
+    labels = Image.new("P", (SIDE, SIDE))
+    labels.putpalette([0, 0, 0, 128, 0, 0])
+    labels.paste(1, (8, 8, 24, 24))
+    labels.save(place / "labels.png")
+    (place / "labels.csv").write_text("clip,prompt,edit,type,score_mask\ncat.mp4,a cat,a dog,object,labels.png\n")
+    batch = make_batch("labels.csv")
+    assert not run_batch(batch).failures
+    (row,) = collect_rows(batch.jobs, batch.recipe, hash_files(batch), batch.out)
+    assert row["outside_psnr"] > 0
+    folder, _ = export("editboard", batch.jobs, batch.out, "png")
+    mask = np.asarray(Image.open(folder / "cat_mask" / "frame_00000.png"))
+    assert mask[256, 256, 0] == 255 and mask[10, 10, 0] == 0
+
+
+def test_a_clip_of_two_frames_is_done_without_scores(make_batch, place):
+    """It was edited and then failed, as it has no second difference, at each run again."""
+    text = "clip,prompt,edit,type,num_frames,mask\ncat.mp4,a cat,a dog,plain,2,\ncat.mp4,a cat,a fox,masked,2,mask\n"
+    (place / "short.csv").write_text(text)
+    batch = make_batch("short.csv")
+    assert not run_batch(batch).failures
+    rows = collect_rows(batch.jobs, batch.recipe, hash_files(batch), batch.out)
+    assert [row["state"] for row in rows] == ["done", "done"]
+    assert rows[1]["outside_psnr"] > 0 and not rows[0].get("outside_psnr")
+
+
+def test_an_export_is_made_anew(make_batch, place):
+    """Videos of other settings and names stayed beside the new ones, and would have been scored with them."""
+    batch = make_batch(modes=Modes(threads=1))
+    end = run_batch(batch)
+    folder, count = export("vbench", batch.jobs, batch.out, "mp4", done=end.videos)
+    assert count == len(list(folder.glob("*.mp4"))) == 3
+    folder, count = export("vbench", batch.jobs, batch.out, "mp4", done=list(end.videos)[:1])
+    assert count == len(list(folder.glob("*.mp4"))) == 1
+
+
 def test_exports_stay_in_their_folder_and_leave_out_what_is_old(make_batch, place):
     (place / "split.csv").write_text("clip,prompt,edit,type,split\ncat.mp4,a cat,a dog,object,../../gone\n")
     batch = make_batch("split.csv")

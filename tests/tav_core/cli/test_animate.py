@@ -65,12 +65,18 @@ def test_a_clips_own_motion_is_scaled(place):
     np.testing.assert_allclose(centres[:, 0] - centres[0, 0], 3 * np.arange(FRAMES), atol=0.3)
 
 
+def test_a_clips_video_says_how_many_frames_it_has(place):
+    """It said how many a picture would have got."""
+    assert run(place, "--scale", "0.5", "--stride", "2", clip="clip", mask="masks", out="half.mp4") == 0
+    assert read_settings_in(read_notes(place / "half.mp4"))["num_frames"] == FRAMES // 2
+
+
 def test_a_still_of_a_clip_and_the_camera_alone(place):
     assert run(place, "--still", "--zoom", "2", "--num-frames", "3", clip="clip", mask="", out="zoom.mp4") == 0
     with av.open(place / "zoom.mp4") as video:
         assert video.streams.video[0].frames == 3
         notes = json.loads(video.metadata["comment"])
-    assert notes["zoom"] == 2.0 and notes["animation of"] == "clip"
+    assert notes["zoom"] == 2.0 and notes["animation of"] == "clip" and notes["num_frames"] == 3
 
 
 def edit(place, *more, out="edits"):

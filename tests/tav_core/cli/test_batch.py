@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tav_core.batch import stages
 from tav_core.cli.batch import read_loras
 from tav_core.cli.main import main
+from tav_core.errors import ClipError
 from tav_core.tuning.motion import Motion
 from tests.project_files import ROOT
 from tests.tav_core.batch.conftest import place  # noqa: F401
@@ -82,9 +84,12 @@ def test_a_lora_that_is_given_twice_adds_up(tmp_path):
     assert found == {path: 1.5, str(Path("other.safetensors").absolute()): 0.25}
 
 
-def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys):  # noqa: F811
-    (place / "torn.png").write_bytes(b"no picture")
-    rows = ("clip,prompt,edit,type,mask", "cat.mp4,a cat,a fox,torn,torn.png", "cat.mp4,a cat,a dog,whole,")
+def test_failures_are_a_table_and_the_exit_status(place, tmp_path, capsys, monkeypatch):  # noqa: F811
+    def lost(*args, **how):
+        raise ClipError(got="a mask that is gone", expected="a mask", mend="Put it back.")
+
+    monkeypatch.setattr(stages, "read_mask", lost)
+    rows = ("clip,prompt,edit,type,mask", "cat.mp4,a cat,a fox,torn,mask", "cat.mp4,a cat,a dog,whole,")
     (place / "torn.csv").write_text("\n".join(rows))
     assert batch(place, tmp_path / "run", listed="torn.csv") == 1
     told = capsys.readouterr().out

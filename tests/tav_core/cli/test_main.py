@@ -318,6 +318,15 @@ def test_info_says_what_a_file_is(place, capsys, path, said):
     assert all(word in printed for word in said)
 
 
+def test_info_tells_a_picture_and_what_it_says_of_its_making(tmp_path, capsys):
+    """It was refused as a checkpoint that cannot be read as weights."""
+    write_video(tmp_path / "edit", np.zeros((2, 32, 48, 3), np.float32), fps=8, comment='{"prompt": "a fox"}')
+    first = min((tmp_path / "edit").iterdir())
+    assert main(["info", f"{first}"]) == 0
+    printed = capsys.readouterr().out
+    assert "picture" in printed and "48x32" in printed and "made: prompt  a fox" in printed and "fps" not in printed
+
+
 def test_a_video_tells_all_options_that_made_it():
     from tav_core.cli.commands import edit_settings
     from tav_core.sampling.config import EditConfig

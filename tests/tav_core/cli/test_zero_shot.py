@@ -89,6 +89,20 @@ def test_a_path_and_a_foreground_are_taken(place):
     assert about["path"] == ["0,0", "24,0", "24,8"] and about["foreground"] == "mask"
 
 
+def test_a_foreground_is_read_as_masks_are(place):
+    """Transparent pixels were white, so that nothing was smoothed; and a picture was too short."""
+    drawn = np.zeros((64, 64, 4), np.uint8)
+    drawn[28:36, 28:36] = 255
+    Image.fromarray(drawn).save(place / "cut-out.png")
+    Image.fromarray(drawn[..., 3]).save(place / "on-black.png")
+    videos = []
+    for name in ("cut-out", "on-black", ""):
+        more = ["--foreground", f"{place / name}.png", "--smoothing", "0"] if name else []
+        assert generate(place, "--prompt", "a cat", "--move", "8", "0", *more, "--format", "png", out=f"by{name}") == 0
+        videos.append(read_clip(place / f"by{name}" / "a-cat", num_frames=3, width=64, height=64).frames)
+    assert torch.equal(videos[0], videos[1]) and not torch.equal(videos[0], videos[2])
+
+
 def test_a_path_may_begin_to_the_left(place):
     assert generate(place, "--prompt", "a cat", "--path", "-8,0", "-24,.5", out="left") == 0
     assert comment_of(place / "left" / "a-cat.mp4")["path"] == ["-8,0", "-24,.5"]
@@ -103,6 +117,8 @@ def test_a_tuned_model_starts_from_noise(place):
     assert generate(place, "--prompt", "a dog", "--motion", f"{motion}", "--strength", "0.5", out="tuned") == 0
     about = comment_of(place / "tuned" / "a-dog.mp4")
     assert about["motion"] == "motion.safetensors" and about["strength"] == 0.5 and "attention" not in about
+    # At the clip's rate, as the help says; it was 8.
+    assert read_clip(place / "tuned" / "a-dog.mp4", num_frames=3, width=64, height=64).fps == 12
 
 
 def test_each_instruction_gives_a_video_at_the_clips_rate(place):
@@ -122,12 +138,17 @@ def test_each_instruction_gives_a_video_at_the_clips_rate(place):
         (["--t0", "0.95"], "t0 below t1"),
         (["--num-steps", "1", "--move", "1", "1"], "2 steps or more"),
         (["--foreground", "nowhere"], "nowhere"),
-        (["--fps", "0"], "0 frames per second"),
+        (["--foreground", "{place}/clip.mp4"], "4 frames in the mask"),
+        (["--foreground", "{place}/wide.png"], "a mask of 64x32"),
+        (["--smoothing", "0.1"], "--smoothing without --foreground"),
+        (["--strength", "3"], "--strength without --motion"),
+        (["--control-stride", "2"], "--control-stride without --control"),
         (["--fps", "0"], "0 frames per second"),
     ],
 )
 def test_wrong_options_are_told_in_words(place, capsys, more, message):
-    assert generate(place, "--prompt", "a cat", *more, out="wrong") == 1
+    Image.new("L", (64, 32), 255).save(place / "wide.png")
+    assert generate(place, "--prompt", "a cat", *(word.format(place=place) for word in more), out="wrong") == 1
     assert re.search(message, capsys.readouterr().err)
     assert not (place / "wrong").exists() or not list((place / "wrong").iterdir())
 

@@ -112,6 +112,17 @@ def test_a_page_of_videos_alone(frames, tmp_path):
     assert "<table>" not in page and "<svg" not in page
 
 
+def test_each_video_plays_at_its_own_speed(frames, tmp_path):
+    """All played at the first one's: an interpolated video four times too slow."""
+    videos = [ReportVideo(label="a", frames=frames), ReportVideo(label="b", frames=frames, fps=32)]
+    page = write_report(tmp_path / "a.html", videos, fps=8).read_text()
+    rates = []
+    for number, data in enumerate(re.findall(r"data:video/mp4;base64,([^\"]+)", page)):
+        (tmp_path / f"{number}.mp4").write_bytes(base64.b64decode(data))
+        rates.append(read_clip(tmp_path / f"{number}.mp4", num_frames=2, width=32, height=32).fps)
+    assert rates == [8, 32]
+
+
 def test_without_an_h264_encoder_it_is_an_animated_picture(frames):
     kind, data = encode_video(frames, 8, encoders=())
     assert kind == "image/webp"

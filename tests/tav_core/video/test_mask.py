@@ -123,6 +123,8 @@ def test_labels_in_dark_colours_are_refused(clip, tmp_path, label):
     labels.save(tmp_path / "labels.png")
     with pytest.raises(ClipError, match=r"brighter than \d+% of white, labels.png"):
         read_mask(tmp_path / "labels.png", clip)
+    # Scores take what is not black.
+    assert (read_mask(tmp_path / "labels.png", clip, may_be_faint=True)[0, 8:24, :16] > 0).all()
 
 
 def test_an_empty_mask_is_left_to_who_uses_it(clip, tmp_path):

@@ -34,6 +34,11 @@ def folder(tmp_path):
 def test_each_kind_of_file_is_found(folder):
     (folder / ".hidden.mp4").write_text("")
     (folder / "notes.md").write_text("of another kind")
+    # `tune` read it, and here it was left out without a word.
+    (folder / "a.mp4").with_suffix(".txt").rename(folder / "z.txt")
+    (folder / "a.mp4").rename(folder / "z.MPG")
+    write_clip(folder / "a.mp4")
+    (folder / "a.txt").write_text("clip a")
     examples, problems = find_examples(folder)
     found = {example.name: (example.is_clip, example.caption) for example in examples}
     assert problems == []
@@ -45,6 +50,7 @@ def test_each_kind_of_file_is_found(folder):
         "e.png": (False, "picture (of e)"),
         "f.jpg": (False, "picture (of f)"),
         "g.webp": (False, "picture (of g)"),
+        "z.MPG": (True, "clip a"),
     }
 
 
