@@ -24,7 +24,7 @@ from ..sampling.config import EditConfig, InvertConfig
 from ..sampling.edit import check_resample, edit
 from ..sampling.invert import invert
 from ..sampling.step_time import count_edit, count_inversion
-from ..sampling.trajectory import Trajectory
+from ..sampling.trajectory import READ_AS, Trajectory
 from ..tuning.config import TuneConfig
 from ..tuning.motion import Motion
 from ..tuning.tune import tune
@@ -106,6 +106,8 @@ def run_invert(args: argparse.Namespace) -> None:
             store="cpu",
             on_step=lambda done, total: bar.update(done - bar.n),
         )
+    read_as = {name: getattr(clip.config, name) for name in READ_AS}
+    trajectory = replace(trajectory, **read_as)
     print(trajectory.save(args.out))
     if args.check:
         print_reconstruction(denoiser, trajectory, context, checkpoint, clip)
@@ -188,15 +190,16 @@ def run_edit(args: argparse.Namespace) -> None:
     negative = source_prompt(motion.info) if args.negative_source else args.negative
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
     start = random_start(args, motion.info, config, checkpoint) if trajectory is None else trajectory
-    local = load_local_edit(args, motion.info, start, checkpoint.vae)
-    prompts = load_local_prompts(args, motion.info, start, checkpoint, source=local.source if local else None)
+    read_as = trajectory if trajectory is not None and trajectory.stride else motion.info
+    local = load_local_edit(args, read_as, start, checkpoint.vae)
+    prompts = load_local_prompts(args, read_as, start, checkpoint, source=local.source if local else None)
     known = (start.fps if isinstance(start, Trajectory) else 0) or motion.info.fps or 8.0
     fps = known if args.fps is None else args.fps
     noise = start.noise if isinstance(start, Trajectory) else start
     height, width = (VAE_FACTOR * side for side in noise.shape[-2:])
     paths = prepare_videos(args, fps, height=height, width=width)
     followed = measure_paths(args, start, checkpoint.vae)
-    denoiser = load_denoiser(args, checkpoint, motion, noise, followed)
+    denoiser = load_denoiser(args, checkpoint, motion, noise, followed, read_as=read_as)
     denoiser = load_injection(args, denoiser, start, checkpoint)
     # Here and not by `edit`, so that the estimates are of the same model.
     merged = merge_tokens(denoiser, config.merge_tokens)

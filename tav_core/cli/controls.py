@@ -21,18 +21,18 @@ from .options.settings import read_clip_config
 
 if TYPE_CHECKING:
     from ..denoisers.denoiser import UNetDenoiser
-    from ..tuning.motion_info import MotionInfo
+    from .options.settings import ReadAs
 
 
 def add_named_controls(
-    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, tuned: MotionInfo | None
+    args: argparse.Namespace, denoiser: UNetDenoiser, latents: Tensor, read_as: ReadAs | None
 ) -> UNetDenoiser:
     """Adds the controls that the options name to a denoiser.
 
     Args:
         latents: those of the edit, `1 c f h w`; the control videos are read with the same length, size and speed.
-        tuned: how the tuned clip was read; the control videos are read in the same way, unless options say otherwise.
-            None if no clip was tuned on.
+        read_as: how the clip was read; the control videos are read in the same way, unless options say otherwise.
+            None if there was none.
 
     Raises:
         ConfigError: an option must be given once, or once for each --control.
@@ -41,7 +41,7 @@ def add_named_controls(
     nearest = nearest_frames(num_frames, getattr(args, "speed", 1))
     size = {"num_frames": nearest[-1] + 1, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
     picks = {"start": args.control_first_frame, "stride": args.control_stride}
-    read = read_clip_config(args, tuned, **size, **picks)
+    read = read_clip_config(args, read_as, **size, **picks)
     videos = match(args.control_video, nets, "--control-video")
     masks = match(args.control_mask, nets, "--control-mask") if args.control_mask else [None] * len(nets)
     controls = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -39,6 +39,9 @@ from .info import describe_own_file
 from .options.settings import read_settings
 from .options.tune import DEFAULT_MODES
 from .progress import tell
+
+if TYPE_CHECKING:
+    from .options.settings import ReadAs
 
 
 def load_model(args: argparse.Namespace, *, precision: str = "fp16", takes_pictures: bool = False) -> Checkpoint:
@@ -153,15 +156,19 @@ def load_denoiser(
     motion: Motion,
     latents: torch.Tensor,
     paths: tuple[torch.Tensor, ...] | None = None,
+    *,
+    read_as: ReadAs | None = None,
 ) -> Denoiser:
     """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for.
 
     Args:
         paths: of the tokens, for an edit that is guided by flow.
+        read_as: how the clip of the latents was read, and so the videos of its controls; None for as in tuning, or for
+            an animation from its beginning.
     """
     tuned = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
-    # An animation is read from its beginning, however the motion's own clip was read.
-    read_as = None if getattr(args, "animation", None) else motion.info
+    if read_as is None and not getattr(args, "animation", None):
+        read_as = motion.info
     tuned = add_named_controls(args, tuned, latents, read_as)
     denoiser = guide_by_flow(args, tuned, paths)
     return in_windows(args, denoiser)

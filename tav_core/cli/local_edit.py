@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
     from ..sampling.samplers import Correct
-    from ..tuning.motion_info import MotionInfo
+    from .options.settings import ReadAs
 
 # Latents of the same clip differ by less than this between devices and precisions; those of two clips differ by more.
 SAME_CLIP = 0.05
@@ -51,7 +51,7 @@ class LocalEdit:
 
 
 def load_local_edit(
-    args: argparse.Namespace, tuned: MotionInfo, start: Trajectory | Tensor, vae: AutoencoderKL
+    args: argparse.Namespace, read_as: ReadAs, start: Trajectory | Tensor, vae: AutoencoderKL
 ) -> LocalEdit | None:
     """Reads the mask and the source; returns None if no local edit is asked for.
 
@@ -87,7 +87,7 @@ def load_local_edit(
         )
     first, last = parse_frames(args.frames or ":")
     config = LocalEditConfig(feather=args.feather, first_frame=first, last_frame=last, ramp=args.ramp)
-    clip = load_source(args, tuned, start.latents[0], vae)
+    clip = load_source(args, read_as, start.latents[0], vae)
     mask = None if args.mask is None else read_mask(args.mask, clip)
     num_frames, height, width, _ = clip.frames.shape
     whole = edit_mask(mask, config, num_frames=num_frames, height=height, width=width)
@@ -111,7 +111,7 @@ def parse_frames(text: str) -> tuple[int, int]:
     return int(found[1] or 0), int(found[2] or -1)
 
 
-def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, vae: AutoencoderKL) -> VideoClip:
+def load_source(args: argparse.Namespace, read_as: ReadAs, latents: Tensor, vae: AutoencoderKL) -> VideoClip:
     """Reads the clip that was inverted and checks it against the inverted latents `1 c f h w`."""
     if args.source is None:
         raise ConfigError(
@@ -121,7 +121,7 @@ def load_source(args: argparse.Namespace, tuned: MotionInfo, latents: Tensor, va
         )
     num_frames, height, width = latents.shape[2:]
     size = {"num_frames": num_frames, "width": width * VAE_FACTOR, "height": height * VAE_FACTOR}
-    clip = read_clip(args.source, read_clip_config(args, tuned, **size))
+    clip = read_clip(args.source, read_clip_config(args, read_as, **size))
     ends = encode_frames(vae, clip.frames[[0, -1]]).mean
     inverted = latents[:, :, [0, -1]].to(ends)
     error = float((ends - inverted).norm() / inverted.norm())

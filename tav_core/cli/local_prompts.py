@@ -16,13 +16,13 @@ from .local_edit import load_source
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..tuning.motion_info import MotionInfo
     from ..video.clip import VideoClip
+    from .options.settings import ReadAs
 
 
 def load_local_prompts(
     args: argparse.Namespace,
-    tuned: MotionInfo,
+    read_as: ReadAs,
     start: Trajectory | Tensor,
     checkpoint: Checkpoint,
     *,
@@ -46,7 +46,7 @@ def load_local_prompts(
             expected="the inversion of one clip as it is, from whose frames the masks were made",
             mend="Give --trajectory alone, or leave --local-prompt out.",
         )
-    clip = source or load_source(args, tuned, start.latents[0], checkpoint.vae)
+    clip = source or load_source(args, read_as, start.latents[0], checkpoint.vae)
     return [
         LocalPrompt(context=encode(args, checkpoint, prompt), mask=read_mask(mask, clip))
         for prompt, mask in args.local_prompt

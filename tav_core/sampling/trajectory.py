@@ -14,6 +14,8 @@ from ..settings import is_number, is_whole
 from ..tensor_files import holds_finite_floats, load_tensors, save_tensors
 from .config import EXACT, METHODS, InvertConfig
 
+READ_AS = ("start", "stride", "fit")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
@@ -26,6 +28,7 @@ class Trajectory:
         method: one of `METHODS`; sampling reverses it.
         remainder: for an exact method, `b c f h w`: the latents that the first step of sampling should lead to, minus
             those that it leads to under the inversion's prompt without guidance. None for other methods.
+        start, stride, fit: how its clip was read, see `ClipConfig`; if unknown, stride is 0 and fit is empty.
     """
 
     latents: Tensor
@@ -33,6 +36,9 @@ class Trajectory:
     fps: float = 0.0
     method: str = InvertConfig.method
     remainder: Tensor | None = None
+    start: int = 0
+    stride: int = 0
+    fit: str = ""
 
     @property
     def noise(self) -> Tensor:
@@ -55,6 +61,7 @@ class Trajectory:
             OutputError: the file cannot be written.
         """
         metadata = {"timesteps": json.dumps(self.timesteps), "fps": json.dumps(self.fps), "method": self.method}
+        metadata |= {name: json.dumps(getattr(self, name)) for name in READ_AS}
         tensors = {"latents": self.latents, "remainder": self.remainder}
         return save_tensors(path, {name: t for name, t in tensors.items() if t is not None}, metadata)
 
@@ -77,18 +84,33 @@ class Trajectory:
             # Older files name no method.
             method = metadata.get("method", "ddim")
             remainder = tensors.get("remainder")
-            check_trajectory(tensors["latents"], timesteps, fps, method, remainder)
+            read_as = {name: json.loads(metadata[name]) for name in READ_AS if name in metadata}
+            check_trajectory(tensors["latents"], timesteps, fps, method, remainder, **read_as)
         except (TypeError, ValueError, RecursionError) as error:
             raise LatentsError(
                 got=f"{path}, a trajectory that is not consistent ({error})",
                 expected="a complete file that the invert stage wrote",
                 mend="Invert the clip again and give the file that this writes.",
             ) from error
-        return cls(latents=tensors["latents"], timesteps=timesteps, fps=fps, method=method, remainder=remainder)
+        return cls(
+            latents=tensors["latents"],
+            timesteps=timesteps,
+            fps=fps,
+            method=method,
+            remainder=remainder,
+            **read_as,
+        )
 
 
 def check_trajectory(
-    latents: Tensor, timesteps: tuple[int, ...], fps: float, method: str, remainder: Tensor | None
+    latents: Tensor,
+    timesteps: tuple[int, ...],
+    fps: float,
+    method: str,
+    remainder: Tensor | None,
+    start: int = 0,
+    stride: int = 0,
+    fit: str = "",
 ) -> None:
     """Checks the contents of a trajectory file. Raises ValueError."""
     for name, tensor, axes in (("latents", latents, 6), ("remainder", remainder, 5)):
@@ -107,6 +129,11 @@ def check_trajectory(
         raise ValueError(f"{len(timesteps)} timesteps, not all ascending, for {len(latents)} steps of latents")
     if not is_number(fps) or not 0 <= fps < 1e6:
         raise ValueError(f"fps {fps!r}")
+    for name, value in (("start", start), ("stride", stride)):
+        if not is_whole(value) or not 0 <= value < 2**31:
+            raise ValueError(f"{name} {value!r}")
+    if not isinstance(fit, str):
+        raise ValueError(f"fit {fit!r}")
 
 
 def check_all_kept(trajectory: Trajectory, error: type[InputError]) -> None:

@@ -6,12 +6,15 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...video.config import ClipConfig
 
 if TYPE_CHECKING:
+    from ...sampling.trajectory import Trajectory
     from ...tuning.motion_info import MotionInfo
+
+    ReadAs: TypeAlias = MotionInfo | Trajectory
 
 
 def add_clip_settings(parser: argparse._ActionsContainer, *names: str, of: str = "", tuned: bool = True) -> None:
@@ -66,17 +69,17 @@ def take_negative_points(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = re.compile(r"-\d*\.?\d+(,.*)?$")
 
 
-def read_clip_config(args: argparse.Namespace, tuned: MotionInfo | None = None, **known: Any) -> ClipConfig:
-    """How to read a clip: from the known settings, else the options, else the motion, else the defaults.
+def read_clip_config(args: argparse.Namespace, read_as: ReadAs | None = None, **known: Any) -> ClipConfig:
+    """How to read a clip: from the known settings, else the options, else as another clip was read, else the defaults.
 
     Args:
-        tuned: the motion's information; 0 and "" mean that it is not recorded.
+        read_as: a trajectory, or the information of a motion; 0 and "" mean that it is not recorded.
         known: settings that override the options; None for settings that are not known.
     """
     found: dict[str, Any] = {}
     for field in dataclasses.fields(ClipConfig):
         name = field.name
-        said = (known.get(name), getattr(args, name, None), getattr(tuned, name, None) or None, field.default)
+        said = (known.get(name), getattr(args, name, None), getattr(read_as, name, None) or None, field.default)
         found[name] = next(value for value in said if value is not None)
     return ClipConfig(**found)
 

@@ -117,6 +117,11 @@ def test_start_and_fit_are_those_of_the_tuning(place, controls, monkeypatch):
     more = ["--start", "2", "--fit", "stretch", "--control-first-frame", "0"]
     assert invert(place, *own, *controls, *more) == 0
     assert read == [("clip.mp4", 2, 1, "stretch"), ("depth.mp4", 0, 1, "stretch")]
+    # An edit reads them as the inversion read the clip; they were read as in tuning, from another frame.
+    read.clear()
+    motion = ["--motion", f"{place / 'padded' / 'motion.safetensors'}", "--prompt", "a cow"]
+    assert edit(place, *motion, "--trajectory", f"{place / 'padded.safetensors'}", *controls, out="led") == 0
+    assert read == [("depth.mp4", 2, 1, "stretch")]
 
 
 @pytest.mark.parametrize(("speed", "expected"), [("2", [0, 2]), ("0.5", [0, 1, 1, 2, 2, 3, 3])])
