@@ -40,6 +40,12 @@ def run_generate(args: argparse.Namespace) -> None:
             got="--sampler without --lavie", expected="both, or neither", mend="Add --lavie FILE, or leave it out."
         )
     check_needs(args, GENERATE_NEEDS)
+    if args.motion and "attention" in args.given:
+        raise ConfigError(
+            got="--attention with --motion",
+            expected="one of them: a motion attends as it was tuned",
+            mend="Leave one out.",
+        )
     config, field = read_settings(args, ZeroShotConfig), read_camera(args)
     motion = Motion.load(args.motion) if args.motion else None
     fps = args.fps if args.fps is not None else (motion and motion.info.fps) or FPS

@@ -142,6 +142,7 @@ def test_each_instruction_gives_a_video_at_the_clips_rate(place):
         (["--foreground", "{place}/wide.png"], "a mask of 64x32"),
         (["--smoothing", "0.1"], "--smoothing without --foreground"),
         (["--strength", "3"], "--strength without --motion"),
+        (["--attention", "spatial", "--motion", "m.safetensors"], "--attention with --motion"),
         (["--control-stride", "2"], "--control-stride without --control"),
         (["--fps", "0"], "0 frames per second"),
     ],
