@@ -73,7 +73,7 @@ def as_file_name(text: str, *, empty: str = "empty-prompt") -> str:
     name = "-".join("".join(kept).split())
     if (name and name == shorten_name(name, 0)) or not composed:
         return name or empty
-    digest = hashlib.sha256(composed.encode(errors="replace")).hexdigest()[:6]
+    digest = hashlib.sha256(composed.encode(errors="surrogatepass")).hexdigest()[:6]
     return f"{shorten_name(name, len(digest) + 1) or empty}-{digest}"
 
 

@@ -29,7 +29,7 @@ def test_letters_with_their_marks_and_digits_make_the_name(text, name):
 
 def test_texts_that_are_cut_or_have_no_letters_have_names_of_their_own():
     """The second run of a long prompt with another end replaced the video of the first."""
-    texts = [LONG.format(colour) for colour in ("red", "blue")] + ["🐶", "🐱", "猫" * 90, "猫" * 91]
+    texts = [LONG.format(colour) for colour in ("red", "blue")] + ["🐶", "🐱", "猫" * 90, "猫" * 91, "\udcff", "\udcfe"]
     names = [as_file_name(text) for text in texts]
     assert len({*names}) == len(texts) and names == [as_file_name(text) for text in texts]
     assert names[0].startswith("a-wide-photograph-of-a-man-skiing-down-") and names[2].startswith("empty-prompt-")
