@@ -29,7 +29,7 @@ from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig
 from .inputs import load_start, read_injection, read_modes, split_scale
-from .options.settings import read_settings
+from .options.settings import fit_overlap, read_settings
 from .progress import tell
 
 # Of every CLIP that Stable Diffusion has, with start and end.
@@ -92,6 +92,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     files: dict[str, Any] = {name: whole(getattr(args, name)) for name in paths}
     files["loras"] = read_loras(args.lora)
     args.tune_resume = TuneConfig().resume
+    fit_overlap(args, "context_length", "context_overlap")
     return Recipe(
         **files,
         prediction_type=args.prediction_type or "",

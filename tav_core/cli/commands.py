@@ -45,7 +45,7 @@ from .inputs import (
 )
 from .local_edit import load_local_edit
 from .local_prompts import load_local_prompts
-from .needs import check_edit_needs
+from .needs import TUNE_NEEDS, check_edit_needs, check_needs
 from .options.settings import read_clip_config, read_settings
 from .progress import progress_bar
 from .signals import raise_between_steps
@@ -56,6 +56,7 @@ from .video_files import edit_settings, prepare_videos, write_videos
 
 def run_tune(args: argparse.Namespace) -> None:
     """Tunes on a clip and writes `motion.safetensors` and `state.safetensors` into the output folder."""
+    check_needs(args, TUNE_NEEDS)
     config = read_settings(args, TuneConfig)
     # First what is quick to check: a checkpoint has gigabytes.
     clip = read_clip(args.clip, read_clip_config(args))

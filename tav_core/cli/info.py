@@ -28,6 +28,8 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
         return known
     if is_shown(path) or has_frames(path):
         return describe_video(path)
+    if path.is_file() and (known := describe_lavie(path)):
+        return known
     return describe_checkpoint(path, vae=vae)
 
 
@@ -87,6 +89,21 @@ def describe_pickle(path: Path) -> dict[str, Any] | None:
         # What reads it as a checkpoint says what is wrong.
         return None
     return describe_lora(read_lora(path)) if is_lora(shapes) else None
+
+
+def describe_lavie(path: Path) -> dict[str, Any] | None:
+    """Describes one of LaVie's models; None for any other file."""
+    from ..checkpoints.lavie import KINDS
+    from ..checkpoints.lavie_configs import find_lavie_kind
+    from ..checkpoints.weight_files import open_weights
+
+    try:
+        file = open_weights(path)
+    except CheckpointError:
+        # What reads it as a checkpoint says what is wrong.
+        return None
+    kind = find_lavie_kind(file.shapes)
+    return None if kind is None else {"kind": KINDS[kind].title, "tensors": len(file.shapes)}
 
 
 def describe_video(path: Path) -> dict[str, Any]:

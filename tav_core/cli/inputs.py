@@ -36,7 +36,7 @@ from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
 from .info import describe_own_file
-from .options.settings import read_settings
+from .options.settings import fit_overlap, read_settings
 from .options.tune import DEFAULT_MODES
 from .progress import tell
 
@@ -244,6 +244,7 @@ def load_windows(args: argparse.Namespace) -> ContextWindows | None:
     """The context windows that the options ask for; None for none."""
     if args.context_length == 0:
         return None
+    fit_overlap(args, "context_length", "context_overlap")
     return ContextWindows(length=args.context_length, overlap=args.context_overlap)
 
 

@@ -36,7 +36,7 @@ from ..video.watermark import check_size
 from ..video.write import write_video
 from .controls import add_named_controls
 from .inputs import check_room, encode, encode_clip, load_model, tell_time
-from .options.settings import read_settings
+from .options.settings import fit_overlap, read_settings
 from .options.zero_shot import FPS
 from .progress import counted_by, progress_bar, tell
 from .signals import raise_between_steps
@@ -82,6 +82,7 @@ def run_generate(args: argparse.Namespace) -> None:
 
 def run_interpolate(args: argparse.Namespace) -> None:
     """Draws a clip anew with three more frames between each two, and writes it."""
+    fit_overlap(args, "window", "window_overlap", lowest=1)
     config = read_settings(args, InterpolateConfig)
     clip, prompt = read_whole(args.clip, args, exact=True), args.prompt or prompt_of(args.clip)
     height, width = clip.frames.shape[1:3]
@@ -105,6 +106,7 @@ def run_interpolate(args: argparse.Namespace) -> None:
 
 def run_upscale(args: argparse.Namespace) -> None:
     """Makes a video four times as wide and high, and writes it."""
+    fit_overlap(args, "chunk", "chunk_overlap")
     config = read_settings(args, UpscaleConfig)
     clip, prompt = read_whole(args.clip, args, exact=True), args.prompt or prompt_of(args.clip)
     fps = clip.fps if args.fps is None else args.fps

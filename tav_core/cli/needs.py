@@ -1,5 +1,5 @@
-"""Options of `edit`, `animate` and `generate` that do something beside another option alone; without it, they are
-refused and not ignored."""
+"""Options of `tune`, `edit`, `animate` and `generate` that do something beside another option alone; without it, they
+are refused and not ignored."""
 
 from __future__ import annotations
 
@@ -49,8 +49,13 @@ ANIMATE_NEEDS = {
     **dict.fromkeys(("scale", "margin", "feather", "follows"), OBJECT),
     "begin": Need(("path",), "a path, of which it says where it begins"),
 }
+STOP = Need(("stop_early",), "a prompt whose previews are scored")
+# The same of `tune`.
+TUNE_NEEDS = {"score_every": STOP, "patience": STOP}
+CAMERA = Need(("move", "zoom", "turn", "path"), "a camera, by which frames are moved between the two")
 # The same of `generate`.
 GENERATE_NEEDS = {
+    **dict.fromkeys(("t0", "t1"), CAMERA),
     **dict.fromkeys(("strength", "temporal_strength"), MOTION),
     "smoothing": Need(("foreground",), "a mask of what moves by itself, behind which it smooths"),
     **dict.fromkeys(("control_first_frame", "control_stride"), CONTROL),

@@ -65,19 +65,21 @@ def read_answers(paths: Iterable[Path], key: dict[str, Any]) -> list[dict[str, s
     Raises:
         InputError: a file holds no answers, or those of another study.
     """
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    answers: list[dict[str, str]] = []
     for path in paths:
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.DictReader(file))
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(got=f"{path} ({error})", expected="a CSV of answers", mend="Check the path.") from error
-        for row in sorted(rows, key=lambda row: row.get("time") or ""):
+        for row in rows:
             check_answer(row, key, path)
-            found[row["participant"], row["pair"], row["question"]] = row
-    if not found:
+        answers += rows
+    if not answers:
         raise InputError(got="no answers", expected="one or more", mend="Give the CSV files of those who took part.")
-    return list(found.values())
+    # Of all files together: whoever answers twice has two.
+    answers.sort(key=lambda row: row["time"])
+    return list({(row["participant"], row["pair"], row["question"]): row for row in answers}.values())
 
 
 def check_answer(row: dict[str, str], key: dict[str, Any], path: Path) -> None:

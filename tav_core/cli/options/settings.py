@@ -84,6 +84,12 @@ def read_clip_config(args: argparse.Namespace, read_as: ReadAs | None = None, **
     return ClipConfig(**found)
 
 
+def fit_overlap(args: argparse.Namespace, length: str, overlap: str, *, lowest: int = 0) -> None:
+    """Makes an overlap that nobody asked for a quarter of a length that leaves no room for the default."""
+    if overlap not in args.given and getattr(args, overlap) >= getattr(args, length) > 0:
+        setattr(args, overlap, max(getattr(args, length) // 4, lowest))
+
+
 def read_settings(args: argparse.Namespace, config: type, *, prefix: str = "") -> Any:
     """Builds a settings dataclass from parsed options. An option that is None has the setting's default."""
     start = prefix.replace("-", "_")

@@ -71,6 +71,21 @@ def comment_of(path):
         return json.loads(video.metadata["comment"])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_info_knows_the_three(place, capsys, kind):
+    """It refused them, with the advice to give them elsewhere."""
+    (path,) = place.glob(f"{KINDS[kind].file.rsplit('.', 1)[0]}.*")
+    assert main(["info", f"{path}"]) == 0
+    assert KINDS[kind].title in capsys.readouterr().out
+
+
+def test_a_short_window_has_a_short_overlap(place):
+    """Nobody had asked for the default overlap, which was refused."""
+    assert interpolate(place, "--window", "3", "--prompt", "x", out="short") == 0
+    assert upscale(place, "--chunk", "2", "--prompt", "x", out="short") == 0
+    assert interpolate(place, "--window", "3", "--window-overlap", "4", "--prompt", "x", out="asked") == 1
+
+
 def test_each_prompt_gives_a_video_with_lavies_defaults(place):
     assert generate(place, "--prompt", "a cat", "--prompt", "a dog", "--guidance-scale", "3") == 0
     for name in ("a-cat", "a-dog"):

@@ -437,6 +437,11 @@ class TestErrors:
         more = ["--clip-model", f"{place / 'judge'}", "--patience", "3"]
         fails(capsys, tune(place, "--prompt", "a cat", *more, out="no_judge"), "without --stop-early")
 
+    @pytest.mark.parametrize("option", ["--score-every", "--patience"])
+    def test_settings_of_early_stopping_without_it(self, place, capsys, option):
+        """They were ignored, and whoever forgot --stop-early took it to be on."""
+        fails(capsys, tune(place, "--prompt", "a cat", option, "1", out="no_judge"), f"{option} without --stop-early")
+
     def test_prompt_too_long(self, place, capsys):
         prompt = "cat " * 75 + "zebra crossing"
         fails(capsys, tune(place, "--prompt", prompt), "77 tokens", "zebra crossing")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tav_core.cli.main import find_given, main
+from tav_core.cli.inputs import load_windows
+from tav_core.cli.main import find_given, main, parse
 from tav_core.cli.needs import NEEDS
 from tav_core.cli.options.commands import build_parser
 from tav_core.sampling.trajectory import Trajectory
@@ -21,6 +22,15 @@ def place(tmp_path, monkeypatch):
     Trajectory(latents=torch.zeros(3, 1, 4, 2, 4, 8), timesteps=(1, 501)).save(tmp_path / "way.safetensors")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize(("more", "overlap"), [((), 1), (("--context-overlap", "2"), 2)])
+def test_a_short_window_has_a_short_overlap_unless_one_is_asked_for(more, overlap):
+    assert load_windows(parse([*EDIT, "--context-length", "4", *more])).overlap == overlap
+
+
+def test_a_longer_window_keeps_the_default_overlap():
+    assert load_windows(parse([*EDIT, "--context-length", "5"])).overlap == 4
 
 
 def told(capsys, *words):

@@ -250,6 +250,16 @@ def test_the_tally(study, tmp_path, capsys):
         read_key(path)
 
 
+def test_of_two_files_of_one_person_the_later_answer_counts(study, tmp_path):
+    """The file that was named last counted; a server names files at random."""
+    key = read_key(study[1])
+    older = write_answers(tmp_path / "z.csv", key, 1, "a")
+    later = write_answers(tmp_path / "b.csv", key, 1, "b")
+    later.write_text(later.read_text().replace("2025-01-01T00", "2025-01-01T15"))
+    for files in ([older, later], [later, older]):
+        assert [row["winner"] for row in read_answers(files, key)] == ["b"]
+
+
 def test_the_interval_is_wilsons():
     """Against the inversion of the score test that defines it: the shares that are z standard errors away."""
     for wins, total in ((0, 5), (5, 5), (3, 7), (40, 100)):
