@@ -23,7 +23,7 @@ from ..cancelling import cancellable
 from ..errors import ConfigError
 from ..paths import as_file_name
 from ..video.clip import read_clip
-from ..video.mask import read_mask
+from ..video.mask import read_labels
 from ..video.write import write_video
 from .job_folder import JobFolder
 from .manifest.editboard import COLUMNS
@@ -157,7 +157,7 @@ def mask_place(name: str, number: int) -> str:
 def write_mask(place: Path, job: ClipJob, where: str) -> None:
     """Writes a mask as white pictures on black."""
     clip = read_clip(job.clip, job.config)
-    mask = (read_mask(where, clip, may_be_faint=True) > 0).float()[..., None].expand(len(clip.frames), -1, -1, 3)
+    mask = read_labels(where, clip)[..., None].expand(len(clip.frames), -1, -1, 3)
     write_pictures(place, mask, "frame_", ".png", EDITBOARD_SIDE)
 
 

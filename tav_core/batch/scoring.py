@@ -11,7 +11,7 @@ from ..metrics.loveu import loveu_scores
 from ..metrics.measure import FEWEST_FRAMES, measure_video
 from ..metrics.outside import outside_scores
 from ..video.clip import VideoClip, read_clip
-from ..video.mask import read_mask
+from ..video.mask import read_labels
 from .loading import clip_judge, dino_judge
 from .manifest.jobs import Edit
 from .recipe import Recipe
@@ -32,8 +32,7 @@ def score_edit(
     found = measure_frames(frames, edit, clip, recipe, on_part) if len(frames) >= FEWEST_FRAMES else {}
     if where := edit.score_mask or edit.mask:
         on_part("outside")
-        # Whatever is not black is inside: some data sets give each object a colour of its own.
-        found |= outside_scores(frames, clip.frames, (read_mask(where, clip, may_be_faint=True) > 0).float())
+        found |= outside_scores(frames, clip.frames, read_labels(where, clip))
     return found
 
 

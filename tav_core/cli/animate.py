@@ -92,7 +92,11 @@ def run_edit_animation(args: argparse.Namespace) -> None:
     negative = source_prompt(motion.info) if args.negative_source and motion else args.negative
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, negative)
     latents = encode_clip(checkpoint, clip).mean
-    denoiser = load_denoiser(args, checkpoint, motion, latents) if motion else load_untuned(args, checkpoint, latents)
+    if motion is None:
+        denoiser = load_untuned(args, checkpoint, latents)
+    else:
+        # An animation is read from its beginning, however the motion's own clip was read.
+        denoiser = load_denoiser(args, checkpoint, motion, latents, read_as=None)
     check_room(denoiser, latents, guided=config.guidance_scale > 1)
     tell_time(denoiser, latents, told, count_animation(denoiser, start, config, num_prompts=len(told)))
     if start.begin == "inverted":

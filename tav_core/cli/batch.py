@@ -28,7 +28,7 @@ from ..opencv import has_opencv
 from ..sampling.config import EditConfig, InvertConfig, LocalEditConfig
 from ..tuning.config import TuneConfig
 from ..video.config import ClipConfig
-from .inputs import load_start, read_injection, read_modes, split_scale
+from .inputs import read_injection, read_modes, read_start, split_scale
 from .options.settings import fit_overlap, read_settings
 from .progress import tell
 
@@ -101,7 +101,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         backend=args.backend,
         long_prompts=args.long_prompts,
         source_prompt=args.source_prompt,
-        modes=dataclasses.replace(read_settings(args, Modes), **read_modes(args, load_start(args.start_from))),
+        modes=dataclasses.replace(read_settings(args, Modes), **read_modes(args, read_start(args.start_from))),
         tuning=read_settings(args, TuneConfig, prefix="tune-"),
         inversion=read_settings(args, InvertConfig, prefix="invert-"),
         sampling=read_settings(args, EditConfig),

@@ -38,8 +38,8 @@ from .inputs import (
     load_denoiser,
     load_injection,
     load_model,
-    load_start,
     read_modes,
+    read_start,
     source_prompt,
     tell_time,
 )
@@ -60,10 +60,11 @@ def run_tune(args: argparse.Namespace) -> None:
     config = read_settings(args, TuneConfig)
     # First what is quick to check: a checkpoint has gigabytes.
     clip = read_clip(args.clip, read_clip_config(args))
-    start = load_start(args.start_from)
+    known = read_start(args.start_from)
+    start = Motion.load(args.start_from) if known else None
     checkpoint = load_model(args, precision=config.precision)
     context = encode(args, checkpoint, args.prompt)
-    unet = InflatedUNet.from_2d(checkpoint.unet, **read_modes(args, start), backend=args.backend)
+    unet = InflatedUNet.from_2d(checkpoint.unet, **read_modes(args, known), backend=args.backend)
     denoiser = UNetDenoiser(unet=unet, schedule=checkpoint.schedule)
     if args.start_from and start is None:
         start_from(denoiser.unet, args.start_from)
@@ -144,7 +145,7 @@ def load_inversion(
     checkpoint = load_model(args)
     context = encode(args, checkpoint, prompt)
     latents = encode_clip(checkpoint, clip).mean
-    denoiser = load_denoiser(args, checkpoint, motion, latents)
+    denoiser = load_denoiser(args, checkpoint, motion, latents, read_as=motion.info)
     return denoiser, checkpoint, clip, latents, context
 
 

@@ -22,14 +22,12 @@ def describe(path: Path, *, vae: Path | None = None) -> dict[str, Any]:
     """
     from ..checkpoints.file_kinds import PICKLE, SAFETENSORS, find_kind
 
-    readers = {SAFETENSORS: describe_own_file, PICKLE: describe_pickle}
-    read = readers.get(find_kind(path)) if path.is_file() else None
-    if read is not None and (known := read(path)):
-        return known
+    readers = {SAFETENSORS: (describe_own_file, describe_weights), PICKLE: (describe_weights,)}
+    for read in readers.get(find_kind(path), ()) if path.is_file() else ():
+        if known := read(path):
+            return known
     if is_shown(path) or has_frames(path):
         return describe_video(path)
-    if path.is_file() and (known := describe_lavie(path)):
-        return known
     return describe_checkpoint(path, vae=vae)
 
 
@@ -77,8 +75,10 @@ def describe_own_file(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def describe_pickle(path: Path) -> dict[str, Any] | None:
-    """Describes a LoRA in a pickle, read without running code from it; None for any other file."""
+def describe_weights(path: Path) -> dict[str, Any] | None:
+    """Describes a LoRA or one of LaVie's models; None for any other file. Code in a pickle is not run."""
+    from ..checkpoints.lavie import KINDS
+    from ..checkpoints.lavie_configs import find_lavie_kind
     from ..checkpoints.lora import describe_lora
     from ..checkpoints.lora_file import is_lora, read_lora
     from ..checkpoints.weight_files import open_weights
@@ -88,22 +88,10 @@ def describe_pickle(path: Path) -> dict[str, Any] | None:
     except CheckpointError:
         # What reads it as a checkpoint says what is wrong.
         return None
-    return describe_lora(read_lora(path)) if is_lora(shapes) else None
-
-
-def describe_lavie(path: Path) -> dict[str, Any] | None:
-    """Describes one of LaVie's models; None for any other file."""
-    from ..checkpoints.lavie import KINDS
-    from ..checkpoints.lavie_configs import find_lavie_kind
-    from ..checkpoints.weight_files import open_weights
-
-    try:
-        file = open_weights(path)
-    except CheckpointError:
-        # What reads it as a checkpoint says what is wrong.
-        return None
-    kind = find_lavie_kind(file.shapes)
-    return None if kind is None else {"kind": KINDS[kind].title, "tensors": len(file.shapes)}
+    if is_lora(shapes):
+        return describe_lora(read_lora(path))
+    kind = find_lavie_kind(shapes)
+    return None if kind is None else {"kind": KINDS[kind].title, "tensors": len(shapes)}
 
 
 def describe_video(path: Path) -> dict[str, Any]:

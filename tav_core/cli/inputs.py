@@ -30,8 +30,9 @@ from ..sampling.config import InjectionConfig
 from ..sampling.injection import InjectedDenoiser
 from ..sampling.step_time import Predictions, estimate_sampling_time, find_unet, shapes_of_step
 from ..sampling.trajectory import Trajectory
+from ..tensor_files import load_header
 from ..tuning.motion import Motion
-from ..tuning.motion_info import MotionInfo
+from ..tuning.motion_info import MotionInfo, read_info
 from ..video.clip import VideoClip
 from .controls import add_named_controls
 from .flow import guide_by_flow
@@ -106,8 +107,9 @@ def split_scale(text: str) -> tuple[Path, float]:
         ) from None
 
 
-def load_start(path: Path | None) -> Motion | None:
-    """The motion that a tuning starts from; None for another kind of start, or for none.
+def read_start(path: Path | None) -> MotionInfo | None:
+    """What the motion that a tuning starts from says of itself, from its header alone; None for another kind of start,
+    or for none.
 
     Raises:
         MotionError: it is something else of this library's, or a folder that a motion is in.
@@ -122,7 +124,7 @@ def load_start(path: Path | None) -> Motion | None:
     kind = (describe_own_file(path) or {}).get("kind")
     if kind not in (None, "motion"):
         raise no_start(f"{path.name}, a {kind}", "Give the motion.safetensors of that run.")
-    return Motion.load(path) if kind else None
+    return read_info(path, load_header(path, error=MotionError, what="a motion file")[1]) if kind else None
 
 
 def no_start(got: str, mend: str) -> MotionError:
@@ -130,9 +132,9 @@ def no_start(got: str, mend: str) -> MotionError:
     return MotionError(got=f"{got}, to start from", expected="a motion file, or lavie_interpolation.pt", mend=mend)
 
 
-def read_modes(args: argparse.Namespace, start: Motion | None) -> dict[str, Any]:
+def read_modes(args: argparse.Namespace, start: MotionInfo | None) -> dict[str, Any]:
     """How to inflate the UNet that is tuned: as the options say, else as the start was, else by default."""
-    known = {} if start is None else start.info.all_modes
+    known = {} if start is None else start.all_modes
     said = {name: value for name in DEFAULT_MODES if (value := getattr(args, name)) is not None}
     return {**DEFAULT_MODES, **known, **said}
 
@@ -157,18 +159,15 @@ def load_denoiser(
     latents: torch.Tensor,
     paths: tuple[torch.Tensor, ...] | None = None,
     *,
-    read_as: ReadAs | None = None,
+    read_as: ReadAs | None,
 ) -> Denoiser:
     """The tuned model for latents `1 c f h w`, with the controls and windows that the options ask for.
 
     Args:
         paths: of the tokens, for an edit that is guided by flow.
-        read_as: how the clip of the latents was read, and so the videos of its controls; None for as in tuning, or for
-            an animation from its beginning.
+        read_as: how the clip of the latents was read, and so the videos of its controls; None for from its beginning.
     """
     tuned = UNetDenoiser(unet=tuned_unet(args, checkpoint, motion), schedule=checkpoint.schedule)
-    if read_as is None and not getattr(args, "animation", None):
-        read_as = motion.info
     tuned = add_named_controls(args, tuned, latents, read_as)
     denoiser = guide_by_flow(args, tuned, paths)
     return in_windows(args, denoiser)

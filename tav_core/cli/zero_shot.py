@@ -48,13 +48,13 @@ def run_generate(args: argparse.Namespace) -> None:
         )
     config, field = read_settings(args, ZeroShotConfig), read_camera(args)
     motion = Motion.load(args.motion) if args.motion else None
-    fps = args.fps if args.fps is not None else (motion and motion.info.fps) or FPS
+    tuned = None if motion is None else motion.info
+    fps = args.fps if args.fps is not None else (tuned and tuned.fps) or FPS
     paths = prepare_videos(args, fps, height=config.height, width=config.width)
     foreground = read_foreground(args.foreground, config)
     checkpoint = load_model(args)
     told, avoided = encode(args, checkpoint, args.prompt), encode(args, checkpoint, args.negative)
     shape = torch.empty((1, LATENT_CHANNELS, config.num_frames, *config.latent_size), device="meta")
-    tuned = None if motion is None else motion.info
     denoiser = add_named_controls(args, load_untuned(args, checkpoint, motion), shape, tuned)
     at_once = min(config.chunk_size, config.num_frames)
     check_room(denoiser, shape[:, :, :at_once], guided=config.guidance_scale > 1)

@@ -78,7 +78,7 @@ def read_answers(paths: Iterable[Path], key: dict[str, Any]) -> list[dict[str, s
     if not answers:
         raise InputError(got="no answers", expected="one or more", mend="Give the CSV files of those who took part.")
     # Of all files together: whoever answers twice has two.
-    answers.sort(key=lambda row: row["time"])
+    answers.sort(key=lambda row: row["time"] or "")
     return list({(row["participant"], row["pair"], row["question"]): row for row in answers}.values())
 
 

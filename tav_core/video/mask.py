@@ -87,6 +87,11 @@ def read_mask(path: str | Path, clip: Covered, *, may_be_faint: bool = False) ->
     return mask
 
 
+def read_labels(path: str | Path, clip: Covered) -> Tensor:
+    """The mask of all that is not black, in {0, 1}: some data sets give each object a colour of its own."""
+    return (read_mask(path, clip, may_be_faint=True) > 0).float()
+
+
 def read_mask_of_size(path: str | Path, num_frames: int, width: int, height: int) -> Tensor:
     """Reads the mask of a video that is still to be made: `f h w`, or `1 h w` of one picture, in [0, 1].
 

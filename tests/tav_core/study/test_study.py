@@ -258,6 +258,9 @@ def test_of_two_files_of_one_person_the_later_answer_counts(study, tmp_path):
     later.write_text(later.read_text().replace("2025-01-01T00", "2025-01-01T15"))
     for files in ([older, later], [later, older]):
         assert [row["winner"] for row in read_answers(files, key)] == ["b"]
+    # A row that was cut off before its time is the oldest.
+    older.write_text(older.read_text().replace(",2025-01-01T00:00:00Z", ""))
+    assert [row["winner"] for row in read_answers([later, older], key)] == ["b"]
 
 
 def test_the_interval_is_wilsons():
