@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import threading
+import time
 from collections import Counter
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -127,6 +128,15 @@ def rows_in(path):
         return list(csv.DictReader(file))
 
 
+def wait_for(page, expression):
+    """Waits until an expression is true. The page's policy forbids the polling of `page.wait_for_function`, which works
+    only where it need not wait."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)
+
+
 def test_a_person_answers_with_the_keyboard_and_saves(open_study, study, tmp_path):
     page = open_study(study[0].as_uri())
     page.fill("#who", "p 1")
@@ -134,7 +144,7 @@ def test_a_person_answers_with_the_keyboard_and_saves(open_study, study, tmp_pat
     shown = []
     for number in range(6):
         assert page.inner_text("#place") == f"Question {number + 1} of 6"
-        page.wait_for_function("document.querySelector('#video-left').readyState > 1")
+        wait_for(page, "document.querySelector('#video-left').readyState > 1")
         shown.append(page.inner_text("#prompt") if page.is_visible("#prompt") else "")
         page.keyboard.press("1" if number % 2 else "ArrowRight")
     # The text stands with the second question alone, and as text.
@@ -159,7 +169,7 @@ def test_the_left_video_is_the_one_that_is_said(open_study, study):
     """By its picture: the first method's videos are dark."""
     page = open_study(study[0].as_uri())
     page.click("#start")
-    page.wait_for_function("document.querySelector('#video-left').readyState > 1")
+    wait_for(page, "document.querySelector('#video-left').readyState > 1")
     level = page.evaluate("""() => {
         const canvas = document.createElement('canvas'), context = canvas.getContext('2d');
         context.drawImage(document.querySelector('#video-left'), 0, 0, 8, 8);
@@ -208,7 +218,7 @@ def test_answers_are_posted_to_the_server(open_study, study, tmp_path):
         page.click("#start")
         for _ in range(6):
             page.keyboard.press("2")
-        page.wait_for_function("document.querySelector('#sent').textContent.includes('were sent')")
+        wait_for(page, "document.querySelector('#sent').textContent.includes('were sent')")
         assert not page.errors
         (path,) = (tmp_path / "answers").iterdir()
         assert len(rows_in(path)) == 6
